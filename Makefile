@@ -1,0 +1,50 @@
+# make demo   set up, train, quantize, evaluate, push: the shipped digits pipeline
+# make test   set up, run the whole test suite
+# make lint   style and types
+PYTHON ?= python3.10
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(BIN)/uv
+
+.PHONY: demo test fast-test lint format lock clean
+
+demo: $(READY)
+	$(BIN)/tfx-tflite run configs/digits.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+fast-test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+# Type checkers do not see through an editable install, so they get a plain one of their own.
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall --target $(VENV)/typecheck .
+	rm -rf build
+	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy --namespace-packages -p tfx_tflite.components -p tfx_tflite.pipelines
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)
+	$(UV) pip compile --quiet --python $(BIN)/python --generate-hashes --extra dev \
+	  --no-emit-package tfx-tflite setup.py requirements.in -o requirements.lock
+
+# The environment is made anew where the lock or the packaging changed, and left alone otherwise.
+# A stamp that is written last keeps an interrupted set-up from being taken for a finished one.
+$(READY): requirements.lock setup.py pyproject.toml .python-version
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.10 or name it: make PYTHON=/path/to/python3.10" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' || { echo "make: $(PYTHON) is not Python 3.10, which the locked environment needs" >&2; exit 1; }
+	rm -f $(READY)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(UV) || $(BIN)/python -m pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info runs pushed

@@ -1,0 +1,53 @@
+"""Packaging: maps the folders of this repository to the import package `tfx_tflite`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Top-level folder -> the import package it is installed as. `components` alone would collide with
+# the folder of that name in most repositories that use TFX.
+FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipelines"}
+
+
+def packages() -> list[str]:
+    found = []
+    for folder, package in FOLDERS.items():
+        found.append(package)
+        found.extend(f"{package}.{name}" for name in find_packages(folder))
+    return found
+
+
+setup(
+    name="tfx-tflite",
+    version="0.1.0",
+    description="TFX components that quantize a model to TensorFlow Lite, prove it, and push it",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={package: folder for folder, package in FOLDERS.items()},
+    packages=packages(),
+    package_data={package: ["py.typed"] for package in FOLDERS.values()},
+    install_requires=[
+        "tfx>=1.16,<1.22",
+        "click>=8.1",
+        "pydantic>=2.6,<3",
+        "rich>=13",
+        "ruamel.yaml>=0.18",
+        # For `data: {builtin: ...}`: the data sets that scikit-learn carries.
+        "scikit-learn>=1.3",
+        # tfx_bsl 1.16 imports it and does not declare it; Beam no longer brings it.
+        "dill",
+        # TFX builds a trainer's module_file into a wheel with these at run time.
+        "pip",
+        "setuptools",
+        "wheel",
+    ],
+    extras_require={"dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "uv"]},
+    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
