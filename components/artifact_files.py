@@ -1,0 +1,58 @@
+"""Artifacts as local directories: the modules below the executors work on plain local paths.
+
+An artifact's URI may be anything that TFX's file I/O reaches. A local one is used in place; a
+remote one is copied to a temporary directory and, when written, copied back.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfx import types
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+
+def is_local(uri: str) -> bool:
+    """Returns whether a URI is a path on this machine."""
+    return "://" not in uri
+
+
+@contextlib.contextmanager
+def readable(uri: str) -> Iterator[Path]:
+    """Yields a local directory with the files of `uri`."""
+    if is_local(uri):
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        io_utils.copy_dir(uri, copy)
+        yield Path(copy)
+
+
+@contextlib.contextmanager
+def writable(uri: str) -> Iterator[Path]:
+    """Yields a local directory whose files are at `uri` once the block ends without an error."""
+    if is_local(uri):
+        Path(uri).mkdir(parents=True, exist_ok=True)
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        yield Path(copy)
+        io_utils.copy_dir(copy, uri)
+
+
+def float_model_uri(artifacts: list[types.Artifact]) -> str:
+    """Returns where the SavedModel of a `Model` artifact lies.
+
+    A Trainer writes it below `Format-Serving`; an imported SavedModel is the artifact itself.
+    """
+    artifact = artifact_utils.get_single_instance(artifacts)
+    if io_utils.fileio.exists(f"{artifact.uri}/saved_model.pb"):
+        return artifact.uri
+    return path_utils.serving_model_path(artifact.uri)
+
+
+def tflite_file(model_directory: Path) -> Path:
+    """Returns the TensorFlow Lite file in a `Model` artifact; TFX, TFMA and Pusher look there."""
+    return Path(path_utils.serving_model_dir(str(model_directory))) / "tflite"

@@ -1,0 +1,1 @@
+"""CalibrationSampler: a seeded sample of examples to calibrate with."""

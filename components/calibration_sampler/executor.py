@@ -1,0 +1,81 @@
+"""The CalibrationSampler executor: artifacts in, the sample's file and properties out."""
+
+import json
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+
+from tfx_tflite.components import example_splits
+from tfx_tflite.components.calibration_sampler import sample_file
+from tfx_tflite.components.calibration_sampler.sampling import DrawCalibrationSample, SamplePlan
+from tfx_tflite.components.errors import DataError
+
+_COMPONENT = "CalibrationSampler"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Draws a calibration sample; see `sampling.py` for how."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the sample and records its digest, size and strata.
+
+        Raises:
+            DataError: The split is not there, is empty, or lacks the stratifying feature.
+        """
+        plan = SamplePlan(
+            samples=exec_properties["samples"],
+            stratify_by=exec_properties.get("stratify_by"),
+            allocation=exec_properties["allocation"],
+            seed=exec_properties["seed"],
+        )
+        split = exec_properties["split"]
+        output = artifact_utils.get_single_instance(output_dict["calibration_examples"])
+        source = example_splits.split_tfxio(
+            input_dict["examples"],
+            split,
+            example_splits.read_schema(input_dict.get("schema")),
+            _COMPONENT,
+            features=[plan.stratify_by] if plan.stratify_by else [],
+        )
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "ReadSplit" >> source.BeamSource()
+                | "Draw" >> DrawCalibrationSample(plan)
+                | "Write" >> sample_file.WriteSample(output.uri, example_splits.CALIBRATION)
+            )
+        _describe(output, _read_summary(output.uri, split), plan)
+
+
+def _read_summary(uri: str, split: str) -> dict[str, Any]:
+    with fileio.open(sample_file.summary_path(uri), "r") as file:
+        summary = json.loads(file.read())
+    if not summary["size"]:
+        raise DataError(f"split {split!r} holds no examples; nothing to calibrate with")
+    return summary
+
+
+def _describe(output: types.Artifact, summary: dict[str, Any], plan: SamplePlan) -> None:
+    if summary["size"] < plan.samples:
+        logging.warning(
+            "Only %d examples to calibrate with, %d were asked for.", summary["size"], plan.samples
+        )
+    output.split_names = artifact_utils.encode_split_names([example_splits.CALIBRATION])
+    examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(output, "tfrecords_gzip")
+    output.set_string_custom_property("sample_digest", summary["digest"])
+    output.set_int_custom_property("sample_size", summary["size"])
+    output.set_int_custom_property("sample_requested", plan.samples)
+    output.set_int_custom_property("sample_seed", plan.seed)
+    output.set_string_custom_property("sample_strata", json.dumps(summary["strata"]))

@@ -1,0 +1,86 @@
+"""Errors that a user can act on: each is one or two lines that say what, where and what to do.
+
+They cross process and Beam worker boundaries as text, so `user_error_in` finds them again in a
+traceback that a runner has wrapped into an exception of its own.
+"""
+
+import re
+from collections.abc import Iterator
+
+
+class TfxTfliteError(Exception):
+    """A failure that is explained to the user by its message alone, without a traceback."""
+
+
+class ConfigError(TfxTfliteError, ValueError):
+    """The config or the command line is wrong; nothing was run."""
+
+
+class DataError(TfxTfliteError):
+    """The examples cannot be used: empty, corrupt, or not what the model's signature needs."""
+
+
+class ModelError(TfxTfliteError):
+    """The float model cannot be used as configured: not there, or without the signature named."""
+
+
+class ConversionError(TfxTfliteError):
+    """TensorFlow Lite could not convert the model, or the result breaks the scheme's promise."""
+
+
+class EvaluationError(TfxTfliteError):
+    """Float and quantized model cannot be compared as configured."""
+
+
+class PushError(TfxTfliteError):
+    """The model was not pushed: not blessed, changed since, or the destination failed."""
+
+
+_ERRORS: dict[str, type[TfxTfliteError]] = {
+    cls.__name__: cls
+    for cls in (ConfigError, DataError, ModelError, ConversionError, EvaluationError, PushError)
+}
+
+# The last line of a traceback. Beam appends where in its graph the error was raised.
+_TRACEBACK_LINE = re.compile(
+    rf"^{re.escape(__name__)}\.(?P<name>\w+): (?P<message>.*(?:\n(?!Traceback|\s*$|During).*)?)",
+    re.MULTILINE,
+)
+_BEAM_SUFFIX = re.compile(r"\s*\[while running .*", re.DOTALL)
+
+
+def user_error_in(error: BaseException) -> TfxTfliteError | None:
+    """Returns the first error meant for the user that caused `error`, or None.
+
+    Args:
+        error: Any exception; its causes, contexts and message text are searched.
+    """
+    for link in _chain(error):
+        if isinstance(link, TfxTfliteError):
+            return type(link)(_BEAM_SUFFIX.sub("", str(link)))
+    for link in _chain(error):
+        for match in _TRACEBACK_LINE.finditer(str(link)):
+            if match["name"] in _ERRORS:
+                return _ERRORS[match["name"]](_BEAM_SUFFIX.sub("", match["message"]).rstrip())
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def listed(names: object, limit: int = 8) -> str:
+    """Returns names as a short comma-separated list for a message; 'none' where there are none.
+
+    Args:
+        names: An iterable of anything printable.
+        limit: How many are spelled out before the rest is only counted.
+    """
+    items = [str(name) for name in names]  # type: ignore[attr-defined]
+    shown = ", ".join(items[:limit]) or "none"
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

@@ -1,0 +1,148 @@
+"""How model inputs come from examples: the one place where features become tensors.
+
+Calibration, conversion and evaluation all call this, so that they can never disagree: the feature
+named like the signature's input, reshaped to the input's shape, cast only where nothing is lost.
+Nothing here needs TensorFlow; a batch is an Arrow RecordBatch as TFXIO reads it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.errors import DataError, listed
+
+# The column under which TFXIO keeps the serialized tf.Examples of a batch.
+RAW_RECORD_COLUMN = "__raw_record__"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a signature.
+
+    Attributes:
+        name: The input's name in the signature, which is also the feature's.
+        shape: With the batch dimension first; None where a dimension is not fixed.
+        dtype: The NumPy dtype that the model takes; `object` for strings.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype
+
+    @property
+    def example_shape(self) -> tuple[int | None, ...]:
+        """The shape without the batch dimension."""
+        return self.shape[1:]
+
+
+def tensors_from_features(
+    batch: pa.RecordBatch, inputs: Sequence[InputSpec], signature: str
+) -> dict[str, np.ndarray]:
+    """Returns the tensors that a signature takes, from the features of a batch of examples.
+
+    Args:
+        batch: Columns of lists, one list an example, as TFXIO decodes tf.Examples.
+        inputs: What the signature takes.
+        signature: The signature's name, for messages.
+
+    Returns:
+        An array for each input, of the input's dtype and of shape (batch, *example_shape).
+
+    Raises:
+        DataError: A feature is missing, has the wrong number of values, or would lose something
+            in the cast.
+    """
+    return {spec.name: _tensor(batch, spec, signature) for spec in inputs}
+
+
+def _tensor(batch: pa.RecordBatch, spec: InputSpec, signature: str) -> np.ndarray:
+    lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
+    shape = _batch_shape(lengths, spec, signature)
+    return _cast(values, spec, signature).reshape(shape)
+
+
+def feature_values(
+    batch: pa.RecordBatch, name: str, needed_as: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a feature's number of values in each example, and all its values in order.
+
+    Args:
+        batch: Columns of lists, one list an example.
+        name: The feature.
+        needed_as: What it is needed for, for messages.
+
+    Raises:
+        DataError: The feature is not in the batch, or not in each of its examples.
+    """
+    if name not in batch.schema.names:
+        raise DataError(
+            f"feature {name!r} ({needed_as}) is not in the examples; they have: "
+            f"{listed(sorted(column for column in batch.schema.names if column != RAW_RECORD_COLUMN))}"
+        )
+    column = batch.column(batch.schema.get_field_index(name))
+    if pa.types.is_null(column.type) or column.null_count:
+        missing = len(column) if pa.types.is_null(column.type) else column.null_count
+        raise DataError(
+            f"feature {name!r} ({needed_as}) is missing in {missing} of {len(column)} examples of a "
+            "batch; give it a value in every example"
+        )
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        raise DataError(f"feature {name!r} ({needed_as}) has type {column.type}, expected a list")
+    lengths = np.asarray(column.value_lengths())
+    return lengths, column.flatten().to_numpy(zero_copy_only=False)
+
+
+def _batch_shape(
+    lengths: np.ndarray, spec: InputSpec, signature: str
+) -> tuple[int, ...]:
+    known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
+    unknown = [axis for axis, size in enumerate(spec.example_shape) if size is None]
+    length = int(lengths[0]) if len(lengths) else known
+    fits = length == known if not unknown else len(unknown) == 1 and length % max(known, 1) == 0
+    if not fits or np.any(lengths != length):
+        wrong = length if not fits else int(lengths[lengths != length][0])
+        raise DataError(
+            f"feature {spec.name!r} has {wrong} values in an example, but input {spec.name!r} of "
+            f"signature {signature!r} has shape {format_shape(spec.shape)}"
+            + (f" ({known} values an example)" if not unknown else "")
+        )
+    filled = tuple(length // max(known, 1) if size is None else size for size in spec.example_shape)
+    return (len(lengths), *filled)
+
+
+def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
+    if values.dtype == spec.dtype:
+        return values
+    if values.dtype == object or spec.dtype == object:
+        raise DataError(
+            f"feature {spec.name!r} holds {_type_name(values.dtype)}, but input {spec.name!r} of "
+            f"signature {signature!r} takes {_type_name(spec.dtype)}; convert it in the data or in a "
+            "preprocessing_signature"
+        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = values.astype(spec.dtype)
+        lost = (cast.astype(values.dtype) != values) & ~_both_nan(cast, values)
+    if np.any(lost):
+        raise DataError(
+            f"feature {spec.name!r} holds {values[lost][0]!r}, which input {spec.name!r} of signature "
+            f"{signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast where it would "
+            "change"
+        )
+    return cast
+
+
+def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    if left.dtype.kind != "f" or right.dtype.kind != "f":
+        return np.zeros(left.shape, dtype=bool)
+    return np.isnan(left) & np.isnan(right)
+
+
+def _type_name(dtype: np.dtype) -> str:
+    return "strings" if dtype == object else str(np.dtype(dtype))
+
+
+def format_shape(shape: Sequence[int | None]) -> str:
+    """Returns a shape as text, with `?` for a dimension that is not fixed."""
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,1 @@
+"""TFLitePusher: pushes a blessed model, whole, versioned, with a manifest."""

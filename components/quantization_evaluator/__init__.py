@@ -1,0 +1,1 @@
+"""QuantizationEvaluator: float against quantized model, and the gate."""

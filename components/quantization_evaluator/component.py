@@ -1,0 +1,99 @@
+"""The QuantizationEvaluator component: what it takes and gives."""
+
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from tfx_tflite.components.quantization_evaluator import executor
+from tfx_tflite.components.quantization_evaluator.evaluation import (
+    metric_directions,
+    two_model_config,
+)
+from tfx_tflite.components.quantization_evaluator.gate import Gate
+
+
+class QuantizationEvaluatorSpec(ComponentSpec):
+    """Inputs, outputs and execution properties of `QuantizationEvaluator`."""
+
+    PARAMETERS = {
+        "eval_config": ExecutionParameter(type=tfma.EvalConfig),
+        "gate": ExecutionParameter(type=str),
+        "split": ExecutionParameter(type=str),
+        "signature": ExecutionParameter(type=str),
+        "preprocessing_signature": ExecutionParameter(type=str, optional=True),
+        "output": ExecutionParameter(type=str, optional=True),
+    }
+    # The keys are those of TFX's Evaluator, whose place this component takes.
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "baseline_model": ChannelParameter(type=standard_artifacts.Model),
+        "schema": ChannelParameter(type=standard_artifacts.Schema, optional=True),
+    }
+    OUTPUTS = {
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
+    """Compares a quantized model with the float model it was made from, and judges it by a gate.
+
+    Component `outputs` contains:
+        - `evaluation`: `ModelEvaluation` in TFMA's own format (`tfma.load_eval_result` reads it),
+          with `report.json` beside.
+        - `blessing`: `ModelBlessing` with the custom properties of TFX's Evaluator (`blessed`,
+          `current_model`, `current_model_id`, …) and `model_digest`: a blessing is for those
+          bytes alone.
+
+    Args:
+        examples: The `Examples` to evaluate on.
+        model: The `Model` with the quantized model.
+        baseline_model: The `Model` with the float SavedModel.
+        schema: The `Schema` of the examples.
+        eval_config: Metrics, slices, and one model spec with the label key.
+        gate: The rules that the quantized model must satisfy.
+        split: The split to evaluate on.
+        signature: The signature that was converted.
+        preprocessing_signature: As given to TFLiteQuantizer.
+        output: Which output to evaluate; None where there is one.
+
+    Raises:
+        EvaluationError: The gate does not go with the metrics.
+    """
+
+    SPEC_CLASS = QuantizationEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        eval_config: tfma.EvalConfig,
+        gate: Gate,
+        schema: types.BaseChannel | None = None,
+        split: str = "eval",
+        signature: str = "serving_default",
+        preprocessing_signature: str | None = None,
+        output: str | None = None,
+    ):
+        metric_directions(two_model_config(eval_config), gate)
+        super().__init__(
+            QuantizationEvaluatorSpec(
+                examples=examples,
+                model=model,
+                baseline_model=baseline_model,
+                schema=schema,
+                eval_config=eval_config,
+                gate=gate.model_dump_json(),
+                split=split,
+                signature=signature,
+                preprocessing_signature=preprocessing_signature,
+                output=output,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

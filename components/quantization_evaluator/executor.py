@@ -1,0 +1,148 @@
+"""The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
+
+import json
+import posixpath
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from absl import logging
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils, proto_utils
+
+from tfx_tflite.components import artifact_files, example_splits
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.quantization_evaluator import report
+from tfx_tflite.components.quantization_evaluator.evaluation import (
+    CompareModels,
+    Evaluation,
+    load_evaluation,
+    metric_directions,
+    two_model_config,
+)
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, judge
+from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+
+_COMPONENT = "QuantizationEvaluator"
+
+
+class Executor(tfx_evaluator.Executor):
+    """Evaluates and judges; see `evaluation.py` and `gate.py` for how.
+
+    It derives from the executor of TFX's Evaluator because the entry point for Kubeflow fills in
+    the model's id in the blessing for that class alone.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes TFMA's result files, the report and the blessing.
+
+        Raises:
+            DataError: The split is empty, or its examples do not fit the signature or the metrics.
+            EvaluationError: The config does not fit the model.
+        """
+        eval_config = two_model_config(
+            proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
+        )
+        gate = Gate.model_validate_json(exec_properties["gate"])
+        evaluation = self._evaluate(input_dict, output_dict, exec_properties, eval_config)
+        result = judge(
+            gate,
+            evaluation.values,
+            evaluation.examples,
+            metric_directions(eval_config, gate),
+        )
+        document = report.build(result, evaluation, _model_properties(input_dict), exec_properties)
+        _write_report(output_dict, document)
+        _bless(input_dict, output_dict, result, document)
+
+    def _evaluate(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+        eval_config: tfma.EvalConfig,
+    ) -> Evaluation:
+        schema = example_splits.read_schema(input_dict.get("schema"))
+        split = exec_properties["split"]
+        source = example_splits.split_tfxio(input_dict["examples"], split, schema, _COMPONENT)
+        pair = ModelPair(
+            saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
+            signature=exec_properties["signature"],
+            preprocessing_signature=exec_properties.get("preprocessing_signature"),
+            tflite=_tflite_uri(input_dict),
+            output=exec_properties.get("output"),
+        )
+        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "ReadSplit" >> source.BeamSource()
+                | "Compare"
+                >> CompareModels(pair, eval_config, source, schema is not None, output_path)
+            )
+        evaluation = load_evaluation(output_path)
+        if not evaluation.examples:
+            raise DataError(f"split {split!r} holds no examples; nothing to evaluate on")
+        return evaluation
+
+
+def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
+    uri = artifact_utils.get_single_uri(input_dict["model"])
+    return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
+
+
+def _model_properties(input_dict: dict[str, list[types.Artifact]]) -> report.ModelProperties:
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    with artifact_files.readable(model.uri) as directory:
+        return report.ModelProperties.read(directory, artifact_files.tflite_file(directory))
+
+
+def _write_report(
+    output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]
+) -> None:
+    text = json.dumps(document, indent=1, allow_nan=False)
+    for key in ("evaluation", "blessing"):
+        uri = artifact_utils.get_single_uri(output_dict[key])
+        io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)
+
+
+def _bless(
+    input_dict: dict[str, list[types.Artifact]],
+    output_dict: dict[str, list[types.Artifact]],
+    result: GateResult,
+    document: dict[str, Any],
+) -> None:
+    blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+    for key, uri_key, id_key in (
+        (
+            "model",
+            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
+            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
+        ),
+        (
+            "baseline_model",
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
+        ),
+    ):
+        model = artifact_utils.get_single_instance(input_dict[key])
+        blessing.set_string_custom_property(uri_key, model.uri)
+        blessing.set_int_custom_property(id_key, model.id)
+    blessing.set_string_custom_property(
+        "model_digest", document["digests"]["quantized_model"]
+    )
+    name, value = (
+        (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
+        if result.blessed
+        else (constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE)
+    )
+    io_utils.write_string_file(posixpath.join(blessing.uri, name), "")
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+    logging.info("The quantized model is %s. %s", result.verdict.value, " ".join(result.reasons))

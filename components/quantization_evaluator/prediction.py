@@ -1,0 +1,132 @@
+"""Both models' predictions on the same batches, as a TFMA extractor.
+
+TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize inputs by truncation
+and wrap-around.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from apache_beam.utils import shared
+
+from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.float_model import (
+    FloatModel,
+    InputReader,
+    input_reader,
+    read_tensor_signature,
+)
+from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+from tfx_tflite.components.tflite_model import TFLiteModel
+
+FLOAT, QUANTIZED = "float", "quantized"
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """The two models to compare.
+
+    Attributes:
+        saved_model: The float SavedModel's directory.
+        signature: The signature that was converted.
+        preprocessing_signature: As in `float_model.input_reader`.
+        tflite: The quantized model's file.
+        output: Which output is evaluated; None where there is one.
+    """
+
+    saved_model: str
+    signature: str
+    preprocessing_signature: str | None
+    tflite: str
+    output: str | None
+
+    def resolve_output(self) -> str:
+        """Returns the output that is evaluated.
+
+        Raises:
+            EvaluationError: There are several and none is named, or there is none of that name.
+        """
+        outputs = [s.name for s in read_tensor_signature(self.saved_model, self.signature).outputs]
+        if self.output is None and len(outputs) == 1:
+            return outputs[0]
+        if self.output not in outputs:
+            named = "names none" if self.output is None else f"is {self.output!r}"
+            raise EvaluationError(
+                f"evaluation.output {named}; signature {self.signature!r} has: {listed(outputs)}"
+            )
+        return self.output
+
+
+@dataclass
+class _LoadedPair:
+    reader: InputReader
+    float_model: FloatModel
+    tflite: TFLiteModel
+    output: str
+
+    @classmethod
+    def load(cls, pair: ModelPair) -> "_LoadedPair":
+        signature = read_tensor_signature(pair.saved_model, pair.signature)
+        with tf.io.gfile.GFile(pair.tflite, "rb") as file:
+            content = file.read()
+        return cls(
+            input_reader(pair.saved_model, signature, pair.preprocessing_signature),
+            FloatModel(pair.saved_model, signature),
+            TFLiteModel(content),
+            pair.resolve_output(),
+        )
+
+    def predict(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        inputs = self.reader(batch)
+        return {
+            FLOAT: self.float_model.predict(inputs)[self.output],
+            QUANTIZED: self.tflite.predict(inputs)[self.output],
+        }
+
+
+class _PredictDoFn(beam.DoFn):
+    """Adds predictions to batched extracts; the models are loaded once a process."""
+
+    def __init__(self, pair: ModelPair, check: LabelCheck, handle: shared.Shared):
+        self._pair = pair
+        self._check = check
+        self._shared = handle
+
+    def setup(self) -> None:
+        self._loaded: _LoadedPair = self._shared.acquire(lambda: _LoadedPair.load(self._pair))
+
+    def process(self, extracts: dict[str, Any]) -> Any:
+        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+        predictions = self._loaded.predict(batch)
+        self._check(batch, predictions[FLOAT])
+        result = copy.copy(extracts)
+        result[tfma.PREDICTIONS_KEY] = predictions
+        yield result
+
+
+class _Predict(beam.PTransform):
+    def __init__(self, pair: ModelPair, check: LabelCheck):
+        super().__init__()
+        self._pair = pair
+        self._check = check
+
+    def expand(self, extracts: beam.PCollection) -> beam.PCollection:
+        return extracts | beam.ParDo(_PredictDoFn(self._pair, self._check, shared.Shared()))
+
+
+def PredictExtractor(pair: ModelPair, check: LabelCheck) -> tfma.extractors.Extractor:
+    """Returns the extractor that gives both models' predictions for each batch.
+
+    It takes Arrow RecordBatches, so it goes before TFMA's features extractor, which drops them.
+
+    Args:
+        pair: The two models.
+        check: What the labels must be.
+    """
+    return tfma.extractors.Extractor("ExtractFloatAndQuantizedPredictions", _Predict(pair, check))

@@ -1,0 +1,1 @@
+"""TFLiteQuantizer: a float model becomes a quantized TensorFlow Lite model."""

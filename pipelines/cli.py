@@ -1,0 +1,149 @@
+"""The command line. Nothing here loads TensorFlow or TFX until a run needs them."""
+
+import os
+import signal
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+
+EXIT_PUSHED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+
+_CONFIG = click.argument("config", type=click.Path(path_type=Path))
+_SET = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Replace a value of the config, for instance quantization.scheme=float16. Repeatable.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("tfx-tflite"), prog_name="tfx-tflite")
+def main() -> None:
+    """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
+
+    Exit codes: 0 pushed (or valid), 3 refused by the gate, 2 wrong usage or config, 1 failure.
+    """
+
+
+@main.command()
+@_CONFIG
+@_SET
+@click.option(
+    "--runner",
+    type=click.Choice(["beam", "local"]),
+    default="beam",
+    show_default=True,
+    help="Who runs the pipeline's stages: TFX's BeamDagRunner or its LocalDagRunner.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool) -> None:
+    """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
+    try:
+        settings = _load(config, overrides)
+    except TfxTfliteError as error:
+        sys.exit(_fail(error, as_json))
+    sys.exit(_run(settings, runner, as_json))
+
+
+@main.command()
+@_CONFIG
+@_SET
+def validate(config: Path, overrides: tuple[str, ...]) -> None:
+    """Check CONFIG and the files it names, without running anything."""
+    try:
+        settings = _load(config, overrides)
+    except TfxTfliteError as error:
+        sys.exit(_fail(error, as_json=False))
+    scheme = settings.quantization.scheme.value
+    click.echo(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
+
+
+def _load(config: Path, overrides: tuple[str, ...]) -> Any:
+    from tfx_tflite.pipelines.config_file import load_config
+    from tfx_tflite.pipelines.preflight import check_files
+
+    settings = load_config(config, overrides)
+    try:
+        check_files(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") from error
+    return settings
+
+
+def _fail(error: TfxTfliteError, as_json: bool) -> int:
+    click.echo(f"error: {error}", err=True)
+    if as_json:
+        _print_failure(str(error), None, sys.stdout)
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+
+
+def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
+    from tfx_tflite.pipelines.console import print_json
+
+    nothing = {"rules": [], "size_bytes": {"float": None, "quantized": None}, "pushed_to": None}
+    print_json(
+        {"status": "failed", "scheme": scheme, **nothing, "report": None, "error": error}, stream
+    )
+
+
+def _run(settings: Any, runner: str, as_json: bool) -> int:
+    from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json
+
+    log = Path(settings.root) / "logs" / time.strftime("%Y%m%d-%H%M%S.log")
+    # A scheduler's stop is as orderly as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with output_to_log(log) as (stdout, stderr):
+        printer = RunPrinter(stderr if as_json else stdout)
+        try:
+            result = _run_with(settings, runner, printer)
+        except (Exception, KeyboardInterrupt) as error:
+            message = _failure(error, log)
+            print(f"error: {message}", file=stderr, flush=True)
+            if as_json:
+                _print_failure(message, settings.quantization.scheme.value, stdout)
+            return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+        printer.result(result)
+        if as_json:
+            print_json(result, stdout)
+        return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
+
+
+def _run_with(settings: Any, runner: str, printer: Any) -> dict[str, Any]:
+    printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
+    printer.started("loading TFX")
+    start = time.monotonic()
+    from tfx_tflite.pipelines.run import run as run_once
+    from tfx_tflite.pipelines.runners import StageObserver, StageResult
+
+    printer.ended("loading TFX", time.monotonic() - start)
+
+    def ended(stage: StageResult) -> None:
+        note = "failed" if stage.failed else "unchanged, from cache" if stage.cached else ""
+        printer.ended(stage.name, stage.seconds, note)
+
+    return run_once(settings, runner, StageObserver(printer.started, ended)).to_json()
+
+
+def _failure(error: BaseException, log: Path) -> str:
+    """Returns a failure in one or two lines; what only a traceback explains goes to the log."""
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; run again to go on from the last finished stage"
+    if isinstance(error, TfxTfliteError):
+        return str(error)
+    text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
+    return f"{text}\n  the log has more: {log}"

@@ -1,0 +1,244 @@
+"""The config of a pipeline as frozen typed objects; `docs/config.md` describes every key.
+
+Nothing here needs TensorFlow or TFX. Paths are made absolute against the directory given as
+`base` in the validation context, that of the config file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from tfx_tflite.components.errors import listed
+from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
+from tfx_tflite.components.schemes import Quantization, Scheme
+
+BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
+
+
+def _absolute(path: str, info: ValidationInfo) -> str:
+    if "://" in path:
+        return path
+    base = (info.context or {}).get("base", Path.cwd())
+    return str((Path(base) / Path(path).expanduser()).resolve())
+
+
+ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+
+
+def _problem(key: str, problem: str) -> PydanticCustomError:
+    """Returns an error about another key than the one whose validator finds it."""
+    return PydanticCustomError("elsewhere", "{problem}", {"key": key, "problem": problem})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Where the examples are."""
+
+    input_base: ConfigPath | None = None
+    builtin: Literal["digits", "breast_cancer", "diabetes"] | None = None
+    format: Literal["tfrecord", "csv"] = "tfrecord"
+    splits: dict[str, str] = Field(
+        default={"train": "train/*", "eval": "eval/*"}, min_length=1
+    )
+    # Not `schema`, which is a method of pydantic's models.
+    schema_file: ConfigPath | None = Field(default=None, alias="schema")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataConfig":
+        if (self.input_base is None) == (self.builtin is None):
+            raise ValueError("give exactly one of input_base and builtin")
+        if self.builtin is not None and self.format != "tfrecord":
+            raise ValueError("builtin data is in format tfrecord")
+        return self
+
+
+class TrainerConfig(_Section):
+    """The module that trains the float model, with TFX's `run_fn`."""
+
+    module_file: ConfigPath
+    train_steps: int = Field(ge=1)
+    eval_steps: int = Field(ge=1)
+    custom_config: dict[str, Any] | None = None
+
+
+class ModelConfig(_Section):
+    """The float model."""
+
+    trainer: TrainerConfig | None = None
+    saved_model: ConfigPath | None = None
+    signature: str = "serving_default"
+    preprocessing_signature: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelConfig":
+        if (self.trainer is None) == (self.saved_model is None):
+            raise ValueError("give exactly one of trainer and saved_model")
+        return self
+
+
+class CalibrationConfig(_Section):
+    """Which examples the activations' ranges are measured on."""
+
+    split: str = "train"
+    samples: int = Field(default=200, ge=1)
+    strategy: Literal["random", "stratified"] = "random"
+    stratify_by: str | None = None
+    allocation: Literal["equal", "proportional"] = "equal"
+    seed: int = 0
+    ranges: Literal["minmax"] = "minmax"
+
+    @model_validator(mode="after")
+    def _stratum(self) -> "CalibrationConfig":
+        if self.strategy == "stratified" and self.stratify_by is None:
+            raise ValueError("strategy: stratified needs stratify_by, a feature")
+        return self
+
+
+class QuantizationConfig(_Section):
+    """What the model is converted to."""
+
+    scheme: Scheme = Scheme.INT8
+    io_type: Literal["float32", "int8", "uint8", "int16"] | None = None
+    batch_size: Literal["dynamic"] | Annotated[int, Field(ge=1)] = "dynamic"
+
+    @model_validator(mode="after")
+    def _possible(self) -> "QuantizationConfig":
+        Quantization(self.scheme, self.io_type, self.fixed_batch_size)
+        return self
+
+    @property
+    def fixed_batch_size(self) -> int | None:
+        """The batch size, or None where it is dynamic."""
+        return None if self.batch_size == "dynamic" else self.batch_size
+
+
+class MetricConfig(_Section):
+    """A TFMA metric: its class name, and its own config where it needs one."""
+
+    class_name: str = Field(min_length=1)
+    module: str | None = None
+    config: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """What gate rules and reports call it."""
+        return str(self.config.get("name", self.class_name))
+
+
+class EvaluationConfig(_Section):
+    """What float and quantized model are compared on."""
+
+    split: str = "eval"
+    label: str
+    output: str | None = None
+    metrics: tuple[MetricConfig, ...] = Field(min_length=1)
+    slices: tuple[tuple[str, ...], ...] = ()
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _class_names(cls, metrics: Any) -> Any:
+        if not isinstance(metrics, list | tuple):
+            return metrics
+        return [{"class_name": entry} if isinstance(entry, str) else entry for entry in metrics]
+
+
+class PushConfig(_Section):
+    """Where a blessed model goes."""
+
+    destination: ConfigPath
+
+    @field_validator("destination")
+    @classmethod
+    def _local(cls, destination: str) -> str:
+        if "://" in destination:
+            raise ValueError("expected a local directory")
+        return destination
+
+
+class MetadataConfig(_Section):
+    """Where ML Metadata is kept."""
+
+    sqlite: ConfigPath | None = None
+
+
+class BeamConfig(_Section):
+    """How Beam runs inside the components."""
+
+    # Named, because Beam's default would first look for a runner to download.
+    args: tuple[str, ...] = ("--runner=FnApiRunner",)
+
+
+class PipelineConfig(_Section):
+    """Everything that one pipeline needs to know."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    root: ConfigPath
+    data: DataConfig
+    model: ModelConfig
+    calibration: CalibrationConfig = CalibrationConfig()
+    quantization: QuantizationConfig = QuantizationConfig()
+    evaluation: EvaluationConfig
+    gate: Gate
+    push: PushConfig
+    metadata: MetadataConfig = MetadataConfig()
+    beam: BeamConfig = BeamConfig()
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> "PipelineConfig":
+        wanted = [
+            ("calibration.split", self.calibration.split),
+            ("evaluation.split", self.evaluation.split),
+        ]
+        if self.model.trainer is not None:
+            wanted += [("model.trainer", "train"), ("model.trainer", "eval")]
+        for key, split in wanted:
+            if split not in self.data.splits:
+                raise _problem(
+                    key, f"needs split {split!r}, but data.splits has: {listed(self.data.splits)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rules_can_be_judged(self) -> "PipelineConfig":
+        classes = {metric.name: metric.class_name for metric in self.evaluation.metrics}
+        if len(classes) < len(self.evaluation.metrics):
+            raise _problem("evaluation.metrics", "two have one name; give one a config.name")
+        for index, rule in enumerate(self.gate.rules):
+            key = f"gate.rules.{index}"
+            if rule.metric not in classes:
+                raise _problem(
+                    f"{key}.metric",
+                    f"{rule.metric!r} is not evaluated; evaluation.metrics has: {listed(classes)}",
+                )
+            if rule.direction is None and direction_of(classes[rule.metric]) is None:
+                raise _problem(
+                    key,
+                    f"which way {rule.metric} is better is not known; add a direction, "
+                    "higher_is_better or lower_is_better",
+                )
+            if rule.slices == "each" and not self.evaluation.slices:
+                raise _problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
+        return self
+
+    @property
+    def metadata_path(self) -> str:
+        """The sqlite file of ML Metadata."""
+        return self.metadata.sqlite or str(Path(self.root) / "metadata.sqlite")
+
+    @property
+    def artifacts_path(self) -> str:
+        """The directory below which TFX keeps artifacts."""
+        return str(Path(self.root) / "artifacts")

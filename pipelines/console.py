@@ -1,0 +1,131 @@
+"""What a run prints, and where everything else goes: the log file."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+_VERDICT_STYLE = {"blessed": "green", "refused": "bold red"}
+_SLICE_ROWS = 12
+
+
+@contextlib.contextmanager
+def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
+    """Sends what this process and its children print to a log file while the block runs.
+
+    TensorFlow, TFX and Beam write to both streams, partly from C++, so the file descriptors
+    themselves are redirected.
+
+    Args:
+        log: The file; its directory is made.
+
+    Yields:
+        The terminal's own (stdout, stderr).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with (
+        os.fdopen(os.dup(1), "w", encoding="utf-8") as stdout,
+        os.fdopen(os.dup(2), "w", encoding="utf-8") as stderr,
+        log.open("ab") as file,
+    ):
+        try:
+            for descriptor in (1, 2):
+                os.dup2(file.fileno(), descriptor)
+            yield stdout, stderr
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
+
+
+class RunPrinter:
+    """Prints a line a stage and then the verdict.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: IO[str]):
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal
+        self._start = time.monotonic()
+
+    def started(self, name: str) -> None:
+        """Shows a stage as running, on a terminal."""
+        if self._live:
+            self._console.print(f"  {name:<24} …", end="\r")
+
+    def ended(self, name: str, seconds: float, note: str = "") -> None:
+        """Prints a stage's elapsed time and what is to be noted of it."""
+        self._console.print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
+
+    def say(self, text: str, style: str = "") -> None:
+        """Prints a line."""
+        self._console.print(text, style=style, markup=False)
+
+    def result(self, result: Mapping[str, Any]) -> None:
+        """Prints the rules, the sizes, the verdict, and where model and report are.
+
+        Args:
+            result: As `RunResult.to_json` returns it.
+        """
+        self._console.print()
+        self._console.print(_rules_table(result["rules"]))
+        for line in result["warnings"]:
+            self.say(f"warning: {line}", style="yellow")
+        for line in result["reasons"]:
+            self.say(f"refused: {line}", style="red")
+        self.say(_sizes(result["scheme"], result["size_bytes"]))
+        pushed = result["pushed_to"]
+        self.say(f"pushed to {pushed}" if pushed else "nothing was pushed")
+        self.say(f"report    {result['report']}")
+        self.say(f"{time.monotonic() - self._start:.1f} s in all")
+
+
+def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("metric", "slice"):
+        table.add_column(name, no_wrap=True)
+    for name in ("float", "quantized", "drop", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    shown = sorted(rules, key=lambda rule: rule["verdict"] == "blessed")[:_SLICE_ROWS]
+    for rule in sorted(shown, key=rules.index):
+        table.add_row(
+            rule["metric"],
+            rule["slice"],
+            *(_number(rule[key]) for key in ("float", "quantized", "drop", "bound")),
+            rule["verdict"],
+            style=_VERDICT_STYLE.get(rule["verdict"], "yellow"),
+        )
+    if len(rules) > len(shown):
+        table.add_row(f"… {len(rules) - len(shown)} more, blessed, in the report")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def _sizes(scheme: str | None, sizes: Mapping[str, int | None]) -> str:
+    before, after = sizes["float"], sizes["quantized"]
+    if not before or not after:
+        return f"{after:,} bytes"
+    return f"float32 {before:,} bytes, {scheme} {after:,} bytes ({after / before:.0%})"
+
+
+def print_json(document: Mapping[str, Any], stream: IO[str]) -> None:
+    """Prints a document as one line."""
+    print(json.dumps(document, allow_nan=False), file=stream, flush=True)

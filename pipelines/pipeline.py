@@ -1,0 +1,156 @@
+"""The chain of components for one config."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow_model_analysis as tfma
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.types import BaseChannel
+
+from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
+from tfx_tflite.components.digests import directory_digest
+from tfx_tflite.components.pusher.component import TFLitePusher
+from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
+from tfx_tflite.pipelines.config import PipelineConfig
+
+
+def create_pipeline(config: PipelineConfig, input_base: str) -> tfx.dsl.Pipeline:
+    """Returns the TFX pipeline of a config.
+
+    Args:
+        config: The config.
+        input_base: Where the examples are: `data.input_base`, or where builtin data was written.
+    """
+    example_gen = _example_gen(config, input_base)
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = _schema_gen(config, statistics_gen.outputs["statistics"])
+    schema = schema_gen.outputs["schema"]
+    float_model = _float_model(config, examples, schema)
+    model = float_model.outputs["model"]
+    sampler = CalibrationSampler(
+        examples=examples,
+        schema=schema,
+        split=config.calibration.split,
+        samples=config.calibration.samples,
+        stratify_by=(
+            config.calibration.stratify_by if config.calibration.strategy == "stratified" else None
+        ),
+        allocation=config.calibration.allocation,
+        seed=config.calibration.seed,
+    )
+    scheme = config.quantization.scheme
+    quantizer = TFLiteQuantizer(
+        model=model,
+        calibration_examples=(
+            sampler.outputs["calibration_examples"] if scheme.needs_calibration else None
+        ),
+        schema=schema,
+        signature=config.model.signature,
+        preprocessing_signature=config.model.preprocessing_signature,
+        scheme=scheme.value,
+        io_type=config.quantization.io_type,
+        batch_size=config.quantization.fixed_batch_size,
+    )
+    evaluator = QuantizationEvaluator(
+        examples=examples,
+        model=quantizer.outputs["quantized_model"],
+        baseline_model=model,
+        schema=schema,
+        eval_config=_eval_config(config),
+        gate=config.gate,
+        split=config.evaluation.split,
+        signature=config.model.signature,
+        preprocessing_signature=config.model.preprocessing_signature,
+        output=config.evaluation.output,
+    )
+    pusher = TFLitePusher(
+        model=quantizer.outputs["quantized_model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=config.push.destination)
+        ),
+    ).with_id("Pusher")
+    nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
+    # A scheme without calibration needs no sample.
+    nodes += [sampler] if scheme.needs_calibration else []
+    nodes += [quantizer, evaluator, pusher]
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=config.artifacts_path,
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=_metadata_connection(config),
+        beam_pipeline_args=list(config.beam.args),
+    )
+
+
+def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
+    splits = [
+        tfx.proto.Input.Split(name=name, pattern=pattern)
+        for name, pattern in config.data.splits.items()
+    ]
+    component = (
+        tfx.components.CsvExampleGen
+        if config.data.format == "csv"
+        else tfx.components.ImportExampleGen
+    )
+    return component(input_base=input_base, input_config=tfx.proto.Input(splits=splits))
+
+
+def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
+    if config.data.schema_file is not None:
+        # One name for the stage, however the schema comes about.
+        return tfx.components.ImportSchemaGen(schema_file=config.data.schema_file).with_id(
+            "SchemaGen"
+        )
+    return tfx.components.SchemaGen(statistics=statistics, infer_feature_shape=True)
+
+
+def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
+    trainer = config.model.trainer
+    if trainer is None:
+        assert config.model.saved_model is not None
+        return tfx.dsl.Importer(
+            source_uri=config.model.saved_model,
+            artifact_type=tfx.types.standard_artifacts.Model,
+            # A model that changed in place is another artifact, not a cache hit.
+            custom_properties={"digest": directory_digest(config.model.saved_model)},
+            output_key="model",
+        ).with_id("FloatModel")
+    return tfx.components.Trainer(
+        module_file=trainer.module_file,
+        examples=examples,
+        schema=schema,
+        train_args=tfx.proto.TrainArgs(num_steps=trainer.train_steps),
+        eval_args=tfx.proto.EvalArgs(num_steps=trainer.eval_steps),
+        custom_config=trainer.custom_config,
+    )
+
+
+def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
+    metrics = [
+        tfma.MetricConfig(
+            class_name=metric.class_name,
+            module=metric.module or "",
+            config=json.dumps({**metric.config, "name": metric.name}),
+        )
+        for metric in config.evaluation.metrics
+    ]
+    return tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(label_key=config.evaluation.label)],
+        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        slicing_specs=[tfma.SlicingSpec(), *_slicing_specs(config.evaluation.slices)],
+    )
+
+
+def _slicing_specs(slices: Sequence[Sequence[str]]) -> list[tfma.SlicingSpec]:
+    return [tfma.SlicingSpec(feature_keys=list(features)) for features in slices]
+
+
+def _metadata_connection(config: PipelineConfig) -> object:
+    Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
+    return tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)

@@ -1,0 +1,134 @@
+"""Checks before any work starts: what can be seen to be wrong without running a stage.
+
+The checks of files need no TensorFlow, so `validate` makes them too; those of the model's
+signatures and of the data's contents are made when a run has loaded it anyway.
+"""
+
+import glob
+import os
+from pathlib import Path
+
+from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.pipelines.config import PipelineConfig
+
+
+def check_files(config: PipelineConfig) -> None:
+    """Checks that the files a config names are there and its destination can be written.
+
+    Raises:
+        ConfigError: They are not; the key and the path are named.
+    """
+    if config.model.trainer is not None:
+        _check_file("model.trainer.module_file", config.model.trainer.module_file)
+    if config.model.saved_model is not None:
+        _check_file("model.saved_model", f"{config.model.saved_model}/saved_model.pb")
+    if config.data.schema_file is not None:
+        _check_file("data.schema", config.data.schema_file)
+    if config.data.input_base is not None and _is_local(config.data.input_base):
+        _check_splits(config.data.input_base, config.data.splits)
+    _check_writable("push.destination", config.push.destination)
+    _check_writable("root", config.root)
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def _check_file(key: str, path: str) -> None:
+    if _is_local(path) and not Path(path).is_file():
+        raise ConfigError(f"{key}: there is no file {path}")
+    if _is_local(path) and not os.access(path, os.R_OK):
+        raise ConfigError(f"{key}: {path} cannot be read")
+
+
+def _check_splits(input_base: str, splits: dict[str, str]) -> None:
+    if not Path(input_base).is_dir():
+        raise ConfigError(f"data.input_base: there is no directory {input_base}")
+    for split, pattern in splits.items():
+        # A pattern with {SPAN} or the like is resolved by ExampleGen.
+        if "{" not in pattern and not glob.glob(str(Path(input_base) / pattern)):
+            raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+
+
+def _check_writable(key: str, path: str) -> None:
+    if not _is_local(path):
+        return
+    existing = Path(path)
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigError(f"{key}: {existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: {existing} cannot be written")
+
+
+def check_model(config: PipelineConfig) -> None:
+    """Checks that an already-trained model has the signatures that the config names.
+
+    Raises:
+        ModelError: It does not; the signatures it has are listed.
+    """
+    from tfx_tflite.components import float_model
+
+    if config.model.saved_model is None:
+        return
+    float_model.read_tensor_signature(config.model.saved_model, config.model.signature)
+    if config.model.preprocessing_signature is not None:
+        float_model.read_signature(
+            config.model.saved_model, config.model.preprocessing_signature
+        )
+
+
+def check_data(config: PipelineConfig, input_base: str) -> None:
+    """Checks that each split of TFRecords has at least one example.
+
+    Raises:
+        DataError: One has none, or its first file is not a TFRecord file.
+    """
+    if config.data.format != "tfrecord" or not _is_local(input_base):
+        return
+    import tensorflow as tf
+
+    for split, pattern in config.data.splits.items():
+        if "{" in pattern:
+            continue
+        files = sorted(glob.glob(str(Path(input_base) / pattern)))
+        try:
+            if not any(True for _ in tf.data.TFRecordDataset(files, _compression(files)).take(1)):
+                raise DataError(f"split {split!r} holds no examples ({input_base}/{pattern})")
+        except tf.errors.OpError as error:
+            raise DataError(_corrupt(files) or str(error.message)) from error
+
+
+def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
+    """Returns which TFRecord file is corrupt and where, or None if all can be read.
+
+    It reads everything, so it is for after a failure.
+    """
+    if config.data.format != "tfrecord" or not _is_local(input_base):
+        return None
+    for pattern in config.data.splits.values():
+        files = sorted(glob.glob(str(Path(input_base) / pattern)))
+        if found := _corrupt(files):
+            return found
+    return None
+
+
+def _corrupt(files: list[str]) -> str | None:
+    import tensorflow as tf
+
+    for file in files:
+        records = 0
+        try:
+            for record in tf.data.TFRecordDataset(file, _compression([file])):
+                tf.train.Example.FromString(record.numpy())
+                records += 1
+        except tf.errors.OpError:
+            return f"{file} is not a whole TFRecord file: it breaks off after {records} examples"
+        except Exception:
+            return f"{file}: record {records} is not a tf.Example"
+    return None
+
+
+def _compression(files: list[str]) -> str:
+    return "GZIP" if files and files[0].endswith((".gz", ".gzip")) else ""

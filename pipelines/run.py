@@ -1,0 +1,143 @@
+"""One run of a pipeline, from a config to a result. Importing this loads TFX."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfx import v1 as tfx
+
+from tfx_tflite.components.errors import DataError, TfxTfliteError, user_error_in
+from tfx_tflite.pipelines import preflight
+from tfx_tflite.pipelines.builtin_data import write_builtin_data
+from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.pipeline import create_pipeline
+from tfx_tflite.pipelines.runners import (
+    StageFailed,
+    StageObserver,
+    StageResult,
+    output_artifact,
+    run_pipeline,
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run; `to_json` is what `tfx-tflite run --json` prints.
+
+    Attributes:
+        status: `pushed` or `refused`.
+        report: The evaluation's report.
+        report_path: Where it is.
+        pushed_to: The directory of the pushed version; None where it was refused.
+        warnings: What the user should know of though it is no failure.
+    """
+
+    status: str
+    report: dict[str, Any]
+    report_path: str
+    pushed_to: str | None
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the contract's keys."""
+        return {
+            "status": self.status,
+            "scheme": self.report["scheme"],
+            "examples": self.report["examples"],
+            "rules": self.report["rules"],
+            "reasons": self.report["reasons"],
+            "size_bytes": self.report["size_bytes"],
+            "pushed_to": self.pushed_to,
+            "report": self.report_path,
+            "warnings": list(self.warnings),
+        }
+
+
+class RunFailed(Exception):
+    """A stage failed for a reason that only its log explains.
+
+    Args:
+        stage: The stage.
+        summary: Its exception in one line.
+    """
+
+    def __init__(self, stage: str, summary: str):
+        super().__init__(f"{stage} failed: {summary}")
+        self.stage = stage
+
+
+def run(config: PipelineConfig, runner: str, observer: StageObserver) -> RunResult:
+    """Runs the pipeline of a config.
+
+    Args:
+        config: The config.
+        runner: `beam` or `local`.
+        observer: Is told of each stage.
+
+    Raises:
+        TfxTfliteError: The run failed for a reason that the message explains.
+        RunFailed: It failed for another.
+    """
+    preflight.check_files(config)
+    preflight.check_model(config)
+    input_base = config.data.input_base or str(
+        write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
+    )
+    preflight.check_data(config, input_base)
+    pipeline = create_pipeline(config, input_base)
+    try:
+        results = run_pipeline(pipeline, runner, observer)
+    except StageFailed as failure:
+        raise _explained(failure, config, input_base) from failure
+    return _result(pipeline, results)
+
+
+def _explained(
+    failure: StageFailed, config: PipelineConfig, input_base: str
+) -> TfxTfliteError | RunFailed:
+    error = user_error_in(failure)
+    if error is not None:
+        return error
+    if failure.stage in ("ImportExampleGen", "StatisticsGen"):
+        corrupt = preflight.find_corrupt_file(config, input_base)
+        if corrupt is not None:
+            return DataError(corrupt)
+    return RunFailed(failure.stage, _one_line(failure.__cause__ or failure))
+
+
+def _one_line(error: BaseException) -> str:
+    """Returns the innermost exception in a wrapped traceback, or the error itself, in one line."""
+    text = str(error)
+    raised = re.findall(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
+    if raised:
+        kind, message = raised[-1]
+        return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}"
+
+
+def _result(pipeline: tfx.dsl.Pipeline, results: dict[str, StageResult]) -> RunResult:
+    evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
+    report_path = Path(evaluation.uri) / "report.json"
+    report = json.loads(report_path.read_text(encoding="utf-8"))
+    pushed = output_artifact(pipeline, results["Pusher"], "pushed_model")
+    is_pushed = pushed.get_int_custom_property("pushed") == 1
+    return RunResult(
+        status="pushed" if is_pushed else "refused",
+        report=report,
+        report_path=str(report_path),
+        pushed_to=pushed.get_string_custom_property("pushed_destination") if is_pushed else None,
+        warnings=tuple(_warnings(report)),
+    )
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+    sample = report["calibration_sample"]
+    if sample and sample["size"] < sample["requested"]:
+        return [
+            f"calibrated with {sample['size']} examples: the split has no more, "
+            f"calibration.samples is {sample['requested']}"
+        ]
+    return []
