@@ -33,15 +33,13 @@ def dataset(file_patterns: list[str]) -> tf.data.Dataset:
     """Returns shuffled batches of (images, labels)."""
     files = tf.io.gfile.glob(file_patterns)
     examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    batches = examples.shuffle(2000, seed=1).batch(BATCH)
-    return batches.map(lambda serialized: parse(serialized)).map(
-        lambda features: (features[IMAGE], features[LABEL])
-    )
+    return examples.shuffle(2000, seed=1).batch(BATCH).map(images_and_labels)
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the features of a batch of serialized tf.Examples."""
-    return tf.io.parse_example(serialized, FEATURES)
+def images_and_labels(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns what the net is trained with from a batch of serialized tf.Examples."""
+    features = tf.io.parse_example(serialized, FEATURES)
+    return features[IMAGE], features[LABEL]
 
 
 def build_model() -> tf.keras.Model:
@@ -55,7 +53,7 @@ def build_model() -> tf.keras.Model:
     model.add(layers.MaxPooling2D())
     model.add(layers.Flatten())
     model.add(layers.Dense(CLASSES, activation="softmax", name="probabilities"))
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
-from tfx import v1 as tfx
+from tfx import components as tfx_components
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.types import BaseChannel
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
+from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
 from tfx_tflite.components.digests import directory_digest
@@ -17,7 +21,7 @@ from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config import PipelineConfig
 
 
-def create_pipeline(config: PipelineConfig, input_base: str) -> tfx.dsl.Pipeline:
+def create_pipeline(config: PipelineConfig, input_base: str) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
     Args:
@@ -26,7 +30,7 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> tfx.dsl.Pipeline
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    statistics_gen = tfx_components.StatisticsGen(examples=examples)
     schema_gen = _schema_gen(config, statistics_gen.outputs["statistics"])
     schema = schema_gen.outputs["schema"]
     float_model = _float_model(config, examples, schema)
@@ -70,15 +74,15 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> tfx.dsl.Pipeline
     pusher = TFLitePusher(
         model=quantizer.outputs["quantized_model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=config.push.destination)
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.push.destination)
         ),
     ).with_id("Pusher")
     nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
     # A scheme without calibration needs no sample.
     nodes += [sampler] if scheme.needs_calibration else []
     nodes += [quantizer, evaluator, pusher]
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=config.name,
         pipeline_root=config.artifacts_path,
         components=nodes,
@@ -90,43 +94,43 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> tfx.dsl.Pipeline
 
 def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
     splits = [
-        tfx.proto.Input.Split(name=name, pattern=pattern)
+        example_gen_pb2.Input.Split(name=name, pattern=pattern)
         for name, pattern in config.data.splits.items()
     ]
     component = (
-        tfx.components.CsvExampleGen
+        tfx_components.CsvExampleGen
         if config.data.format == "csv"
-        else tfx.components.ImportExampleGen
+        else tfx_components.ImportExampleGen
     )
-    return component(input_base=input_base, input_config=tfx.proto.Input(splits=splits))
+    return component(input_base=input_base, input_config=example_gen_pb2.Input(splits=splits))
 
 
 def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
-        return tfx.components.ImportSchemaGen(schema_file=config.data.schema_file).with_id(
+        return tfx_components.ImportSchemaGen(schema_file=config.data.schema_file).with_id(
             "SchemaGen"
         )
-    return tfx.components.SchemaGen(statistics=statistics, infer_feature_shape=True)
+    return tfx_components.SchemaGen(statistics=statistics, infer_feature_shape=True)
 
 
 def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
     trainer = config.model.trainer
     if trainer is None:
         assert config.model.saved_model is not None
-        return tfx.dsl.Importer(
+        return Importer(
             source_uri=config.model.saved_model,
-            artifact_type=tfx.types.standard_artifacts.Model,
+            artifact_type=standard_artifacts.Model,
             # A model that changed in place is another artifact, not a cache hit.
             custom_properties={"digest": directory_digest(config.model.saved_model)},
             output_key="model",
         ).with_id("FloatModel")
-    return tfx.components.Trainer(
+    return tfx_components.Trainer(
         module_file=trainer.module_file,
         examples=examples,
         schema=schema,
-        train_args=tfx.proto.TrainArgs(num_steps=trainer.train_steps),
-        eval_args=tfx.proto.EvalArgs(num_steps=trainer.eval_steps),
+        train_args=trainer_pb2.TrainArgs(num_steps=trainer.train_steps),
+        eval_args=trainer_pb2.EvalArgs(num_steps=trainer.eval_steps),
         custom_config=trainer.custom_config,
     )
 
@@ -153,4 +157,4 @@ def _slicing_specs(slices: Sequence[Sequence[str]]) -> list[tfma.SlicingSpec]:
 
 def _metadata_connection(config: PipelineConfig) -> object:
     Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
-    return tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
+    return metadata.sqlite_metadata_connection_config(config.metadata_path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfx import v1 as tfx
+from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components.errors import DataError, TfxTfliteError, user_error_in
 from tfx_tflite.pipelines import preflight
@@ -118,7 +118,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}"
 
 
-def _result(pipeline: tfx.dsl.Pipeline, results: dict[str, StageResult]) -> RunResult:
+def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
     evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
     report_path = Path(evaluation.uri) / "report.json"
     report = json.loads(report_path.read_text(encoding="utf-8"))

@@ -8,9 +8,11 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto import metadata_store_pb2
-from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.orchestration import metadata
+from tfx.orchestration.beam import beam_dag_runner
+from tfx.orchestration.local import local_dag_runner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
@@ -66,7 +68,7 @@ class StageObserver:
 
 
 def run_pipeline(
-    pipeline: tfx.dsl.Pipeline, runner: str, observer: StageObserver
+    pipeline: Pipeline, runner: str, observer: StageObserver
 ) -> dict[str, StageResult]:
     """Runs a pipeline and returns the result of each stage by node id.
 
@@ -85,9 +87,9 @@ def run_pipeline(
     # Beam's default would first look for a runner to download.
     StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
     dag_runner = (
-        tfx.orchestration.experimental.BeamDagRunner()
+        beam_dag_runner.BeamDagRunner()
         if runner == "beam"
-        else tfx.orchestration.LocalDagRunner()
+        else local_dag_runner.LocalDagRunner()
     )
     with _observed_launches(observer) as record:
         try:
@@ -161,7 +163,7 @@ def _execution_state(connection: metadata.Metadata, info: Any) -> int | None:
 
 
 def output_artifact(
-    pipeline: tfx.dsl.Pipeline, result: StageResult, key: str
+    pipeline: Pipeline, result: StageResult, key: str
 ) -> Artifact:
     """Returns an artifact that a stage gave, in this run or in the one it was cached from.
 

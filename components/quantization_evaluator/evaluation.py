@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tfx_bsl.tfxio import tfxio
 
 from tfx_tflite.components.errors import EvaluationError, listed
@@ -204,7 +205,7 @@ def _overall_first(value: MetricValues) -> tuple[bool, str, str]:
     return value.slice != OVERALL, value.slice, value.metric
 
 
-def _slice_name(key: tfma.metrics_for_slice_pb2.SliceKey) -> str:
+def _slice_name(key: metrics_for_slice_pb2.SliceKey) -> str:
     parts = []
     for single in key.single_slice_keys:
         value = getattr(single, single.WhichOneof("kind"))
@@ -214,7 +215,7 @@ def _slice_name(key: tfma.metrics_for_slice_pb2.SliceKey) -> str:
 
 
 def _numbers(
-    record: tfma.metrics_for_slice_pb2.MetricsForSlice,
+    record: metrics_for_slice_pb2.MetricsForSlice,
 ) -> tuple[dict[tuple[str, str], float], int]:
     """Returns the single numbers by (metric, model), and how many examples the slice has."""
     numbers: dict[tuple[str, str], float] = {}
