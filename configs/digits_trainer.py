@@ -32,8 +32,10 @@ def run_fn(fn_args: FnArgs) -> None:
 def dataset(file_patterns: list[str]) -> tf.data.Dataset:
     """Returns shuffled batches of (images, labels)."""
     files = tf.io.gfile.glob(file_patterns)
-    examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    return examples.shuffle(2000, seed=1).batch(BATCH).map(images_and_labels)
+    # Sorted, because ExampleGen shuffles anew in every run.
+    examples = sorted(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
+    shuffled = tf.data.Dataset.from_tensor_slices(examples).shuffle(len(examples), seed=1)
+    return shuffled.batch(BATCH).map(images_and_labels)
 
 
 def images_and_labels(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -48,7 +50,7 @@ def build_model() -> tf.keras.Model:
     model = tf.keras.Sequential([tf.keras.Input(SHAPE, name=IMAGE)])
     for filters in (16, 32):
         model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False))
-        model.add(layers.BatchNormalization())
+        model.add(layers.BatchNormalization(momentum=0.9))
         model.add(layers.ReLU())
     model.add(layers.MaxPooling2D())
     model.add(layers.Flatten())

@@ -21,29 +21,23 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains on the train files and exports the model to `fn_args.serving_model_dir`."""
     tf.keras.utils.set_random_seed(1)
     label, task = fn_args.custom_config["label"], fn_args.custom_config["task"]
-    names = feature_names(fn_args.schema_path, label)
-    rows, labels = load(fn_args.train_files, names, label)
+    rows = load(fn_args.train_files, fn_args.schema_path)
+    labels = rows.pop(label)
     model = build_model(rows, labels, task)
     model.fit(batches(rows, labels), steps_per_epoch=fn_args.train_steps, verbose=2)
     export(model, fn_args.serving_model_dir)
 
 
-def feature_names(schema_path: str, label: str) -> list[str]:
-    """Returns the features of the schema but for the label, sorted."""
+def load(file_patterns: list[str], schema_path: str) -> dict[str, np.ndarray]:
+    """Returns all features, the label among them, by name as float32 arrays of shape (rows, 1)."""
     schema = io_utils.parse_pbtxt_file(schema_path, schema_pb2.Schema())
-    return sorted(feature.name for feature in schema.feature if feature.name != label)
-
-
-def load(
-    file_patterns: list[str], names: list[str], label: str
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Returns all features, each of shape (rows, 1), and the labels, of shape (rows, 1)."""
-    spec = {name: tf.io.FixedLenFeature([1], tf.float32) for name in [*names, label]}
+    types = {schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
+    spec = {f.name: tf.io.FixedLenFeature([1], types[f.type]) for f in schema.feature}
     files = tf.io.gfile.glob(file_patterns)
     # Sorted, because ExampleGen shuffles anew in every run.
     examples = sorted(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
-    parsed = {name: value.numpy() for name, value in tf.io.parse_example(examples, spec).items()}
-    return {name: parsed[name] for name in names}, parsed[label]
+    parsed = tf.io.parse_example(examples, spec)
+    return {name: values.numpy().astype(np.float32) for name, values in sorted(parsed.items())}
 
 
 def batches(rows: dict[str, np.ndarray], labels: np.ndarray) -> tf.data.Dataset:

@@ -58,8 +58,10 @@ class RunPrinter:
     """
 
     def __init__(self, stream: IO[str]):
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._live = self._console.is_terminal
+        self._live = stream.isatty()
+        # In a pipe or a file nothing is cut off.
+        width = None if self._live else 200
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
         self._start = time.monotonic()
 
     def started(self, name: str) -> None:

@@ -244,4 +244,4 @@ def _verdict(drop: float, bound: float, value: MetricValues) -> tuple[Verdict, s
     # Metrics are quotients of counts: a drop of exactly the bound may come out an ulp above it.
     if drop <= bound or math.isclose(drop, bound, rel_tol=1e-9):
         return Verdict.BLESSED, ""
-    return Verdict.REFUSED, f"{where} drops by {drop:.6g}, more than {bound:.6g}"
+    return Verdict.REFUSED, f"{where} is worse by {drop:.4g}, more than {bound:.4g}"
