@@ -36,7 +36,7 @@ lock: $(READY)
 
 # The environment is made anew where the lock or the packaging changed, and left alone otherwise.
 # A stamp that is written last keeps an interrupted set-up from being taken for a finished one.
-$(READY): requirements.lock setup.py pyproject.toml .python-version
+$(READY): requirements.lock setup.py .python-version
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.10 or name it: make PYTHON=/path/to/python3.10" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' || { echo "make: $(PYTHON) is not Python 3.10, which the locked environment needs" >&2; exit 1; }
 	rm -f $(READY)

@@ -10,6 +10,7 @@ FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipel
 
 
 def packages() -> list[str]:
+    """Returns every import package below the folders."""
     found = []
     for folder, package in FOLDERS.items():
         found.append(package)

@@ -77,7 +77,8 @@ def read_signature(path: str | Path, name: str) -> Signature:
     signatures = read_signatures(path)
     if name not in signatures:
         raise ModelError(
-            f"the SavedModel has no signature {name!r}; it has: {listed(sorted(signatures))} ({path})"
+            f"the SavedModel at {path} has no signature {name!r}; it has: "
+            f"{listed(sorted(signatures))}"
         )
     return signatures[name]
 
@@ -93,8 +94,9 @@ def read_tensor_signature(path: str | Path, name: str) -> Signature:
     for spec in signature.inputs:
         if spec.dtype == object:
             raise ModelError(
-                f"input {spec.name!r} of signature {name!r} takes strings (serialized tf.Examples?), "
-                "which TensorFlow Lite cannot parse; name a signature whose inputs are tensors"
+                f"input {spec.name!r} of signature {name!r} takes strings (serialized "
+                "tf.Examples?), which TensorFlow Lite cannot parse; name a signature whose inputs "
+                "are tensors"
             )
         if not spec.shape:
             raise ModelError(
@@ -145,8 +147,8 @@ class _Preprocessing:
         missing = [spec.name for spec in signature.inputs if spec.name not in given]
         if missing:
             raise ModelError(
-                f"preprocessing_signature {name!r} does not give {listed(missing)}, which signature "
-                f"{signature.name!r} needs; it gives: {listed(sorted(given))}"
+                f"preprocessing_signature {name!r} does not give {listed(missing)}, which "
+                f"signature {signature.name!r} needs; it gives: {listed(sorted(given))}"
             )
         self._names = [spec.name for spec in signature.inputs]
         self._argument = preprocessing.inputs[0].name

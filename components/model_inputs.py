@@ -77,16 +77,16 @@ def feature_values(
         DataError: The feature is not in the batch, or not in each of its examples.
     """
     if name not in batch.schema.names:
+        features = sorted(column for column in batch.schema.names if column != RAW_RECORD_COLUMN)
         raise DataError(
-            f"feature {name!r} ({needed_as}) is not in the examples; they have: "
-            f"{listed(sorted(column for column in batch.schema.names if column != RAW_RECORD_COLUMN))}"
+            f"feature {name!r} ({needed_as}) is not in the examples; they have: {listed(features)}"
         )
     column = batch.column(batch.schema.get_field_index(name))
     if pa.types.is_null(column.type) or column.null_count:
         missing = len(column) if pa.types.is_null(column.type) else column.null_count
         raise DataError(
-            f"feature {name!r} ({needed_as}) is missing in {missing} of {len(column)} examples of a "
-            "batch; give it a value in every example"
+            f"feature {name!r} ({needed_as}) is missing in {missing} of {len(column)} examples of "
+            "a batch; give it a value in every example"
         )
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise DataError(f"feature {name!r} ({needed_as}) has type {column.type}, expected a list")
@@ -94,9 +94,7 @@ def feature_values(
     return lengths, column.flatten().to_numpy(zero_copy_only=False)
 
 
-def _batch_shape(
-    lengths: np.ndarray, spec: InputSpec, signature: str
-) -> tuple[int, ...]:
+def _batch_shape(lengths: np.ndarray, spec: InputSpec, signature: str) -> tuple[int, ...]:
     known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
     unknown = [axis for axis, size in enumerate(spec.example_shape) if size is None]
     length = int(lengths[0]) if len(lengths) else known
@@ -118,17 +116,17 @@ def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
     if values.dtype == object or spec.dtype == object:
         raise DataError(
             f"feature {spec.name!r} holds {_type_name(values.dtype)}, but input {spec.name!r} of "
-            f"signature {signature!r} takes {_type_name(spec.dtype)}; convert it in the data or in a "
-            "preprocessing_signature"
+            f"signature {signature!r} takes {_type_name(spec.dtype)}; convert it in the data or in "
+            "a preprocessing_signature"
         )
     with np.errstate(invalid="ignore", over="ignore"):
         cast = values.astype(spec.dtype)
         lost = (cast.astype(values.dtype) != values) & ~_both_nan(cast, values)
     if np.any(lost):
         raise DataError(
-            f"feature {spec.name!r} holds {values[lost][0]!r}, which input {spec.name!r} of signature "
-            f"{signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast where it would "
-            "change"
+            f"feature {spec.name!r} holds {values[lost][0]!r}, which input {spec.name!r} of "
+            f"signature {signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast "
+            "where it would change"
         )
     return cast
 
@@ -140,7 +138,7 @@ def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _type_name(dtype: np.dtype) -> str:
-    return "strings" if dtype == object else str(np.dtype(dtype))
+    return "strings" if dtype.kind == "O" else str(np.dtype(dtype))
 
 
 def format_shape(shape: Sequence[int | None]) -> str:

@@ -58,7 +58,9 @@ class TFLiteModel:
         rows = len(next(iter(inputs.values())))
         step = self._fixed_batch_size or rows
         chunks = [
-            self._predict_chunk({name: values[at : at + step] for name, values in inputs.items()}, step)
+            self._predict_chunk(
+                {name: values[at : at + step] for name, values in inputs.items()}, step
+            )
             for at in range(0, rows, step)
         ]
         return {
@@ -70,7 +72,9 @@ class TFLiteModel:
         for name, detail in self._inputs.items():
             values = quantize(inputs[name], detail, name)
             if len(values) < size:
-                values = np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)])
+                values = np.concatenate(
+                    [values, np.repeat(values[-1:], size - len(values), axis=0)]
+                )
             self._interpreter.set_tensor(detail["index"], values)
         self._interpreter.invoke()
         return {

@@ -1,7 +1,7 @@
 """A small dense net for rows of numbers: one scalar model input a feature, one output.
 
 `model.trainer.custom_config` of the config names the label and the task, `binary` or `regression`.
-Each input is standardised by itself inside the model, so that quantization gives each its own scale.
+Each input is standardised by itself inside the model, so that each is quantized with its own scale.
 """
 
 import numpy as np

@@ -1,6 +1,5 @@
 """Real data to try the pipeline with: the sets that scikit-learn carries, as TFRecords."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -40,12 +39,14 @@ def write_builtin_data(name: str, directory: Path) -> Path:
         try:
             _write_splits(stage, list(_LOADERS[name]()))
             # Whole or not there: a second process may be writing the same.
-            os.rename(stage, target)
+            stage.rename(target)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         if not target.exists():
-            raise DataError(f"cannot write the builtin data to {target}: {error.strerror}") from error
+            raise DataError(
+                f"cannot write the builtin data to {target}: {error.strerror}"
+            ) from error
     return target
 
 

@@ -91,9 +91,17 @@ def _fail(error: TfxTfliteError, as_json: bool) -> int:
 def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
     from tfx_tflite.pipelines.console import print_json
 
-    nothing = {"rules": [], "size_bytes": {"float": None, "quantized": None}, "pushed_to": None}
     print_json(
-        {"status": "failed", "scheme": scheme, **nothing, "report": None, "error": error}, stream
+        {
+            "status": "failed",
+            "scheme": scheme,
+            "rules": [],
+            "size_bytes": {"float": None, "quantized": None},
+            "pushed_to": None,
+            "report": None,
+            "error": error,
+        },
+        stream,
     )
 
 

@@ -50,9 +50,7 @@ class DataConfig(_Section):
     input_base: ConfigPath | None = None
     builtin: Literal["digits", "breast_cancer", "diabetes"] | None = None
     format: Literal["tfrecord", "csv"] = "tfrecord"
-    splits: dict[str, str] = Field(
-        default={"train": "train/*", "eval": "eval/*"}, min_length=1
-    )
+    splits: dict[str, str] = Field(default={"train": "train/*", "eval": "eval/*"}, min_length=1)
     # Not `schema`, which is a method of pydantic's models.
     schema_file: ConfigPath | None = Field(default=None, alias="schema")
 

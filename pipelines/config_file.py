@@ -13,7 +13,6 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.pipelines.config import PipelineConfig
 
-
 _Location = tuple[str | int, ...]
 
 
@@ -22,8 +21,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
 
     Args:
         path: The file; paths in it are relative to its directory.
-        overrides: `key=value` pairs that replace or add values: the key dotted (`gate.min_examples`,
-            a number for a list's entry: `gate.rules.0.max_drop`), the value in YAML.
+        overrides: `key=value` pairs that replace or add values: the key dotted, with a number for
+            a list's entry (`gate.rules.0.max_drop`), the value in YAML.
 
     Raises:
         ConfigError: The file cannot be read or the config is wrong; one line for each mistake.

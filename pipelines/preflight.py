@@ -4,7 +4,6 @@ The checks of files need no TensorFlow, so `validate` makes them too; those of t
 signatures and of the data's contents are made when a run has loaded it anyway.
 """
 
-import glob
 import os
 from pathlib import Path
 
@@ -30,6 +29,10 @@ def check_files(config: PipelineConfig) -> None:
     _check_writable("root", config.root)
 
 
+def _files(input_base: str, pattern: str) -> list[str]:
+    return sorted(str(path) for path in Path(input_base).glob(pattern))
+
+
 def _is_local(path: str) -> bool:
     return "://" not in path
 
@@ -46,7 +49,7 @@ def _check_splits(input_base: str, splits: dict[str, str]) -> None:
         raise ConfigError(f"data.input_base: there is no directory {input_base}")
     for split, pattern in splits.items():
         # A pattern with {SPAN} or the like is resolved by ExampleGen.
-        if "{" not in pattern and not glob.glob(str(Path(input_base) / pattern)):
+        if "{" not in pattern and not _files(input_base, pattern):
             raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
 
 
@@ -74,9 +77,7 @@ def check_model(config: PipelineConfig) -> None:
         return
     float_model.read_tensor_signature(config.model.saved_model, config.model.signature)
     if config.model.preprocessing_signature is not None:
-        float_model.read_signature(
-            config.model.saved_model, config.model.preprocessing_signature
-        )
+        float_model.read_signature(config.model.saved_model, config.model.preprocessing_signature)
 
 
 def check_data(config: PipelineConfig, input_base: str) -> None:
@@ -92,7 +93,7 @@ def check_data(config: PipelineConfig, input_base: str) -> None:
     for split, pattern in config.data.splits.items():
         if "{" in pattern:
             continue
-        files = sorted(glob.glob(str(Path(input_base) / pattern)))
+        files = _files(input_base, pattern)
         try:
             if not any(True for _ in tf.data.TFRecordDataset(files, _compression(files)).take(1)):
                 raise DataError(f"split {split!r} holds no examples ({input_base}/{pattern})")
@@ -108,7 +109,7 @@ def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
     if config.data.format != "tfrecord" or not _is_local(input_base):
         return None
     for pattern in config.data.splits.values():
-        files = sorted(glob.glob(str(Path(input_base) / pattern)))
+        files = _files(input_base, pattern)
         if found := _corrupt(files):
             return found
     return None

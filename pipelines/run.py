@@ -21,6 +21,9 @@ from tfx_tflite.pipelines.runners import (
     run_pipeline,
 )
 
+# The last line of a traceback.
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -110,7 +113,9 @@ def _explained(
 def _one_line(error: BaseException) -> str:
     """Returns the innermost exception in a wrapped traceback, or the error itself, in one line."""
     text = str(error)
-    raised = re.findall(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE)
+    raised = re.findall(
+        r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE
+    )
     if raised:
         kind, message = raised[-1]
         return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"

@@ -87,9 +87,7 @@ def run_pipeline(
     # Beam's default would first look for a runner to download.
     StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
     dag_runner = (
-        beam_dag_runner.BeamDagRunner()
-        if runner == "beam"
-        else local_dag_runner.LocalDagRunner()
+        beam_dag_runner.BeamDagRunner() if runner == "beam" else local_dag_runner.LocalDagRunner()
     )
     with _observed_launches(observer) as record:
         try:
@@ -131,9 +129,7 @@ def _observed_launches(observer: StageObserver) -> Iterator[_Record]:
                     raise RuntimeError(f"{name} did not get its inputs, see the log")
             except BaseException as error:
                 record.error = error
-                observer.ended(
-                    StageResult(name, time.monotonic() - start, False, True, None)
-                )
+                observer.ended(StageResult(name, time.monotonic() - start, False, True, None))
                 raise
             result = StageResult(
                 name,
@@ -162,9 +158,7 @@ def _execution_state(connection: metadata.Metadata, info: Any) -> int | None:
     return execution.last_known_state
 
 
-def output_artifact(
-    pipeline: Pipeline, result: StageResult, key: str
-) -> Artifact:
+def output_artifact(pipeline: Pipeline, result: StageResult, key: str) -> Artifact:
     """Returns an artifact that a stage gave, in this run or in the one it was cached from.
 
     Args:

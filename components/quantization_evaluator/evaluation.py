@@ -98,7 +98,9 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
     Raises:
         EvaluationError: A rule's metric is not evaluated, or its direction is not known.
     """
-    classes = {json.loads(m.config)["name"]: m.class_name for m in _metrics(eval_config) if m.config}
+    classes = {
+        json.loads(m.config)["name"]: m.class_name for m in _metrics(eval_config) if m.config
+    }
     directions: dict[str, Direction] = {}
     for rule in gate.rules:
         if rule.metric not in classes:

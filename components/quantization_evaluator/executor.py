@@ -104,9 +104,7 @@ def _model_properties(input_dict: dict[str, list[types.Artifact]]) -> report.Mod
         return report.ModelProperties.read(directory, artifact_files.tflite_file(directory))
 
 
-def _write_report(
-    output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]
-) -> None:
+def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1, allow_nan=False)
     for key in ("evaluation", "blessing"):
         uri = artifact_utils.get_single_uri(output_dict[key])
@@ -135,9 +133,7 @@ def _bless(
         model = artifact_utils.get_single_instance(input_dict[key])
         blessing.set_string_custom_property(uri_key, model.uri)
         blessing.set_int_custom_property(id_key, model.id)
-    blessing.set_string_custom_property(
-        "model_digest", document["digests"]["quantized_model"]
-    )
+    blessing.set_string_custom_property("model_digest", document["digests"]["quantized_model"])
     name, value = (
         (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
         if result.blessed

@@ -180,19 +180,19 @@ def judge(
         examples: The number of examples that both models were compared on.
         directions: Which way each metric is better.
     """
-    results = [
-        result for rule in gate.rules for result in _judge_rule(rule, gate, values, directions)
-    ]
-    reasons = [result.reason for result in results if result.verdict is Verdict.REFUSED]
+    results: list[RuleResult] = []
+    reasons: list[str] = []
     if examples < gate.min_examples:
-        reasons.insert(
-            0, f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
+        reasons.append(
+            f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
         )
-    reasons += [
-        f"{rule.metric}: no value to judge {rule.slices} by"
-        for rule in gate.rules
-        if not any(value.metric == rule.metric for value in values)
-    ]
+    for rule in gate.rules:
+        found = _judge_rule(rule, gate, values, directions)
+        results += found
+        reasons += [result.reason for result in found if result.verdict is Verdict.REFUSED]
+        if all(result.verdict is Verdict.NOT_JUDGED for result in found):
+            where = "overall" if rule.slices == "overall" else "on any slice with enough examples"
+            reasons.append(f"{rule.metric}: there is no figure to judge {where}")
     return GateResult(
         verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
         examples=examples,
@@ -225,9 +225,7 @@ def _judge_slice(
     if value.slice != OVERALL and value.examples < gate.min_slice_examples:
         verdict = Verdict.NOT_JUDGED
         reason = f"{value.examples} examples, fewer than gate.min_slice_examples"
-    return RuleResult(
-        **value.model_dump(), drop=drop, bound=bound, verdict=verdict, reason=reason
-    )
+    return RuleResult(**value.model_dump(), drop=drop, bound=bound, verdict=verdict, reason=reason)
 
 
 def _bound(rule: GateRule, value: MetricValues) -> float:

@@ -13,7 +13,9 @@ import pyarrow as pa
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.model_inputs import feature_values
 
-_PROBABILITY_METRICS = frozenset({"AUC", "BinaryAccuracy", "BinaryCrossEntropy", "BinaryCrossentropy"})
+_PROBABILITY_METRICS = frozenset(
+    {"AUC", "BinaryAccuracy", "BinaryCrossEntropy", "BinaryCrossentropy"}
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,6 @@ class LabelCheck:
 def _refuse(label: str, labels: np.ndarray, wrong: np.ndarray, expected: str) -> None:
     if wrong.any():
         raise DataError(
-            f"label {label!r} is {labels[wrong][0]} in {int(wrong.sum())} of {len(labels)} examples "
-            f"of a batch, but {expected}"
+            f"label {label!r} is {labels[wrong][0]}, but {expected}; so it is in "
+            f"{int(wrong.sum())} of {len(labels)} examples of a batch"
         )

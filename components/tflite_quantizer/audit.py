@@ -120,7 +120,7 @@ class FlatbufferGraph:
 
 
 def tensor_type(tensor: Any) -> str:
-    """Returns a tensor's type as the schema names it: INT8, FLOAT32, …"""
+    """Returns a tensor's type as the schema names it: INT8, FLOAT32 or another."""
     return flatbuffer_utils.type_to_name(tensor.type)
 
 
@@ -172,9 +172,7 @@ def _io(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violatio
                 yield Violation(f"{side} {_short_name(tensor)}", f"is {found}, expected {promised}")
 
 
-def _integer_operators(
-    graph: FlatbufferGraph, quantization: Quantization
-) -> Iterator[Violation]:
+def _integer_operators(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
     """No operator reads or writes a float, but for the first and last where I/O is float."""
     edge = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
     float_io = quantization.resolved_io_type == "float32"
@@ -201,7 +199,9 @@ def _weights_and_activations(
         return
     activations = tensor_type(operator.inputs[0])
     if activations != _ACTIVATIONS[scheme]:
-        yield Violation(operator.label, f"has {activations} activations, not {_ACTIVATIONS[scheme]}")
+        yield Violation(
+            operator.label, f"has {activations} activations, not {_ACTIVATIONS[scheme]}"
+        )
     weights = operator.inputs[1]
     if graph.is_constant(weights) and tensor_type(weights) != "INT8":
         yield Violation(operator.label, f"has {tensor_type(weights)} weights, not INT8")

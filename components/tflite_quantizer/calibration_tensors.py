@@ -9,7 +9,9 @@ from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.float_model import InputReader
 
 
-def collect_tensors(batches: Iterable[pa.RecordBatch], reader: InputReader) -> dict[str, np.ndarray]:
+def collect_tensors(
+    batches: Iterable[pa.RecordBatch], reader: InputReader
+) -> dict[str, np.ndarray]:
     """Returns all calibration tensors by input name, each of shape (samples, *example_shape).
 
     Args:

@@ -72,10 +72,9 @@ class TFLiteQuantizer(base_component.BaseComponent):
         io_type: str | None = None,
         batch_size: int | None = None,
     ):
-        if scheme not in [known.value for known in Scheme]:
-            raise ConfigError(
-                f"scheme is {scheme!r}, expected one of {', '.join(known.value for known in Scheme)}"
-            )
+        known = [member.value for member in Scheme]
+        if scheme not in known:
+            raise ConfigError(f"scheme is {scheme!r}, expected one of {', '.join(known)}")
         quantization = Quantization(Scheme(scheme), io_type, batch_size)
         if quantization.scheme.needs_calibration and calibration_examples is None:
             raise ConfigError(f"scheme {scheme!r} needs calibration_examples")

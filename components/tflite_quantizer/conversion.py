@@ -28,6 +28,8 @@ LOG = "converter.log"
 
 DEFAULT_TIME_LIMIT = 3600.0
 
+_CONVERTER = (sys.executable, "-m", "tfx_tflite.components.tflite_quantizer.converter")
+
 
 @dataclass(frozen=True)
 class ConversionRequest:
@@ -119,12 +121,11 @@ def read_samples(directory: Path) -> dict[str, np.ndarray]:
 
 
 def _run_child(working_directory: Path, time_limit: float) -> None:
-    command = [sys.executable, "-m", "tfx_tflite.components.tflite_quantizer.converter"]
     log = working_directory / LOG
     with log.open("wb") as output:
         try:
             code = subprocess.run(
-                [*command, str(working_directory)],
+                [*_CONVERTER, str(working_directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -139,7 +140,9 @@ def _run_child(working_directory: Path, time_limit: float) -> None:
     if failure.exists():
         raise ConversionError(_explain(**json.loads(failure.read_text(encoding="utf-8"))))
     if code:
-        raise ConversionError(_explain_crash(code, log.read_text(encoding="utf-8", errors="replace")))
+        raise ConversionError(
+            _explain_crash(code, log.read_text(encoding="utf-8", errors="replace"))
+        )
 
 
 def _explain(kind: str, message: str) -> str:

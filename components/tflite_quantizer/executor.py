@@ -54,7 +54,9 @@ class Executor(base_executor.BaseExecutor):
             reader = input_reader(
                 saved_model, signature, exec_properties.get("preprocessing_signature")
             )
-            samples = self._samples(input_dict, reader) if quantization.scheme.needs_calibration else None
+            samples = (
+                self._samples(input_dict, reader) if quantization.scheme.needs_calibration else None
+            )
             models = conversion.convert(
                 saved_model, signature.name, quantization, samples, Path(working_directory)
             )

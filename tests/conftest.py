@@ -1,0 +1,95 @@
+"""What several tests share. Heavy imports are inside the fixtures, so that light tests stay light."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+
+
+@pytest.fixture(scope="session")
+def digits_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled digits as TFRecords: 1,348 examples to train with, 449 to evaluate on."""
+    from tfx_tflite.pipelines.builtin_data import write_builtin_data
+
+    return write_builtin_data("digits", tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def digits_arrays(digits_data: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images, shape (n, 8, 8, 1), and labels, shape (n,), by split."""
+    import tensorflow as tf
+
+    def load(split: str) -> tuple[np.ndarray, np.ndarray]:
+        spec = {
+            "image": tf.io.FixedLenFeature([8, 8, 1], tf.float32),
+            "label": tf.io.FixedLenFeature([], tf.int64),
+        }
+        records = list(
+            tf.data.TFRecordDataset(str(digits_data / split / "data.tfrecord")).as_numpy_iterator()
+        )
+        parsed = tf.io.parse_example(records, spec)
+        return parsed["image"].numpy(), parsed["label"].numpy()
+
+    return {split: load(split) for split in ("train", "eval")}
+
+
+@pytest.fixture(scope="session")
+def digits_trainer():
+    sys.path.insert(0, str(CONFIGS))
+    try:
+        import digits_trainer
+    finally:
+        sys.path.remove(str(CONFIGS))
+    return digits_trainer
+
+
+@pytest.fixture(scope="session")
+def keras_digits(digits_arrays, digits_trainer):
+    """The shipped net, trained for a few seconds."""
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(1)
+    model = digits_trainer.build_model()
+    images, labels = digits_arrays["train"]
+    model.fit(images, labels, batch_size=64, epochs=5, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def digits_model(keras_digits, digits_trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The net as a SavedModel, written by `tf.saved_model.save`."""
+    path = tmp_path_factory.mktemp("model") / "digits"
+    digits_trainer.export(keras_digits, str(path))
+    return path
+
+
+@pytest.fixture
+def write_records() -> Callable[..., Path]:
+    """Writes tf.Examples (mappings of feature to values) to a TFRecord file."""
+    import tensorflow as tf
+
+    def feature(values: object) -> tf.train.Feature:
+        array = np.atleast_1d(np.asarray(values))
+        if array.dtype.kind in "iu":
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
+        if array.dtype.kind == "f":
+            return tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
+        return tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[str(value).encode() for value in array.ravel()])
+        )
+
+    def write(path: Path, examples: Iterable[Mapping[str, object]], compression: str = "") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(path), compression) as writer:
+            for example in examples:
+                features = {name: feature(values) for name, values in example.items()}
+                message = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(message.SerializeToString(deterministic=True))
+        return path
+
+    return write
