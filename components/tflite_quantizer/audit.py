@@ -7,7 +7,7 @@ docs/schemes.md, after the TensorFlow Lite quantization specification
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,8 @@ _FLOATS = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64"})
 _ACTIVATIONS = {Scheme.INT8: "INT8", Scheme.INT8_FLOAT_IO: "INT8", Scheme.INT16X8: "INT16"}
 # Operators whose second input is the weights.
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+# Operators that change how a number is stored, not what it is.
+_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 # The converter leaves smaller weights as they are in `dynamic_range`.
 _SMALLEST_QUANTIZED_WEIGHTS = 1024
 
@@ -105,6 +107,11 @@ class FlatbufferGraph:
         main = self._model.subgraphs[0]
         return tuple(main.tensors[i] for i in main.outputs)
 
+    def at_the_edge(self, tensors: Iterable[Any]) -> bool:
+        """Returns whether all the tensors are inputs or outputs of the main graph."""
+        edge = {id(tensor) for tensor in (*self.inputs, *self.outputs)}
+        return all(id(tensor) in edge for tensor in tensors)
+
     def is_constant(self, tensor: Any) -> bool:
         """Returns whether a tensor's values are stored in the file."""
         buffer = self._model.buffers[tensor.buffer]
@@ -174,22 +181,25 @@ def _io(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violatio
 
 def _integer_operators(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
     """No operator reads or writes a float, but for the first and last where I/O is float."""
-    edge = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
     float_io = quantization.resolved_io_type == "float32"
+    converting: list[Violation] = []
+    computing: list[Violation] = []
     for operator in graph.operators:
-        floats = [
-            tensor
-            for tensor in (*operator.inputs, *operator.outputs)
-            if tensor_type(tensor) in _FLOATS
-        ]
-        at_the_edge = operator.name in ("QUANTIZE", "DEQUANTIZE") and all(
-            id(tensor) in edge for tensor in floats
-        )
-        if floats and not (float_io and at_the_edge):
-            types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
-            yield Violation(operator.label, f"computes in {types}")
-        elif not floats:
+        floats = _floats(operator)
+        is_conversion = operator.name in _CONVERSIONS
+        if not floats:
             yield from _weights_and_activations(graph, operator, quantization.scheme)
+        elif not (float_io and is_conversion and graph.at_the_edge(floats)):
+            types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
+            found = Violation(operator.label, f"computes in {types}")
+            (converting if is_conversion else computing).append(found)
+    # A conversion inside the graph is there because of an operator that computes in float.
+    yield from computing or converting
+
+
+def _floats(operator: Operator) -> list[Any]:
+    tensors = (*operator.inputs, *operator.outputs)
+    return [tensor for tensor in tensors if tensor_type(tensor) in _FLOATS]
 
 
 def _weights_and_activations(

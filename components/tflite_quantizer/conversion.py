@@ -147,16 +147,14 @@ def _run_child(working_directory: Path, time_limit: float) -> None:
 
 def _explain(kind: str, message: str) -> str:
     """Returns what a Python exception of the converter means, in a line or two."""
-    flex = re.search(r"TF Select ops: (.+)", message)
-    if flex:
-        operators = sorted({name.strip() for name in flex[1].split(",")})
+    # "TF Select ops" need the Flex delegate, "Custom ops" even a kernel of one's own.
+    missing = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", message, re.MULTILINE)
+    if missing:
+        operators = sorted({name.strip() for names in missing for name in names.split(",")})
         return (
-            f"the model needs TensorFlow operators that TensorFlow Lite has no builtin for: "
-            f"{listed(operators)}; replace them (Flex operators are not shipped to devices)"
+            "the model needs operators that TensorFlow Lite has no builtin for: "
+            f"{listed(operators)}; replace them in the model (Flex operators do not go to devices)"
         )
-    custom = re.search(r"Custom ops: (.+)", message)
-    if custom:
-        return f"the model needs custom operators: {listed(custom[1].split(', '))}"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return f"the TensorFlow Lite converter refused the model: {kind}: {lines[0] if lines else ''}"
 

@@ -47,6 +47,12 @@ def set_io(side: str, type_code: int):
     return change
 
 
+def store_weights_as_float32(model, graph):
+    weights = first(model, graph, "FULLY_CONNECTED").inputs[1]
+    source = next(operator for operator in graph.operators if operator.outputs[0] == weights)
+    graph.tensors[source.inputs[0]].type = TYPES.FLOAT32
+
+
 def make_custom(model, graph):
     code = model.operatorCodes[first(model, graph, "CONV_2D").opcodeIndex]
     code.builtinCode = code.deprecatedBuiltinCode = flatbuffer_utils.schema_fb.BuiltinOperator.CUSTOM
@@ -70,7 +76,7 @@ def make_custom(model, graph):
         ("int16x8", set_type("CONV_2D", "inputs", 1, TYPES.INT16), "has INT16 weights"),
         ("dynamic_range", set_type("FULLY_CONNECTED", "inputs", 1, TYPES.FLOAT32), "FLOAT32 weights"),
         ("dynamic_range", set_io("inputs", TYPES.FLOAT16), "is FLOAT16, expected FLOAT32"),
-        ("float16", set_type("DEQUANTIZE", "inputs", 0, TYPES.FLOAT32), "FLOAT32 weights"),
+        ("float16", store_weights_as_float32, "FLOAT32 weights"),
         ("float32", set_type("FULLY_CONNECTED", "inputs", 1, TYPES.INT8), "INT8 weights"),
     ],
 )
