@@ -13,6 +13,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.pipelines.config import PipelineConfig
 
+# Errors whose message says all; to others what was received is added.
+_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
+
 _Location = tuple[str | int, ...]
 
 
@@ -100,15 +103,18 @@ def _explain(
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
     messages: dict[_Location, list[str]] = {}
+    received: dict[_Location, str] = {}
     for entry in error.errors():
         location = _yaml_location(document, entry)
         messages.setdefault(location, []).append(_message(entry, location))
+        if entry["type"] not in _SELF_EXPLAINED:
+            received[location] = f", received {_shown(entry['input'])}"
     set_keys = {_parts(".".join(key)) for key in overridden}
     return "\n".join(
         ": ".join(
             [_where(path, document, set_keys, location)]
             + ([".".join(map(str, location))] if location else [])
-            + [", or ".join(dict.fromkeys(found))]
+            + [" or ".join(dict.fromkeys(found)) + received.get(location, "")]
         )
         for location, found in messages.items()
     )
@@ -164,7 +170,7 @@ def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int |
 
 
 def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
-    kind, received = entry["type"], entry["input"]
+    kind = entry["type"]
     if kind == "extra_forbidden":
         known = _known_keys(location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
@@ -177,8 +183,7 @@ def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
     message = entry["msg"].removeprefix("Value error, ")
     if kind in ("value_error", "elsewhere"):
         return message
-    message = message.replace("Input should be", "expected").rstrip(".")
-    return f"{message}, received {_shown(received)}"
+    return message.replace("Input should be", "expected").rstrip(".")
 
 
 def _shown(value: Any) -> str:

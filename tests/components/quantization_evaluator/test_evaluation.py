@@ -1,0 +1,242 @@
+"""Float against quantized through the real TFMA, on the digits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
+
+pytestmark = pytest.mark.slow
+
+METRICS = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+
+
+def eval_config(metrics: list[str] = METRICS, slices: tuple = ("label",)):
+    import tensorflow_model_analysis as tfma
+
+    return tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(label_key="label")],
+        metrics_specs=[
+            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=name) for name in metrics])
+        ],
+        slicing_specs=[tfma.SlicingSpec(feature_keys=[key]) for key in slices],
+    )
+
+
+@pytest.fixture(scope="module")
+def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
+    from tfx_tflite.components.schemes import Quantization, Scheme
+    from tfx_tflite.components.tflite_quantizer.conversion import convert
+
+    models = convert(
+        digits_model,
+        "serving_tensors",
+        Quantization(Scheme.INT8),
+        {"image": digits_arrays["train"][0][:100]},
+        tmp_path_factory.mktemp("conversion"),
+    )
+    path = tmp_path_factory.mktemp("model")
+    (path / "Format-Serving").mkdir()
+    (path / "Format-Serving" / "tflite").write_bytes(models.quantized)
+    return path
+
+
+@pytest.fixture(scope="module")
+def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_path_factory):
+    """The inputs of the evaluator as TFX artifacts."""
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    uri = tmp_path_factory.mktemp("examples")
+    target = uri / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
+    target.parent.mkdir()
+    with tf.io.TFRecordWriter(str(target), "GZIP") as writer:
+        for record in tf.data.TFRecordDataset(str(digits_data / "eval" / "data.tfrecord")):
+            writer.write(record.numpy())
+    examples = standard_artifacts.Examples()
+    examples.uri = str(uri)
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
+    model.uri, model.id = str(tflite_model), 7
+    baseline.uri, baseline.id = str(digits_model), 5
+    return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
+
+
+def run(artifacts: dict, output: Path, gate: Gate, config=None, **properties):
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.types import standard_artifacts
+    from tfx.utils import proto_utils
+
+    from tfx_tflite.components.quantization_evaluator.executor import Executor
+
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
+    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner"])
+    Executor(context).Do(
+        artifacts,
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": proto_utils.proto_to_json(config or eval_config()),
+            "gate": gate.model_dump_json(),
+            "split": "eval",
+            "signature": "serving_tensors",
+            **properties,
+        },
+    )
+    return evaluation, blessing
+
+
+LENIENT = Gate(rules=(GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
+
+
+@pytest.fixture(scope="module")
+def evaluated(artifacts, tmp_path_factory):
+    return run(artifacts, tmp_path_factory.mktemp("evaluated"), LENIENT)
+
+
+def test_tfma_reads_the_evaluation(evaluated):
+    import tensorflow_model_analysis as tfma
+
+    evaluation, _ = evaluated
+    result = tfma.load_eval_result(evaluation.uri, model_name="quantized")
+    slices = dict(result.slicing_metrics)
+    overall = slices[()][""][""]
+    assert 0.9 < overall["SparseCategoricalAccuracy"]["doubleValue"] <= 1
+    assert len(slices) == 11
+
+
+def test_the_figures_are_those_of_the_models(
+    evaluated, keras_digits, digits_arrays, tflite_model: Path
+):
+    from tfx_tflite.components.quantization_evaluator.evaluation import load_evaluation
+    from tfx_tflite.components.tflite_model import TFLiteModel
+
+    images, labels = digits_arrays["eval"]
+    quantized = TFLiteModel((tflite_model / "Format-Serving" / "tflite").read_bytes())
+    predictions = {
+        "float_value": keras_digits.predict(images, verbose=0),
+        "quantized_value": quantized.predict({"image": images})["probabilities"],
+    }
+    found = load_evaluation(evaluated[0].uri)
+    assert found.examples == len(labels)
+    for slice_name, rows in [("overall", labels >= 0), ("label:3", labels == 3)]:
+        [value] = [
+            value
+            for value in found.values
+            if value.metric == "SparseCategoricalAccuracy" and value.slice == slice_name
+        ]
+        assert value.examples == rows.sum()
+        for model, outputs in predictions.items():
+            expected = np.mean(outputs.argmax(axis=1)[rows] == labels[rows])
+            assert getattr(value, model) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path):
+    from tfx_tflite.components.digests import file_digest
+
+    _, blessing = evaluated
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_int_custom_property("current_model_id") == 7
+    assert blessing.get_int_custom_property("baseline_model_id") == 5
+    assert blessing.get_string_custom_property("model_digest") == file_digest(
+        tflite_model / "Format-Serving" / "tflite"
+    )
+    assert (Path(blessing.uri) / "BLESSED").exists()
+
+
+def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
+    import json
+
+    gate = Gate(
+        rules=(GateRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
+    )
+    evaluation, blessing = run(artifacts, tmp_path, gate)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert (Path(blessing.uri) / "NOT_BLESSED").exists()
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    assert report["verdict"] == "refused"
+    assert report["reasons"][0].startswith("449 examples are too few")
+    assert {"metric", "slice", "float", "quantized", "drop", "bound", "verdict"} <= set(
+        report["rules"][0]
+    )
+
+
+def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):
+    import tensorflow_model_analysis as tfma
+
+    config = eval_config([])
+    config.metrics_specs[0].metrics.add(
+        class_name="SparseTopKCategoricalAccuracy", config='{"k": 2, "name": "top_2"}'
+    )
+    gate = Gate(rules=(GateRule(metric="top_2", max_drop=0.05),))
+    evaluation, blessing = run(artifacts, tmp_path, gate, config)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert isinstance(config, tfma.EvalConfig)
+
+
+def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write_records):
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from tfx_tflite.components.errors import user_error_in
+
+    examples = standard_artifacts.Examples()
+    examples.uri = str(tmp_path / "examples")
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    rows = [{"image": np.zeros(64), "label": label} for label in (3, 12)]
+    write_records(tmp_path / "examples" / "Split-eval" / "data_tfrecord-0.gz", rows, "GZIP")
+    with pytest.raises(Exception, match="label") as caught:
+        run({**artifacts, "examples": [examples]}, tmp_path / "out", LENIENT)
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError)
+    assert "label 'label' is 12, but the output has classes 0 to 9" in str(error)
+
+
+def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
+    from tfx_tflite.components.quantization_evaluator.evaluation import (
+        metric_directions,
+        two_model_config,
+    )
+
+    gate = Gate(rules=(GateRule(metric="AUC", max_drop=0.1),))
+    with pytest.raises(EvaluationError, match="'AUC', which is not evaluated"):
+        metric_directions(two_model_config(eval_config()), gate)
+
+
+def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
+    from tfx_tflite.components.quantization_evaluator.evaluation import (
+        metric_directions,
+        two_model_config,
+    )
+
+    config = two_model_config(eval_config(["MeanPrediction"]))
+    rule = GateRule(metric="MeanPrediction", max_drop=0.1)
+    with pytest.raises(EvaluationError, match="give its direction"):
+        metric_directions(config, Gate(rules=(rule,)))
+    directed = rule.model_copy(update={"direction": "lower_is_better"})
+    assert metric_directions(config, Gate(rules=(directed,))) == {
+        "MeanPrediction": "lower_is_better"
+    }
+
+
+def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
+    from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+
+    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", None)
+    with pytest.raises(EvaluationError, match="output names none; .* has: a, b"):
+        pair.resolve_output()
+    named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
+    assert named.resolve_output() == "b"
+
+
+@pytest.fixture
+def save_two_outputs(tmp_path: Path) -> Path:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"a": x, "b": x * 2.0}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m"), {"serving_tensors": serving_tensors})
+    return tmp_path / "m"

@@ -1,0 +1,96 @@
+"""The command line up to where a run begins; none of this loads TensorFlow or TFX."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import CONFIGS
+from tfx_tflite.pipelines.cli import main
+
+DIGITS = str(CONFIGS / "digits.yaml")
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_validate_says_that_a_config_is_valid():
+    result = invoke("validate", DIGITS)
+    assert result.exit_code == 0
+    assert "digits.yaml: valid; digits, int8, pushes to" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_a_wrong_config_exits_with_2_and_says_what_is_wrong(command: str):
+    result = invoke(command, DIGITS, "--set", "quantization.shceme=int8")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: --set: quantization.shceme: unknown key; did you mean 'scheme'?\n"
+    )
+    assert result.stdout == ""
+
+
+def test_a_wrong_config_is_json_where_json_was_asked_for():
+    result = invoke("run", DIGITS, "--json", "--set", "calibration.samples=0")
+    assert result.exit_code == 2
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert document["status"] == "failed" and "calibration.samples" in document["error"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model.trainer.module_file=none.py", "model.trainer.module_file: there is no file"),
+        ("data={input_base: nowhere}", "data.input_base: there is no directory"),
+        ("data={input_base: .}", "data.splits.train: no file matches"),
+        ("data={builtin: digits, schema: none.pbtxt}", "data.schema: there is no file"),
+        ("model={saved_model: none}", "model.saved_model: there is no file"),
+        ("push.destination=digits.yaml/x", "push.destination: "),
+    ],
+)
+def test_files_that_a_config_names_must_be_there(override: str, expected: str):
+    result = invoke("validate", DIGITS, "--set", override)
+    assert result.exit_code == 2
+    assert f"digits.yaml: {expected}" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_missing_config_exits_with_2(tmp_path: Path):
+    result = invoke("run", str(tmp_path / "none.yaml"))
+    assert result.exit_code == 2
+    assert "none.yaml: No such file or directory" in result.stderr
+
+
+def test_an_unknown_runner_exits_with_2():
+    assert invoke("run", DIGITS, "--runner", "airflow").exit_code == 2
+
+
+HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarrow".split()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["validate", DIGITS],
+        ["run", DIGITS, "--set", "gate.rules=[]"],
+        ["run", "none.yaml"],
+    ],
+)
+def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]):
+    script = (
+        "import sys\n"
+        "from tfx_tflite.pipelines.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

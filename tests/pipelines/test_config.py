@@ -1,0 +1,194 @@
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CONFIGS
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.config_file import load_config
+
+MINIMAL = """\
+name: mine
+root: runs
+data:
+  input_base: data
+model:
+  saved_model: model
+evaluation:
+  label: label
+  metrics: [AUC]
+gate:
+  rules:
+    - {metric: AUC, max_drop: 0.01}
+push:
+  destination: pushed
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    """Writes a config and loads it."""
+
+    def load(text: str = MINIMAL, *overrides: str):
+        path = tmp_path / "c.yaml"
+        path.write_text(text)
+        return load_config(path, overrides)
+
+    return load
+
+
+def problem(config, text: str = MINIMAL, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config(text, *overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configs_are_valid(path: Path):
+    assert load_config(path).name == path.stem
+
+
+def test_paths_are_relative_to_the_file(config, tmp_path: Path):
+    loaded = config()
+    assert loaded.root == str(tmp_path / "runs")
+    assert loaded.push.destination == str(tmp_path / "pushed")
+    assert loaded.metadata_path == str(tmp_path / "runs" / "metadata.sqlite")
+
+
+def test_everything_else_has_a_default(config):
+    loaded = config()
+    assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
+    assert loaded.quantization.scheme.value == "int8"
+    assert loaded.quantization.fixed_batch_size is None
+    assert loaded.beam.args == ("--runner=FnApiRunner",)
+
+
+def test_names_file_line_and_key_of_an_unknown_key_and_suggests_the_right_one(config):
+    text = MINIMAL + "quantization:\n  shceme: int8\n"
+    assert problem(config, text).endswith(
+        "c.yaml:16: quantization.shceme: unknown key; did you mean 'scheme'?"
+    )
+
+
+def test_lists_the_known_keys_where_none_is_close(config):
+    found = problem(config, MINIMAL + "calibration: {qqq: 1}\n")
+    assert "calibration.qqq: unknown key; expected one of: split, samples, strategy" in found
+
+
+def test_names_line_and_value_of_a_wrong_type(config):
+    found = problem(config, MINIMAL + "calibration:\n  samples: many\n")
+    assert "c.yaml:16: calibration.samples: expected a valid integer" in found
+    assert found.endswith("received 'many'")
+
+
+def test_names_a_key_that_is_needed(config):
+    found = problem(config, MINIMAL.replace("  label: label\n", ""))
+    assert "evaluation.label: this key is needed" in found
+
+
+def test_names_an_entry_of_a_list_with_its_line(config):
+    found = problem(config, MINIMAL.replace("max_drop: 0.01", "max_drop: -1"))
+    assert "c.yaml:12: gate.rules.0.max_drop: expected greater than or equal to 0" in found
+
+
+def test_reports_every_mistake_a_line_each(config):
+    text = MINIMAL.replace("name: mine", "name: '!'") + "calibration: {samples: 0}\n"
+    assert len(problem(config, text).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("  saved_model: model", "  signature: s"), "exactly one of trainer and saved_model"),
+        (("  input_base: data", "  splits: {a: b}"), "exactly one of input_base and builtin"),
+        (("[AUC]", "[MeanLabel]"), "gate.rules.0.metric: 'AUC' is not evaluated"),
+        (("max_drop: 0.01", "slices: each, max_drop: 0"), "rules.0.slices: is 'each', but"),
+        (("max_drop: 0.01", "max_drop: 0, max_relative_drop: 0"), "exactly one of max_drop"),
+        (("destination: pushed", "destination: gs://b"), "push.destination: expected a local"),
+        (("    - {metric: AUC, max_drop: 0.01}", "    []"), "gate.rules: expected at least one"),
+    ],
+)
+def test_refuses_impossible_combinations(config, change: tuple[str, str], expected: str):
+    assert expected in problem(config, MINIMAL.replace(*change))
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("quantization: {scheme: float16, io_type: int8}", "'int8' does not go with scheme"),
+        ("quantization: {scheme: int4}", "quantization.scheme: expected 'float32'"),
+        ("quantization: {batch_size: 0}", "batch_size: expected 'dynamic' or expected greater"),
+        ("calibration: {strategy: stratified}", "needs stratify_by"),
+        ("calibration: {split: test}", "c.yaml:15: calibration.split: needs split 'test'"),
+    ],
+)
+def test_refuses_impossible_sections(config, section: str, expected: str):
+    assert expected in problem(config, MINIMAL + section + "\n")
+
+
+def test_a_metric_of_unknown_direction_needs_one_in_its_rule(config):
+    text = MINIMAL.replace("AUC", "MeanLabel")
+    assert "gate.rules.0: which way MeanLabel is better is not known" in problem(config, text)
+    config(text.replace("max_drop: 0.01", "max_drop: 0.01, direction: lower_is_better"))
+
+
+def test_a_trainer_needs_the_splits_that_tfx_trains_and_evaluates_on(config):
+    text = MINIMAL.replace(
+        "saved_model: model", "trainer: {module_file: t.py, train_steps: 1, eval_steps: 1}"
+    ).replace("input_base: data", "input_base: data\n  splits: {all: '*', eval: '*'}")
+    text += "calibration: {split: all}\n"
+    assert "model.trainer: needs split 'train', but data.splits has: all, eval" in problem(
+        config, text
+    )
+
+
+def test_set_replaces_adds_and_reaches_into_lists(config):
+    loaded = config(
+        MINIMAL,
+        "quantization.scheme=float16",
+        "gate.rules.0.max_drop=1e-3",
+        "data.splits={train: a, eval: b}",
+    )
+    assert loaded.quantization.scheme.value == "float16"
+    assert loaded.gate.rules[0].max_drop == 0.001
+    assert loaded.data.splits == {"train": "a", "eval": "b"}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("quantization.shceme=int8", "--set: quantization.shceme: unknown key; did you mean"),
+        ("calibration.samples=x", "--set: calibration.samples: expected a valid integer"),
+        ("nonsense", "--set 'nonsense': expected key=value"),
+        ("name.x=1", "--set name.x: 'name' has the value 'mine', not keys of its own"),
+        ("gate.rules.4.max_drop=1", "--set gate.rules.4.max_drop: '4' is not an entry of a list"),
+        ("name={", "--set name: the value is not YAML"),
+    ],
+)
+def test_says_that_set_was_wrong(config, override: str, expected: str):
+    assert expected in problem(config, MINIMAL, override)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a: [1, 2", r"c\.yaml:\d: not YAML"),
+        ("a: 1\na: 2", r"c\.yaml:2: not YAML: found duplicate key"),
+        ("- 1\n- 2", "expected a mapping of keys"),
+        ("", "expected a mapping of keys"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_an_error(config, content: str, expected: str):
+    import re
+
+    assert re.search(expected, problem(config, content))
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path):
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(ConfigError, match="not a text file"):
+        load_config(tmp_path / "c.yaml")

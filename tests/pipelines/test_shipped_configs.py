@@ -1,0 +1,161 @@
+"""Every shipped config runs whole: TFX, ML Metadata, trainer, converter, TFMA and push for real."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CONFIGS
+
+pytestmark = pytest.mark.slow
+
+
+def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool = True):
+    """Runs `tfx-tflite run` with everything it writes below a directory."""
+    settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
+    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
+    command += [str(CONFIGS / config), *(part for text in settings for part in ("--set", text))]
+    return subprocess.run(
+        [*command, *(["--json"] if json_wanted else [])], capture_output=True, text=True
+    )
+
+
+def run_in_process(config: str, directory: Path, *overrides: str, runner: str = "local"):
+    """Runs a config in this process, which has TFX loaded already."""
+    from tfx_tflite.pipelines.config_file import load_config
+    from tfx_tflite.pipelines.run import run
+    from tfx_tflite.pipelines.runners import StageObserver
+
+    stages = []
+    settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
+    observer = StageObserver(started=lambda name: None, ended=stages.append)
+    result = run(load_config(CONFIGS / config, settings), runner, observer)
+    return result.to_json(), {stage.name: stage for stage in stages}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory):
+    """The main job, as `make demo` runs it, with its JSON."""
+    directory = tmp_path_factory.mktemp("digits")
+    done = run_command("digits.yaml", directory)
+    assert done.returncode == 0, done.stderr
+    return directory, done, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_digits_is_pushed_with_less_than_half_the_bytes_and_within_a_point(digits):
+    _, _, document = digits
+    assert document["status"] == "pushed" and document["scheme"] == "int8"
+    accuracy = document["rules"][0]
+    assert accuracy["metric"] == "SparseCategoricalAccuracy" and accuracy["slice"] == "overall"
+    assert accuracy["float"] >= 0.95
+    assert accuracy["float"] - accuracy["quantized"] <= 0.01
+    assert document["size_bytes"]["quantized"] < 0.5 * document["size_bytes"]["float"]
+
+
+def test_the_pushed_model_takes_and_gives_integers(digits):
+    import numpy as np
+
+    from tfx_tflite.components.tflite_model import TFLiteModel
+
+    _, _, document = digits
+    model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
+    assert model.input_details["image"]["dtype"] is np.int8
+    assert model.output_details["probabilities"]["dtype"] is np.int8
+
+
+def test_the_manifest_names_what_was_blessed(digits):
+    from tfx_tflite.components.digests import file_digest
+
+    _, _, document = digits
+    pushed = Path(document["pushed_to"])
+    manifest = json.loads((pushed / "manifest.json").read_text())
+    assert manifest["model"]["digest"] == file_digest(pushed / "model.tflite")
+    assert manifest["digests"]["quantized_model"] == manifest["model"]["digest"]
+    assert manifest["digests"]["calibration_sample"].startswith("sha256:")
+
+
+def test_progress_is_a_line_a_stage_and_json_is_alone_on_stdout(digits):
+    _, done, _ = digits
+    assert len(done.stdout.splitlines()) == 1
+    for stage in ("ImportExampleGen", "Trainer", "TFLiteQuantizer", "Pusher"):
+        assert sum(line.split()[:1] == [stage] for line in done.stderr.splitlines()) == 1
+    assert "blessed" in done.stderr and "pushed to" in done.stderr
+
+
+def test_everything_else_is_in_the_log(digits):
+    directory, done, _ = digits
+    [log] = (directory / "root" / "logs").iterdir()
+    assert log.stat().st_size > 0
+    assert "WARNING" not in done.stderr
+
+
+def test_a_second_run_takes_unchanged_stages_from_the_cache_and_pushes_nothing_new(digits):
+    directory, _, first = digits
+    document, stages = run_in_process("digits.yaml", directory, runner="beam")
+    assert all(stage.cached for name, stage in stages.items() if name != "Pusher")
+    assert document["pushed_to"] == first["pushed_to"]
+    assert len(list((directory / "pushed").iterdir())) == 1
+
+
+def test_another_scheme_reuses_data_training_and_sample(digits):
+    import numpy as np
+
+    from tfx_tflite.components.tflite_model import TFLiteModel
+
+    directory, _, first = digits
+    overrides = ["quantization.scheme=int8", "quantization.io_type=uint8"]
+    document, stages = run_in_process("digits.yaml", directory, *overrides)
+    assert stages["Trainer"].cached and stages["CalibrationSampler"].cached
+    assert not stages["TFLiteQuantizer"].cached
+    assert Path(document["pushed_to"]).name > Path(first["pushed_to"]).name
+    model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
+    assert model.input_details["image"]["dtype"] is np.uint8
+
+
+def test_a_destination_that_was_emptied_is_filled_again_though_all_is_cached(digits):
+    import shutil
+
+    directory, _, _ = digits
+    shutil.rmtree(directory / "pushed")
+    document, _ = run_in_process("digits.yaml", directory)
+    assert (Path(document["pushed_to"]) / "model.tflite").is_file()
+
+
+def test_a_scheme_without_calibration_has_no_sampler(digits):
+    directory, _, _ = digits
+    document, stages = run_in_process("digits.yaml", directory, "quantization.scheme=float16")
+    assert "CalibrationSampler" not in stages
+    assert document["status"] == "pushed" and document["scheme"] == "float16"
+
+
+def test_a_model_that_is_already_trained_is_quantized(digits_model: Path, tmp_path: Path):
+    document, stages = run_in_process(
+        "digits.yaml",
+        tmp_path,
+        f"model={{saved_model: {digits_model}, signature: serving_tensors}}",
+    )
+    assert document["status"] == "pushed"
+    assert "Trainer" not in stages and "FloatModel" in stages
+
+
+@pytest.mark.parametrize(
+    ("config", "metric"), [("breast_cancer", "BinaryAccuracy"), ("diabetes", "MeanAbsoluteError")]
+)
+def test_tables_are_pushed(config: str, metric: str, tmp_path: Path):
+    document, _ = run_in_process(f"{config}.yaml", tmp_path)
+    assert document["status"] == "pushed"
+    [rule] = [rule for rule in document["rules"] if rule["metric"] == metric]
+    assert rule["drop"] <= rule["bound"]
+
+
+def test_a_bad_model_is_refused_with_exit_code_3_and_nothing_is_pushed(tmp_path: Path):
+    done = run_command("digits_refused.yaml", tmp_path, json_wanted=False)
+    assert done.returncode == 3, done.stderr
+    assert "refused: SparseCategoricalCrossentropy (overall) is worse by" in done.stdout
+    assert "nothing was pushed" in done.stdout
+    assert not (tmp_path / "pushed").exists()
+    [path] = (tmp_path / "root").glob("artifacts/QuantizationEvaluator/evaluation/*/report.json")
+    report = json.loads(path.read_text())
+    assert report["verdict"] == "refused" and report["reasons"]
