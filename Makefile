@@ -2,6 +2,8 @@
 # make test   set up, run the whole test suite
 # make lint   style and types
 PYTHON ?= python3.10
+# Importing TFX takes 20 seconds, so few processes with many tests each.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +15,7 @@ demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 fast-test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -44,7 +44,7 @@ setup(
         "setuptools",
         "wheel",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "uv"]},
+    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.14", "uv"]},
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

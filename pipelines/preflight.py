@@ -4,11 +4,17 @@ The checks of files need no TensorFlow, so `validate` makes them too; those of t
 signatures and of the data's contents are made when a run has loaded it anyway.
 """
 
+import gzip
 import os
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.pipelines.config import PipelineConfig
+
+# Length, its checksum, and the record's checksum: the bytes of a TFRecord beside the record.
+_TFRECORD_FRAME = 16
 
 
 def check_files(config: PipelineConfig) -> None:
@@ -119,16 +125,28 @@ def _corrupt(files: list[str]) -> str | None:
     import tensorflow as tf
 
     for file in files:
-        records = 0
+        records, size = 0, 0
         try:
-            for record in tf.data.TFRecordDataset(file, _compression([file])):
-                tf.train.Example.FromString(record.numpy())
+            for record in tf.data.TFRecordDataset(file, _compression([file])).as_numpy_iterator():
+                tf.train.Example.FromString(record)
                 records += 1
-        except tf.errors.OpError:
-            return f"{file} is not a whole TFRecord file: it breaks off after {records} examples"
-        except Exception:
+                size += len(record) + _TFRECORD_FRAME
+            # TensorFlow takes a header that is cut off for the end of the file.
+            if size == _uncompressed_size(file):
+                continue
+        except (tf.errors.OpError, EOFError):
+            pass
+        except DecodeError:
             return f"{file}: record {records} is not a tf.Example"
+        return f"{file} is not a whole TFRecord file: it breaks off after {records} examples"
     return None
+
+
+def _uncompressed_size(file: str) -> int:
+    if not _compression([file]):
+        return Path(file).stat().st_size
+    with gzip.open(file) as stream:
+        return sum(len(chunk) for chunk in iter(lambda: stream.read(1 << 20), b""))
 
 
 def _compression(files: list[str]) -> str:

@@ -8,6 +8,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from tfx_tflite.components.quantization_evaluator import executor
 from tfx_tflite.components.quantization_evaluator.evaluation import (
+    check_metrics,
     metric_directions,
     two_model_config,
 )
@@ -61,7 +62,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         output: Which output to evaluate; None where there is one.
 
     Raises:
-        EvaluationError: The gate does not go with the metrics.
+        EvaluationError: TFMA does not have a metric, or the gate does not go with them.
     """
 
     SPEC_CLASS = QuantizationEvaluatorSpec
@@ -80,7 +81,9 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         preprocessing_signature: str | None = None,
         output: str | None = None,
     ):
-        metric_directions(two_model_config(eval_config), gate)
+        compared = two_model_config(eval_config)
+        check_metrics(compared)
+        metric_directions(compared, gate)
         super().__init__(
             QuantizationEvaluatorSpec(
                 examples=examples,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tfx_bsl.tfxio import tfxio
 
@@ -116,6 +117,27 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
             )
         directions[rule.metric] = direction
     return directions
+
+
+def check_metrics(eval_config: tfma.EvalConfig) -> None:
+    """Checks that TFMA has every metric and takes its config.
+
+    Args:
+        eval_config: As `two_model_config` returns it.
+
+    Raises:
+        EvaluationError: It does not.
+    """
+    for metric in _metrics(eval_config):
+        spec = tfma.MetricsSpec(metrics=[metric], model_names=[FLOAT])
+        try:
+            metric_specs.to_computations([spec], eval_config=eval_config)
+        except Exception as error:  # TFMA and Keras raise nearly anything here.
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise EvaluationError(
+                f"evaluation.metrics: TFMA cannot make {metric.class_name!r} with config "
+                f"{metric.config}: {reason}"
+            ) from error
 
 
 class CompareModels(beam.PTransform):

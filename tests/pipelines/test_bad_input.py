@@ -113,7 +113,7 @@ def test_an_empty_split(run, tmp_path: Path):
 @pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_corrupt_tfrecord(run, tmp_path: Path, write_records, runner: str):
     whole = write_records(tmp_path / "data" / "train" / "b.tfrecord", rows()).read_bytes()
-    (tmp_path / "data" / "train" / "b.tfrecord").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "data" / "train" / "b.tfrecord").write_bytes(whole[: len(whole) // 2 + 5])
     found = problem(DataError, run, tmp_path, runner=runner)
     assert "train/b.tfrecord is not a whole TFRecord file: it breaks off after 1" in found
 
@@ -153,7 +153,7 @@ def test_a_metric_that_tfma_does_not_have(run, tmp_path: Path):
     overrides = ["evaluation.metrics=[NoSuchMetric]"]
     rule = "gate.rules=[{metric: NoSuchMetric, max_drop: 1, direction: lower_is_better}]"
     found = problem(EvaluationError, run, tmp_path, None, None, *overrides, rule)
-    assert "NoSuchMetric" in found
+    assert "evaluation.metrics: TFMA cannot make 'NoSuchMetric'" in found
 
 
 def test_fewer_examples_than_samples_is_a_warning_with_the_true_count(run):
