@@ -1,4 +1,4 @@
-"""What several tests share. Heavy imports are inside the fixtures, so that light tests stay light."""
+"""What several tests share; heavy imports are inside the fixtures, for the sake of light tests."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping

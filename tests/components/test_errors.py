@@ -2,13 +2,13 @@ from tfx_tflite.components.errors import ConfigError, DataError, TfxTfliteError,
 
 BEAM_TEXT = """Traceback (most recent call last):
   File "common.py", line 1499, in process
-tfx_tflite.components.errors.DataError: feature 'x' is missing; give it a value
+tfx_tflite.components.errors.DataError: feature 'x' is missing; give a value
 
 During handling of the above exception, another exception occurred:
 
 Traceback (most recent call last):
   File "common.py", line 1500, in process
-tfx_tflite.components.errors.DataError: feature 'x' is missing; give it a value [while running 'Compare/ParDo']
+tfx_tflite.components.errors.DataError: feature 'x' is missing; give a value [while running 'A/B']
 """
 
 
@@ -27,7 +27,7 @@ def test_finds_an_error_among_the_causes():
 def test_finds_an_error_in_the_text_that_a_beam_worker_sent():
     found = user_error_in(RuntimeError(BEAM_TEXT))
     assert type(found) is DataError
-    assert str(found) == "feature 'x' is missing; give it a value"
+    assert str(found) == "feature 'x' is missing; give a value"
 
 
 def test_drops_where_in_beams_graph_an_error_was_raised():

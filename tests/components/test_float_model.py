@@ -101,5 +101,5 @@ def test_a_preprocessing_signature_must_give_every_input(digits_model: Path):
     from tfx_tflite.components.float_model import input_reader, read_tensor_signature
 
     signature = read_tensor_signature(digits_model, "serving_tensors")
-    with pytest.raises(ModelError, match="does not give image.*it gives: probabilities"):
+    with pytest.raises(ModelError, match=r"does not give image.*it gives: probabilities"):
         input_reader(digits_model, signature, "serving_default")

@@ -85,7 +85,7 @@ def test_names_a_missing_feature_and_those_there_are():
 
 
 def test_counts_the_examples_that_lack_a_feature():
-    with pytest.raises(DataError, match="'x'.* is missing in 2 of 3 examples"):
+    with pytest.raises(DataError, match=r"'x'.* is missing in 2 of 3 examples"):
         read(batch(x=[[1.0], None, None]), spec((None, 1)))
 
 
@@ -101,5 +101,7 @@ def test_refuses_a_batch_of_different_lengths():
 
 
 def test_refuses_strings_for_a_number():
-    with pytest.raises(DataError, match="'x' holds strings.*takes float32.*preprocessing_signature"):
+    with pytest.raises(
+        DataError, match=r"'x' holds strings.*takes float32.*preprocessing_signature"
+    ):
         read(batch(x=[["a"]]), spec((None, 1)))

@@ -30,7 +30,7 @@ def test_offers_other_io_types_where_tflite_does(scheme: str, io_type: str):
 
 
 def test_refuses_an_io_type_that_the_scheme_does_not_offer():
-    with pytest.raises(ConfigError, match="'int8' does not go with scheme 'float16'.*float32"):
+    with pytest.raises(ConfigError, match=r"'int8' does not go with scheme 'float16'.*float32"):
         Quantization(Scheme.FLOAT16, "int8")
 
 

@@ -94,7 +94,7 @@ def test_a_push_that_fails_leaves_the_destination_as_it_was(
 
 def test_a_destination_that_is_a_file_is_an_error(tmp_path: Path):
     (tmp_path / "to").write_text("in the way")
-    with pytest.raises(PushError, match="not pushed: File exists: .*/to"):
+    with pytest.raises(PushError, match=r"not pushed: File exists: .*/to"):
         push(model(tmp_path / "a"), REPORT, tmp_path / "to")
 
 

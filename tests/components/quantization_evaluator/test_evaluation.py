@@ -164,16 +164,13 @@ def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_p
 
 
 def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):
-    import tensorflow_model_analysis as tfma
-
     config = eval_config([])
     config.metrics_specs[0].metrics.add(
         class_name="SparseTopKCategoricalAccuracy", config='{"k": 2, "name": "top_2"}'
     )
     gate = Gate(rules=(GateRule(metric="top_2", max_drop=0.05),))
-    evaluation, blessing = run(artifacts, tmp_path, gate, config)
+    _, blessing = run(artifacts, tmp_path, gate, config)
     assert blessing.get_int_custom_property("blessed") == 1
-    assert isinstance(config, tfma.EvalConfig)
 
 
 def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write_records):
@@ -224,7 +221,7 @@ def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 
     pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", None)
-    with pytest.raises(EvaluationError, match="output names none; .* has: a, b"):
+    with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
         pair.resolve_output()
     named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
     assert named.resolve_output() == "b"

@@ -55,7 +55,9 @@ def store_weights_as_float32(model, graph):
 
 def make_custom(model, graph):
     code = model.operatorCodes[first(model, graph, "CONV_2D").opcodeIndex]
-    code.builtinCode = code.deprecatedBuiltinCode = flatbuffer_utils.schema_fb.BuiltinOperator.CUSTOM
+    code.builtinCode = code.deprecatedBuiltinCode = (
+        flatbuffer_utils.schema_fb.BuiltinOperator.CUSTOM
+    )
     code.customCode = "FlexConv2D"
 
 
@@ -74,7 +76,11 @@ def make_custom(model, graph):
         ("int8_float_io", set_type("CONV_2D", "outputs", 0, TYPES.FLOAT32), "computes in FLOAT32"),
         ("int16x8", set_type("CONV_2D", "inputs", 0, TYPES.INT8), "has INT8 activations"),
         ("int16x8", set_type("CONV_2D", "inputs", 1, TYPES.INT16), "has INT16 weights"),
-        ("dynamic_range", set_type("FULLY_CONNECTED", "inputs", 1, TYPES.FLOAT32), "FLOAT32 weights"),
+        (
+            "dynamic_range",
+            set_type("FULLY_CONNECTED", "inputs", 1, TYPES.FLOAT32),
+            "FLOAT32 weights",
+        ),
         ("dynamic_range", set_io("inputs", TYPES.FLOAT16), "is FLOAT16, expected FLOAT32"),
         ("float16", store_weights_as_float32, "FLOAT32 weights"),
         ("float32", set_type("FULLY_CONNECTED", "inputs", 1, TYPES.INT8), "INT8 weights"),

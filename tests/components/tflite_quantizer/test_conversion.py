@@ -96,9 +96,7 @@ def test_names_the_operators_that_only_flex_has(save_function, random_samples, t
 
     saved = save_function(lambda x: tf.linalg.inv(tf.reshape(x, [-1, 2, 2])), [None, 4])
     with pytest.raises(ConversionError, match=r"no builtin for: MatrixInverse; replace"):
-        conversion.convert(
-            saved, "serving_tensors", Quantization(Scheme.FLOAT32), None, tmp_path
-        )
+        conversion.convert(saved, "serving_tensors", Quantization(Scheme.FLOAT32), None, tmp_path)
 
 
 def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model(
@@ -110,7 +108,9 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
     samples = random_samples(x=(20, 4))
     quantization = Quantization(Scheme.INT8)
     models = conversion.convert(saved, "serving_tensors", quantization, samples, tmp_path)
-    with pytest.raises(ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "):
+    with pytest.raises(
+        ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "
+    ):
         audit.check(models.quantized, quantization)
 
 
