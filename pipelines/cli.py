@@ -138,8 +138,8 @@ def _run_with(settings: Any, runner: str, printer: Any) -> dict[str, Any]:
     printer.ended("loading TFX", time.monotonic() - start)
 
     def ended(stage: StageResult) -> None:
-        note = "failed" if stage.failed else "unchanged, from cache" if stage.cached else ""
-        printer.ended(stage.name, stage.seconds, note)
+        notes = {"done": "", "cached": "unchanged, from cache"}
+        printer.ended(stage.name, stage.seconds, notes.get(stage.outcome, stage.outcome))
 
     return run_once(settings, runner, StageObserver(printer.started, ended)).to_json()
 

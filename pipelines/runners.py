@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto import metadata_store_pb2
@@ -30,16 +30,14 @@ class StageResult:
     Attributes:
         name: The node's id.
         seconds: Elapsed time.
-        cached: Whether its outputs were taken from an earlier run.
-        failed: Whether it failed.
-        execution_id: Its execution in ML Metadata; None where it failed before it had one.
+        outcome: `cached` where its outputs were taken from an earlier run.
+        execution_id: Its execution in ML Metadata; None where it did not end well.
     """
 
     name: str
     seconds: float
-    cached: bool
-    failed: bool
-    execution_id: int | None
+    outcome: Literal["done", "cached", "failed", "interrupted"]
+    execution_id: int | None = None
 
 
 class StageFailed(Exception):
@@ -79,6 +77,7 @@ def run_pipeline(
 
     Raises:
         StageFailed: A stage failed; those after it were not run.
+        KeyboardInterrupt: The run was interrupted.
     """
     compiled = compiler.Compiler().compile(pipeline)
     for node in compiled.nodes:
@@ -93,7 +92,9 @@ def run_pipeline(
         try:
             dag_runner.run_with_ir(compiled)
         except Exception as error:
-            # BeamDagRunner passes on a stage's exception as text alone.
+            # Beam passes on a stage's exception, and Ctrl-C in it, as text alone.
+            if record.error is not None and _is_interrupt(record.error):
+                raise KeyboardInterrupt from error
             raise StageFailed(record.running) from (record.error or error)
     return record.results
 
@@ -129,13 +130,14 @@ def _observed_launches(observer: StageObserver) -> Iterator[_Record]:
                     raise RuntimeError(f"{name} did not get its inputs, see the log")
             except BaseException as error:
                 record.error = error
-                observer.ended(StageResult(name, time.monotonic() - start, False, True, None))
+                outcome = "interrupted" if _is_interrupt(error) else "failed"
+                observer.ended(StageResult(name, time.monotonic() - start, outcome))
                 raise
+            cached = state == _CACHED and self._system_node_handler is None
             result = StageResult(
                 name,
                 time.monotonic() - start,
-                state == _CACHED and self._system_node_handler is None,
-                False,
+                "cached" if cached else "done",
                 info.execution_id if info else None,
             )
             record.results[name] = result
@@ -148,6 +150,10 @@ def _observed_launches(observer: StageObserver) -> Iterator[_Record]:
         yield record
     finally:
         launcher.Launcher = original
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error)
 
 
 def _execution_state(connection: metadata.Metadata, info: Any) -> int | None:

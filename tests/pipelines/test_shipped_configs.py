@@ -1,8 +1,11 @@
 """Every shipped config runs whole: TFX, ML Metadata, trainer, converter, TFMA and push for real."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,7 +97,7 @@ def test_everything_else_is_in_the_log(digits):
 def test_a_second_run_takes_unchanged_stages_from_the_cache_and_pushes_nothing_new(digits):
     directory, _, first = digits
     document, stages = run_in_process("digits.yaml", directory, runner="beam")
-    assert all(stage.cached for name, stage in stages.items() if name != "Pusher")
+    assert {stage.outcome for name, stage in stages.items() if name != "Pusher"} == {"cached"}
     assert document["pushed_to"] == first["pushed_to"]
     assert len(list((directory / "pushed").iterdir())) == 1
 
@@ -107,8 +110,8 @@ def test_another_scheme_reuses_data_training_and_sample(digits):
     directory, _, first = digits
     overrides = ["quantization.scheme=int8", "quantization.io_type=uint8"]
     document, stages = run_in_process("digits.yaml", directory, *overrides)
-    assert stages["Trainer"].cached and stages["CalibrationSampler"].cached
-    assert not stages["TFLiteQuantizer"].cached
+    assert stages["Trainer"].outcome == stages["CalibrationSampler"].outcome == "cached"
+    assert stages["TFLiteQuantizer"].outcome == "done"
     assert Path(document["pushed_to"]).name > Path(first["pushed_to"]).name
     model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
     assert model.input_details["image"]["dtype"] is np.uint8
@@ -148,6 +151,39 @@ def test_tables_are_pushed(config: str, metric: str, tmp_path: Path):
     assert document["status"] == "pushed"
     [rule] = [rule for rule in document["rules"] if rule["metric"] == metric]
     assert rule["drop"] <= rule["bound"]
+
+
+@pytest.mark.parametrize("runner", ["beam", "local"])
+def test_an_interrupt_ends_the_run_with_one_line_and_without_leftovers(
+    digits, runner: str, tmp_path: Path
+):
+    """Interrupts the converter's stage, whose child process must not outlive the run."""
+    directory, _, _ = digits
+    # What the digits run has cached is reused, so that the converter's stage comes at once.
+    settings = [f"root={directory}/root", f"push.destination={tmp_path}/pushed"]
+    settings += ["quantization.batch_size=7"]
+    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
+    command += [str(CONFIGS / "digits.yaml"), "--json", "--runner", runner]
+    process = subprocess.Popen(
+        [*command, *(part for text in settings for part in ("--set", text))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.split()[:1] == ["CalibrationSampler"]:
+            break
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: interrupted" in stderr and "Traceback" not in stderr
+    assert json.loads(stdout.splitlines()[-1])["status"] == "failed"
+    assert not (tmp_path / "pushed").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_a_bad_model_is_refused_with_exit_code_3_and_nothing_is_pushed(tmp_path: Path):
