@@ -5,14 +5,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import DataError
+
+_schema = flatbuffer_utils.schema_fb
 
 
 class TFLiteModel:
     """Runs a TFLite model with one signature on batches.
 
-    Tensors are allocated once for each batch size, and delegates (XNNPACK) are on.
+    The model runs as it is, byte for byte. Tensors are allocated once for each batch size, and
+    delegates (XNNPACK) are on.
 
     Args:
         content: The flatbuffer.
@@ -26,6 +30,7 @@ class TFLiteModel:
         runner = self._interpreter.get_signature_runner()
         self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
         self._outputs: dict[str, dict[str, Any]] = runner.get_output_details()
+        self._quantizer = InputQuantizer(self._inputs)
         self._batch_size: int | None = None
         self._fixed_batch_size = self._read_fixed_batch_size()
 
@@ -55,11 +60,12 @@ class TFLiteModel:
         Raises:
             DataError: An input that is to be quantized holds NaN.
         """
-        rows = len(next(iter(inputs.values())))
+        quantized = self._quantizer(inputs)
+        rows = len(next(iter(quantized.values())))
         step = self._fixed_batch_size or rows
         chunks = [
             self._predict_chunk(
-                {name: values[at : at + step] for name, values in inputs.items()}, step
+                {name: values[at : at + step] for name, values in quantized.items()}, step
             )
             for at in range(0, rows, step)
         ]
@@ -70,11 +76,9 @@ class TFLiteModel:
     def _predict_chunk(self, inputs: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
         self._allocate(size, inputs)
         for name, detail in self._inputs.items():
-            values = quantize(inputs[name], detail, name)
+            values = inputs[name]
             if len(values) < size:
-                values = np.concatenate(
-                    [values, np.repeat(values[-1:], size - len(values), axis=0)]
-                )
+                values = np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)])
             self._interpreter.set_tensor(detail["index"], values)
         self._interpreter.invoke()
         return {
@@ -94,33 +98,104 @@ class TFLiteModel:
         self._batch_size = size
 
 
-def quantize(values: np.ndarray, detail: Mapping[str, Any], name: str) -> np.ndarray:
-    """Returns values in a tensor's type: rounded half to even and saturated where it is quantized.
+class InputQuantizer:
+    """Quantizes a model's inputs by the runtime's own kernel.
 
-    The formula is that of the TensorFlow Lite quantization specification, real = (q - z) * s,
-    solved for q.
+    The kernel's rounding depends on the platform (on x86: the float32 reciprocal of the scale, half
+    to even in blocks of eight values), so no formula of ours stands in for it: a flatbuffer of
+    QUANTIZE operators alone is run, the very operator with which a model with float inputs begins.
 
     Args:
-        values: Real values.
-        detail: The interpreter's description of the tensor.
-        name: The input's name, for messages.
-
-    Raises:
-        DataError: A value is NaN, which no integer stands for.
+        details: The interpreter's description of the model's inputs, by name.
     """
-    scale, zero_point = detail["quantization"]
-    if not scale or values.dtype.kind != "f":
-        return values.astype(detail["dtype"], copy=False)
-    if np.isnan(values).any():
-        raise DataError(f"input {name!r} holds NaN, which a quantized model cannot take")
-    limits = np.iinfo(detail["dtype"])
-    inverse = np.float32(1) / np.float32(scale)
-    levels = np.rint(values.astype(np.float32) * inverse) + zero_point
-    return np.clip(levels, limits.min, limits.max).astype(detail["dtype"])
+
+    def __init__(self, details: Mapping[str, Mapping[str, Any]]):
+        self._details = details
+        self._names = [name for name, detail in details.items() if detail["quantization"][0]]
+        self._shapes: list[tuple[int, ...]] = []
+        if self._names:
+            content = _quantize_model([details[name] for name in self._names])
+            self._interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the inputs in the types that the model takes.
+
+        Args:
+            inputs: Real values by name, the batch dimension first; those that are integers already
+                pass as they are.
+
+        Raises:
+            DataError: A value to be quantized is NaN, which no integer stands for.
+        """
+        reals = [inputs[name].astype(np.float32, copy=False) for name in self._names]
+        for name, values in zip(self._names, reals, strict=True):
+            if np.isnan(values).any():
+                raise DataError(f"input {name!r} holds NaN, which a quantized model cannot take")
+        others = {
+            name: inputs[name].astype(detail["dtype"], copy=False)
+            for name, detail in self._details.items()
+            if name not in self._names
+        }
+        return {**others, **dict(zip(self._names, self._run(reals), strict=True))}
+
+    def _run(self, reals: list[np.ndarray]) -> list[np.ndarray]:
+        if not reals:
+            return []
+        shapes = [values.shape for values in reals]
+        # The flatbuffer's inputs are its first tensors, its outputs the ones after them.
+        if shapes != self._shapes:
+            for index, shape in enumerate(shapes):
+                self._interpreter.resize_tensor_input(index, shape)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
+        for index, values in enumerate(reals):
+            self._interpreter.set_tensor(index, values)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(len(reals) + index) for index in range(len(reals))]
+
+
+def _quantize_model(details: list[Mapping[str, Any]]) -> bytes:
+    """Returns a flatbuffer with a QUANTIZE operator for each tensor that is described."""
+    code = _schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = _schema.BuiltinOperator.QUANTIZE
+    graph = _schema.SubGraphT()
+    count = len(details)
+    graph.tensors = [_tensor(detail, quantized=False) for detail in details]
+    graph.tensors += [_tensor(detail, quantized=True) for detail in details]
+    graph.inputs, graph.outputs = list(range(count)), list(range(count, 2 * count))
+    graph.operators = [_operator(index, count + index) for index in range(count)]
+    model = _schema.ModelT()
+    model.version = 3
+    model.operatorCodes, model.subgraphs, model.buffers = [code], [graph], [_schema.BufferT()]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _operator(source: int, target: int) -> Any:
+    operator = _schema.OperatorT()
+    operator.inputs, operator.outputs = [source], [target]
+    return operator
+
+
+def _tensor(detail: Mapping[str, Any], quantized: bool) -> Any:
+    tensor = _schema.TensorT()
+    tensor.name = f"{detail['name']}{'/quantized' if quantized else ''}"
+    tensor.shape = [int(size) for size in detail["shape"]]
+    tensor.shapeSignature = [-1, *tensor.shape[1:]]
+    tensor.type = _schema.TensorType.FLOAT32
+    if quantized:
+        scale, zero_point = detail["quantization"]
+        tensor.type = getattr(_schema.TensorType, np.dtype(detail["dtype"]).name.upper())
+        tensor.quantization = _schema.QuantizationParametersT()
+        tensor.quantization.scale = [float(scale)]
+        tensor.quantization.zeroPoint = [int(zero_point)]
+    return tensor
 
 
 def dequantize(values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
     """Returns real float32 values of a quantized tensor; other tensors as they are.
+
+    real = (q - z) * s of the TensorFlow Lite quantization specification. An integer of at most 17
+    bits times a float32 rounds once, so that this is the runtime's result to the last bit.
 
     Args:
         values: What the interpreter gave.
