@@ -1,16 +1,32 @@
 """Float against quantized model through TFMA: the same batches, metrics, slices, result files."""
 
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import tensorflow_model_analysis as tfma
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tfx_bsl.tfxio import tfxio
 
 from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.model_inputs import InputSpec
+from tfx_tflite.components.quantization_evaluator.batched_metrics import MeanMetric, batched_metric
+from tfx_tflite.components.quantization_evaluator.comparison import (
+    ComparedBatch,
+    CompareOutputs,
+    Comparison,
+    above_one_half,
+    comparison_from_json,
+    comparison_to_json,
+    most_likely_class,
+)
 from tfx_tflite.components.quantization_evaluator.gate import (
     OVERALL,
     Direction,
@@ -25,8 +41,11 @@ from tfx_tflite.components.quantization_evaluator.prediction import (
     ModelPair,
     PredictExtractor,
 )
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
 
 _EXAMPLE_COUNT = "example_count"
+_COMPARISON = "comparison"
+_COMPARISON_FILE = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -36,10 +55,12 @@ class Evaluation:
     Attributes:
         examples: How many examples both models predicted.
         values: Each metric with one number, on each slice.
+        comparison: The sums behind the batched metrics, and how the outputs differ.
     """
 
     examples: int
     values: tuple[MetricValues, ...]
+    comparison: Comparison
 
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
@@ -67,7 +88,6 @@ def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
         spec.CopyFrom(common)
         spec.name, spec.model_type, spec.is_baseline = name, tfma.TF_GENERIC, name == FLOAT
     _name_metrics(config)
-    config.metrics_specs.add().metrics.add(class_name="ExampleCount")
     if not any(not s.feature_keys and not s.feature_values for s in config.slicing_specs):
         config.slicing_specs.insert(0, tfma.SlicingSpec())
     return config
@@ -140,8 +160,65 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
             ) from error
 
 
+@dataclass(frozen=True)
+class MetricPlan:
+    """Which metrics are computed on batches, and which go through TFMA.
+
+    Attributes:
+        batched: The metrics that are computed on batches.
+        rest: The config with the other metrics; None where there are none.
+    """
+
+    batched: tuple[MeanMetric, ...]
+    rest: tfma.EvalConfig | None
+
+    @classmethod
+    def make(cls, eval_config: tfma.EvalConfig, output: InputSpec) -> "MetricPlan":
+        """Returns the plan for a config as `two_model_config` returns it.
+
+        Args:
+            eval_config: The metrics.
+            output: The output that is evaluated.
+        """
+        batched: list[MeanMetric] = []
+        rest = tfma.EvalConfig()
+        rest.CopyFrom(eval_config)
+        del rest.metrics_specs[:]
+        for spec in eval_config.metrics_specs:
+            others = tfma.MetricsSpec()
+            others.CopyFrom(spec)
+            del others.metrics[:]
+            for metric in spec.metrics:
+                found = _batched(metric, spec, eval_config, output)
+                if found is None:
+                    others.metrics.append(metric)
+                else:
+                    batched.append(found)
+            if others.metrics:
+                rest.metrics_specs.append(others)
+        return cls(tuple(batched), rest if rest.metrics_specs else None)
+
+
+def _batched(
+    metric: tfma.MetricConfig,
+    spec: tfma.MetricsSpec,
+    eval_config: tfma.EvalConfig,
+    output: InputSpec,
+) -> MeanMetric | None:
+    plain = tfma.MetricsSpec(metrics=spec.metrics, model_names=spec.model_names)
+    weighted = eval_config.model_specs[0].example_weight_key
+    if spec != plain or metric.module or weighted or len(output.shape) > 2:
+        return None
+    config = json.loads(metric.config)
+    size = output.shape[1] if len(output.shape) == 2 else 1
+    return batched_metric(metric.class_name, config, config["name"], size)
+
+
 class CompareModels(beam.PTransform):
     """Evaluates both models on a PCollection of RecordBatches and writes TFMA's result files.
+
+    Data stays in batches for the metrics that are computed on batches; only where there are
+    others is it taken apart for TFMA.
 
     Args:
         pair: The models.
@@ -160,17 +237,57 @@ class CompareModels(beam.PTransform):
         output_path: str,
     ):
         super().__init__()
-        self._pair = replace(pair, output=pair.resolve_output())
+        self._output = pair.resolve_output()
+        self._pair = replace(pair, output=self._output.name)
         self._config = eval_config
+        self._plan = MetricPlan.make(eval_config, self._output)
         self._representations = source.TensorRepresentations() if has_schema else None
         self._output_path = output_path
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Builds the transform."""
+        models = [
+            _shared_model(FLOAT, self._pair.saved_model),
+            _shared_model(QUANTIZED, self._pair.tflite),
+        ]
         label = self._config.model_specs[0].label_key
         check = LabelCheck.for_metrics(label, (m.class_name for m in _metrics(self._config)))
-        extractors = [
-            PredictExtractor(self._pair, check),
+        predict = PredictExtractor(self._pair, check)
+        extractors = [predict]
+        evaluators = [self._comparison_evaluator(predict.stage_name, check)]
+        if self._plan.rest is not None:
+            extractors += self._unbatching_extractors()
+            evaluators += tfma.default_evaluators(
+                eval_shared_model=models, eval_config=self._plan.rest
+            )
+        writers = tfma.default_writers(
+            output_path=self._output_path, eval_shared_model=models, eval_config=self._config
+        )
+        return batches | tfma.ExtractEvaluateAndWriteResults(
+            eval_config=self._config,
+            eval_shared_model=models,
+            extractors=extractors,
+            evaluators=evaluators,
+            writers=[*writers, self._comparison_writer()],
+            output_path=self._output_path,
+        )
+
+    def _comparison_evaluator(self, run_after: str, check: LabelCheck) -> tfma.evaluators.Evaluator:
+        slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
+        combine = CompareOutputs(self._plan.batched, slices, self._classifier(check))
+        return tfma.evaluators.Evaluator(
+            stage_name="CompareOnBatches",
+            run_after=run_after,
+            ptransform=_Compare(combine, check if self._plan.batched else None),
+        )
+
+    def _classifier(self, check: LabelCheck) -> Callable[[np.ndarray], np.ndarray] | None:
+        if len(self._output.shape) == 2 and (self._output.shape[1] or 0) > 1:
+            return most_likely_class
+        return above_one_half if check.zero_or_one else None
+
+    def _unbatching_extractors(self) -> list[tfma.extractors.Extractor]:
+        return [
             tfma.extractors.FeaturesExtractor(
                 self._config, tensor_representations=self._representations
             ),
@@ -179,15 +296,69 @@ class CompareModels(beam.PTransform):
             tfma.extractors.UnbatchExtractor(),
             tfma.extractors.SliceKeyExtractor(eval_config=self._config),
         ]
-        return batches | tfma.ExtractEvaluateAndWriteResults(
-            eval_config=self._config,
-            eval_shared_model=[
-                _shared_model(FLOAT, self._pair.saved_model),
-                _shared_model(QUANTIZED, self._pair.tflite),
-            ],
-            extractors=extractors,
-            output_path=self._output_path,
+
+    def _comparison_writer(self) -> tfma.writers.Writer:
+        return tfma.writers.Writer(
+            stage_name="WriteComparison", ptransform=_WriteComparison(self._output_path)
         )
+
+
+class _Compare(beam.PTransform):
+    """Extracts with predictions to a comparison and TFMA's metrics for each slice."""
+
+    def __init__(self, combine: CompareOutputs, check: LabelCheck | None):
+        super().__init__()
+        self._combine = combine
+        self._check = check
+
+    def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
+        comparison = (
+            extracts
+            | "ComparedBatch" >> beam.Map(_compared_batch, self._check)
+            | "Combine" >> beam.CombineGlobally(self._combine)
+        )
+        metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice)
+        return {tfma.METRICS_KEY: metrics, _COMPARISON: comparison}
+
+
+def _compared_batch(extracts: Mapping[str, Any], check: LabelCheck | None) -> ComparedBatch:
+    batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    predictions = extracts[tfma.PREDICTIONS_KEY]
+    return ComparedBatch(
+        batch,
+        check.of(batch) if check else None,
+        *(predictions[model].reshape(batch.num_rows, -1) for model in (FLOAT, QUANTIZED)),
+    )
+
+
+def _metrics_by_slice(comparison: Comparison) -> Iterator[tuple[SliceKey, dict[Any, float]]]:
+    """Yields metrics as TFMA's own evaluators do: by slice, keyed by metric and model."""
+    for key in comparison.slices:
+        values: dict[Any, float] = {}
+        examples = comparison.examples(key)
+        for model in (FLOAT, QUANTIZED):
+            values[tfma.metrics.MetricKey(_EXAMPLE_COUNT, model_name=model)] = float(examples)
+        for metric in comparison.metrics:
+            sums = comparison.sums(key, metric)
+            values[tfma.metrics.MetricKey(metric, model_name=FLOAT)] = sums.f / examples
+            quantized = tfma.metrics.MetricKey(metric, model_name=QUANTIZED)
+            values[quantized] = sums.q / examples
+            values[quantized.make_diff_key()] = sums.d / examples
+        yield key, values
+
+
+class _WriteComparison(beam.PTransform):
+    def __init__(self, output_path: str):
+        super().__init__()
+        self._path = posixpath.join(output_path, _COMPARISON_FILE)
+
+    def expand(self, evaluation: dict[str, beam.PCollection]) -> beam.PCollection:
+        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path)
+
+
+def _write_comparison(comparison: Comparison, path: str) -> None:
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(json.dumps(comparison_to_json(comparison)).encode())
 
 
 def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
@@ -199,57 +370,55 @@ def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
 
 
 def load_evaluation(output_path: str) -> Evaluation:
-    """Returns the figures in TFMA's result files.
+    """Returns the figures in the result files.
 
     Args:
         output_path: The directory that `CompareModels` wrote to.
     """
+    with FileSystems.open(posixpath.join(output_path, _COMPARISON_FILE)) as file:
+        comparison = comparison_from_json(json.loads(file.read()))
     values: list[MetricValues] = []
-    overall = 0
     for record in tfma.load_metrics(output_path):
-        name = _slice_name(record.slice_key)
-        numbers, examples = _numbers(record)
-        overall = examples if name == OVERALL else overall
-        for metric in sorted({metric for metric, _ in numbers}):
+        key = _slice_key(record.slice_key)
+        numbers = _numbers(record)
+        for metric in sorted({metric for metric, _ in numbers} - {_EXAMPLE_COUNT}):
             pair = [numbers.get((metric, model)) for model in (FLOAT, QUANTIZED)]
             if pair[0] is not None and pair[1] is not None:
                 values.append(
                     MetricValues(
                         metric=metric,
-                        slice=name,
-                        examples=examples,
+                        slice=slice_name(key),
+                        examples=comparison.examples(key),
                         float_value=pair[0],
                         quantized_value=pair[1],
                     )
                 )
-    return Evaluation(overall, tuple(sorted(values, key=_overall_first)))
+    return Evaluation(
+        comparison.outputs.examples, tuple(sorted(values, key=_overall_first)), comparison
+    )
 
 
 def _overall_first(value: MetricValues) -> tuple[bool, str, str]:
     return value.slice != OVERALL, value.slice, value.metric
 
 
-def _slice_name(key: metrics_for_slice_pb2.SliceKey) -> str:
+def _slice_key(key: metrics_for_slice_pb2.SliceKey) -> SliceKey:
     parts = []
     for single in key.single_slice_keys:
         value = getattr(single, single.WhichOneof("kind"))
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        parts.append(f"{single.column}:{text}")
-    return ", ".join(parts) or OVERALL
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        parts.append((single.column, text))
+    return tuple(parts)
 
 
 def _numbers(
     record: metrics_for_slice_pb2.MetricsForSlice,
-) -> tuple[dict[tuple[str, str], float], int]:
-    """Returns the single numbers by (metric, model), and how many examples the slice has."""
-    numbers: dict[tuple[str, str], float] = {}
-    examples = 0
-    for item in record.metric_keys_and_values:
-        if item.key.is_diff or item.value.WhichOneof("type") != "double_value":
-            continue
-        value = item.value.double_value.value
-        if item.key.name == _EXAMPLE_COUNT:
-            examples = int(value)
-        elif not item.key.HasField("sub_key"):
-            numbers[item.key.name, item.key.model_name] = value
-    return numbers, examples
+) -> dict[tuple[str, str], float]:
+    """Returns the single numbers by (metric, model)."""
+    return {
+        (item.key.name, item.key.model_name): item.value.double_value.value
+        for item in record.metric_keys_and_values
+        if item.value.WhichOneof("type") == "double_value"
+        and not item.key.is_diff
+        and not item.key.HasField("sub_key")
+    }

@@ -42,6 +42,22 @@ class LabelCheck:
             any(name in _PROBABILITY_METRICS for name in names),
         )
 
+    def of(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Returns the labels of a batch, shape (n,).
+
+        Raises:
+            DataError: An example has no label, several, or a string.
+        """
+        lengths, labels = feature_values(batch, self.label, "evaluation.label")
+        if labels.dtype == object:
+            raise DataError(f"label {self.label!r} holds strings, expected numbers")
+        if np.any(lengths != 1):
+            raise DataError(
+                f"label {self.label!r} has {int(lengths[lengths != 1][0])} values in an example, "
+                "expected one"
+            )
+        return labels
+
     def __call__(self, batch: pa.RecordBatch, predictions: np.ndarray) -> None:
         """Checks the labels of a batch against the predictions' shape, (batch, …).
 

@@ -22,6 +22,7 @@ from tfx_tflite.components.float_model import (
     input_reader,
     read_tensor_signature,
 )
+from tfx_tflite.components.model_inputs import InputSpec
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
 from tfx_tflite.components.tflite_model import TFLiteModel
 
@@ -46,21 +47,22 @@ class ModelPair:
     tflite: str
     output: str | None
 
-    def resolve_output(self) -> str:
+    def resolve_output(self) -> InputSpec:
         """Returns the output that is evaluated.
 
         Raises:
             EvaluationError: There are several and none is named, or there is none of that name.
         """
-        outputs = [s.name for s in read_tensor_signature(self.saved_model, self.signature).outputs]
+        signature = read_tensor_signature(self.saved_model, self.signature)
+        outputs = {spec.name: spec for spec in signature.outputs}
         if self.output is None and len(outputs) == 1:
-            return outputs[0]
+            return signature.outputs[0]
         if self.output not in outputs:
             named = "names none" if self.output is None else f"is {self.output!r}"
             raise EvaluationError(
                 f"evaluation.output {named}; signature {self.signature!r} has: {listed(outputs)}"
             )
-        return self.output
+        return outputs[self.output]
 
 
 @dataclass
@@ -79,7 +81,7 @@ class _LoadedPair:
             input_reader(pair.saved_model, signature, pair.preprocessing_signature),
             FloatModel(pair.saved_model, signature),
             TFLiteModel(content),
-            pair.resolve_output(),
+            pair.resolve_output().name,
         )
 
     def predict(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:

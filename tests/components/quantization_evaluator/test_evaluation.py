@@ -224,7 +224,7 @@ def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
         pair.resolve_output()
     named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
-    assert named.resolve_output() == "b"
+    assert named.resolve_output().name == "b"
 
 
 @pytest.fixture

@@ -1,0 +1,305 @@
+"""Float against quantized predictions of whole batches, as sums that merge in any order.
+
+Only NumPy, Arrow and Beam are imported here, because workers import this module.
+"""
+
+import hashlib
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
+from tfx_tflite.components.quantization_evaluator.batched_metrics import MeanMetric
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_rows
+
+_WORST_EXAMPLES = 10
+_DIGEST_BYTES = 16
+# What is summed for a metric and slice: values of the float and of the quantized model, their
+# difference, products for the variance of any combination, and where only one model is right.
+_SUMS = ("f", "q", "d", "dd", "ff", "df", "worse", "better")
+
+
+@dataclass(frozen=True)
+class ComparedBatch:
+    """A batch with both models' predictions.
+
+    Attributes:
+        batch: The examples.
+        labels: Shape (n,); None where no batched metric needs them.
+        float_output: The float model's output, shape (n, values).
+        quantized_output: The quantized model's, of the same shape.
+    """
+
+    batch: pa.RecordBatch
+    labels: np.ndarray | None
+    float_output: np.ndarray
+    quantized_output: np.ndarray
+
+
+@dataclass(frozen=True)
+class MetricSums:
+    """The sums of one metric on one slice.
+
+    Attributes:
+        examples: The number of examples.
+        f: The sum of the float model's values; `q` of the quantized model's.
+        d: The sum of the differences q - f; `dd`, `ff` and `df` sums of products.
+        worse: How often the float model alone is right; `better` the quantized model alone.
+    """
+
+    examples: int
+    f: float
+    q: float
+    d: float
+    dd: float
+    ff: float
+    df: float
+    worse: float
+    better: float
+
+
+@dataclass
+class OutputSums:
+    """How the outputs differ, whatever the labels say.
+
+    Attributes:
+        examples: The number of examples.
+        values: The number of output values.
+        signal: The sum of squares of the float outputs.
+        noise: The sum of squares of the differences.
+        absolute: The sum of absolute differences.
+        largest: The largest absolute difference.
+        divergence: The sum over examples of the Kullback-Leibler divergence of the quantized from
+            the float distribution, in nats.
+        distributions: The number of examples whose two outputs are distributions.
+        transitions: How often each (float class, quantized class) was predicted.
+        worst: (difference, digest) of the examples that differ most.
+        digest: The sum of the examples' digests, which no order changes.
+    """
+
+    examples: int = 0
+    values: int = 0
+    signal: float = 0.0
+    noise: float = 0.0
+    absolute: float = 0.0
+    largest: float = 0.0
+    divergence: float = 0.0
+    distributions: int = 0
+    transitions: Counter[tuple[int, int]] = field(default_factory=Counter)
+    worst: list[tuple[float, str]] = field(default_factory=list)
+    digest: int = 0
+
+    def merge(self, other: "OutputSums") -> None:
+        """Adds what another part of the data gave."""
+        for name in ("examples", "values", "signal", "noise", "absolute", "divergence"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.distributions += other.distributions
+        self.largest = max(self.largest, other.largest)
+        self.transitions.update(other.transitions)
+        self.worst = heapq.nlargest(_WORST_EXAMPLES, {*self.worst, *other.worst})
+        self.digest = (self.digest + other.digest) % (1 << 8 * _DIGEST_BYTES)
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of examples with the same predicted class; None where there are no classes."""
+        total = sum(self.transitions.values())
+        same = sum(count for (a, b), count in self.transitions.items() if a == b)
+        return same / total if total else None
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """The signal-to-quantization-noise ratio of the outputs in dB; None without noise."""
+        if not self.noise or not self.signal:
+            return None
+        return 10 * math.log10(self.signal / self.noise)
+
+
+@dataclass
+class Comparison:
+    """All that is known of two models on a split.
+
+    Attributes:
+        metrics: The metrics' names, in order.
+        slices: For each slice the number of examples and the sums of each metric.
+        outputs: How the outputs differ.
+    """
+
+    metrics: tuple[str, ...]
+    slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
+    outputs: OutputSums = field(default_factory=OutputSums)
+
+    def examples(self, key: SliceKey) -> int:
+        """Returns the number of examples in a slice."""
+        return int(self.slices[key][0]) if key in self.slices else 0
+
+    def sums(self, key: SliceKey, metric: str) -> MetricSums:
+        """Returns the sums of a metric on a slice."""
+        at = 1 + len(_SUMS) * self.metrics.index(metric)
+        values = self.slices[key][at : at + len(_SUMS)]
+        return MetricSums(self.examples(key), *(float(value) for value in values))
+
+    def merge(self, other: "Comparison") -> None:
+        """Adds what another part of the data gave."""
+        for key, sums in other.slices.items():
+            self.slices[key] = self.slices[key] + sums if key in self.slices else sums
+        self.outputs.merge(other.outputs)
+
+
+class CompareOutputs(beam.CombineFn):
+    """Combines `ComparedBatch`es into one `Comparison`.
+
+    Args:
+        metrics: What to compute.
+        slices: The features of each slicing spec; () is the overall slice.
+        classify: From outputs of shape (n, values) to the class predicted for each example, shape
+            (n,); None where the output is no classification.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[MeanMetric],
+        slices: Sequence[Sequence[str]],
+        classify: Callable[[np.ndarray], np.ndarray] | None,
+    ):
+        self._metrics = tuple(metrics)
+        self._slices = tuple(tuple(features) for features in slices)
+        self._classify = classify
+
+    def create_accumulator(self) -> Comparison:
+        """Returns a comparison of nothing."""
+        return Comparison(tuple(metric.name for metric in self._metrics))
+
+    def add_input(self, accumulator: Comparison, element: ComparedBatch) -> Comparison:
+        """Adds a batch."""
+        accumulator.merge(
+            Comparison(accumulator.metrics, self._slice_sums(element), self._output_sums(element))
+        )
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Comparison]) -> Comparison:
+        """Merges in any order to the same result, up to the rounding of sums."""
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Comparison) -> Comparison:
+        """Returns the comparison."""
+        return accumulator
+
+    def _slice_sums(self, element: ComparedBatch) -> dict[SliceKey, np.ndarray]:
+        terms = self._terms(element)
+        return {
+            key: terms[rows].sum(axis=0) for key, rows in slice_rows(element.batch, self._slices)
+        }
+
+    def _terms(self, element: ComparedBatch) -> np.ndarray:
+        """Returns what each example adds to the sums, shape (n, 1 + sums of all metrics)."""
+        columns = [np.ones(element.batch.num_rows)]
+        for metric in self._metrics:
+            f = metric.values(element.labels, element.float_output)
+            q = metric.values(element.labels, element.quantized_output)
+            d = q - f
+            columns += [f, q, d, d * d, f * f, d * f, d < 0, d > 0]
+        return np.stack(columns, axis=1)
+
+    def _output_sums(self, element: ComparedBatch) -> OutputSums:
+        a = element.float_output.astype(np.float64)
+        b = element.quantized_output.astype(np.float64)
+        difference = np.abs(a - b)
+        per_example = difference.max(axis=1)
+        divergence = _divergence(a, b)
+        digests = _digests(element.batch)
+        worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
+        return OutputSums(
+            examples=len(a),
+            values=a.size,
+            signal=float(np.square(a).sum()),
+            noise=float(np.square(difference).sum()),
+            absolute=float(difference.sum()),
+            largest=float(per_example.max(initial=0.0)),
+            divergence=float(divergence.sum()),
+            distributions=len(divergence),
+            transitions=self._transitions(a, b),
+            worst=[(float(per_example[row]), digests[row].hex()) for row in worst],
+            digest=sum(int.from_bytes(digest, "little") for digest in digests)
+            % (1 << 8 * _DIGEST_BYTES),
+        )
+
+    def _transitions(self, a: np.ndarray, b: np.ndarray) -> Counter[tuple[int, int]]:
+        if self._classify is None:
+            return Counter()
+        classes = np.stack([self._classify(a), self._classify(b)], axis=1).astype(np.int64)
+        pairs, counts = np.unique(classes, axis=0, return_counts=True)
+        return Counter({(int(x), int(y)): int(n) for (x, y), n in zip(pairs, counts, strict=True)})
+
+
+def most_likely_class(outputs: np.ndarray) -> np.ndarray:
+    """Returns the class with the highest output of each example, shape (n,)."""
+    return outputs.argmax(axis=1)
+
+
+def above_one_half(outputs: np.ndarray) -> np.ndarray:
+    """Returns 1 where the single output of an example is above 0.5, shape (n,)."""
+    return outputs[:, 0] > 0.5
+
+
+def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Returns the divergence of each example's outputs that both are distributions, in nats."""
+    rows = _is_distribution(a) & _is_distribution(b)
+    p, q = (np.clip(values[rows], 1e-12, None) for values in (a, b))
+    p, q = (values / values.sum(axis=1, keepdims=True) for values in (p, q))
+    return (p * np.log(p / q)).sum(axis=1)
+
+
+def _is_distribution(values: np.ndarray) -> np.ndarray:
+    # An int8 softmax has steps of 1/256, so its classes may miss 1 by some of them.
+    near_one = np.abs(values.sum(axis=1) - 1) < 0.05
+    return near_one & (values >= 0).all(axis=1) & (values.shape[1] > 1)
+
+
+def _digests(batch: pa.RecordBatch) -> list[bytes]:
+    records = batch.column(batch.schema.get_field_index(RAW_RECORD_COLUMN)).flatten().to_pylist()
+    return [hashlib.blake2b(record, digest_size=_DIGEST_BYTES).digest() for record in records]
+
+
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
+    """Returns a comparison ready for JSON."""
+    outputs = comparison.outputs
+    return {
+        "metrics": comparison.metrics,
+        "slices": [
+            {"key": key, "sums": sums.tolist()}
+            for key, sums in sorted(
+                comparison.slices.items(), key=lambda item: (len(item[0]), str(item[0]))
+            )
+        ],
+        "outputs": {
+            **vars(outputs),
+            "transitions": [[a, b, n] for (a, b), n in sorted(outputs.transitions.items())],
+            "digest": f"{outputs.digest:032x}",
+        },
+    }
+
+
+def comparison_from_json(document: Mapping[str, Any]) -> Comparison:
+    """Returns the comparison that `comparison_to_json` wrote."""
+    outputs = dict(document["outputs"])
+    outputs["transitions"] = Counter({(a, b): n for a, b, n in outputs["transitions"]})
+    outputs["worst"] = [(difference, digest) for difference, digest in outputs["worst"]]
+    outputs["digest"] = int(outputs["digest"], 16)
+    return Comparison(
+        tuple(document["metrics"]),
+        {
+            tuple((feature, value) for feature, value in entry["key"]): np.array(entry["sums"])
+            for entry in document["slices"]
+        },
+        OutputSums(**outputs),
+    )

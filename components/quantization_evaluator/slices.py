@@ -1,0 +1,61 @@
+"""Which slices the examples of a batch belong to, as TFMA would say, for whole batches."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+# A slice as TFMA names it: ((feature, value), …), sorted by feature; () is the overall slice.
+SliceKey = tuple[tuple[str, str | int | float], ...]
+
+
+def slice_rows(
+    batch: pa.RecordBatch, specs: Sequence[Sequence[str]]
+) -> Iterator[tuple[SliceKey, np.ndarray]]:
+    """Yields each slice that has examples in a batch, with the rows of those examples.
+
+    An example with several values of a feature belongs to the slice of each; one without the
+    feature belongs to none.
+
+    Args:
+        batch: The examples, a list a feature and example.
+        specs: The features to slice by, each spec a cross of its features; () is the overall slice.
+    """
+    columns = {name: _rows_by_value(batch, name) for spec in specs for name in spec}
+    for spec in specs:
+        if not spec:
+            yield (), np.arange(batch.num_rows)
+            continue
+        names = sorted(spec)
+        for values in itertools.product(*(columns[name].items() for name in names)):
+            rows = values[0][1]
+            for _, other in values[1:]:
+                rows = np.intersect1d(rows, other, assume_unique=True)
+            if len(rows):
+                yield tuple(zip(names, (value for value, _ in values), strict=True)), rows
+
+
+def _rows_by_value(batch: pa.RecordBatch, name: str) -> dict[str | int | float, np.ndarray]:
+    index = batch.schema.get_field_index(name)
+    if index < 0 or pa.types.is_null(batch.column(index).type):
+        return {}
+    column = batch.column(index)
+    lengths = np.asarray(column.value_lengths().fill_null(0))
+    rows = np.repeat(np.arange(batch.num_rows), lengths)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    distinct, codes = np.unique(values, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    groups = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(distinct)))[:-1])
+    return {_plain(value): np.unique(group) for value, group in zip(distinct, groups, strict=True)}
+
+
+def _plain(value: object) -> str | int | float:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic) else value  # type: ignore[return-value]
+
+
+def slice_name(key: SliceKey) -> str:
+    """Returns a slice's name for rules and reports: `overall`, or `feature:value` parts."""
+    return ", ".join(f"{feature}:{value}" for feature, value in key) or "overall"
