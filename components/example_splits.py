@@ -1,16 +1,19 @@
 """Reading the splits of TFX `Examples` artifacts through TFXIO."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
-from tfx.components.util import examples_utils, tfxio_utils
+from tfx.components.util import examples_utils
+from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
-from tfx_bsl.tfxio import dataset_options, tfxio
+from tfx_bsl.tfxio import dataset_options, tf_example_record
 
 from tfx_tflite.components.errors import DataError, listed
 from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
@@ -27,36 +30,111 @@ def read_schema(artifacts: Sequence[types.Artifact] | None) -> schema_pb2.Schema
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
-def split_tfxio(
-    examples: Sequence[types.Artifact],
-    split: str,
-    schema: schema_pb2.Schema | None,
-    component: str,
-    features: Sequence[str] | None = None,
-) -> tfxio.TFXIO:
-    """Returns the TFXIO of one split, with the serialized examples in `RAW_RECORD_COLUMN`.
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of one split of tf.Examples, and how to read them.
+
+    Attributes:
+        split: The split's name, for messages.
+        files: TFRecord files.
+        schema: Types and shapes of the features, serialized; None lets the examples say.
+        component: Who reads, for Beam's metrics.
+    """
+
+    split: str
+    files: tuple[str, ...]
+    schema: bytes | None
+    component: str
+
+    @classmethod
+    def of(
+        cls,
+        examples: Sequence[types.Artifact],
+        split: str,
+        schema: schema_pb2.Schema | None,
+        component: str,
+        features: Sequence[str] | None = None,
+    ) -> "SplitFiles":
+        """Returns the files of a split of `Examples` artifacts.
+
+        Args:
+            examples: The artifacts.
+            split: The split.
+            schema: The schema of the examples.
+            component: Who reads.
+            features: Decode only these; all of them by default.
+
+        Raises:
+            DataError: There is no such split or feature, or the payload is not tf.Example.
+        """
+        check_split(examples, split)
+        if features is not None:
+            schema = _only(schema, features) if schema is not None or not features else None
+        patterns = examples_utils.get_split_file_patterns(list(examples), split)
+        files = sorted(file for pattern in patterns for file in fileio.glob(pattern))
+        serialized = None if schema is None else schema.SerializeToString(deterministic=True)
+        return cls(split, tuple(files), serialized, component)
+
+    def tfxio(self, files: Sequence[str] | None = None) -> tf_example_record.TFExampleRecord:
+        """Returns the TFXIO of all the files or of some, with the examples in `RAW_RECORD_COLUMN`.
+
+        Args:
+            files: Which files; all of them by default.
+        """
+        schema = None if self.schema is None else schema_pb2.Schema.FromString(self.schema)
+        return tf_example_record.TFExampleRecord(
+            list(self.files if files is None else files),
+            schema=schema,
+            raw_record_column_name=RAW_RECORD_COLUMN,
+            telemetry_descriptors=[self.component],
+        )
+
+    def batches(
+        self, batch_size: int = 1000, files: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields the examples in file order, in this process.
+
+        Args:
+            batch_size: Examples in a batch; the last one may have fewer.
+            files: Which files; all of them by default.
+
+        Raises:
+            DataError: The files cannot be read.
+        """
+        options = dataset_options.RecordBatchesOptions(
+            batch_size=batch_size, drop_final_batch=False, num_epochs=1, shuffle=False
+        )
+        try:
+            yield from self.tfxio(files).RecordBatches(options)
+        except tf.errors.OpError as error:
+            raise DataError(f"split {self.split!r} cannot be read: {error.message}") from error
+
+
+class ReadBatches(beam.PTransform):
+    """Reads a split as RecordBatches, a file a work item.
+
+    ExampleGen writes gzipped files, which cannot be split anyway; read whole, examples never pass
+    through Beam one by one.
 
     Args:
-        examples: The `Examples` artifacts.
-        split: The split's name.
-        schema: Types and shapes of the features; None lets the examples say.
-        component: Who reads, for Beam's metrics.
-        features: Decode only these; all of them by default.
-
-    Raises:
-        DataError: There is no such split or feature, or the payload is not tf.Example.
+        source: The split's files.
     """
-    check_split(examples, split)
-    if features is not None and schema is not None:
-        schema = _only(schema, features)
-    return tfxio_utils.get_split_tfxio(
-        examples=list(examples),
-        split=split,
-        telemetry_descriptors=[component],
-        schema=schema,
-        read_as_raw_records=features is not None and not features,
-        raw_record_column_name=RAW_RECORD_COLUMN,
-    )
+
+    def __init__(self, source: SplitFiles):
+        super().__init__()
+        self._source = source
+
+    def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
+        """Builds the transform."""
+        return (
+            root
+            | "Files" >> beam.Create(self._source.files)
+            | "Batches" >> beam.FlatMap(_read_file, self._source)
+        )
+
+
+def _read_file(file: str, source: SplitFiles) -> Iterator[pa.RecordBatch]:
+    return source.batches(files=[file])
 
 
 def check_split(examples: Sequence[types.Artifact], split: str) -> None:
@@ -77,33 +155,11 @@ def check_split(examples: Sequence[types.Artifact], split: str) -> None:
             raise DataError(f"the examples have payload {name}, expected FORMAT_TF_EXAMPLE")
 
 
-def _only(schema: schema_pb2.Schema, names: Sequence[str]) -> schema_pb2.Schema:
-    features = {feature.name: feature for feature in schema.feature}
+def _only(schema: schema_pb2.Schema | None, names: Sequence[str]) -> schema_pb2.Schema:
+    features = {feature.name: feature for feature in (schema.feature if schema else [])}
     missing = [name for name in names if name not in features]
     if missing:
         raise DataError(
             f"feature {missing[0]!r} is not in the schema; it has: {listed(sorted(features))}"
         )
     return schema_pb2.Schema(feature=[features[name] for name in names])
-
-
-def record_batches(
-    examples: Sequence[types.Artifact],
-    split: str,
-    schema: schema_pb2.Schema | None,
-    component: str,
-    batch_size: int,
-) -> Iterator[pa.RecordBatch]:
-    """Yields a split's examples in file order, in this process.
-
-    Raises:
-        DataError: As `split_tfxio`, or the files cannot be read.
-    """
-    source = split_tfxio(examples, split, schema, component)
-    options = dataset_options.RecordBatchesOptions(
-        batch_size=batch_size, drop_final_batch=False, num_epochs=1, shuffle=False
-    )
-    try:
-        yield from source.RecordBatches(options)
-    except tf.errors.OpError as error:
-        raise DataError(f"split {split!r} cannot be read: {error.message}") from error

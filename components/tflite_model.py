@@ -78,7 +78,9 @@ class TFLiteModel:
         for name, detail in self._inputs.items():
             values = inputs[name]
             if len(values) < size:
-                values = np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)])
+                values = np.concatenate(
+                    [values, np.repeat(values[-1:], size - len(values), axis=0)]
+                )
             self._interpreter.set_tensor(detail["index"], values)
         self._interpreter.invoke()
         return {

@@ -41,7 +41,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         split = exec_properties["split"]
         output = artifact_utils.get_single_instance(output_dict["calibration_examples"])
-        source = example_splits.split_tfxio(
+        source = example_splits.SplitFiles.of(
             input_dict["examples"],
             split,
             example_splits.read_schema(input_dict.get("schema")),
@@ -51,7 +51,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSplit" >> source.BeamSource()
+                | "ReadSplit" >> example_splits.ReadBatches(source)
                 | "Draw" >> DrawCalibrationSample(plan)
                 | "Write" >> sample_file.WriteSample(output.uri, example_splits.CALIBRATION)
             )

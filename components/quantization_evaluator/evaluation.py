@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
-from tfx_bsl.tfxio import tfxio
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.model_inputs import InputSpec
@@ -223,8 +223,7 @@ class CompareModels(beam.PTransform):
     Args:
         pair: The models.
         eval_config: As `two_model_config` returns it.
-        source: Where the batches are from, for the features' tensor representations.
-        has_schema: Whether `source` was made with a schema.
+        representations: The features' tensor representations, for metrics that go through TFMA.
         output_path: The directory of the result files.
     """
 
@@ -232,8 +231,7 @@ class CompareModels(beam.PTransform):
         self,
         pair: ModelPair,
         eval_config: tfma.EvalConfig,
-        source: tfxio.TFXIO,
-        has_schema: bool,
+        representations: Mapping[str, schema_pb2.TensorRepresentation] | None,
         output_path: str,
     ):
         super().__init__()
@@ -241,7 +239,7 @@ class CompareModels(beam.PTransform):
         self._pair = replace(pair, output=self._output.name)
         self._config = eval_config
         self._plan = MetricPlan.make(eval_config, self._output)
-        self._representations = source.TensorRepresentations() if has_schema else None
+        self._representations = representations
         self._output_path = output_path
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
@@ -315,7 +313,7 @@ class _Compare(beam.PTransform):
         comparison = (
             extracts
             | "ComparedBatch" >> beam.Map(_compared_batch, self._check)
-            | "Combine" >> beam.CombineGlobally(self._combine)
+            | "Combine" >> beam.CombineGlobally(self._combine).without_defaults()
         )
         metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice)
         return {tfma.METRICS_KEY: metrics, _COMPARISON: comparison}

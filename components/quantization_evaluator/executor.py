@@ -71,7 +71,8 @@ class Executor(tfx_evaluator.Executor):
     ) -> Evaluation:
         schema = example_splits.read_schema(input_dict.get("schema"))
         split = exec_properties["split"]
-        source = example_splits.split_tfxio(input_dict["examples"], split, schema, _COMPONENT)
+        source = example_splits.SplitFiles.of(input_dict["examples"], split, schema, _COMPONENT)
+        representations = None if schema is None else source.tfxio().TensorRepresentations()
         pair = ModelPair(
             saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
             signature=exec_properties["signature"],
@@ -83,9 +84,8 @@ class Executor(tfx_evaluator.Executor):
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSplit" >> source.BeamSource()
-                | "Compare"
-                >> CompareModels(pair, eval_config, source, schema is not None, output_path)
+                | "ReadSplit" >> example_splits.ReadBatches(source)
+                | "Compare" >> CompareModels(pair, eval_config, representations, output_path)
             )
         evaluation = load_evaluation(output_path)
         if not evaluation.examples:

@@ -76,14 +76,13 @@ class Executor(base_executor.BaseExecutor):
     def _samples(
         self, input_dict: dict[str, list[types.Artifact]], reader: InputReader
     ) -> dict[str, np.ndarray]:
-        batches = example_splits.record_batches(
+        source = example_splits.SplitFiles.of(
             input_dict["calibration_examples"],
             example_splits.CALIBRATION,
             example_splits.read_schema(input_dict.get("schema")),
             _COMPONENT,
-            _BATCH_SIZE,
         )
-        samples = collect_tensors(batches, reader)
+        samples = collect_tensors(source.batches(_BATCH_SIZE), reader)
         logging.info("Calibrating with %s.", {name: v.shape for name, v in samples.items()})
         return samples
 

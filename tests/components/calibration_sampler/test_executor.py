@@ -67,7 +67,7 @@ def test_tfx_reads_the_sample_back(examples, tmp_path: Path):
     from tfx_tflite.components import example_splits
 
     sample = run(examples(ROWS), tmp_path / "out")
-    [batch] = example_splits.record_batches([sample], "calibration", None, "test", 100)
+    [batch] = example_splits.SplitFiles.of([sample], "calibration", None, "test").batches()
     assert batch.num_rows == 20
     assert {"x", "label"} <= set(batch.schema.names)
 
