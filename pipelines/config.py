@@ -216,6 +216,8 @@ class PipelineConfig(_Section):
             raise _problem("evaluation.metrics", "two have one name; give one a config.name")
         for index, rule in enumerate(self.gate.rules):
             key = f"gate.rules.{index}"
+            if rule.metric is None:
+                continue
             if rule.metric not in classes:
                 raise _problem(
                     f"{key}.metric",

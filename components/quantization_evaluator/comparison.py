@@ -17,13 +17,15 @@ import pyarrow as pa
 
 from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
 from tfx_tflite.components.quantization_evaluator.batched_metrics import MeanMetric
+from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_rows
 
 _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
-# What is summed for a metric and slice: values of the float and of the quantized model, their
-# difference, products for the variance of any combination, and where only one model is right.
-_SUMS = ("f", "q", "d", "dd", "ff", "df", "worse", "better")
+# What is summed for a metric and slice, of the float model's values f, the quantized model's q and
+# their difference d = q - f: products for the variance and skewness of any combination, and where
+# only one model is right.
+_SUMS = ("f", "q", "d", "dd", "df", "ff", "ddd", "ddf", "dff", "fff", "worse", "better")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class MetricSums:
     Attributes:
         examples: The number of examples.
         f: The sum of the float model's values; `q` of the quantized model's.
-        d: The sum of the differences q - f; `dd`, `ff` and `df` sums of products.
-        worse: How often the float model alone is right; `better` the quantized model alone.
+        d: The sum of the differences q - f; `dd` to `fff` sums of products.
+        worse: How often the quantized model's value is lower; `better` how often it is higher.
     """
 
     examples: int
@@ -59,10 +61,38 @@ class MetricSums:
     q: float
     d: float
     dd: float
-    ff: float
     df: float
+    ff: float
+    ddd: float
+    ddf: float
+    dff: float
+    fff: float
     worse: float
     better: float
+
+    def moments(self, sign: int) -> PairedMoments:
+        """Returns the moments of drop and float value.
+
+        Args:
+            sign: 1 where higher is better, so that the drop is f - q, else -1.
+        """
+        flip = -sign
+        n, mean = self.examples, np.array([flip * self.d, self.f]) / self.examples
+        second = np.array([[self.dd, flip * self.df], [flip * self.df, self.ff]])
+        cubes = np.array([flip * self.ddd, self.ddf, flip * self.dff, self.fff])
+        # Entry (i, j, k) is the sum with i + j + k factors f.
+        third = cubes[np.indices((2, 2, 2)).sum(axis=0)]
+        pairs = np.einsum("i,jk->ijk", mean, second)
+        return PairedMoments(
+            count=n,
+            mean=mean,
+            second=second - n * np.outer(mean, mean),
+            third=third
+            - pairs
+            - pairs.transpose(1, 0, 2)
+            - pairs.transpose(1, 2, 0)
+            + 2 * n * np.einsum("i,j,k->ijk", mean, mean, mean),
+        )
 
 
 @dataclass
@@ -207,7 +237,8 @@ class CompareOutputs(beam.CombineFn):
             f = metric.values(element.labels, element.float_output)
             q = metric.values(element.labels, element.quantized_output)
             d = q - f
-            columns += [f, q, d, d * d, f * f, d * f, d < 0, d > 0]
+            dd, ff = d * d, f * f
+            columns += [f, q, d, dd, d * f, ff, dd * d, dd * f, d * ff, ff * f, d < 0, d > 0]
         return np.stack(columns, axis=1)
 
     def _output_sums(self, element: ComparedBatch) -> OutputSums:

@@ -56,11 +56,13 @@ class Evaluation:
         examples: How many examples both models predicted.
         values: Each metric with one number, on each slice.
         comparison: The sums behind the batched metrics, and how the outputs differ.
+        batched: The metrics that were computed on batches, by name.
     """
 
     examples: int
     values: tuple[MetricValues, ...]
     comparison: Comparison
+    batched: Mapping[str, MeanMetric]
 
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
@@ -124,6 +126,8 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
     }
     directions: dict[str, Direction] = {}
     for rule in gate.rules:
+        if rule.metric is None:
+            continue
         if rule.metric not in classes:
             raise EvaluationError(
                 f"gate rule names metric {rule.metric!r}, which is not evaluated; evaluated are: "
@@ -171,6 +175,11 @@ class MetricPlan:
 
     batched: tuple[MeanMetric, ...]
     rest: tfma.EvalConfig | None
+
+    @property
+    def by_name(self) -> dict[str, MeanMetric]:
+        """The metrics that are computed on batches, by name."""
+        return {metric.name: metric for metric in self.batched}
 
     @classmethod
     def make(cls, eval_config: tfma.EvalConfig, output: InputSpec) -> "MetricPlan":
@@ -223,6 +232,7 @@ class CompareModels(beam.PTransform):
     Args:
         pair: The models.
         eval_config: As `two_model_config` returns it.
+        plan: Which metrics are computed how.
         representations: The features' tensor representations, for metrics that go through TFMA.
         output_path: The directory of the result files.
     """
@@ -231,6 +241,7 @@ class CompareModels(beam.PTransform):
         self,
         pair: ModelPair,
         eval_config: tfma.EvalConfig,
+        plan: MetricPlan,
         representations: Mapping[str, schema_pb2.TensorRepresentation] | None,
         output_path: str,
     ):
@@ -238,7 +249,7 @@ class CompareModels(beam.PTransform):
         self._output = pair.resolve_output()
         self._pair = replace(pair, output=self._output.name)
         self._config = eval_config
-        self._plan = MetricPlan.make(eval_config, self._output)
+        self._plan = plan
         self._representations = representations
         self._output_path = output_path
 
@@ -367,12 +378,15 @@ def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
     )
 
 
-def load_evaluation(output_path: str) -> Evaluation:
-    """Returns the figures in the result files.
+def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
+    """Returns the figures in the result files, which are none where there were no examples.
 
     Args:
         output_path: The directory that `CompareModels` wrote to.
+        plan: Which metrics were computed how.
     """
+    if not FileSystems.exists(posixpath.join(output_path, _COMPARISON_FILE)):
+        return Evaluation(0, (), Comparison(()), plan.by_name)
     with FileSystems.open(posixpath.join(output_path, _COMPARISON_FILE)) as file:
         comparison = comparison_from_json(json.loads(file.read()))
     values: list[MetricValues] = []
@@ -392,7 +406,10 @@ def load_evaluation(output_path: str) -> Evaluation:
                     )
                 )
     return Evaluation(
-        comparison.outputs.examples, tuple(sorted(values, key=_overall_first)), comparison
+        comparison.outputs.examples,
+        tuple(sorted(values, key=_overall_first)),
+        comparison,
+        plan.by_name,
     )
 
 

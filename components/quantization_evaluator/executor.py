@@ -18,9 +18,14 @@ from tfx_tflite.components.quantization_evaluator import report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
     Evaluation,
+    MetricPlan,
     load_evaluation,
     metric_directions,
     two_model_config,
+)
+from tfx_tflite.components.quantization_evaluator.evidence import (
+    ComparisonEvidence,
+    check_confidences,
 )
 from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, judge
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
@@ -51,14 +56,16 @@ class Executor(tfx_evaluator.Executor):
             proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
         )
         gate = Gate.model_validate_json(exec_properties["gate"])
-        evaluation = self._evaluate(input_dict, output_dict, exec_properties, eval_config)
+        evaluation = self._evaluate(input_dict, output_dict, exec_properties, eval_config, gate)
+        model = _model_properties(input_dict)
         result = judge(
             gate,
             evaluation.values,
             evaluation.examples,
             metric_directions(eval_config, gate),
+            ComparisonEvidence(evaluation.comparison, evaluation.batched, model.size_ratio),
         )
-        document = report.build(result, evaluation, _model_properties(input_dict), exec_properties)
+        document = report.build(result, evaluation, model, exec_properties)
         _write_report(output_dict, document)
         _bless(input_dict, output_dict, result, document)
 
@@ -68,6 +75,7 @@ class Executor(tfx_evaluator.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
         eval_config: tfma.EvalConfig,
+        gate: Gate,
     ) -> Evaluation:
         schema = example_splits.read_schema(input_dict.get("schema"))
         split = exec_properties["split"]
@@ -80,14 +88,16 @@ class Executor(tfx_evaluator.Executor):
             tflite=_tflite_uri(input_dict),
             output=exec_properties.get("output"),
         )
+        plan = MetricPlan.make(eval_config, pair.resolve_output())
+        check_confidences(gate, plan.by_name)
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "ReadSplit" >> example_splits.ReadBatches(source)
-                | "Compare" >> CompareModels(pair, eval_config, representations, output_path)
+                | "Compare" >> CompareModels(pair, eval_config, plan, representations, output_path)
             )
-        evaluation = load_evaluation(output_path)
+        evaluation = load_evaluation(output_path, plan)
         if not evaluation.examples:
             raise DataError(f"split {split!r} holds no examples; nothing to evaluate on")
         return evaluation

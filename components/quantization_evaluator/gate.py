@@ -6,9 +6,12 @@ Nothing here needs TensorFlow: a gate is parsed from a config and judged on plai
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:  # It loads SciPy, which a config can do without.
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import DropInterval
 
 OVERALL = "overall"
 
@@ -46,29 +49,46 @@ def direction_of(class_name: str) -> Direction | None:
 
 
 class GateRule(BaseModel):
-    """One rule of a gate.
+    """One rule of a gate: on a metric, or on one figure of the model as a whole.
 
     Attributes:
         metric: The name of a metric that is evaluated.
         max_drop: The largest drop allowed, in the metric's unit.
         max_relative_drop: The largest drop allowed, as a share of the float model's value.
         slices: `overall`, or `each` for every value of every slice that is evaluated.
+        confidence: How sure the verdict must be, above 0.5 and below 1; None compares the figures
+            as they are.
         direction: Which way the metric is better; needed only where it is not known.
+        max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
+        min_agreement: The smallest share of examples on which both models predict the same class.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: str
+    metric: str | None = None
     max_drop: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_relative_drop: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     slices: Literal["overall", "each"] = "overall"
+    confidence: float | None = Field(default=None, gt=0.5, lt=1)
     direction: Direction | None = None
+    max_size_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _exactly_one_limit(self) -> "GateRule":
-        if (self.max_drop is None) == (self.max_relative_drop is None):
-            raise ValueError("give exactly one of max_drop and max_relative_drop")
+    def _one_limit(self) -> "GateRule":
+        whole = [name for name in _WHOLE_MODEL if getattr(self, name) is not None]
+        if not whole:
+            if self.metric is None:
+                raise ValueError(f"give a metric, or one of {', '.join(_WHOLE_MODEL)}")
+            if (self.max_drop is None) == (self.max_relative_drop is None):
+                raise ValueError("give exactly one of max_drop and max_relative_drop")
+        elif self != GateRule.model_construct(**{whole[0]: getattr(self, whole[0])}):
+            raise ValueError(f"{whole[0]} stands in a rule by itself")
         return self
+
+
+# Limits on one figure of the model as a whole.
+_WHOLE_MODEL = ("max_size_ratio", "min_agreement")
 
 
 class Gate(BaseModel):
@@ -92,6 +112,7 @@ class Verdict(str, Enum):
 
     BLESSED = "blessed"
     REFUSED = "refused"
+    UNDECIDED = "undecided"
     NOT_JUDGED = "not_judged"
 
 
@@ -115,31 +136,29 @@ class MetricValues(BaseModel):
     quantized_value: float = Field(serialization_alias="quantized")
 
 
-class RuleResult(BaseModel):
+class RuleResult(MetricValues):
     """What a rule says of one slice.
 
     Attributes:
-        metric: The metric's name.
-        slice: The slice it was judged on.
-        examples: The number of examples in the slice.
-        float_value: The float model's value.
-        quantized_value: The quantized model's value.
         drop: How much worse the quantized model is, in the metric's unit; negative where better.
         bound: The largest drop allowed, in the metric's unit.
+        confidence: How sure the verdict is; None where the figures were compared as they are.
+        lower: The one-sided lower bound of the true drop at that confidence.
+        upper: The one-sided upper bound of it.
+        method: How the bounds were found.
         verdict: Whether the rule holds.
-        reason: Why not, in words; empty where it holds.
+        more_examples: About how many more examples would settle an undecided verdict.
+        reason: Why the rule does not hold, in words; empty where it holds.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    metric: str
-    slice: str
-    examples: int
-    float_value: float = Field(serialization_alias="float")
-    quantized_value: float = Field(serialization_alias="quantized")
     drop: float
     bound: float
+    confidence: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    method: str | None = None
     verdict: Verdict
+    more_examples: int | None = None
     reason: str = ""
 
 
@@ -166,19 +185,48 @@ class GateResult(BaseModel):
         return self.verdict is Verdict.BLESSED
 
 
+class Evidence(Protocol):
+    """What is known of the two models beyond the metrics' values."""
+
+    def interval(self, rule: GateRule, value: MetricValues, sign: int) -> "DropInterval":
+        """Returns how sure the drop of a metric on a slice is.
+
+        Args:
+            rule: A rule with a confidence.
+            value: The metric on the slice.
+            sign: 1 where higher is better, else -1.
+        """
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of examples with the same predicted class; None where there are no classes."""
+
+    @property
+    def size_ratio(self) -> float | None:
+        """The quantized model's size as a multiple of the float model's; None if not known."""
+
+
 def judge(
     gate: Gate,
     values: Sequence[MetricValues],
     examples: int,
     directions: Mapping[str, Direction],
+    evidence: Evidence,
 ) -> GateResult:
     """Returns whether a quantized model passes a gate.
+
+    A model is blessed where all rules hold on all slices that are judged. With a confidence, the
+    probability of blessing a model that breaks any of them is at most 1 - confidence however many
+    there are, since all must hold at once (an intersection-union test: Berger 1982, Technometrics
+    24:295). A slice is called refused, rather than undecided, with Holm's correction for the
+    number of slices, so that a good slice is accused with probability at most 1 - confidence.
 
     Args:
         gate: The rules.
         values: Each metric on each slice.
         examples: The number of examples that both models were compared on.
         directions: Which way each metric is better.
+        evidence: What else is known.
     """
     results: list[RuleResult] = []
     reasons: list[str] = []
@@ -187,9 +235,12 @@ def judge(
             f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
         )
     for rule in gate.rules:
-        found = _judge_rule(rule, gate, values, directions)
+        if rule.metric is None:
+            found = [_judge_whole_model(rule, examples, evidence)]
+        else:
+            found = _judge_metric(rule, gate, values, directions, evidence)
         results += found
-        reasons += [result.reason for result in found if result.verdict is Verdict.REFUSED]
+        reasons += [result.reason for result in found if result.verdict in _AGAINST]
         if all(result.verdict is Verdict.NOT_JUDGED for result in found):
             where = "overall" if rule.slices == "overall" else "on any slice with enough examples"
             reasons.append(f"{rule.metric}: there is no figure to judge {where}")
@@ -201,45 +252,164 @@ def judge(
     )
 
 
-def _judge_rule(
+_AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
+
+
+def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> RuleResult:
+    """Returns the result of a limit on one figure, as the drop from 1 that it is."""
+    if rule.max_size_ratio is not None:
+        name, found, drop = "size_ratio", evidence.size_ratio, (evidence.size_ratio or 0) - 1
+        bound = rule.max_size_ratio - 1
+        reason = f"the model is {found or 0:.3g} times the float32 model's size, more than "
+        reason += f"{rule.max_size_ratio:g}"
+    else:
+        assert rule.min_agreement is not None
+        name, found, drop = "agreement", evidence.agreement, 1 - (evidence.agreement or 0)
+        bound = 1 - rule.min_agreement
+        reason = f"both models agree on {found or 0:.2%} of the examples, less than "
+        reason += f"{rule.min_agreement:.2%}"
+    holds = found is not None and _within(drop, bound)
+    if found is None:
+        reason = f"{name} is not known, so it cannot be judged"
+    return RuleResult(
+        metric=name,
+        slice=OVERALL,
+        examples=examples,
+        float_value=1.0,
+        quantized_value=math.nan if found is None else found,
+        drop=drop,
+        bound=bound,
+        verdict=Verdict.BLESSED if holds else Verdict.REFUSED,
+        reason="" if holds else reason,
+    )
+
+
+def _judge_metric(
     rule: GateRule,
     gate: Gate,
     values: Sequence[MetricValues],
     directions: Mapping[str, Direction],
+    evidence: Evidence,
 ) -> list[RuleResult]:
-    direction = rule.direction or directions[rule.metric]
-    return [
-        _judge_slice(rule, gate, value, direction)
+    assert rule.metric is not None
+    sign = 1 if (rule.direction or directions[rule.metric]) == "higher_is_better" else -1
+    wanted = [
+        value
         for value in values
         if value.metric == rule.metric and (value.slice == OVERALL) == (rule.slices == "overall")
     ]
+    judged = [v for v in wanted if v.slice == OVERALL or v.examples >= gate.min_slice_examples]
+    if rule.confidence is None:
+        found = {value.slice: _compare(rule, value, sign) for value in judged}
+    else:
+        found = _test(rule, judged, sign, evidence)
+    return [found.get(value.slice) or _too_small(rule, value, sign) for value in wanted]
 
 
-def _judge_slice(
-    rule: GateRule, gate: Gate, value: MetricValues, direction: Direction
+def _result(
+    rule: GateRule, value: MetricValues, sign: int, verdict: Verdict, reason: str, **evidence: Any
 ) -> RuleResult:
-    sign = 1 if direction == "higher_is_better" else -1
-    drop = sign * (value.float_value - value.quantized_value)
-    bound = _bound(rule, value)
-    verdict, reason = _verdict(drop, bound, value)
-    if value.slice != OVERALL and value.examples < gate.min_slice_examples:
-        verdict = Verdict.NOT_JUDGED
-        reason = f"{value.examples} examples, fewer than gate.min_slice_examples"
-    return RuleResult(**value.model_dump(), drop=drop, bound=bound, verdict=verdict, reason=reason)
+    return RuleResult(
+        **value.model_dump(),
+        drop=sign * (value.float_value - value.quantized_value),
+        bound=allowed_drop(rule, value),
+        verdict=verdict,
+        reason=reason,
+        confidence=rule.confidence,
+        **evidence,
+    )
 
 
-def _bound(rule: GateRule, value: MetricValues) -> float:
+def allowed_drop(rule: GateRule, value: MetricValues) -> float:
+    """Returns the largest drop that a rule allows on a slice, in the metric's unit."""
     if rule.max_drop is not None:
         return rule.max_drop
     assert rule.max_relative_drop is not None
     return rule.max_relative_drop * abs(value.float_value)
 
 
-def _verdict(drop: float, bound: float, value: MetricValues) -> tuple[Verdict, str]:
+def _too_small(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
+    reason = f"{value.examples} examples, fewer than gate.min_slice_examples"
+    return _result(rule, value, sign, Verdict.NOT_JUDGED, reason)
+
+
+def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
+    """Returns what a rule without confidence says: the figures are compared as they are."""
+    drop = sign * (value.float_value - value.quantized_value)
+    bound = allowed_drop(rule, value)
     where = f"{value.metric} ({value.slice})"
     if math.isnan(drop):
-        return Verdict.REFUSED, f"{where} is not a number, so no drop can be judged"
+        reason = f"{where} is not a number, so no drop can be judged"
+    elif _within(drop, bound):
+        reason = ""
+    else:
+        reason = f"{where} is worse by {drop:.4g}, more than {bound:.4g}"
+    return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
+
+
+def _within(drop: float, bound: float) -> bool:
     # Metrics are quotients of counts: a drop of exactly the bound may come out an ulp above it.
-    if drop <= bound or math.isclose(drop, bound, rel_tol=1e-9):
-        return Verdict.BLESSED, ""
-    return Verdict.REFUSED, f"{where} is worse by {drop:.4g}, more than {bound:.4g}"
+    return drop <= bound or math.isclose(drop, bound, rel_tol=1e-9)
+
+
+def _test(
+    rule: GateRule, values: Sequence[MetricValues], sign: int, evidence: Evidence
+) -> dict[str, RuleResult]:
+    """Returns what a rule with a confidence says of each slice."""
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import holm
+
+    assert rule.confidence is not None
+    intervals = [evidence.interval(rule, value, sign) for value in values]
+    alpha = 1 - rule.confidence
+    accused = holm([interval.p_refused for interval in intervals], alpha)
+    results = {}
+    for value, interval, is_accused in zip(values, intervals, accused, strict=True):
+        verdict, reason, more = _weigh(rule, value, interval, bool(is_accused))
+        results[value.slice] = _result(
+            rule,
+            value,
+            sign,
+            verdict,
+            reason,
+            lower=interval.lower,
+            upper=interval.upper,
+            method=interval.method,
+            more_examples=more,
+        )
+    return results
+
+
+def _weigh(
+    rule: GateRule, value: MetricValues, interval: "DropInterval", is_accused: bool
+) -> tuple[Verdict, str, int | None]:
+    """Returns verdict, reason, and how many more examples would settle it."""
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
+        CONTINUITY_CORRECTION,
+        examples_to_settle,
+    )
+
+    assert rule.confidence is not None
+    where, bound = f"{value.metric} ({value.slice})", allowed_drop(rule, value)
+    if interval.p_blessed < 1 - rule.confidence:
+        return Verdict.BLESSED, "", None
+    if is_accused:
+        reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
+        return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
+    more = examples_to_settle(
+        interval.examples,
+        interval.drop,
+        interval.standard_error,
+        bound,
+        rule.confidence,
+        correction=CONTINUITY_CORRECTION if "score" in interval.method else 0.0,
+    )
+    reason = (
+        f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
+        f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "
+        "examples are too few"
+    )
+    return (
+        Verdict.UNDECIDED,
+        reason + (f", some {more:,} more would settle it" if more else ""),
+        more,
+    )

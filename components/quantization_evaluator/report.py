@@ -32,6 +32,12 @@ class ModelProperties:
     size_bytes: int
     quantization: dict[str, Any]
 
+    @property
+    def size_ratio(self) -> float | None:
+        """The size as a multiple of the float32 TFLite model's; None where that is not known."""
+        before = self.quantization.get("size_bytes", {}).get("float")
+        return self.size_bytes / before if before else None
+
     @classmethod
     def read(cls, directory: Path, tflite: Path) -> "ModelProperties":
         """Returns the properties of the model in an artifact's directory."""

@@ -1,5 +1,6 @@
 """Float against quantized through the real TFMA, on the digits."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -110,27 +111,71 @@ def test_tfma_reads_the_evaluation(evaluated):
 def test_the_figures_are_those_of_the_models(
     evaluated, keras_digits, digits_arrays, tflite_model: Path
 ):
-    from tfx_tflite.components.quantization_evaluator.evaluation import load_evaluation
     from tfx_tflite.components.tflite_model import TFLiteModel
 
     images, labels = digits_arrays["eval"]
     quantized = TFLiteModel((tflite_model / "Format-Serving" / "tflite").read_bytes())
     predictions = {
-        "float_value": keras_digits.predict(images, verbose=0),
-        "quantized_value": quantized.predict({"image": images})["probabilities"],
+        "float": keras_digits.predict(images, verbose=0),
+        "quantized": quantized.predict({"image": images})["probabilities"],
     }
-    found = load_evaluation(evaluated[0].uri)
-    assert found.examples == len(labels)
+    report = json.loads((Path(evaluated[0].uri) / "report.json").read_text())
+    assert report["examples"] == len(labels)
     for slice_name, rows in [("overall", labels >= 0), ("label:3", labels == 3)]:
         [value] = [
             value
-            for value in found.values
-            if value.metric == "SparseCategoricalAccuracy" and value.slice == slice_name
+            for value in report["metrics"]
+            if (value["metric"], value["slice"]) == ("SparseCategoricalAccuracy", slice_name)
         ]
-        assert value.examples == rows.sum()
+        assert value["examples"] == rows.sum()
         for model, outputs in predictions.items():
             expected = np.mean(outputs.argmax(axis=1)[rows] == labels[rows])
-            assert getattr(value, model) == pytest.approx(expected, abs=1e-6)
+            assert value[model] == pytest.approx(expected, abs=1e-6)
+
+
+def test_batched_metrics_equal_tfmas_own_on_every_slice(
+    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.quantization_evaluator import evaluation
+
+    config = eval_config([*METRICS, "SparseTopKCategoricalAccuracy"])
+    figures = []
+    for name, batched in (("ours", evaluation.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(evaluation, "batched_metric", batched)
+        found, _ = run(artifacts, tmp_path / name, LENIENT, config)
+        report = json.loads((Path(found.uri) / "report.json").read_text())
+        figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
+    ours, tfmas = figures
+    assert len(ours) == 3 * 11 and set(ours) == set(tfmas)
+    for key, value in tfmas.items():
+        assert ours[key]["examples"] == value["examples"]
+        for model in ("float", "quantized"):
+            assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
+
+
+def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
+    rules = (
+        GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
+        GateRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
+        GateRule(min_agreement=0.9),
+    )
+    found, blessing = run(artifacts, tmp_path, Gate(rules=rules))
+    assert blessing.get_int_custom_property("blessed") == 1
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    accuracy, loss, agreement = report["rules"]
+    assert accuracy["lower"] <= accuracy["drop"] <= accuracy["upper"] < accuracy["bound"]
+    assert loss["lower"] <= loss["drop"] <= loss["upper"]
+    assert agreement["quantized"] > 0.9
+
+
+def test_there_is_no_confidence_for_a_metric_that_goes_through_tfma(artifacts, tmp_path: Path):
+    gate = Gate(
+        rules=(
+            GateRule(metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"),
+        )
+    )
+    with pytest.raises(EvaluationError, match="no confidence for this metric, only for: Sparse"):
+        run(artifacts, tmp_path, gate, eval_config([*METRICS, "MeanLabel"]))
 
 
 def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path):
@@ -147,8 +192,6 @@ def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path)
 
 
 def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
-    import json
-
     gate = Gate(
         rules=(GateRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
     )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import pytest
 from pydantic import ValidationError
@@ -8,9 +9,27 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     GateRule,
     MetricValues,
     Verdict,
+    allowed_drop,
     direction_of,
     judge,
 )
+from tfx_tflite.components.quantization_evaluator.paired_statistics import binary_interval
+
+
+@dataclass
+class Counted:
+    """Evidence for metrics that are right or wrong: how often one model alone is right."""
+
+    worse: int = 0
+    better: int = 0
+    agreement: float | None = None
+    size_ratio: float | None = None
+
+    def interval(self, rule, value, sign):
+        return binary_interval(
+            value.examples, self.worse, self.better, allowed_drop(rule, value), rule.confidence
+        )
+
 
 DIRECTIONS = {"accuracy": "higher_is_better", "error": "lower_is_better"}
 
@@ -25,8 +44,9 @@ def values(metric: str, before: float, after: float, slice_name: str = "overall"
     )
 
 
-def verdict(rule: GateRule, *observed: MetricValues, examples: int = 1000, **gate):
-    return judge(Gate(rules=(rule,), **gate), observed, examples, DIRECTIONS)
+def verdict(rule: GateRule, *observed: MetricValues, examples: int = 1000, evidence=None, **gate):
+    gate = Gate(rules=(rule,), **gate)
+    return judge(gate, observed, examples, DIRECTIONS, evidence or Counted())
 
 
 def test_blesses_a_drop_below_the_bound():
@@ -150,5 +170,83 @@ def test_knows_which_way_common_metrics_are_better():
 
 
 def test_a_gate_survives_json():
-    gate = Gate(min_examples=5, rules=(GateRule(metric="error", max_relative_drop=0.1),))
+    rules = (GateRule(metric="error", max_relative_drop=0.1), GateRule(min_agreement=0.9), SURE)
+    gate = Gate(min_examples=5, rules=rules)
     assert Gate.model_validate_json(gate.model_dump_json()) == gate
+
+
+SURE = GateRule(metric="accuracy", max_drop=0.01, confidence=0.95)
+
+
+def test_with_confidence_no_change_on_many_examples_is_blessed():
+    result = verdict(SURE, values("accuracy", 0.95, 0.95), evidence=Counted())
+    [rule] = result.rules
+    assert result.blessed and rule.upper < 0.01 and rule.confidence == 0.95
+    assert rule.method.startswith("score")
+
+
+def test_with_confidence_no_change_on_few_examples_is_undecided_and_says_how_many_more():
+    result = verdict(SURE, values("accuracy", 0.95, 0.95, examples=200), evidence=Counted())
+    [rule] = result.rules
+    assert not result.blessed
+    assert rule.verdict is Verdict.UNDECIDED
+    assert 100 < rule.more_examples < 300
+    assert "200 examples are too few, some " in result.reasons[0]
+    settled = values("accuracy", 0.95, 0.95, examples=200 + rule.more_examples)
+    assert verdict(SURE, settled, evidence=Counted()).blessed
+
+
+def test_with_confidence_a_drop_that_is_surely_above_the_margin_is_refused():
+    evidence = Counted(worse=60, better=5)
+    result = verdict(SURE, values("accuracy", 0.95, 0.895), evidence=evidence)
+    [rule] = result.rules
+    assert rule.verdict is Verdict.REFUSED and rule.lower > 0.01
+    assert result.reasons == (
+        "accuracy (overall) is worse by 0.055, more than 0.01 at 95% confidence",
+    )
+
+
+def test_with_confidence_a_small_drop_that_may_be_a_large_one_is_undecided():
+    evidence = Counted(worse=12, better=5)
+    result = verdict(SURE, values("accuracy", 0.95, 0.943), evidence=evidence)
+    assert result.rules[0].verdict is Verdict.UNDECIDED
+    without = SURE.model_copy(update={"confidence": None})
+    assert verdict(without, values("accuracy", 0.95, 0.943), evidence=evidence).blessed
+
+
+def test_of_many_slices_one_is_not_accused_of_what_chance_explains():
+    rule = GateRule(metric="accuracy", max_drop=0.01, confidence=0.95, slices="each")
+    one = values("accuracy", 0.95, 0.916, "label:1", examples=500)
+    evidence = Counted(worse=20, better=3)
+    [alone] = verdict(rule, one, evidence=evidence).rules
+    assert alone.verdict is Verdict.REFUSED
+    many = [one.model_copy(update={"slice": f"label:{n}"}) for n in range(50)]
+    among_many = verdict(rule, *many, evidence=evidence)
+    assert {result.verdict for result in among_many.rules} == {Verdict.UNDECIDED}
+    assert not among_many.blessed
+
+
+@pytest.mark.parametrize(
+    ("ratio", "blessed"), [(0.4, True), (0.5, True), (0.51, False), (None, False)]
+)
+def test_a_rule_may_limit_the_size(ratio: float | None, blessed: bool):
+    result = verdict(GateRule(max_size_ratio=0.5), evidence=Counted(size_ratio=ratio))
+    assert result.blessed is blessed
+    assert result.rules[0].metric == "size_ratio"
+
+
+@pytest.mark.parametrize(("rate", "blessed"), [(0.999, True), (0.98, False), (None, False)])
+def test_a_rule_may_ask_for_agreement(rate: float | None, blessed: bool):
+    result = verdict(GateRule(min_agreement=0.99), evidence=Counted(agreement=rate))
+    assert result.blessed is blessed
+
+
+def test_a_limit_on_the_whole_model_stands_by_itself():
+    with pytest.raises(ValidationError, match="max_size_ratio stands in a rule by itself"):
+        GateRule(max_size_ratio=0.5, metric="accuracy")
+
+
+@pytest.mark.parametrize("confidence", [0.5, 1.0, 95])
+def test_a_confidence_is_above_one_half_and_below_one(confidence: float):
+    with pytest.raises(ValidationError):
+        GateRule(metric="accuracy", max_drop=0.1, confidence=confidence)

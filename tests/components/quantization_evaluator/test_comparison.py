@@ -1,0 +1,160 @@
+"""Sums over batches, merged in any order, against the whole data at once."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
+from tfx_tflite.components.quantization_evaluator.batched_metrics import batched_metric
+from tfx_tflite.components.quantization_evaluator.comparison import (
+    ComparedBatch,
+    CompareOutputs,
+    comparison_from_json,
+    comparison_to_json,
+    most_likely_class,
+)
+from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
+from tfx_tflite.components.quantization_evaluator.slices import slice_name, slice_rows
+
+ROWS, CLASSES = 300, 4
+GENERATOR = np.random.default_rng(0)
+LABELS = GENERATOR.integers(CLASSES, size=ROWS)
+GROUPS = GENERATOR.integers(3, size=ROWS)
+FLOAT = GENERATOR.dirichlet(np.ones(CLASSES), size=ROWS)
+QUANTIZED = np.clip(np.round(FLOAT * 16) / 16, 0, 1)
+METRICS = [
+    batched_metric(name, {}, name, CLASSES)
+    for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
+]
+
+
+def record_batch(rows: np.ndarray) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([[int(GROUPS[row])] for row in rows]),
+            pa.array([[f"example {row}".encode()] for row in rows]),
+        ],
+        ["group", RAW_RECORD_COLUMN],
+    )
+
+
+def compare(parts: list[np.ndarray]):
+    combine = CompareOutputs(METRICS, [(), ("group",)], most_likely_class)
+    accumulators = []
+    for rows in parts:
+        batch = ComparedBatch(record_batch(rows), LABELS[rows], FLOAT[rows], QUANTIZED[rows])
+        accumulators.append(combine.add_input(combine.create_accumulator(), batch))
+    return combine.extract_output(combine.merge_accumulators(accumulators))
+
+
+WHOLE = compare([np.arange(ROWS)])
+
+
+def test_parts_in_any_order_give_what_the_whole_gives():
+    shuffled = np.random.default_rng(1).permutation(ROWS)
+    parts = compare(np.array_split(shuffled, 7))
+    assert parts.slices.keys() == WHOLE.slices.keys()
+    for key, sums in WHOLE.slices.items():
+        np.testing.assert_allclose(parts.slices[key], sums, rtol=1e-12, atol=1e-12)
+    assert parts.outputs.digest == WHOLE.outputs.digest
+    assert parts.outputs.transitions == WHOLE.outputs.transitions
+    assert parts.outputs.worst == WHOLE.outputs.worst
+
+
+def test_sums_are_those_of_the_examples_in_a_slice():
+    rows = GROUPS == 1
+    sums = WHOLE.sums((("group", 1),), "SparseCategoricalAccuracy")
+    right = FLOAT.argmax(axis=1) == LABELS
+    still = QUANTIZED.argmax(axis=1) == LABELS
+    assert sums.examples == rows.sum()
+    assert sums.f == right[rows].sum() and sums.q == still[rows].sum()
+    assert sums.worse == (right & ~still)[rows].sum()
+    assert sums.better == (~right & still)[rows].sum()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_moments_are_those_of_drop_and_float_value(sign: int):
+    loss = METRICS[1].values
+    f, q = loss(LABELS, FLOAT), loss(LABELS, QUANTIZED)
+    expected = PairedMoments.from_arrays(sign * (f - q), f)
+    found = WHOLE.sums((), "SparseCategoricalCrossentropy").moments(sign)
+    assert found.count == ROWS
+    for name in ("mean", "second", "third"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-6)
+
+
+def test_output_differences():
+    outputs = WHOLE.outputs
+    difference = FLOAT - QUANTIZED
+    agreement = (FLOAT.argmax(axis=1) == QUANTIZED.argmax(axis=1)).mean()
+    assert outputs.agreement == pytest.approx(agreement)
+    assert outputs.absolute / outputs.values == pytest.approx(np.abs(difference).mean())
+    assert outputs.largest == pytest.approx(np.abs(difference).max())
+    assert outputs.sqnr_db == pytest.approx(
+        10 * np.log10(np.square(FLOAT).sum() / np.square(difference).sum())
+    )
+    assert outputs.distributions > 0 and outputs.divergence > 0
+
+
+def test_the_worst_examples_are_named_by_digest_and_not_by_content():
+    worst = WHOLE.outputs.worst
+    assert len(worst) == 10
+    assert worst[0][0] == pytest.approx(np.abs(FLOAT - QUANTIZED).max())
+    assert worst == sorted(worst, reverse=True)
+    assert all("example" not in digest for _, digest in worst)
+
+
+def test_identical_outputs_have_no_noise():
+    combine = CompareOutputs([], [()], None)
+    rows = np.arange(10)
+    batch = ComparedBatch(record_batch(rows), None, FLOAT[rows], FLOAT[rows])
+    outputs = combine.add_input(combine.create_accumulator(), batch).outputs
+    assert outputs.sqnr_db is None and outputs.largest == 0 and outputs.agreement is None
+
+
+def test_survives_json():
+    again = comparison_from_json(json.loads(json.dumps(comparison_to_json(WHOLE))))
+    assert again.outputs == WHOLE.outputs
+    for key, sums in WHOLE.slices.items():
+        np.testing.assert_array_equal(again.slices[key], sums)
+
+
+def slices(specs: list, **features: list) -> dict[str, list[int]]:
+    batch = pa.RecordBatch.from_arrays([pa.array(v) for v in features.values()], list(features))
+    return {slice_name(key): rows.tolist() for key, rows in slice_rows(batch, specs)}
+
+
+def test_the_overall_slice_has_all_examples():
+    assert slices([()], a=[[1], [2]]) == {"overall": [0, 1]}
+
+
+def test_an_example_belongs_to_the_slice_of_each_of_its_values():
+    assert slices([("tag",)], tag=[[b"x", b"y"], [b"y"], None, [b"x", b"x"]]) == {
+        "tag:x": [0, 3],
+        "tag:y": [0, 1],
+    }
+
+
+def test_a_cross_has_the_examples_of_both_features():
+    found = slices([("b", "a")], a=[[1], [1], [2]], b=[[b"p"], [b"q"], [b"p"]])
+    assert found == {"a:1, b:p": [0], "a:1, b:q": [1], "a:2, b:p": [2]}
+
+
+def test_a_feature_that_is_not_there_has_no_slices():
+    assert slices([("none",)], a=[[1]]) == {}
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "size"),
+    [
+        ("AUC", {}, 1),
+        ("SparseCategoricalAccuracy", {}, 1),
+        ("BinaryAccuracy", {}, 10),
+        ("BinaryAccuracy", {"nonsense": 1}, 1),
+        ("MeanAbsoluteError", {}, None),
+    ],
+)
+def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict, size: int | None):
+    assert batched_metric(class_name, config, "m", size) is None
