@@ -35,6 +35,7 @@ setup(
         "pydantic>=2.6,<3",
         "rich>=13",
         "ruamel.yaml>=0.18",
+        "scipy>=1.10",
         # For `data: {builtin: ...}`: the data sets that scikit-learn carries.
         "scikit-learn>=1.3",
         # tfx_bsl 1.16 imports it and does not declare it; Beam no longer brings it.

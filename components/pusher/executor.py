@@ -79,6 +79,14 @@ def _checked_report(input_dict: dict[str, list[types.Artifact]], tflite: Path) -
         )
     if found != blessed:
         raise PushError(f"{tflite} changed since it was blessed: {found}, expected {blessed}")
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    for name in ("float_model_digest", "sample_digest"):
+        made, judged = (artifact.get_string_custom_property(name) for artifact in (model, blessing))
+        if made and made != judged:
+            raise PushError(
+                f"{name} of the model is {made}, of the blessing {judged or 'none'}; evaluate the "
+                "model again"
+            )
     with fileio.open(posixpath.join(blessing.uri, "report.json"), "r") as file:
         return json.loads(file.read())
 

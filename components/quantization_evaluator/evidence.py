@@ -46,11 +46,13 @@ class ComparisonEvidence:
         comparison: The sums.
         batched: The metrics that are computed on batches, by name.
         size_ratio: The quantized model's size as a multiple of the float model's.
+        latency_ratio: The quantized model's latency as a multiple of the float model's.
     """
 
     comparison: Comparison
     batched: Mapping[str, MeanMetric]
     size_ratio: float | None
+    latency_ratio: float | None
 
     @property
     def agreement(self) -> float | None:

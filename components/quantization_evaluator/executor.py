@@ -31,6 +31,14 @@ from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, 
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 
 _COMPONENT = "QuantizationEvaluator"
+# What a verdict is tied to: digests of the report, and the blessing's properties for them.
+_DIGESTS = {
+    "quantized_model": "model_digest",
+    "float_model": "float_model_digest",
+    "calibration_sample": "sample_digest",
+    "eval_split": "eval_split_digest",
+    "config": "config_digest",
+}
 
 
 class Executor(tfx_evaluator.Executor):
@@ -63,7 +71,12 @@ class Executor(tfx_evaluator.Executor):
             evaluation.values,
             evaluation.examples,
             metric_directions(eval_config, gate),
-            ComparisonEvidence(evaluation.comparison, evaluation.batched, model.size_ratio),
+            ComparisonEvidence(
+                evaluation.comparison,
+                evaluation.batched,
+                model.size_ratio,
+                model.latency.ratio if model.latency else None,
+            ),
         )
         document = report.build(result, evaluation, model, exec_properties)
         _write_report(output_dict, document)
@@ -143,7 +156,8 @@ def _bless(
         model = artifact_utils.get_single_instance(input_dict[key])
         blessing.set_string_custom_property(uri_key, model.uri)
         blessing.set_int_custom_property(id_key, model.id)
-    blessing.set_string_custom_property("model_digest", document["digests"]["quantized_model"])
+    for name, property_name in _DIGESTS.items():
+        blessing.set_string_custom_property(property_name, document["digests"].get(name) or "")
     name, value = (
         (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
         if result.blessed

@@ -60,6 +60,8 @@ class GateRule(BaseModel):
             as they are.
         direction: Which way the metric is better; needed only where it is not known.
         max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
+        max_latency_ratio: The longest inference allowed, as a multiple of the float32 TFLite
+            model's on the machine of the evaluation.
         min_agreement: The smallest share of examples on which both models predict the same class.
     """
 
@@ -72,6 +74,7 @@ class GateRule(BaseModel):
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     direction: Direction | None = None
     max_size_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_latency_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     min_agreement: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -88,7 +91,7 @@ class GateRule(BaseModel):
 
 
 # Limits on one figure of the model as a whole.
-_WHOLE_MODEL = ("max_size_ratio", "min_agreement")
+_WHOLE_MODEL = ("max_size_ratio", "max_latency_ratio", "min_agreement")
 
 
 class Gate(BaseModel):
@@ -205,6 +208,10 @@ class Evidence(Protocol):
     def size_ratio(self) -> float | None:
         """The quantized model's size as a multiple of the float model's; None if not known."""
 
+    @property
+    def latency_ratio(self) -> float | None:
+        """The quantized model's latency as a multiple of the float model's; None if not known."""
+
 
 def judge(
     gate: Gate,
@@ -256,18 +263,20 @@ _AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
 
 
 def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> RuleResult:
-    """Returns the result of a limit on one figure, as the drop from 1 that it is."""
-    if rule.max_size_ratio is not None:
-        name, found, drop = "size_ratio", evidence.size_ratio, (evidence.size_ratio or 0) - 1
-        bound = rule.max_size_ratio - 1
-        reason = f"the model is {found or 0:.3g} times the float32 model's size, more than "
-        reason += f"{rule.max_size_ratio:g}"
+    """Returns the result of a limit on one figure; 1 is the float model's, the rest a drop."""
+    if rule.min_agreement is not None:
+        name, found = "agreement", evidence.agreement
+        drop, bound = 1 - (found or 0), 1 - rule.min_agreement
+        reason = f"both models agree on {found or 0:.2%} of the examples, {bound:.2%} may differ"
     else:
-        assert rule.min_agreement is not None
-        name, found, drop = "agreement", evidence.agreement, 1 - (evidence.agreement or 0)
-        bound = 1 - rule.min_agreement
-        reason = f"both models agree on {found or 0:.2%} of the examples, less than "
-        reason += f"{rule.min_agreement:.2%}"
+        name, found, limit = (
+            ("size_ratio", evidence.size_ratio, rule.max_size_ratio)
+            if rule.max_size_ratio is not None
+            else ("latency_ratio", evidence.latency_ratio, rule.max_latency_ratio)
+        )
+        assert limit is not None
+        drop, bound = (found or 0) - 1, limit - 1
+        reason = f"{name} is {found or 0:.3g} of the float32 model's, more than {limit:g}"
     holds = found is not None and _within(drop, bound)
     if found is None:
         reason = f"{name} is not known, so it cannot be judged"

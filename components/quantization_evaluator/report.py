@@ -10,12 +10,14 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tfx
 
-from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.digests import file_digest, records_digest
+from tfx_tflite.components.quantization_evaluator.comparison import OutputSums
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
 from tfx_tflite.components.quantization_evaluator.gate import GateResult
+from tfx_tflite.components.quantization_evaluator.latency import Latency, measure_latency
 
 FILE_NAME = "report.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class ModelProperties:
         digest: Of the flatbuffer's bytes, read now.
         size_bytes: Its size.
         quantization: What TFLiteQuantizer wrote beside it; empty for a model from elsewhere.
+        latency: Of it and of the float32 TFLite model; None for a model from elsewhere.
     """
 
     digest: str
     size_bytes: int
     quantization: dict[str, Any]
+    latency: Latency | None
 
     @property
     def size_ratio(self) -> float | None:
@@ -43,7 +47,13 @@ class ModelProperties:
         """Returns the properties of the model in an artifact's directory."""
         summary = directory / "quantization.json"
         quantization = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
-        return cls(file_digest(tflite), tflite.stat().st_size, quantization)
+        float_model = directory / "float32.tflite"
+        latency = (
+            measure_latency(float_model.read_bytes(), tflite.read_bytes())
+            if float_model.exists()
+            else None
+        )
+        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latency)
 
 
 def build(
@@ -62,6 +72,7 @@ def build(
     """
     quantization = model.quantization
     judged = json.loads(result.model_dump_json(by_alias=True))
+    outputs = evaluation.comparison.outputs
     return {
         "format": FORMAT,
         "verdict": judged["verdict"],
@@ -76,7 +87,26 @@ def build(
             "float": quantization.get("size_bytes", {}).get("float"),
             "quantized": model.size_bytes,
         },
-        "digests": {**quantization.get("digests", {}), "quantized_model": model.digest},
+        "latency_ms": _latency(model.latency),
+        "agreement": _agreement(outputs),
+        "outputs": {
+            "sqnr_db": outputs.sqnr_db,
+            "mean_absolute_difference": outputs.absolute / max(outputs.values, 1),
+            "max_absolute_difference": outputs.largest,
+            "kl_divergence": (
+                outputs.divergence / outputs.distributions if outputs.distributions else None
+            ),
+        },
+        "worst_examples": [
+            {"digest": digest, "difference": difference} for difference, digest in outputs.worst
+        ],
+        "layers": quantization.get("layers", []),
+        "digests": {
+            **quantization.get("digests", {}),
+            "quantized_model": model.digest,
+            "eval_split": f"blake2b-sum:{outputs.digest:032x}",
+            "config": _config_digest(exec_properties),
+        },
         "evaluated": {
             "split": exec_properties["split"],
             "signature": exec_properties["signature"],
@@ -91,3 +121,34 @@ def build(
             "python": platform.python_version(),
         },
     }
+
+
+def _latency(latency: Latency | None) -> dict[str, Any] | None:
+    if latency is None:
+        return None
+    return {
+        "float": latency.float_ms,
+        "quantized": latency.quantized_ms,
+        "ratio": latency.ratio,
+        "batch_size": latency.batch_size,
+        "threads": latency.threads,
+    }
+
+
+def _agreement(outputs: OutputSums) -> dict[str, Any] | None:
+    """Returns how often both models predict the same class, and which classes became which."""
+    if outputs.agreement is None:
+        return None
+    flips = [
+        {"float": before, "quantized": after, "examples": count}
+        for (before, after), count in outputs.transitions.most_common()
+        if before != after
+    ]
+    return {"rate": outputs.agreement, "flips": flips}
+
+
+def _config_digest(exec_properties: dict[str, Any]) -> str:
+    """Returns a digest of all that the evaluator was asked for."""
+    return records_digest(
+        f"{key}={exec_properties[key]}".encode() for key in sorted(exec_properties)
+    )

@@ -57,7 +57,7 @@ class Operator:
     @property
     def label(self) -> str:
         """The operator's place, kind and the short name of what it writes."""
-        written = _short_name(self.outputs[0]) if self.outputs else ""
+        written = short_name(self.outputs[0]) if self.outputs else ""
         return f"{self.name} #{self.index} ({written})" if written else f"{self.name} #{self.index}"
 
 
@@ -112,10 +112,14 @@ class FlatbufferGraph:
         edge = {id(tensor) for tensor in (*self.inputs, *self.outputs)}
         return all(id(tensor) in edge for tensor in tensors)
 
+    def stored_bytes(self, tensor: Any) -> int:
+        """Returns how many bytes of a tensor's values are stored in the file."""
+        buffer = self._model.buffers[tensor.buffer]
+        return len(buffer.data) if buffer.data is not None else int(buffer.size)
+
     def is_constant(self, tensor: Any) -> bool:
         """Returns whether a tensor's values are stored in the file."""
-        buffer = self._model.buffers[tensor.buffer]
-        return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.size)
+        return self.stored_bytes(tensor) > 0
 
     def is_builtin(self, operator: Operator) -> bool:
         """Returns whether every TensorFlow Lite runtime has the operator."""
@@ -129,6 +133,14 @@ class FlatbufferGraph:
 def tensor_type(tensor: Any) -> str:
     """Returns a tensor's type as the schema names it: INT8, FLOAT32 or another."""
     return flatbuffer_utils.type_to_name(tensor.type)
+
+
+def quantization_of(tensor: Any) -> tuple[float | None, int | None]:
+    """Returns scale and zero point of a tensor, or None twice where it has not one of each."""
+    found = tensor.quantization
+    if found is None or found.scale is None or len(found.scale) != 1:
+        return None, None
+    return float(found.scale[0]), int(found.zeroPoint[0])
 
 
 def audit(content: bytes, quantization: Quantization) -> list[Violation]:
@@ -176,7 +188,7 @@ def _io(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violatio
         for tensor in tensors:
             found = tensor_type(tensor)
             if found != promised and found in _FLOATS:
-                yield Violation(f"{side} {_short_name(tensor)}", f"is {found}, expected {promised}")
+                yield Violation(f"{side} {short_name(tensor)}", f"is {found}, expected {promised}")
 
 
 def _integer_operators(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
@@ -240,7 +252,7 @@ def _promised_weights(scheme: Scheme, weights: Any) -> tuple[str, ...]:
     return ("FLOAT32",)
 
 
-def _short_name(tensor: Any) -> str:
+def short_name(tensor: Any) -> str:
     """Returns the last part of the `;`-joined names that the converter fuses into one."""
     name = tensor.name.decode("utf-8", "replace") if isinstance(tensor.name, bytes) else tensor.name
     last = (name or "").split(";")[-1]

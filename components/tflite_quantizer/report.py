@@ -7,7 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfx_tflite.components.schemes import Quantization
-from tfx_tflite.components.tflite_quantizer.audit import FlatbufferGraph, tensor_type
+from tfx_tflite.components.tflite_quantizer.audit import (
+    FlatbufferGraph,
+    Operator,
+    quantization_of,
+    short_name,
+    tensor_type,
+)
 from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
 
 FILE_NAME = "quantization.json"
@@ -45,5 +51,25 @@ def summarize(
         "inputs": [tensor_type(tensor) for tensor in graph.inputs],
         "outputs": [tensor_type(tensor) for tensor in graph.outputs],
         "operators": graph.operator_counts(),
+        "layers": [_layer(graph, operator) for operator in graph.operators],
         "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
+    }
+
+
+def _layer(graph: FlatbufferGraph, operator: Operator) -> dict[str, Any]:
+    """Returns what is to be known of an operator: what it writes, and its weights."""
+    output = operator.outputs[0]
+    weights = [tensor for tensor in operator.inputs if graph.is_constant(tensor)]
+    scale, zero_point = quantization_of(output)
+    shape = output.shape if output.shapeSignature is None else output.shapeSignature
+    return {
+        "index": operator.index,
+        "operator": operator.name,
+        "name": short_name(output),
+        "output_shape": [int(size) for size in shape],
+        "output_type": tensor_type(output),
+        "weights_type": tensor_type(weights[0]) if weights else None,
+        "weights_bytes": sum(graph.stored_bytes(tensor) for tensor in weights),
+        "scale": scale,
+        "zero_point": zero_point,
     }

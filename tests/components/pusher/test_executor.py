@@ -103,3 +103,12 @@ def test_refuses_a_blessing_that_does_not_say_which_bytes_it_is_of(make, tmp_pat
     blessing.set_int_custom_property("current_model_id", model.id)
     with pytest.raises(PushError, match="must come from QuantizationEvaluator"):
         push(tmp_path, model, blessing)
+
+
+@pytest.mark.parametrize("name", ["float_model_digest", "sample_digest"])
+def test_refuses_a_blessing_that_rests_on_another_model_or_sample(make, tmp_path: Path, name: str):
+    model, blessing = make()
+    model.set_string_custom_property(name, "sha256:one")
+    blessing.set_string_custom_property(name, "sha256:another")
+    with pytest.raises(PushError, match=f"{name} of the model is sha256:one"):
+        push(tmp_path, model, blessing)

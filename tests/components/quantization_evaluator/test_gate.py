@@ -24,6 +24,7 @@ class Counted:
     better: int = 0
     agreement: float | None = None
     size_ratio: float | None = None
+    latency_ratio: float | None = None
 
     def interval(self, rule, value, sign):
         return binary_interval(
@@ -233,6 +234,12 @@ def test_a_rule_may_limit_the_size(ratio: float | None, blessed: bool):
     result = verdict(GateRule(max_size_ratio=0.5), evidence=Counted(size_ratio=ratio))
     assert result.blessed is blessed
     assert result.rules[0].metric == "size_ratio"
+
+
+@pytest.mark.parametrize(("ratio", "blessed"), [(0.9, True), (1.5, False), (None, False)])
+def test_a_rule_may_limit_the_latency(ratio: float | None, blessed: bool):
+    result = verdict(GateRule(max_latency_ratio=1), evidence=Counted(latency_ratio=ratio))
+    assert result.blessed is blessed
 
 
 @pytest.mark.parametrize(("rate", "blessed"), [(0.999, True), (0.98, False), (None, False)])
