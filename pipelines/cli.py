@@ -69,11 +69,33 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
 
 
-def _load(config: Path, overrides: tuple[str, ...]) -> Any:
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
+def report(run: Path, in_browser: bool) -> None:
+    """Show the report of the last run of RUN: a config, or the root of its runs."""
+    from tfx_tflite.pipelines.console import RunPrinter, last_result
+
+    try:
+        root = Path(_load_config(run).root) if run.suffix in (".yaml", ".yml") else run
+        result = last_result(root)
+    except TfxTfliteError as error:
+        sys.exit(_fail(error, as_json=False))
+    RunPrinter(sys.stdout).result(result)
+    if in_browser:
+        click.launch(result["page"])
+
+
+def _load_config(config: Path, overrides: tuple[str, ...] = ()) -> Any:
     from tfx_tflite.pipelines.config_file import load_config
+
+    return load_config(config, overrides)
+
+
+def _load(config: Path, overrides: tuple[str, ...]) -> Any:
     from tfx_tflite.pipelines.preflight import check_files
 
-    settings = load_config(config, overrides)
+    settings = _load_config(config, overrides)
     try:
         check_files(settings)
     except ConfigError as error:
@@ -106,8 +128,9 @@ def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
 
 
 def _run(settings: Any, runner: str, as_json: bool) -> int:
-    from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json
+    from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json, save_result
 
+    start = time.monotonic()
     log = Path(settings.root) / "logs" / time.strftime("%Y%m%d-%H%M%S.log")
     # A scheduler's stop is as orderly as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -122,7 +145,9 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
             if as_json:
                 _print_failure(message, settings.quantization.scheme.value, stdout)
             return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+        save_result(result, log)
         printer.result(result)
+        printer.say(f"{time.monotonic() - start:.1f} s in all")
         if as_json:
             print_json(result, stdout)
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED

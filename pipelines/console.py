@@ -4,13 +4,15 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from tfx_tflite.components.errors import ConfigError
 
 _VERDICT_STYLE = {"blessed": "green", "refused": "bold red"}
 _SLICE_ROWS = 12
@@ -62,7 +64,6 @@ class RunPrinter:
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
         self._console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
-        self._start = time.monotonic()
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
@@ -92,23 +93,26 @@ class RunPrinter:
         self.say(_sizes(result["scheme"], result["size_bytes"]))
         pushed = result["pushed_to"]
         self.say(f"pushed to {pushed}" if pushed else "nothing was pushed")
-        self.say(f"report    {result['report']}")
-        self.say(f"{time.monotonic() - self._start:.1f} s in all")
+        self.say(f"report    {result['page']}")
 
 
 def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = {"float": "float", "quantized": "quantized", "drop": "drop", "bound": "bound"}
+    if any(rule.get("confidence") for rule in rules):
+        # The bound of the drop at the rule's confidence, beside the bound that it must keep.
+        columns = {**columns, "drop": "drop", "upper": "at most", "bound": columns.pop("bound")}
     for name in ("metric", "slice"):
         table.add_column(name, no_wrap=True)
-    for name in ("float", "quantized", "drop", "bound"):
+    for name in columns.values():
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     shown = sorted(rules, key=lambda rule: rule["verdict"] == "blessed")[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            rule["metric"],
-            rule["slice"],
-            *(_number(rule[key]) for key in ("float", "quantized", "drop", "bound")),
+            escape(rule["metric"]),
+            escape(rule["slice"]),
+            *(_number(rule[key]) for key in columns),
             rule["verdict"],
             style=_VERDICT_STYLE.get(rule["verdict"], "yellow"),
         )
@@ -131,3 +135,23 @@ def _sizes(scheme: str | None, sizes: Mapping[str, int | None]) -> str:
 def print_json(document: Mapping[str, Any], stream: IO[str]) -> None:
     """Prints a document as one line."""
     print(json.dumps(document, allow_nan=False), file=stream, flush=True)
+
+
+def save_result(result: Mapping[str, Any], log: Path) -> None:
+    """Writes the result of a run beside its log, for `last_result`."""
+    log.with_suffix(".json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def last_result(root: Path) -> dict[str, Any]:
+    """Returns the result of the last run below a root that came to a verdict.
+
+    Args:
+        root: The config's `root`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    results = sorted((root / "logs").glob("*.json"))
+    if not results:
+        raise ConfigError(f"{root}: no run has come to a verdict here; expected a config or a root")
+    return json.loads(results[-1].read_text(encoding="utf-8"))

@@ -54,6 +54,7 @@ class RunResult:
             "size_bytes": self.report["size_bytes"],
             "pushed_to": self.pushed_to,
             "report": self.report_path,
+            "page": str(Path(self.report_path).with_suffix(".html")),
             "warnings": list(self.warnings),
         }
 

@@ -68,7 +68,13 @@ def digits_model(keras_digits, digits_trainer, tmp_path_factory: pytest.TempPath
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def write_records_to(write_records) -> Callable[..., Path]:
+    """As `write_records`, gzipped as in an artifact."""
+    return lambda path, examples: write_records(path, examples, "GZIP")
+
+
+@pytest.fixture(scope="session")
 def write_records() -> Callable[..., Path]:
     """Writes tf.Examples (mappings of feature to values) to a TFRecord file."""
     import tensorflow as tf

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc
+
 # Keras keeps probabilities this far from 0 and 1 before it takes their logarithm.
 _EPSILON = 1e-7
 
@@ -32,9 +34,12 @@ class MeanMetric:
     is_correctness: bool = False
 
 
+BatchedMetric = MeanMetric | AreaUnderRoc
+
+
 def batched_metric(
     class_name: str, config: Mapping[str, Any], name: str, output_size: int | None
-) -> MeanMetric | None:
+) -> BatchedMetric | None:
     """Returns the batched form of a TFMA metric, or None where there is none.
 
     Args:
@@ -45,6 +50,8 @@ def batched_metric(
             that is not fixed.
     """
     settings = {key: value for key, value in config.items() if key not in ("name", "dtype")}
+    if class_name == "AUC" and output_size == 1 and settings.items() <= _ROC.items():
+        return AreaUnderRoc(name)
     make = (_CLASSES if (output_size or 0) > 1 else _SCALARS).get(class_name)
     if make is None or output_size is None:
         return None
@@ -109,6 +116,8 @@ def _squared_error() -> ExampleValues:
     return lambda labels, predictions: np.square(predictions[:, 0].astype(np.float64) - labels)
 
 
+# The settings of AUC that are batched: TFMA's own.
+_ROC = {"curve": "ROC", "summation_method": "interpolation", "num_thresholds": 10_000}
 _CLASSES: dict[str, Callable[..., ExampleValues]] = {
     "SparseCategoricalAccuracy": _sparse_categorical_accuracy,
     "SparseTopKCategoricalAccuracy": _sparse_top_k_categorical_accuracy,

@@ -16,7 +16,15 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
-from tfx_tflite.components.quantization_evaluator.batched_metrics import MeanMetric
+from tfx_tflite.components.quantization_evaluator.batched_metrics import (
+    BatchedMetric,
+    MeanMetric,
+)
+from tfx_tflite.components.quantization_evaluator.curves import (
+    add_replicates,
+    empty_replicates,
+    score_histograms,
+)
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_rows
 
@@ -156,14 +164,20 @@ class Comparison:
     """All that is known of two models on a split.
 
     Attributes:
-        metrics: The metrics' names, in order.
+        metrics: The names of the metrics that are means, in order.
         slices: For each slice the number of examples and the sums of each metric.
         outputs: How the outputs differ.
+        scores: For each slice the float and the quantized model's score histograms, shape
+            (2, 2, bins); empty where no metric needs them.
+        replicates: The overall slice's histograms in each bootstrap replicate; None where no rule
+            needs them.
     """
 
     metrics: tuple[str, ...]
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
+    scores: dict[SliceKey, np.ndarray] = field(default_factory=dict)
+    replicates: np.ndarray | None = None
 
     def examples(self, key: SliceKey) -> int:
         """Returns the number of examples in a slice."""
@@ -177,9 +191,14 @@ class Comparison:
 
     def merge(self, other: "Comparison") -> None:
         """Adds what another part of the data gave."""
-        for key, sums in other.slices.items():
-            self.slices[key] = self.slices[key] + sums if key in self.slices else sums
+        for mine, others in ((self.slices, other.slices), (self.scores, other.scores)):
+            for key, sums in others.items():
+                mine[key] = mine[key] + sums if key in mine else sums
         self.outputs.merge(other.outputs)
+        if other.replicates is not None:
+            self.replicates = (
+                other.replicates if self.replicates is None else self.replicates + other.replicates
+            )
 
 
 class CompareOutputs(beam.CombineFn):
@@ -188,17 +207,21 @@ class CompareOutputs(beam.CombineFn):
     Args:
         metrics: What to compute.
         slices: The features of each slicing spec; () is the overall slice.
+        resample: Whether to keep score histograms for the bootstrap.
         classify: From outputs of shape (n, values) to the class predicted for each example, shape
             (n,); None where the output is no classification.
     """
 
     def __init__(
         self,
-        metrics: Sequence[MeanMetric],
+        metrics: Sequence[BatchedMetric],
         slices: Sequence[Sequence[str]],
+        resample: bool,
         classify: Callable[[np.ndarray], np.ndarray] | None,
     ):
-        self._metrics = tuple(metrics)
+        self._metrics = tuple(metric for metric in metrics if isinstance(metric, MeanMetric))
+        self._needs_scores = len(self._metrics) < len(metrics)
+        self._resample = resample
         self._slices = tuple(tuple(features) for features in slices)
         self._classify = classify
 
@@ -208,9 +231,19 @@ class CompareOutputs(beam.CombineFn):
 
     def add_input(self, accumulator: Comparison, element: ComparedBatch) -> Comparison:
         """Adds a batch."""
+        digests = _digests(element.batch)
+        terms = self._terms(element)
+        rows_by_slice = dict(slice_rows(element.batch, self._slices))
         accumulator.merge(
-            Comparison(accumulator.metrics, self._slice_sums(element), self._output_sums(element))
+            Comparison(
+                accumulator.metrics,
+                {key: terms[rows].sum(axis=0) for key, rows in rows_by_slice.items()},
+                self._output_sums(element, digests),
+                self._scores(element, rows_by_slice) if self._needs_scores else {},
+            )
         )
+        if self._resample:
+            self._add_replicates(accumulator, element, digests)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Comparison]) -> Comparison:
@@ -224,11 +257,28 @@ class CompareOutputs(beam.CombineFn):
         """Returns the comparison."""
         return accumulator
 
-    def _slice_sums(self, element: ComparedBatch) -> dict[SliceKey, np.ndarray]:
-        terms = self._terms(element)
+    def _scores(
+        self, element: ComparedBatch, rows_by_slice: Mapping[SliceKey, np.ndarray]
+    ) -> dict[SliceKey, np.ndarray]:
+        assert element.labels is not None
+        outputs = (element.float_output[:, 0], element.quantized_output[:, 0])
         return {
-            key: terms[rows].sum(axis=0) for key, rows in slice_rows(element.batch, self._slices)
+            key: np.stack([score_histograms(element.labels[rows], o[rows]) for o in outputs])
+            for key, rows in rows_by_slice.items()
         }
+
+    def _add_replicates(
+        self, accumulator: Comparison, element: ComparedBatch, digests: Sequence[bytes]
+    ) -> None:
+        assert element.labels is not None
+        if accumulator.replicates is None:
+            accumulator.replicates = empty_replicates()
+        add_replicates(
+            accumulator.replicates,
+            element.labels,
+            [element.float_output[:, 0], element.quantized_output[:, 0]],
+            np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64),
+        )
 
     def _terms(self, element: ComparedBatch) -> np.ndarray:
         """Returns what each example adds to the sums, shape (n, 1 + sums of all metrics)."""
@@ -241,13 +291,12 @@ class CompareOutputs(beam.CombineFn):
             columns += [f, q, d, dd, d * f, ff, dd * d, dd * f, d * ff, ff * f, d < 0, d > 0]
         return np.stack(columns, axis=1)
 
-    def _output_sums(self, element: ComparedBatch) -> OutputSums:
+    def _output_sums(self, element: ComparedBatch, digests: Sequence[bytes]) -> OutputSums:
         a = element.float_output.astype(np.float64)
         b = element.quantized_output.astype(np.float64)
         difference = np.abs(a - b)
         per_example = difference.max(axis=1)
         divergence = _divergence(a, b)
-        digests = _digests(element.batch)
         worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
         return OutputSums(
             examples=len(a),
@@ -285,7 +334,8 @@ def above_one_half(outputs: np.ndarray) -> np.ndarray:
 def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns the divergence of each example's outputs that both are distributions, in nats."""
     rows = _is_distribution(a) & _is_distribution(b)
-    p, q = (np.clip(values[rows], 1e-12, None) for values in (a, b))
+    # An integer output may be 0 where the float one is not; as Keras, take that for 1e-7.
+    p, q = (np.clip(values[rows], 1e-7, None) for values in (a, b))
     p, q = (values / values.sum(axis=1, keepdims=True) for values in (p, q))
     return (p * np.log(p / q)).sum(axis=1)
 
@@ -302,7 +352,7 @@ def _digests(batch: pa.RecordBatch) -> list[bytes]:
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """Returns a comparison ready for JSON."""
+    """Returns a comparison ready for JSON, but for the bootstrap's histograms."""
     outputs = comparison.outputs
     return {
         "metrics": comparison.metrics,

@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,10 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.model_inputs import InputSpec
-from tfx_tflite.components.quantization_evaluator.batched_metrics import MeanMetric, batched_metric
+from tfx_tflite.components.quantization_evaluator.batched_metrics import (
+    BatchedMetric,
+    batched_metric,
+)
 from tfx_tflite.components.quantization_evaluator.comparison import (
     ComparedBatch,
     CompareOutputs,
@@ -27,6 +30,7 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_to_json,
     most_likely_class,
 )
+from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc, replicate_values
 from tfx_tflite.components.quantization_evaluator.gate import (
     OVERALL,
     Direction,
@@ -57,12 +61,15 @@ class Evaluation:
         values: Each metric with one number, on each slice.
         comparison: The sums behind the batched metrics, and how the outputs differ.
         batched: The metrics that were computed on batches, by name.
+        replicates: For each resampled metric both models' values in each bootstrap replicate,
+            shape (2, replicates).
     """
 
     examples: int
     values: tuple[MetricValues, ...]
     comparison: Comparison
-    batched: Mapping[str, MeanMetric]
+    batched: Mapping[str, BatchedMetric]
+    replicates: Mapping[str, np.ndarray]
 
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
@@ -171,25 +178,31 @@ class MetricPlan:
     Attributes:
         batched: The metrics that are computed on batches.
         rest: The config with the other metrics; None where there are none.
+        resampled: The metrics that a rule with a confidence needs the bootstrap for.
     """
 
-    batched: tuple[MeanMetric, ...]
+    batched: tuple[BatchedMetric, ...]
     rest: tfma.EvalConfig | None
+    resampled: tuple[AreaUnderRoc, ...]
 
     @property
-    def by_name(self) -> dict[str, MeanMetric]:
+    def by_name(self) -> dict[str, BatchedMetric]:
         """The metrics that are computed on batches, by name."""
         return {metric.name: metric for metric in self.batched}
 
     @classmethod
-    def make(cls, eval_config: tfma.EvalConfig, output: InputSpec) -> "MetricPlan":
+    def make(cls, eval_config: tfma.EvalConfig, output: InputSpec, gate: Gate) -> "MetricPlan":
         """Returns the plan for a config as `two_model_config` returns it.
 
         Args:
             eval_config: The metrics.
             output: The output that is evaluated.
+            gate: The rules.
+
+        Raises:
+            EvaluationError: There is no test for the metric of a rule with a confidence.
         """
-        batched: list[MeanMetric] = []
+        batched: list[BatchedMetric] = []
         rest = tfma.EvalConfig()
         rest.CopyFrom(eval_config)
         del rest.metrics_specs[:]
@@ -205,7 +218,11 @@ class MetricPlan:
                     batched.append(found)
             if others.metrics:
                 rest.metrics_specs.append(others)
-        return cls(tuple(batched), rest if rest.metrics_specs else None)
+        by_name = {metric.name: metric for metric in batched}
+        check_confidences(gate, by_name)
+        sure = {rule.metric for rule in gate.rules if rule.confidence is not None}
+        resampled = tuple(m for m in batched if isinstance(m, AreaUnderRoc) and m.name in sure)
+        return cls(tuple(batched), rest if rest.metrics_specs else None, resampled)
 
 
 def _batched(
@@ -213,7 +230,7 @@ def _batched(
     spec: tfma.MetricsSpec,
     eval_config: tfma.EvalConfig,
     output: InputSpec,
-) -> MeanMetric | None:
+) -> BatchedMetric | None:
     plain = tfma.MetricsSpec(metrics=spec.metrics, model_names=spec.model_names)
     weighted = eval_config.model_specs[0].example_weight_key
     if spec != plain or metric.module or weighted or len(output.shape) > 2:
@@ -221,6 +238,32 @@ def _batched(
     config = json.loads(metric.config)
     size = output.shape[1] if len(output.shape) == 2 else 1
     return batched_metric(metric.class_name, config, config["name"], size)
+
+
+def check_confidences(gate: Gate, batched: Mapping[str, BatchedMetric]) -> None:
+    """Checks that there is a test for every rule with a confidence.
+
+    Args:
+        gate: The rules.
+        batched: The metrics that are computed on batches, by name.
+
+    Raises:
+        EvaluationError: There is none for a rule's metric.
+    """
+    for rule in gate.rules:
+        if rule.confidence is None:
+            continue
+        metric = batched.get(rule.metric or "")
+        if metric is None:
+            raise EvaluationError(
+                f"gate rule for {rule.metric!r}: there is no confidence for this metric, only for: "
+                f"{listed(batched)}; set confidence to null to compare the figures as they are"
+            )
+        if isinstance(metric, AreaUnderRoc) and rule.slices != "overall":
+            raise EvaluationError(
+                f"gate rule for {rule.metric!r}: there is a confidence for this metric overall, "
+                "not for each slice; set confidence to null"
+            )
 
 
 class CompareModels(beam.PTransform):
@@ -283,11 +326,13 @@ class CompareModels(beam.PTransform):
 
     def _comparison_evaluator(self, run_after: str, check: LabelCheck) -> tfma.evaluators.Evaluator:
         slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
-        combine = CompareOutputs(self._plan.batched, slices, self._classifier(check))
+        combine = CompareOutputs(
+            self._plan.batched, slices, bool(self._plan.resampled), self._classifier(check)
+        )
         return tfma.evaluators.Evaluator(
             stage_name="CompareOnBatches",
             run_after=run_after,
-            ptransform=_Compare(combine, check if self._plan.batched else None),
+            ptransform=_Compare(combine, self._plan, check if self._plan.batched else None),
         )
 
     def _classifier(self, check: LabelCheck) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -308,16 +353,18 @@ class CompareModels(beam.PTransform):
 
     def _comparison_writer(self) -> tfma.writers.Writer:
         return tfma.writers.Writer(
-            stage_name="WriteComparison", ptransform=_WriteComparison(self._output_path)
+            stage_name="WriteComparison",
+            ptransform=_WriteComparison(self._output_path, self._plan.resampled),
         )
 
 
 class _Compare(beam.PTransform):
     """Extracts with predictions to a comparison and TFMA's metrics for each slice."""
 
-    def __init__(self, combine: CompareOutputs, check: LabelCheck | None):
+    def __init__(self, combine: CompareOutputs, plan: MetricPlan, check: LabelCheck | None):
         super().__init__()
         self._combine = combine
+        self._curves = [m for m in plan.batched if isinstance(m, AreaUnderRoc)]
         self._check = check
 
     def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
@@ -326,7 +373,7 @@ class _Compare(beam.PTransform):
             | "ComparedBatch" >> beam.Map(_compared_batch, self._check)
             | "Combine" >> beam.CombineGlobally(self._combine).without_defaults()
         )
-        metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice)
+        metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice, self._curves)
         return {tfma.METRICS_KEY: metrics, _COMPARISON: comparison}
 
 
@@ -340,7 +387,9 @@ def _compared_batch(extracts: Mapping[str, Any], check: LabelCheck | None) -> Co
     )
 
 
-def _metrics_by_slice(comparison: Comparison) -> Iterator[tuple[SliceKey, dict[Any, float]]]:
+def _metrics_by_slice(
+    comparison: Comparison, curves: Sequence[AreaUnderRoc]
+) -> Iterator[tuple[SliceKey, dict[Any, float]]]:
     """Yields metrics as TFMA's own evaluators do: by slice, keyed by metric and model."""
     for key in comparison.slices:
         values: dict[Any, float] = {}
@@ -349,25 +398,40 @@ def _metrics_by_slice(comparison: Comparison) -> Iterator[tuple[SliceKey, dict[A
             values[tfma.metrics.MetricKey(_EXAMPLE_COUNT, model_name=model)] = float(examples)
         for metric in comparison.metrics:
             sums = comparison.sums(key, metric)
-            values[tfma.metrics.MetricKey(metric, model_name=FLOAT)] = sums.f / examples
-            quantized = tfma.metrics.MetricKey(metric, model_name=QUANTIZED)
-            values[quantized] = sums.q / examples
-            values[quantized.make_diff_key()] = sums.d / examples
+            values.update(_both(metric, sums.f / examples, sums.q / examples))
+        for curve in curves:
+            values.update(_both(curve.name, *curve.value(comparison.scores[key])))
         yield key, values
 
 
+def _both(metric: str, before: float, after: float) -> dict[Any, float]:
+    quantized = tfma.metrics.MetricKey(metric, model_name=QUANTIZED)
+    return {
+        tfma.metrics.MetricKey(metric, model_name=FLOAT): float(before),
+        quantized: float(after),
+        quantized.make_diff_key(): float(after - before),
+    }
+
+
 class _WriteComparison(beam.PTransform):
-    def __init__(self, output_path: str):
+    def __init__(self, output_path: str, resampled: Sequence[AreaUnderRoc]):
         super().__init__()
         self._path = posixpath.join(output_path, _COMPARISON_FILE)
+        self._resampled = resampled
 
     def expand(self, evaluation: dict[str, beam.PCollection]) -> beam.PCollection:
-        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path)
+        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path, self._resampled)
 
 
-def _write_comparison(comparison: Comparison, path: str) -> None:
+def _write_comparison(comparison: Comparison, path: str, resampled: Sequence[AreaUnderRoc]) -> None:
+    replicates = {
+        metric.name: replicate_values(metric, comparison.replicates).tolist()
+        for metric in resampled
+        if comparison.replicates is not None
+    }
+    document = {**comparison_to_json(comparison), "replicates": replicates}
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(json.dumps(comparison_to_json(comparison)).encode())
+        file.write(json.dumps(document).encode())
 
 
 def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
@@ -386,9 +450,10 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         plan: Which metrics were computed how.
     """
     if not FileSystems.exists(posixpath.join(output_path, _COMPARISON_FILE)):
-        return Evaluation(0, (), Comparison(()), plan.by_name)
+        return Evaluation(0, (), Comparison(()), plan.by_name, {})
     with FileSystems.open(posixpath.join(output_path, _COMPARISON_FILE)) as file:
-        comparison = comparison_from_json(json.loads(file.read()))
+        document = json.loads(file.read())
+    comparison = comparison_from_json(document)
     values: list[MetricValues] = []
     for record in tfma.load_metrics(output_path):
         key = _slice_key(record.slice_key)
@@ -410,6 +475,7 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         tuple(sorted(values, key=_overall_first)),
         comparison,
         plan.by_name,
+        {name: np.array(values) for name, values in document["replicates"].items()},
     )
 
 

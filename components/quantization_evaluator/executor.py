@@ -23,10 +23,7 @@ from tfx_tflite.components.quantization_evaluator.evaluation import (
     metric_directions,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.evidence import (
-    ComparisonEvidence,
-    check_confidences,
-)
+from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
 from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, judge
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 
@@ -72,8 +69,7 @@ class Executor(tfx_evaluator.Executor):
             evaluation.examples,
             metric_directions(eval_config, gate),
             ComparisonEvidence(
-                evaluation.comparison,
-                evaluation.batched,
+                evaluation,
                 model.size_ratio,
                 model.latency.ratio if model.latency else None,
             ),
@@ -101,8 +97,7 @@ class Executor(tfx_evaluator.Executor):
             tflite=_tflite_uri(input_dict),
             output=exec_properties.get("output"),
         )
-        plan = MetricPlan.make(eval_config, pair.resolve_output())
-        check_confidences(gate, plan.by_name)
+        plan = MetricPlan.make(eval_config, pair.resolve_output(), gate)
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         with self._make_beam_pipeline() as pipeline:
             _ = (

@@ -94,3 +94,45 @@ def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+RESULT = {
+    "status": "refused",
+    "scheme": "int8",
+    "rules": [
+        {
+            "metric": "AUC",
+            "slice": "country:[bold]x[/]",
+            "float": 0.9,
+            "quantized": 0.8,
+            "drop": 0.1,
+            "upper": 0.12,
+            "bound": 0.01,
+            "confidence": 0.95,
+            "verdict": "refused",
+        }
+    ],
+    "reasons": ["AUC (overall) is worse by 0.1, more than 0.01"],
+    "warnings": [],
+    "size_bytes": {"float": 1000, "quantized": 400},
+    "pushed_to": None,
+    "report": "report.json",
+    "page": "report.html",
+}
+
+
+def test_report_shows_the_last_run_that_came_to_a_verdict(tmp_path: Path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "20260101-000000.json").write_text("{}")
+    (tmp_path / "logs" / "20260102-000000.json").write_text(json.dumps(RESULT))
+    (tmp_path / "logs" / "20260103-000000.log").write_text("a run that failed")
+    result = invoke("report", str(tmp_path))
+    assert result.exit_code == 0
+    for text in ("AUC", "country:[bold]x[/]", "0.1200", "refused: AUC (overall) is worse", "40%"):
+        assert text in result.stdout
+
+
+def test_report_of_nothing_exits_with_2(tmp_path: Path):
+    result = invoke("report", str(tmp_path))
+    assert result.exit_code == 2
+    assert "no run has come to a verdict here" in result.stderr

@@ -15,6 +15,13 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_to_json,
     most_likely_class,
 )
+from tfx_tflite.components.quantization_evaluator.curves import (
+    AreaUnderRoc,
+    add_replicates,
+    empty_replicates,
+    replicate_values,
+    score_histograms,
+)
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.slices import slice_name, slice_rows
 
@@ -41,7 +48,7 @@ def record_batch(rows: np.ndarray) -> pa.RecordBatch:
 
 
 def compare(parts: list[np.ndarray]):
-    combine = CompareOutputs(METRICS, [(), ("group",)], most_likely_class)
+    combine = CompareOutputs(METRICS, [(), ("group",)], False, most_likely_class)
     accumulators = []
     for rows in parts:
         batch = ComparedBatch(record_batch(rows), LABELS[rows], FLOAT[rows], QUANTIZED[rows])
@@ -107,7 +114,7 @@ def test_the_worst_examples_are_named_by_digest_and_not_by_content():
 
 
 def test_identical_outputs_have_no_noise():
-    combine = CompareOutputs([], [()], None)
+    combine = CompareOutputs([], [()], False, None)
     rows = np.arange(10)
     batch = ComparedBatch(record_batch(rows), None, FLOAT[rows], FLOAT[rows])
     outputs = combine.add_input(combine.create_accumulator(), batch).outputs
@@ -149,7 +156,8 @@ def test_a_feature_that_is_not_there_has_no_slices():
 @pytest.mark.parametrize(
     ("class_name", "config", "size"),
     [
-        ("AUC", {}, 1),
+        ("AUC", {"curve": "PR"}, 1),
+        ("AUC", {}, 10),
         ("SparseCategoricalAccuracy", {}, 1),
         ("BinaryAccuracy", {}, 10),
         ("BinaryAccuracy", {"nonsense": 1}, 1),
@@ -158,3 +166,40 @@ def test_a_feature_that_is_not_there_has_no_slices():
 )
 def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict, size: int | None):
     assert batched_metric(class_name, config, "m", size) is None
+
+
+def binary(rows: int = 400):
+    generator = np.random.default_rng(2)
+    labels = generator.integers(2, size=rows)
+    scores = np.clip(generator.normal(0.35 + 0.3 * labels, 0.2), 0, 1)
+    return labels, scores
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
+    labels, scores = binary()
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    order = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    area = AreaUnderRoc("AUC").value(score_histograms(labels, scores))
+    assert area == pytest.approx(order.mean(), abs=1e-4)
+
+
+def test_the_area_is_not_a_number_without_positives():
+    labels, scores = binary()
+    assert np.isnan(AreaUnderRoc("AUC").value(score_histograms(0 * labels, scores)))
+
+
+def test_replicates_of_the_area_do_not_depend_on_the_order_and_spread_around_it():
+    labels, scores = binary()
+    keys = np.arange(len(labels), dtype=np.uint64)
+    rounded = np.round(scores * 8) / 8
+    found = []
+    for parts in ([np.arange(400)], np.array_split(np.random.default_rng(3).permutation(400), 5)):
+        replicates = empty_replicates()
+        for rows in parts:
+            add_replicates(replicates, labels[rows], [scores[rows], rounded[rows]], keys[rows])
+        found.append(replicate_values(AreaUnderRoc("AUC"), replicates))
+    np.testing.assert_array_equal(*found)
+    area = AreaUnderRoc("AUC").value(score_histograms(labels, scores))
+    assert found[0][0].mean() == pytest.approx(area, abs=0.01)
+    # The standard error of Hanley and McNeil (1982) for this area and 200 of each class.
+    assert 0.01 < found[0][0].std() < 0.03

@@ -153,6 +153,93 @@ def test_batched_metrics_equal_tfmas_own_on_every_slice(
             assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
 
 
+@pytest.fixture(scope="module")
+def score_artifacts(tmp_path_factory, write_records_to):
+    """A model with one score from 0 to 1, and examples with a label of 0 or 1."""
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from tfx_tflite.components.schemes import Quantization, Scheme
+    from tfx_tflite.components.tflite_quantizer.conversion import convert
+
+    directory = tmp_path_factory.mktemp("score")
+    weights = tf.constant([[1.5], [-2.0], [0.5]])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"score": tf.sigmoid(tf.matmul(x, weights))}
+
+    module = tf.Module()
+    module.weights = weights
+    tf.saved_model.save(module, str(directory / "model"), {"serving_tensors": serving_tensors})
+    rows = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)
+    noise = np.random.default_rng(1).normal(size=600)
+    labels = (rows @ np.array([1.5, -2.0, 0.5]) + noise > 0).astype(int)
+    examples = [
+        {"x": row, "label": label, "group": index % 3}
+        for index, (row, label) in enumerate(zip(rows, labels, strict=True))
+    ]
+    write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
+    (directory / "work").mkdir()
+    converted = convert(
+        directory / "model",
+        "serving_tensors",
+        Quantization(Scheme.INT8),
+        {"x": rows},
+        directory / "work",
+    )
+    tflite = directory / "quantized" / "Format-Serving" / "tflite"
+    tflite.parent.mkdir(parents=True)
+    tflite.write_bytes(converted.quantized)
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(directory / "examples")
+    artifact.split_names = artifact_utils.encode_split_names(["eval"])
+    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
+    model.uri, baseline.uri = str(directory / "quantized"), str(directory / "model")
+    return {"examples": [artifact], "model": [model], "baseline_model": [baseline]}
+
+
+SCORE_METRICS = [
+    "AUC",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+]
+
+
+def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
+    score_artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.quantization_evaluator import evaluation
+
+    config = eval_config(SCORE_METRICS, ("group",))
+    gate = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
+    figures = []
+    for name, batched in (("ours", evaluation.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(evaluation, "batched_metric", batched)
+        found, _ = run(score_artifacts, tmp_path / name, gate, config)
+        report = json.loads((Path(found.uri) / "report.json").read_text())
+        figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
+    ours, tfmas = figures
+    assert len(ours) == 5 * 4 and set(ours) == set(tfmas)
+    for key, value in tfmas.items():
+        for model in ("float", "quantized"):
+            assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
+
+
+def test_the_area_under_the_curve_has_a_confidence_by_the_bootstrap(
+    score_artifacts, tmp_path: Path
+):
+    rules = (GateRule(metric="AUC", max_drop=0.02, confidence=0.95),)
+    config = eval_config(["AUC"], ())
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    [rule] = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    assert rule["method"].startswith("Poisson bootstrap")
+    assert rule["lower"] < rule["drop"] < rule["upper"] < 0.02
+    assert rule["verdict"] == "blessed"
+
+
 def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
     rules = (
         GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
