@@ -28,10 +28,14 @@ setup(
     python_requires=">=3.10",
     package_dir={package: folder for folder, package in FOLDERS.items()},
     packages=packages(),
-    package_data={package: ["py.typed"] for package in FOLDERS.values()},
+    package_data={
+        **{package: ["py.typed"] for package in FOLDERS.values()},
+        "tfx_tflite.components.quantization_evaluator": ["*.j2"],
+    },
     install_requires=[
         "tfx>=1.16,<1.22",
         "click>=8.1",
+        "jinja2>=3.1",
         "pydantic>=2.6,<3",
         "rich>=13",
         "ruamel.yaml>=0.18",
