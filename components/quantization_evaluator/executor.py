@@ -14,7 +14,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.quantization_evaluator import report
+from tfx_tflite.components.quantization_evaluator import page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
     Evaluation,
@@ -74,7 +74,7 @@ class Executor(tfx_evaluator.Executor):
                 model.latency.ratio if model.latency else None,
             ),
         )
-        document = report.build(result, evaluation, model, exec_properties)
+        document = report.build(result, evaluation, model, exec_properties, _lineage(input_dict))
         _write_report(output_dict, document)
         _bless(input_dict, output_dict, result, document)
 
@@ -122,11 +122,19 @@ def _model_properties(input_dict: dict[str, list[types.Artifact]]) -> report.Mod
         return report.ModelProperties.read(directory, artifact_files.tflite_file(directory))
 
 
+def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
+    """Returns where what was compared lies, by what it is."""
+    names = {"float_model": "baseline_model", "quantized_model": "model", "examples": "examples"}
+    return {name: artifact_utils.get_single_uri(input_dict[key]) for name, key in names.items()}
+
+
 def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1, allow_nan=False)
     for key in ("evaluation", "blessing"):
         uri = artifact_utils.get_single_uri(output_dict[key])
         io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)
+    evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+    io_utils.write_string_file(posixpath.join(evaluation, report.PAGE_NAME), page.render(document))
 
 
 def _bless(

@@ -279,7 +279,7 @@ def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> Rul
         reason = f"{name} is {found or 0:.3g} of the float32 model's, more than {limit:g}"
     holds = found is not None and _within(drop, bound)
     if found is None:
-        reason = f"{name} is not known, so it cannot be judged"
+        reason, drop = f"{name} is not known, so it cannot be judged", math.nan
     return RuleResult(
         metric=name,
         slice=OVERALL,

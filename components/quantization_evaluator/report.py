@@ -3,6 +3,7 @@
 import json
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tfx_tflite.components.quantization_evaluator.gate import GateResult
 from tfx_tflite.components.quantization_evaluator.latency import Latency, measure_latency
 
 FILE_NAME = "report.json"
+PAGE_NAME = "report.html"
 FORMAT = 2
 
 
@@ -61,6 +63,7 @@ def build(
     evaluation: Evaluation,
     model: ModelProperties,
     exec_properties: dict[str, Any],
+    lineage: dict[str, str],
 ) -> dict[str, Any]:
     """Returns the report, ready for JSON; figures that are not numbers are null.
 
@@ -69,6 +72,7 @@ def build(
         evaluation: The figures.
         model: The quantized model.
         exec_properties: What the evaluator was asked for.
+        lineage: Where what was compared lies, by what it is.
     """
     quantization = model.quantization
     judged = json.loads(result.model_dump_json(by_alias=True))
@@ -78,6 +82,7 @@ def build(
         "verdict": judged["verdict"],
         "reasons": judged["reasons"],
         "scheme": quantization.get("scheme"),
+        "io_type": quantization.get("io_type"),
         "examples": judged["examples"],
         "rules": judged["rules"],
         "metrics": [
@@ -113,8 +118,10 @@ def build(
             "output": exec_properties.get("output"),
         },
         "calibration_sample": quantization.get("calibration_sample"),
+        "lineage": lineage,
         "gate": json.loads(exec_properties["gate"]),
         "versions": {
+            "tfx_tflite": version("tfx-tflite"),
             "tfx": tfx.__version__,
             "tfma": tfma.__version__,
             "tensorflow": tf.__version__,

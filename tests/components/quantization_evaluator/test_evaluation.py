@@ -108,6 +108,11 @@ def test_tfma_reads_the_evaluation(evaluated):
     assert len(slices) == 11
 
 
+def test_the_page_lies_beside_the_report(evaluated):
+    page = (Path(evaluated[0].uri) / "report.html").read_text()
+    assert "SparseCategoricalAccuracy" in page and "may be pushed" in page
+
+
 def test_the_figures_are_those_of_the_models(
     evaluated, keras_digits, digits_arrays, tflite_model: Path
 ):
