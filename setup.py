@@ -34,6 +34,17 @@ setup(
     },
     install_requires=[
         "tfx>=1.16,<1.22",
+        # TFX brings these in versions that go together.
+        "absl-py",
+        "apache-beam",
+        "ml-metadata",
+        "numpy",
+        "protobuf",
+        "pyarrow",
+        "tensorflow",
+        "tensorflow-metadata",
+        "tensorflow-model-analysis",
+        "tfx-bsl",
         "click>=8.1",
         "jinja2>=3.1",
         "pydantic>=2.6,<3",

@@ -74,6 +74,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def telling_line(message: str) -> str:
+    """Returns the line of an exception's message that says most: TensorFlow's first is often none.
+
+    Args:
+        message: `str` of an exception, maybe with a traceback inside.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    if not lines[0].endswith(":"):
+        return lines[0]
+    telling = [line for line in lines if not line.startswith(("File ", "Traceback", "*", "^"))]
+    return telling[-1] if telling else lines[-1]
+
+
 def listed(names: object, limit: int = 8) -> str:
     """Returns names as a short comma-separated list for a message; 'none' where there are none.
 

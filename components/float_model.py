@@ -16,6 +16,7 @@ from tfx_tflite.components.model_inputs import (
     RAW_RECORD_COLUMN,
     InputSpec,
     format_shape,
+    predict_in_chunks,
     tensors_from_features,
 )
 
@@ -150,7 +151,8 @@ class _Preprocessing:
                 f"preprocessing_signature {name!r} does not give {listed(missing)}, which "
                 f"signature {signature.name!r} needs; it gives: {listed(sorted(given))}"
             )
-        self._names = [spec.name for spec in signature.inputs]
+        self._inputs = signature.inputs
+        self._name, self._signature = name, signature.name
         self._argument = preprocessing.inputs[0].name
         self._model = tf.saved_model.load(str(path))
         self._function = self._model.signatures[name]
@@ -161,7 +163,22 @@ class _Preprocessing:
             outputs = self._function(**{self._argument: tf.constant(serialized)})
         except tf.errors.OpError as error:
             raise DataError(f"the preprocessing signature failed: {error.message}") from error
-        return {name: outputs[name].numpy() for name in self._names}
+        found = {spec.name: outputs[spec.name].numpy() for spec in self._inputs}
+        for spec in self._inputs:
+            self._check(spec, found[spec.name], len(serialized))
+        return found
+
+    def _check(self, spec: InputSpec, values: np.ndarray, rows: int) -> None:
+        wanted = (rows, *spec.example_shape)
+        fits = values.ndim == len(wanted) and all(
+            size is None or size == found for size, found in zip(wanted, values.shape, strict=True)
+        )
+        if not fits or values.dtype != spec.dtype:
+            raise DataError(
+                f"preprocessing_signature {self._name!r} gives {spec.name!r} as {values.dtype} of "
+                f"shape {format_shape(values.shape)} for {rows} examples, but signature "
+                f"{self._signature!r} takes {spec.dtype} of shape {format_shape(spec.shape)}"
+            )
 
 
 def raw_records(batch: pa.RecordBatch) -> np.ndarray:
@@ -181,8 +198,12 @@ class FloatModel:
     def __init__(self, path: str | Path, signature: Signature):
         self._model = tf.saved_model.load(str(path))
         self._function = self._model.signatures[signature.name]
+        self._fixed_batch_size = signature.inputs[0].shape[0]
 
     def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the signature's outputs by name, the batch dimension first."""
+        return predict_in_chunks(self._predict_chunk, inputs, self._fixed_batch_size)
+
+    def _predict_chunk(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         outputs = self._function(**{name: tf.constant(value) for name, value in inputs.items()})
         return {name: value.numpy() for name, value in outputs.items()}

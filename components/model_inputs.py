@@ -5,7 +5,7 @@ named like the signature's input, reshaped to the input's shape, cast only where
 Nothing here needs TensorFlow; a batch is an Arrow RecordBatch as TFXIO reads it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,7 +124,7 @@ def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
         lost = (cast.astype(values.dtype) != values) & ~_both_nan(cast, values)
     if np.any(lost):
         raise DataError(
-            f"feature {spec.name!r} holds {values[lost][0]!r}, which input {spec.name!r} of "
+            f"feature {spec.name!r} holds {values[lost][0].item()!r}, which input {spec.name!r} of "
             f"signature {signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast "
             "where it would change"
         )
@@ -139,6 +139,35 @@ def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _type_name(dtype: np.dtype) -> str:
     return "strings" if dtype.kind == "O" else str(np.dtype(dtype))
+
+
+Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def predict_in_chunks(
+    predict: Predict, inputs: Mapping[str, np.ndarray], size: int | None
+) -> dict[str, np.ndarray]:
+    """Returns a model's outputs on a batch, whatever batch size the model has built in.
+
+    Args:
+        predict: The model, on batches of its own size.
+        inputs: By name, the batch dimension first.
+        size: The batch size that is built in, to which the last chunk is filled up by repeating its
+            last example; None where the model takes any.
+    """
+    if size is None:
+        return predict(inputs)
+    rows = len(next(iter(inputs.values())))
+    chunks = [
+        predict({name: _filled(values[at : at + size], size) for name, values in inputs.items()})
+        for at in range(0, rows, size)
+    ]
+    return {name: np.concatenate([chunk[name] for chunk in chunks])[:rows] for name in chunks[0]}
+
+
+def _filled(values: np.ndarray, size: int) -> np.ndarray:
+    missing = size - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
 
 def format_shape(shape: Sequence[int | None]) -> str:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.model_inputs import predict_in_chunks
 
 _schema = flatbuffer_utils.schema_fb
 
@@ -15,8 +16,8 @@ _schema = flatbuffer_utils.schema_fb
 class TFLiteModel:
     """Runs a TFLite model with one signature on batches.
 
-    The model runs as it is, byte for byte. Tensors are allocated once for each batch size, and
-    delegates (XNNPACK) are on.
+    The model runs as it is, byte for byte. Tensors are allocated anew only where the batch size
+    changes, and delegates (XNNPACK) are on.
 
     Args:
         content: The flatbuffer.
@@ -31,7 +32,7 @@ class TFLiteModel:
         self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
         self._outputs: dict[str, dict[str, Any]] = runner.get_output_details()
         self._quantizer = InputQuantizer(self._inputs)
-        self._batch_size: int | None = None
+        self._shapes: list[tuple[int, ...]] = []
         self._fixed_batch_size = self._read_fixed_batch_size()
 
     @property
@@ -60,44 +61,29 @@ class TFLiteModel:
         Raises:
             DataError: An input that is to be quantized holds NaN.
         """
-        quantized = self._quantizer(inputs)
-        rows = len(next(iter(quantized.values())))
-        step = self._fixed_batch_size or rows
-        chunks = [
-            self._predict_chunk(
-                {name: values[at : at + step] for name, values in quantized.items()}, step
-            )
-            for at in range(0, rows, step)
-        ]
-        return {
-            name: np.concatenate([chunk[name] for chunk in chunks])[:rows] for name in self._outputs
-        }
+        return predict_in_chunks(
+            self._predict_chunk, self._quantizer(inputs), self._fixed_batch_size
+        )
 
-    def _predict_chunk(self, inputs: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-        self._allocate(size, inputs)
+    def _predict_chunk(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._allocate({name: values.shape for name, values in inputs.items()})
         for name, detail in self._inputs.items():
-            values = inputs[name]
-            if len(values) < size:
-                values = np.concatenate(
-                    [values, np.repeat(values[-1:], size - len(values), axis=0)]
-                )
-            self._interpreter.set_tensor(detail["index"], values)
+            self._interpreter.set_tensor(detail["index"], inputs[name])
         self._interpreter.invoke()
         return {
             name: dequantize(self._interpreter.get_tensor(detail["index"]), detail)
             for name, detail in self._outputs.items()
         }
 
-    def _allocate(self, size: int, inputs: Mapping[str, np.ndarray]) -> None:
-        if self._batch_size == size:
+    def _allocate(self, by_name: Mapping[str, tuple[int, ...]]) -> None:
+        shapes = [by_name[name] for name in self._inputs]
+        if shapes == self._shapes:
             return
         if self._fixed_batch_size is None:
-            for name, detail in self._inputs.items():
-                self._interpreter.resize_tensor_input(
-                    detail["index"], [size, *inputs[name].shape[1:]]
-                )
+            for shape, detail in zip(shapes, self._inputs.values(), strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], shape)
         self._interpreter.allocate_tensors()
-        self._batch_size = size
+        self._shapes = shapes
 
 
 class InputQuantizer:

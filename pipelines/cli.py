@@ -131,7 +131,7 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
     from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json, save_result
 
     start = time.monotonic()
-    log = Path(settings.root) / "logs" / time.strftime("%Y%m%d-%H%M%S.log")
+    log = Path(settings.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
     # A scheduler's stop is as orderly as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -146,10 +146,11 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
                 _print_failure(message, settings.quantization.scheme.value, stdout)
             return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
         save_result(result, log)
+        if as_json:
+            # First, so that nothing that goes wrong in showing it can hide a push.
+            print_json(result, stdout)
         printer.result(result)
         printer.say(f"{time.monotonic() - start:.1f} s in all")
-        if as_json:
-            print_json(result, stdout)
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
 
 

@@ -29,10 +29,28 @@ def _absolute(path: str, info: ValidationInfo) -> str:
     if "://" in path:
         return path
     base = (info.context or {}).get("base", Path.cwd())
-    return str((Path(base) / Path(path).expanduser()).resolve())
+    try:
+        return str((Path(base) / Path(path).expanduser()).resolve())
+    except (OSError, RuntimeError) as error:  # No such user, a loop of links.
+        raise ValueError(f"{path!r} is not a path: {error}") from error
 
 
-ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+def _local(path: str) -> str:
+    if "://" in path:
+        raise ValueError("expected a path on this machine")
+    return path
+
+
+def _pattern(pattern: str) -> str:
+    if not pattern or pattern.startswith("/"):
+        raise ValueError("expected a file pattern relative to data.input_base")
+    return pattern
+
+
+AnyPath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+ConfigPath = Annotated[AnyPath, AfterValidator(_local)]
+# Not "200" or true.
+Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 
 
 def _problem(key: str, problem: str) -> PydanticCustomError:
@@ -47,10 +65,12 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Where the examples are."""
 
-    input_base: ConfigPath | None = None
+    input_base: AnyPath | None = None
     builtin: Literal["digits", "breast_cancer", "diabetes"] | None = None
     format: Literal["tfrecord", "csv"] = "tfrecord"
-    splits: dict[str, str] = Field(default={"train": "train/*", "eval": "eval/*"}, min_length=1)
+    splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
+        default={"train": "train/*", "eval": "eval/*"}, min_length=1
+    )
     # Not `schema`, which is a method of pydantic's models.
     schema_file: ConfigPath | None = Field(default=None, alias="schema")
 
@@ -67,8 +87,8 @@ class TrainerConfig(_Section):
     """The module that trains the float model, with TFX's `run_fn`."""
 
     module_file: ConfigPath
-    train_steps: int = Field(ge=1)
-    eval_steps: int = Field(ge=1)
+    train_steps: Count
+    eval_steps: Count
     custom_config: dict[str, Any] | None = None
 
 
@@ -91,11 +111,11 @@ class CalibrationConfig(_Section):
     """Which examples the activations' ranges are measured on."""
 
     split: str = "train"
-    samples: int = Field(default=200, ge=1)
+    samples: Count = 200
     strategy: Literal["random", "stratified"] = "random"
     stratify_by: str | None = None
     allocation: Literal["equal", "proportional"] = "equal"
-    seed: int = 0
+    seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)
     ranges: Literal["minmax"] = "minmax"
 
     @model_validator(mode="after")
@@ -110,7 +130,7 @@ class QuantizationConfig(_Section):
 
     scheme: Scheme = Scheme.INT8
     io_type: Literal["float32", "int8", "uint8", "int16"] | None = None
-    batch_size: Literal["dynamic"] | Annotated[int, Field(ge=1)] = "dynamic"
+    batch_size: Literal["dynamic"] | Count = "dynamic"
 
     @model_validator(mode="after")
     def _possible(self) -> "QuantizationConfig":
@@ -157,13 +177,6 @@ class PushConfig(_Section):
     """Where a blessed model goes."""
 
     destination: ConfigPath
-
-    @field_validator("destination")
-    @classmethod
-    def _local(cls, destination: str) -> str:
-        if "://" in destination:
-            raise ValueError("expected a local directory")
-        return destination
 
 
 class MetadataConfig(_Section):

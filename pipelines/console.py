@@ -63,7 +63,9 @@ class RunPrinter:
         self._live = stream.isatty()
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
-        self._console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
+        self._console = Console(
+            file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
+        )
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
@@ -117,7 +119,7 @@ def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
             style=_VERDICT_STYLE.get(rule["verdict"], "yellow"),
         )
     if len(rules) > len(shown):
-        table.add_row(f"… {len(rules) - len(shown)} more, blessed, in the report")
+        table.add_row(f"… {len(rules) - len(shown)} more in the report")
     return table
 
 

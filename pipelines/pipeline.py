@@ -1,11 +1,13 @@
 """The chain of components for one config."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
 from tfx import components as tfx_components
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata
@@ -14,7 +16,7 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
-from tfx_tflite.components.digests import directory_digest
+from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
@@ -108,10 +110,19 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
 def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
-        return tfx_components.ImportSchemaGen(schema_file=config.data.schema_file).with_id(
-            "SchemaGen"
-        )
+        return ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")
     return tfx_components.SchemaGen(statistics=statistics, infer_feature_shape=True)
+
+
+def _schema_by_digest(config: PipelineConfig) -> str:
+    """Returns a copy of the schema at a path of its own, as TFX's cache goes by the path alone."""
+    assert config.data.schema_file is not None
+    digest = file_digest(config.data.schema_file).partition(":")[2]
+    copy = Path(config.root) / "schemas" / digest / "schema.pbtxt"
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(config.data.schema_file, copy)
+    return str(copy)
 
 
 def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:

@@ -5,7 +5,7 @@ signatures and of the data's contents are made when a run has loaded it anyway.
 """
 
 import gzip
-import os
+import tempfile
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -44,10 +44,13 @@ def _is_local(path: str) -> bool:
 
 
 def _check_file(key: str, path: str) -> None:
-    if _is_local(path) and not Path(path).is_file():
-        raise ConfigError(f"{key}: there is no file {path}")
-    if _is_local(path) and not os.access(path, os.R_OK):
-        raise ConfigError(f"{key}: {path} cannot be read")
+    try:
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise ConfigError(f"{key}: there is no file {path}") from error
+    except OSError as error:
+        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
 
 
 def _check_splits(input_base: str, splits: dict[str, str]) -> None:
@@ -60,15 +63,17 @@ def _check_splits(input_base: str, splits: dict[str, str]) -> None:
 
 
 def _check_writable(key: str, path: str) -> None:
-    if not _is_local(path):
-        return
     existing = Path(path)
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ConfigError(f"{key}: {existing} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key}: {existing} cannot be written")
+    try:
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir():
+            raise ConfigError(f"{key}: {existing} is not a directory")
+        # Asking is not enough: to root everything seems writable.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{key}: {existing} cannot be written: {error.strerror}") from error
 
 
 def check_model(config: PipelineConfig) -> None:

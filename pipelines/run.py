@@ -8,7 +8,7 @@ from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
-from tfx_tflite.components.errors import DataError, TfxTfliteError, user_error_in
+from tfx_tflite.components.errors import DataError, TfxTfliteError, telling_line, user_error_in
 from tfx_tflite.pipelines import preflight
 from tfx_tflite.pipelines.builtin_data import write_builtin_data
 from tfx_tflite.pipelines.config import PipelineConfig
@@ -120,8 +120,7 @@ def _one_line(error: BaseException) -> str:
     if raised:
         kind, message = raised[-1]
         return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}"
+    return f"{type(error).__name__}: {telling_line(text)}"
 
 
 def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:

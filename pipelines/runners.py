@@ -23,6 +23,9 @@ _CACHED = metadata_store_pb2.Execution.CACHED
 _FAILED = metadata_store_pb2.Execution.FAILED
 
 
+Outcome = Literal["done", "cached", "failed", "interrupted"]
+
+
 @dataclass(frozen=True)
 class StageResult:
     """How a stage went.
@@ -36,7 +39,7 @@ class StageResult:
 
     name: str
     seconds: float
-    outcome: Literal["done", "cached", "failed", "interrupted"]
+    outcome: Outcome
     execution_id: int | None = None
 
 
@@ -130,7 +133,7 @@ def _observed_launches(observer: StageObserver) -> Iterator[_Record]:
                     raise RuntimeError(f"{name} did not get its inputs, see the log")
             except BaseException as error:
                 record.error = error
-                outcome = "interrupted" if _is_interrupt(error) else "failed"
+                outcome: Outcome = "interrupted" if _is_interrupt(error) else "failed"
                 observer.ended(StageResult(name, time.monotonic() - start, outcome))
                 raise
             cached = state == _CACHED and self._system_node_handler is None

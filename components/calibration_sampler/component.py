@@ -7,12 +7,14 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from tfx_tflite.components.calibration_sampler import executor
 from tfx_tflite.components.calibration_sampler.sampling import SamplePlan
+from tfx_tflite.components.versions import code_version
 
 
 class CalibrationSamplerSpec(ComponentSpec):
     """Inputs, outputs and execution properties of `CalibrationSampler`."""
 
     PARAMETERS = {
+        "versions": ExecutionParameter(type=str),
         "split": ExecutionParameter(type=str),
         "samples": ExecutionParameter(type=int),
         "stratify_by": ExecutionParameter(type=str, optional=True),
@@ -73,6 +75,7 @@ class CalibrationSampler(base_beam_component.BaseBeamComponent):
                 stratify_by=stratify_by,
                 allocation=allocation,
                 seed=seed,
+                versions=code_version(),
                 calibration_examples=types.Channel(type=standard_artifacts.Examples),
             )
         )

@@ -117,7 +117,7 @@ class SampleCalibrationExamples(beam.CombineFn):
 
     def __init__(self, plan: SamplePlan):
         self._plan = plan
-        self._key = str(plan.seed).encode()
+        self._key = hashlib.blake2b(str(plan.seed).encode()).digest()
 
     def create_accumulator(self) -> _Accumulator:
         """Returns no strata."""

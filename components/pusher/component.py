@@ -13,6 +13,9 @@ class TFLitePusher(tfx_pusher.Pusher):
     `QuantizationEvaluator` gave to these very bytes; a push is whole or it is not there, and the
     model that is already the newest version is not pushed again.
 
+    In a pipeline of your own with TFX's cache on, a cached push does not look at the destination;
+    the runners of `tfx_tflite.pipelines` leave this component out of the cache for that reason.
+
     Component `outputs` contains:
         - `pushed_model`: `PushedModel` with the custom properties of TFX's Pusher: `pushed`,
           `pushed_destination`, `pushed_version`.

@@ -284,6 +284,7 @@ class CompareOutputs(beam.CombineFn):
         """Returns what each example adds to the sums, shape (n, 1 + sums of all metrics)."""
         columns = [np.ones(element.batch.num_rows)]
         for metric in self._metrics:
+            assert element.labels is not None
             f = metric.values(element.labels, element.float_output)
             q = metric.values(element.labels, element.quantized_output)
             d = q - f

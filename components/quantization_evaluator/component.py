@@ -13,12 +13,14 @@ from tfx_tflite.components.quantization_evaluator.evaluation import (
     two_model_config,
 )
 from tfx_tflite.components.quantization_evaluator.gate import Gate
+from tfx_tflite.components.versions import code_version
 
 
 class QuantizationEvaluatorSpec(ComponentSpec):
     """Inputs, outputs and execution properties of `QuantizationEvaluator`."""
 
     PARAMETERS = {
+        "versions": ExecutionParameter(type=str),
         "eval_config": ExecutionParameter(type=tfma.EvalConfig),
         "gate": ExecutionParameter(type=str),
         "split": ExecutionParameter(type=str),
@@ -96,6 +98,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 signature=signature,
                 preprocessing_signature=preprocessing_signature,
                 output=output,
+                versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )

@@ -13,7 +13,8 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files, example_splits
-from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.digests import directory_digest
+from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.quantization_evaluator import page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
@@ -63,6 +64,7 @@ class Executor(tfx_evaluator.Executor):
         gate = Gate.model_validate_json(exec_properties["gate"])
         evaluation = self._evaluate(input_dict, output_dict, exec_properties, eval_config, gate)
         model = _model_properties(input_dict)
+        _check_origin(input_dict, exec_properties, model)
         result = judge(
             gate,
             evaluation.values,
@@ -120,6 +122,31 @@ def _model_properties(input_dict: dict[str, list[types.Artifact]]) -> report.Mod
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
         return report.ModelProperties.read(directory, artifact_files.tflite_file(directory))
+
+
+def _check_origin(
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    model: report.ModelProperties,
+) -> None:
+    """Checks that the quantized model was made from this very float model and signature."""
+    with artifact_files.readable(
+        artifact_files.float_model_uri(input_dict["baseline_model"])
+    ) as directory:
+        found = {
+            "float model": directory_digest(directory),
+            "signature": exec_properties["signature"],
+        }
+    made_from = {
+        "float model": model.quantization.get("digests", {}).get("float_model"),
+        "signature": model.quantization.get("signature"),
+    }
+    for name, value in made_from.items():
+        if value is not None and value != found[name]:
+            raise EvaluationError(
+                f"the quantized model was made from {name} {value}, but is to be compared with "
+                f"{found[name]}; did the float model change in between?"
+            )
 
 
 def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:

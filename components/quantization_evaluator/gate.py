@@ -68,14 +68,14 @@ class GateRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str | None = None
-    max_drop: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    max_relative_drop: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
+    max_relative_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
     slices: Literal["overall", "each"] = "overall"
-    confidence: float | None = Field(default=None, gt=0.5, lt=1)
+    confidence: float | None = Field(default=None, strict=True, gt=0.5, lt=1)
     direction: Direction | None = None
-    max_size_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_latency_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    min_agreement: float | None = Field(default=None, ge=0, le=1)
+    max_size_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
+    max_latency_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
+    min_agreement: float | None = Field(default=None, strict=True, ge=0, le=1)
 
     @model_validator(mode="after")
     def _one_limit(self) -> "GateRule":
@@ -105,8 +105,8 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_examples: int = Field(default=100, ge=1)
-    min_slice_examples: int = Field(default=20, ge=1)
+    min_examples: int = Field(default=100, strict=True, ge=1)
+    min_slice_examples: int = Field(default=20, strict=True, ge=1)
     rules: tuple[GateRule, ...] = Field(min_length=1)
 
 
@@ -347,8 +347,8 @@ def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
     drop = sign * (value.float_value - value.quantized_value)
     bound = allowed_drop(rule, value)
     where = f"{value.metric} ({value.slice})"
-    if math.isnan(drop):
-        reason = f"{where} is not a number, so no drop can be judged"
+    if not math.isfinite(value.float_value) or not math.isfinite(value.quantized_value):
+        reason = f"{where} is not a finite number, so no drop can be judged"
     elif _within(drop, bound):
         reason = ""
     else:

@@ -8,12 +8,14 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer import executor
+from tfx_tflite.components.versions import code_version
 
 
 class TFLiteQuantizerSpec(ComponentSpec):
     """Inputs, outputs and execution properties of `TFLiteQuantizer`."""
 
     PARAMETERS = {
+        "versions": ExecutionParameter(type=str),
         "signature": ExecutionParameter(type=str),
         "preprocessing_signature": ExecutionParameter(type=str, optional=True),
         "scheme": ExecutionParameter(type=str),
@@ -88,6 +90,7 @@ class TFLiteQuantizer(base_component.BaseComponent):
                 scheme=scheme,
                 io_type=io_type,
                 batch_size=batch_size,
+                versions=code_version(),
                 quantized_model=types.Channel(type=standard_artifacts.Model),
             )
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfx_tflite.components.errors import ConversionError, listed
+from tfx_tflite.components.errors import ConversionError, listed, telling_line
 from tfx_tflite.components.schemes import Quantization
 
 # Files of a conversion's working directory, written by one side and read by the other.
@@ -88,12 +88,13 @@ def convert(
     if quantization.scheme.needs_calibration:
         _write_samples(samples or {}, working_directory / CALIBRATION)
     request = ConversionRequest(
-        str(saved_model),
+        str(saved_model.resolve()),
         signature,
         quantization.scheme.value,
         quantization.resolved_io_type,
         quantization.batch_size,
     )
+    working_directory = working_directory.resolve()
     (working_directory / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")
     _run_child(working_directory, time_limit)
     return ConvertedModels(
@@ -126,6 +127,8 @@ def _run_child(working_directory: Path, time_limit: float) -> None:
         try:
             code = subprocess.run(
                 [*_CONVERTER, str(working_directory)],
+                # Python would import modules from the directory it is started in.
+                cwd=working_directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -155,8 +158,7 @@ def _explain(kind: str, message: str) -> str:
             "the model needs operators that TensorFlow Lite has no builtin for: "
             f"{listed(operators)}; replace them in the model (Flex operators do not go to devices)"
         )
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return f"the TensorFlow Lite converter refused the model: {kind}: {lines[0] if lines else ''}"
+    return f"the TensorFlow Lite converter refused the model: {kind}: {telling_line(message)}"
 
 
 def _explain_crash(code: int, log: str) -> str:

@@ -41,7 +41,7 @@ def _convert(request: conversion.ConversionRequest, calibration: Path) -> tuple[
         return float32, float32
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     samples = conversion.read_samples(calibration) if calibration.exists() else {}
-    _configure(converter, request, _one_batch_at_a_time(samples, request.batch_size or 1))
+    _configure(converter, request, _one_batch_at_a_time(samples, _batch_size(function)))
     return float32, converter.convert()
 
 
@@ -55,6 +55,12 @@ def _concrete_function(model: Any, request: conversion.ConversionRequest) -> Any
         for name, spec in arguments.items()
     }
     return tf.function(lambda **inputs: function(**inputs)).get_concrete_function(**specs)
+
+
+def _batch_size(function: Any) -> int:
+    """Returns the batch size that a function has built in, 1 where it takes any."""
+    _, arguments = function.structured_input_signature
+    return max((spec.shape[0] or 1) for spec in arguments.values())
 
 
 def _configure(

@@ -103,3 +103,44 @@ def test_a_preprocessing_signature_must_give_every_input(digits_model: Path):
     signature = read_tensor_signature(digits_model, "serving_tensors")
     with pytest.raises(ModelError, match=r"does not give image.*it gives: probabilities"):
         input_reader(digits_model, signature, "serving_default")
+
+
+def test_a_preprocessing_signature_must_give_the_inputs_shape(tmp_path: Path):
+    import tensorflow as tf
+
+    from tfx_tflite.components.errors import DataError
+    from tfx_tflite.components.float_model import input_reader, read_tensor_signature
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"output": x}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def preprocess(examples):
+        return {"x": tf.zeros([tf.shape(examples)[0], 1, 1])}
+
+    signatures = {"serving_tensors": serving_tensors, "preprocess": preprocess}
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=signatures)
+    reader = input_reader(
+        tmp_path, read_tensor_signature(tmp_path, "serving_tensors"), "preprocess"
+    )
+    batch = pa.RecordBatch.from_arrays([pa.array([[b""], [b""]])], [RAW_RECORD_COLUMN])
+    with pytest.raises(
+        DataError, match=r"gives 'x' as float32 of shape \[2, 1, 1\] for 2 examples"
+    ):
+        reader(batch)
+
+
+def test_a_float_model_with_a_fixed_batch_size_predicts_any_number(tmp_path: Path):
+    import tensorflow as tf
+
+    from tfx_tflite.components.float_model import FloatModel, read_tensor_signature
+
+    @tf.function(input_signature=[tf.TensorSpec([4, 1], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"output": tf.reshape(x, [4]) * 2.0}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path), {"serving_tensors": serving_tensors})
+    model = FloatModel(tmp_path, read_tensor_signature(tmp_path, "serving_tensors"))
+    values = np.arange(6, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(model.predict({"x": values})["output"], 2 * values[:, 0])

@@ -183,3 +183,27 @@ def test_a_destination_that_cannot_be_written(run, tmp_path: Path):
     with pytest.raises((PushError, TfxTfliteError), match=r"push.destination: .*not a directory"):
         run()
     assert (tmp_path / "pushed").read_text() == "a file in the way"
+
+
+SCHEMA = """\
+feature { name: "image" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 64 } } }
+feature { name: "label" type: INT presence { min_fraction: 1 } shape { dim { size: 1 } } }
+"""
+
+
+def test_a_schema_of_ones_own_that_is_edited_is_not_answered_from_the_cache(run, tmp_path: Path):
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(SCHEMA)
+    assert run(None, None, "data.schema=schema.pbtxt")["status"] == "pushed"
+    schema.write_text(SCHEMA.replace('"image"', '"picture"'))
+    with pytest.raises(DataError, match="'image' .* is not in the examples|is missing in"):
+        run(None, None, "data.schema=schema.pbtxt")
+
+
+def test_a_folder_named_like_a_library_where_the_command_is_run_does_no_harm(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert run()["status"] == "pushed"

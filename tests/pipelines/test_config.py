@@ -103,7 +103,10 @@ def test_reports_every_mistake_a_line_each(config):
         (("[AUC]", "[MeanLabel]"), "gate.rules.0.metric: 'AUC' is not evaluated"),
         (("max_drop: 0.01", "slices: each, max_drop: 0"), "rules.0.slices: is 'each', but"),
         (("max_drop: 0.01", "max_drop: 0, max_relative_drop: 0"), "exactly one of max_drop"),
-        (("destination: pushed", "destination: gs://b"), "push.destination: expected a local"),
+        (
+            ("destination: pushed", "destination: gs://b"),
+            "push.destination: expected a path on",
+        ),
         (("    - {metric: AUC, max_drop: 0.01}", "    []"), "gate.rules: expected at least one"),
     ],
 )
@@ -192,3 +195,61 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00binary")
     with pytest.raises(ConfigError, match="not a text file"):
         load_config(tmp_path / "c.yaml")
+
+
+# Every key that scripts outside this repository may use, as they are promised.
+REFERENCE = """\
+name: digits
+root: ../runs/digits
+data:
+  input_base: ../data/digits
+  splits: {train: "train/*", eval: "eval/*"}
+  schema: null
+model:
+  trainer: {module_file: digits_trainer.py, train_steps: 300, eval_steps: 20}
+  signature: serving_tensors
+  preprocessing_signature: null
+calibration:
+  {split: train, samples: 200, strategy: stratified, stratify_by: label, seed: 0, ranges: minmax}
+quantization: {scheme: int8, io_type: int8, batch_size: dynamic}
+evaluation:
+  split: eval
+  label: label
+  output: null
+  metrics: [SparseCategoricalAccuracy]
+  slices: [[label]]
+gate:
+  min_examples: 200
+  rules:
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.01}
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.05, slices: each, confidence: 0.95}
+push: {destination: ../pushed/digits}
+metadata: {sqlite: null}
+beam: {args: ["--runner=FnApiRunner"]}
+"""
+
+
+def test_the_reference_config_is_valid(config):
+    loaded = config(REFERENCE)
+    assert loaded.gate.rules[1].confidence == 0.95
+    assert loaded.quantization.io_type == "int8"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "root=gs://bucket/x",
+        "metadata.sqlite=gs://bucket/x",
+        "root=~nosuchuser/x",
+        'data.splits={train: "/abs/*", eval: e}',
+        "data.splits={train: '', eval: e}",
+        "gate.rules.0.max_drop=true",
+        "gate.rules.0.confidence='0.9'",
+        "calibration.samples=true",
+        "calibration.samples='200'",
+        "calibration.seed=999999999999999999999",
+        "quantization.batch_size=true",
+    ],
+)
+def test_refuses_what_would_only_fail_later(config, override: str):
+    problem(config, MINIMAL, override)

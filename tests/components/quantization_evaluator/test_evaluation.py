@@ -372,3 +372,19 @@ def save_two_outputs(tmp_path: Path) -> Path:
 
     tf.saved_model.save(tf.Module(), str(tmp_path / "m"), {"serving_tensors": serving_tensors})
     return tmp_path / "m"
+
+
+def test_a_float_model_that_the_quantized_one_was_not_made_from_is_an_error(
+    artifacts, tmp_path: Path
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    made_from = {"digests": {"float_model": "sha256:another"}, "signature": "serving_tensors"}
+    (tmp_path / "model" / "quantization.json").write_text(json.dumps(made_from))
+    with pytest.raises(EvaluationError, match="made from float model sha256:another"):
+        run({**artifacts, "model": [model]}, tmp_path, LENIENT)

@@ -140,11 +140,13 @@ def test_refuses_where_every_slice_is_too_small_to_judge():
     assert not result.blessed
 
 
-@pytest.mark.parametrize("pair", [(math.nan, 0.9), (0.9, math.nan)])
+@pytest.mark.parametrize(
+    "pair", [(math.nan, 0.9), (0.9, math.nan), (math.inf, 0.9), (-math.inf, 0.9), (0.9, math.inf)]
+)
 def test_refuses_a_figure_that_is_not_a_number(pair: tuple[float, float]):
     result = verdict(GateRule(metric="accuracy", max_drop=1), values("accuracy", *pair))
     assert not result.blessed
-    assert "not a number" in result.reasons[0]
+    assert "not a finite number" in result.reasons[0]
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_drop": 0.1, "max_relative_drop": 0.1}])
