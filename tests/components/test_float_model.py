@@ -126,7 +126,7 @@ def test_a_preprocessing_signature_must_give_the_inputs_shape(tmp_path: Path):
     )
     batch = pa.RecordBatch.from_arrays([pa.array([[b""], [b""]])], [RAW_RECORD_COLUMN])
     with pytest.raises(
-        DataError, match=r"gives 'x' as float32 of shape \[2, 1, 1\] for 2 examples"
+        DataError, match=r"gives 'x' as float32 of shape \[2, 1, 1\] for 2"
     ):
         reader(batch)
 

@@ -196,7 +196,7 @@ def test_a_schema_of_ones_own_that_is_edited_is_not_answered_from_the_cache(run,
     schema.write_text(SCHEMA)
     assert run(None, None, "data.schema=schema.pbtxt")["status"] == "pushed"
     schema.write_text(SCHEMA.replace('"image"', '"picture"'))
-    with pytest.raises(DataError, match="'image' .* is not in the examples|is missing in"):
+    with pytest.raises(DataError, match=r"'image' .* is not in the examples|is missing in"):
         run(None, None, "data.schema=schema.pbtxt")
 
 
