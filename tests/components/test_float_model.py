@@ -125,9 +125,7 @@ def test_a_preprocessing_signature_must_give_the_inputs_shape(tmp_path: Path):
         tmp_path, read_tensor_signature(tmp_path, "serving_tensors"), "preprocess"
     )
     batch = pa.RecordBatch.from_arrays([pa.array([[b""], [b""]])], [RAW_RECORD_COLUMN])
-    with pytest.raises(
-        DataError, match=r"gives 'x' as float32 of shape \[2, 1, 1\] for 2"
-    ):
+    with pytest.raises(DataError, match=r"gives 'x' as float32 of shape \[2, 1, 1\] for 2"):
         reader(batch)
 
 
