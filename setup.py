@@ -48,7 +48,7 @@ setup(
         "click>=8.1",
         "jinja2>=3.1",
         "pydantic>=2.6,<3",
-        "rich>=13",
+        "rich>=13.8",
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
         # For `data: {builtin: ...}`: the data sets that scikit-learn carries.

@@ -52,6 +52,17 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
                 os.close(original)
 
 
+class _Terminal(Console):
+    """A console that goes quiet when nobody reads on; a run goes on without being watched."""
+
+    def on_broken_pipe(self) -> None:
+        """Sends the rest nowhere; rich would end the process."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 class RunPrinter:
     """Prints a line a stage and then the verdict.
 
@@ -63,7 +74,7 @@ class RunPrinter:
         self._live = stream.isatty()
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
-        self._console = Console(
+        self._console = _Terminal(
             file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
         )
 

@@ -3,7 +3,8 @@
 Each example is ranked by a seeded hash of its bytes and the lowest ranks are kept (bottom-k
 sampling: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007). The hash is as
 good as a random draw, but the same for any number of shards, workers and any order, and one pass
-with bounded memory is enough. Equal examples have equal ranks: they are drawn together or not.
+is enough, in memory for some `samples` examples a stratum. Copies of an example have its rank, so
+they tend to be drawn together.
 
 Only Beam and NumPy are imported here, because workers import this module.
 """

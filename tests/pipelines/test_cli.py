@@ -1,6 +1,7 @@
 """The command line up to where a run begins; none of this loads TensorFlow or TFX."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,14 @@ def test_report_of_nothing_exits_with_2(tmp_path: Path):
     result = invoke("report", str(tmp_path))
     assert result.exit_code == 2
     assert "no run has come to a verdict here" in result.stderr
+
+
+def test_a_run_goes_on_when_nobody_reads_its_output_any_more():
+    from tfx_tflite.pipelines.console import RunPrinter
+
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as stream:
+        printer = RunPrinter(stream)
+        printer.ended("Trainer", 1.0)
+        printer.result(RESULT)
