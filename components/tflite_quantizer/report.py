@@ -61,7 +61,9 @@ def _layer(graph: FlatbufferGraph, operator: Operator) -> dict[str, Any]:
     output = operator.outputs[0]
     weights = [tensor for tensor in operator.inputs if graph.is_constant(tensor)]
     scale, zero_point = quantization_of(output)
+    # The flatbuffer leaves out what is empty: a scalar has no shape.
     shape = output.shape if output.shapeSignature is None else output.shapeSignature
+    shape = [] if shape is None else shape
     return {
         "index": operator.index,
         "operator": operator.name,

@@ -126,11 +126,23 @@ def test_a_destination_that_was_emptied_is_filled_again_though_all_is_cached(dig
     assert (Path(document["pushed_to"]) / "model.tflite").is_file()
 
 
-def test_a_scheme_without_calibration_has_no_sampler(digits):
+@pytest.mark.parametrize(
+    ("scheme", "calibrated"),
+    [
+        ("float32", False),
+        ("dynamic_range", False),
+        ("float16", False),
+        ("int8_float_io", True),
+        ("int16x8", True),
+    ],
+)
+def test_every_other_scheme_is_pushed_and_samples_only_where_it_calibrates(
+    digits, scheme: str, calibrated: bool
+):
     directory, _, _ = digits
-    document, stages = run_in_process("digits.yaml", directory, "quantization.scheme=float16")
-    assert "CalibrationSampler" not in stages
-    assert document["status"] == "pushed" and document["scheme"] == "float16"
+    document, stages = run_in_process("digits.yaml", directory, f"quantization.scheme={scheme}")
+    assert ("CalibrationSampler" in stages) is calibrated
+    assert document["status"] == "pushed" and document["scheme"] == scheme
 
 
 def test_a_model_that_is_already_trained_is_quantized(digits_model: Path, tmp_path: Path):

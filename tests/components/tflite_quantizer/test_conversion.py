@@ -1,5 +1,6 @@
 """Conversion through the real converter, in its child process."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
-from tfx_tflite.components.tflite_quantizer import audit, conversion
+from tfx_tflite.components.tflite_quantizer import audit, conversion, report
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,20 @@ def test_a_quantized_model_classifies_as_the_float_model_does(
     model = TFLiteModel(convert_digits(scheme, **settings).quantized)
     predicted = model.predict({"image": images})["probabilities"].argmax(axis=1)
     assert (predicted == expected).mean() > 0.98
+
+
+@pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
+def test_the_report_describes_every_layer(
+    convert_digits, scheme: str, settings: dict, io_type: type
+):
+    quantization = Quantization(Scheme(scheme), **settings)
+    models = convert_digits(scheme, **settings)
+    summary = report.summarize(models, quantization, "serving_tensors", "sha256:float", None)
+    assert json.loads(json.dumps(summary)) == summary
+    assert sum(summary["operators"].values()) == len(summary["layers"])
+    convolution = next(layer for layer in summary["layers"] if layer["operator"] == "CONV_2D")
+    assert convolution["output_shape"][1:] == [8, 8, 16]
+    assert summary["inputs"] == [np.dtype(io_type).name.upper()]
 
 
 def test_integer_models_are_less_than_half_the_size(convert_digits):
