@@ -114,9 +114,7 @@ def _explained(
 def _one_line(error: BaseException) -> str:
     """Returns the innermost exception in a wrapped traceback, or the error itself, in one line."""
     text = str(error)
-    raised = re.findall(
-        r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", text, re.MULTILINE
-    )
+    raised = _RAISED.findall(text)
     if raised:
         kind, message = raised[-1]
         return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"

@@ -1,6 +1,7 @@
 """How sure the drops of an evaluation are: the gate's questions, answered from the sums."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from tfx_tflite.components.quantization_evaluator.comparison import MetricSums
 from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc
@@ -16,7 +17,7 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     bootstrap_interval,
     mean_interval,
 )
-from tfx_tflite.components.quantization_evaluator.slices import slice_name
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,12 @@ class ComparisonEvidence:
         return mean_interval(sums.moments(sign), absolute, rule.confidence, relative)
 
     def _sums(self, value: MetricValues) -> MetricSums:
-        comparison = self.evaluation.comparison
-        [key] = [key for key in comparison.slices if slice_name(key) == value.slice]
-        return comparison.sums(key, value.metric)
+        return self.evaluation.comparison.sums(self._slices[value.slice], value.metric)
+
+    @cached_property
+    def _slices(self) -> dict[str, SliceKey]:
+        """The slices by the names that rules and reports call them."""
+        return {slice_name(key): key for key in self.evaluation.comparison.slices}
 
     def _resampled(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
         assert rule.confidence is not None

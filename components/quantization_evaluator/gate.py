@@ -392,10 +392,7 @@ def _weigh(
     rule: GateRule, value: MetricValues, interval: "DropInterval", is_accused: bool
 ) -> tuple[Verdict, str, int | None]:
     """Returns verdict, reason, and how many more examples would settle it."""
-    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
-        CONTINUITY_CORRECTION,
-        examples_to_settle,
-    )
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import examples_to_settle
 
     assert rule.confidence is not None
     where, bound = f"{value.metric} ({value.slice})", allowed_drop(rule, value)
@@ -410,7 +407,7 @@ def _weigh(
         interval.standard_error,
         bound,
         rule.confidence,
-        correction=CONTINUITY_CORRECTION if "score" in interval.method else 0.0,
+        correction=interval.correction,
     )
     reason = (
         f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "

@@ -48,9 +48,7 @@ class LabelCheck:
         Raises:
             DataError: An example has no label, several, or a string.
         """
-        lengths, labels = feature_values(batch, self.label, "evaluation.label")
-        if labels.dtype == object:
-            raise DataError(f"label {self.label!r} holds strings, expected numbers")
+        lengths, labels = self._numbers(batch)
         if np.any(lengths != 1):
             raise DataError(
                 f"label {self.label!r} has {int(lengths[lengths != 1][0])} values in an example, "
@@ -58,15 +56,19 @@ class LabelCheck:
             )
         return labels
 
+    def _numbers(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+        lengths, labels = feature_values(batch, self.label, "evaluation.label")
+        if labels.dtype == object:
+            raise DataError(f"label {self.label!r} holds strings, expected numbers")
+        return lengths, labels
+
     def __call__(self, batch: pa.RecordBatch, predictions: np.ndarray) -> None:
         """Checks the labels of a batch against the predictions' shape, (batch, …).
 
         Raises:
             DataError: A label is missing or out of range.
         """
-        _, labels = feature_values(batch, self.label, "evaluation.label")
-        if labels.dtype == object:
-            raise DataError(f"label {self.label!r} holds strings, expected numbers")
+        _, labels = self._numbers(batch)
         classes = predictions.shape[-1] if predictions.ndim > 1 else 1
         if self.class_indices and classes > 1:
             wrong = (labels < 0) | (labels >= classes) | (labels != np.floor(labels))

@@ -38,6 +38,7 @@ class DropInterval:
         examples: The number of examples that both models were run on.
         standard_error: The standard error of the drop, in the metric's unit.
         method: How the bounds and p-values were found.
+        correction: The continuity correction in the bounds, in examples.
     """
 
     drop: float
@@ -48,6 +49,7 @@ class DropInterval:
     examples: int
     standard_error: float
     method: str
+    correction: float = 0.0
 
 
 # --- Metrics that are right or wrong on each example ---------------------------------------------
@@ -109,6 +111,7 @@ def binary_interval(
         examples=examples,
         standard_error=float(_score_deviation(examples, worse, better, margin)) / examples,
         method="score (Tango 1998), continuity-corrected",
+        correction=CONTINUITY_CORRECTION,
     )
 
 
