@@ -19,14 +19,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtrc, gammaln, ndtr, ndtri, stdtr, xlog1py, xlogy
 
+from tfx_tflite.components.quantization_evaluator.paired_scores import (
+    BUCKETS,
+    PairedScores,
+    ScoreBuckets,
+)
 from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     CONTINUITY_CORRECTION,
     PairedMoments,
     binary_interval,
     bootstrap_interval,
     mean_interval,
-    poisson_weights,
     score_p_value,
+)
+from tfx_tflite.components.quantization_evaluator.resampling import score_evidence
+from tfx_tflite.components.quantization_evaluator.score_metrics import (
+    ScoreMetric,
+    score_buckets,
+    score_metric,
 )
 
 CONFIDENCE = 0.95
@@ -320,9 +330,8 @@ class Scores:
         positive = rng.random(self.examples) < self.positives
         scores = self.distance * positive + rng.normal(size=self.examples)
         noisy = scores + self.noise * rng.normal(size=self.examples)
-        keys = rng.integers(0, 2**64, self.examples, dtype=np.uint64)
-        weights = poisson_weights(keys, replicates, seed=0)
-        weights = np.concatenate([np.ones((self.examples, 1), np.uint8), weights], axis=1)
+        weights = rng.poisson(1, (self.examples, replicates))
+        weights = np.concatenate([np.ones((self.examples, 1), int), weights], axis=1)
         return weighted_auc(scores, positive, weights) - weighted_auc(noisy, positive, weights)
 
 
@@ -370,6 +379,96 @@ def quantile_bounds(drop: float, replicates: np.ndarray) -> tuple[float, float, 
     )
 
 
+# --- Metrics of counts: simulated, through the evaluator's own buckets and bootstrap --------------
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A metric of counts on `Scores`, squeezed into 0 to 1 by the normal distribution.
+
+    Attributes:
+        class_name: TFMA's class.
+        config: Its arguments.
+        scores: The scores; their threshold is half of their distance.
+        enough: Whether enough examples are wrong for 5 % to be kept.
+    """
+
+    class_name: str
+    config: tuple[tuple[str, float], ...]
+    scores: Scores
+    enough: bool
+
+    def rate(self, data_sets: int, rng: np.random.Generator) -> float:
+        """Returns the false-push rate at a margin of the true drop."""
+        metric = score_metric(self.class_name, dict(self.config), self.class_name)
+        assert metric is not None
+        buckets = score_buckets([metric])
+        before, after = (self.true_value(metric, buckets, n) for n in (0.0, self.scores.noise))
+        blessed = 0
+        for _ in range(data_sets):
+            labels, scores, noisy = self.draw(rng)
+            paired = PairedScores.of(labels, buckets.of(scores), buckets.of(noisy))
+            evidence = score_evidence([metric], {metric.name: 1}, paired, buckets)[metric.name]
+            cells = paired.cells()
+            value, quantized = (
+                metric.value(histograms, buckets)
+                for histograms in cells.histograms(cells.counts, buckets.count)
+            )
+            interval = bootstrap_interval(
+                value - quantized,
+                evidence.replicates[0] - evidence.replicates[1],
+                before - after,
+                CONFIDENCE,
+                examples=len(labels),
+                grain=evidence.grain,
+            )
+            blessed += interval.p_blessed < 1 - CONFIDENCE
+        return blessed / data_sets
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns labels and both models' scores of one data set."""
+        of = self.scores
+        labels = (rng.random(of.examples) < of.positives).astype(int)
+        scores = of.distance * labels + rng.normal(size=of.examples)
+        noisy = scores + of.noise * rng.normal(size=of.examples)
+        return labels, ndtr(scores - of.distance / 2), ndtr(noisy - of.distance / 2)
+
+    def true_value(self, metric: ScoreMetric, buckets: ScoreBuckets, noise: float) -> float:
+        """Returns the metric on endlessly many examples: every bucket has its probability."""
+        cuts = ndtri(np.clip(np.arange(BUCKETS + 1) / BUCKETS, 0, 1)) + self.scores.distance / 2
+        histograms = np.zeros((2, buckets.count))
+        for label, share in ((0, 1 - self.scores.positives), (1, self.scores.positives)):
+            below = ndtr((cuts - label * self.scores.distance) / math.sqrt(1 + noise**2))
+            places = buckets.of((np.arange(BUCKETS) + 0.5) / BUCKETS)
+            np.add.at(histograms[label], places, share * np.diff(below))
+        return metric.value(histograms, buckets)
+
+
+def counted_cases() -> Iterable[Counted]:
+    """Yields metrics of counts where many examples are wrong, and where hardly any is."""
+    for class_name, config in (
+        ("Precision", ()),
+        ("F1Score", ()),
+        ("RecallAtPrecision", (("precision", 0.9),)),
+    ):
+        yield Counted(class_name, config, Scores(400, 0.5, 2.0, 0.3), True)
+        yield Counted(class_name, config, Scores(400, 0.2, 2.5, 0.5), True)
+        yield Counted(class_name, config, Scores(200, 0.5, 4.0, 0.3), True)
+        yield Counted(class_name, config, Scores(100, 0.2, 4.0, 0.5), True)
+
+
+def counted_metrics(data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
+    """Yields the false-push rates of metrics that are made of counts."""
+    for case in counted_cases():
+        of = case.scores
+        yield Row(
+            f"{case.class_name}, {of.examples} examples, {of.positives:.0%} positive, "
+            f"AUC {of.auc:.2f}",
+            (case.rate(data_sets, rng),),
+            allowed_rate(data_sets) if case.enough else None,
+        )
+
+
 def allowed_rate(data_sets: int) -> float:
     """Returns 5 % and three standard errors of a rate of 5 % that is simulated."""
     return 0.05 + 3 * math.sqrt(0.05 * 0.95 / data_sets)
@@ -385,6 +484,7 @@ class Effort:
         loss_sizes: Numbers of examples of means of losses.
         data_sets: The most data sets a row of a mean of a loss.
         auc_data_sets: The data sets a row of an AUC, each of 200 replicates.
+        counted_data_sets: The data sets a row of a metric of counts.
         changed: Shares of changed examples for the power.
     """
 
@@ -393,6 +493,7 @@ class Effort:
     loss_sizes: tuple[int, ...] = (50, 200, 1_000, 5_000)
     data_sets: int = 10_000
     auc_data_sets: int = 1_200
+    counted_data_sets: int = 300
     changed: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
 
     @classmethod
@@ -403,6 +504,7 @@ class Effort:
             loss_sizes=(50, 200),
             data_sets=1_000,
             auc_data_sets=100,
+            counted_data_sets=30,
             changed=(0.01, 0.02),
         )
 
@@ -462,6 +564,11 @@ def show_simulated(effort: Effort, rng: np.random.Generator) -> bool:
                 f"AUC: {effort.auc_data_sets} data sets of 200 replicates",
                 ("gate", "percent.", "basic", "bias-c."),
                 aucs(effort.auc_data_sets, 200, rng),
+            ),
+            show(
+                f"Metrics of counts: {effort.counted_data_sets} data sets of 200 replicates",
+                ("gate",),
+                counted_metrics(effort.counted_data_sets, rng),
             ),
         ]
     )

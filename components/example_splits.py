@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -16,10 +17,12 @@ from tfx.utils import io_utils
 from tfx_bsl.tfxio import dataset_options, tf_example_record
 
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
+from tfx_tflite.components.model_inputs import POSITION_COLUMN, RAW_RECORD_COLUMN
 
 # The one split of the examples that a model is calibrated with.
 CALIBRATION = "calibration"
+# A position is a file's place among the split's and an example's place in the file, in one number.
+_EXAMPLES_A_FILE = 1 << 40
 
 
 def read_schema(artifacts: Sequence[types.Artifact] | None) -> schema_pb2.Schema | None:
@@ -109,12 +112,17 @@ class SplitFiles:
         except tf.errors.OpError as error:
             raise DataError(f"split {self.split!r} cannot be read: {error.message}") from error
 
+    def place(self, position: int) -> tuple[str, int]:
+        """Returns the file's name and the number in it of an example at a position."""
+        file, number = divmod(position, _EXAMPLES_A_FILE)
+        return self.files[file].rpartition("/")[2], number
+
 
 class ReadBatches(beam.PTransform):
     """Reads a split as RecordBatches, a file a work item.
 
     ExampleGen writes gzipped files, which cannot be split anyway; read whole, examples never pass
-    through Beam one by one.
+    through Beam one by one. Each batch has a column `POSITION_COLUMN`, for `SplitFiles.place`.
 
     Args:
         source: The split's files.
@@ -128,13 +136,20 @@ class ReadBatches(beam.PTransform):
         """Builds the transform."""
         return (
             root
-            | "Files" >> beam.Create(self._source.files)
+            | "Files" >> beam.Create(range(len(self._source.files)))
             | "Batches" >> beam.FlatMap(_read_file, self._source)
         )
 
 
-def _read_file(file: str, source: SplitFiles) -> Iterator[pa.RecordBatch]:
-    return source.batches(files=[file])
+def _read_file(place: int, source: SplitFiles) -> Iterator[pa.RecordBatch]:
+    position = place * _EXAMPLES_A_FILE
+    for batch in source.batches(files=[source.files[place]]):
+        positions = np.arange(position, position + batch.num_rows)
+        column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)
+        yield pa.RecordBatch.from_arrays(
+            [*batch.columns, column], [*batch.schema.names, POSITION_COLUMN]
+        )
+        position += batch.num_rows
 
 
 def check_split(examples: Sequence[types.Artifact], split: str) -> None:

@@ -15,6 +15,8 @@ from tfx_tflite.components.errors import DataError, listed
 
 # The column under which TFXIO keeps the serialized tf.Examples of a batch.
 RAW_RECORD_COLUMN = "__raw_record__"
+# The column under which `example_splits.ReadBatches` keeps where in the split each example is.
+POSITION_COLUMN = "__position__"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ Each gives the value that TFMA gives for the metric of the same class name and c
 tests compare the two. A metric, or a setting of one, that is not here goes through TFMA itself.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc
+from tfx_tflite.components.quantization_evaluator.score_metrics import (
+    ScoreMetric,
+    score_metric,
+)
 
 # Keras keeps probabilities this far from 0 and 1 before it takes their logarithm.
 _EPSILON = 1e-7
@@ -27,14 +31,21 @@ class MeanMetric:
         name: What rules and reports call it.
         values: One value an example.
         is_correctness: Whether the values are 1 for right and 0 for wrong.
+        is_root: Whether the metric is the root of the mean.
     """
 
     name: str
     values: ExampleValues
     is_correctness: bool = False
+    is_root: bool = False
+
+    def value(self, total: float, examples: int) -> float:
+        """Returns the metric from the sum of its values."""
+        mean = total / examples
+        return math.sqrt(mean) if self.is_root else mean
 
 
-BatchedMetric = MeanMetric | AreaUnderRoc
+BatchedMetric = MeanMetric | ScoreMetric
 
 
 def batched_metric(
@@ -50,16 +61,21 @@ def batched_metric(
             that is not fixed.
     """
     settings = {key: value for key, value in config.items() if key not in ("name", "dtype")}
-    if class_name == "AUC" and output_size == 1 and settings.items() <= _ROC.items():
-        return AreaUnderRoc(name)
     make = (_CLASSES if (output_size or 0) > 1 else _SCALARS).get(class_name)
-    if make is None or output_size is None:
+    if output_size is None:
         return None
+    if make is None:
+        return score_metric(class_name, settings, name) if output_size == 1 else None
     try:
         values = make(**settings)
     except TypeError:  # A setting that only TFMA knows.
         return None
-    return MeanMetric(name, values, class_name.endswith("Accuracy"))
+    return MeanMetric(
+        name,
+        values,
+        is_correctness=class_name.endswith("Accuracy"),
+        is_root=class_name.startswith("Root"),
+    )
 
 
 def _sparse_categorical_accuracy() -> ExampleValues:
@@ -116,8 +132,6 @@ def _squared_error() -> ExampleValues:
     return lambda labels, predictions: np.square(predictions[:, 0].astype(np.float64) - labels)
 
 
-# The settings of AUC that are batched: TFMA's own.
-_ROC = {"curve": "ROC", "summation_method": "interpolation", "num_thresholds": 10_000}
 _CLASSES: dict[str, Callable[..., ExampleValues]] = {
     "SparseCategoricalAccuracy": _sparse_categorical_accuracy,
     "SparseTopKCategoricalAccuracy": _sparse_top_k_categorical_accuracy,
@@ -128,4 +142,5 @@ _SCALARS: dict[str, Callable[..., ExampleValues]] = {
     "BinaryCrossentropy": _binary_crossentropy,
     "MeanAbsoluteError": _absolute_error,
     "MeanSquaredError": _squared_error,
+    "RootMeanSquaredError": _squared_error,
 }

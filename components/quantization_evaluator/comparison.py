@@ -15,15 +15,14 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
+from tfx_tflite.components.model_inputs import POSITION_COLUMN, RAW_RECORD_COLUMN
 from tfx_tflite.components.quantization_evaluator.batched_metrics import (
     BatchedMetric,
     MeanMetric,
 )
-from tfx_tflite.components.quantization_evaluator.curves import (
-    add_replicates,
-    empty_replicates,
-    score_histograms,
+from tfx_tflite.components.quantization_evaluator.paired_scores import (
+    PairedScores,
+    ScoreBuckets,
 )
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_rows
@@ -118,7 +117,8 @@ class OutputSums:
             the float distribution, in nats.
         distributions: The number of examples whose two outputs are distributions.
         transitions: How often each (float class, quantized class) was predicted.
-        worst: (difference, digest) of the examples that differ most.
+        worst: (difference, digest, position in the split) of the examples that differ most; the
+            position is -1 where it is not known.
         digest: The sum of the examples' digests, which no order changes.
     """
 
@@ -131,7 +131,7 @@ class OutputSums:
     divergence: float = 0.0
     distributions: int = 0
     transitions: Counter[tuple[int, int]] = field(default_factory=Counter)
-    worst: list[tuple[float, str]] = field(default_factory=list)
+    worst: list[tuple[float, str, int]] = field(default_factory=list)
     digest: int = 0
 
     def merge(self, other: "OutputSums") -> None:
@@ -167,17 +167,13 @@ class Comparison:
         metrics: The names of the metrics that are means, in order.
         slices: For each slice the number of examples and the sums of each metric.
         outputs: How the outputs differ.
-        scores: For each slice the float and the quantized model's score histograms, shape
-            (2, 2, bins); empty where no metric needs them.
-        replicates: The overall slice's histograms in each bootstrap replicate; None where no rule
-            needs them.
+        scores: For each slice both models' scores; empty where no metric needs them.
     """
 
     metrics: tuple[str, ...]
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
-    scores: dict[SliceKey, np.ndarray] = field(default_factory=dict)
-    replicates: np.ndarray | None = None
+    scores: dict[SliceKey, PairedScores] = field(default_factory=dict)
 
     def examples(self, key: SliceKey) -> int:
         """Returns the number of examples in a slice."""
@@ -191,14 +187,11 @@ class Comparison:
 
     def merge(self, other: "Comparison") -> None:
         """Adds what another part of the data gave."""
-        for mine, others in ((self.slices, other.slices), (self.scores, other.scores)):
-            for key, sums in others.items():
-                mine[key] = mine[key] + sums if key in mine else sums
+        for key, sums in other.slices.items():
+            self.slices[key] = self.slices[key] + sums if key in self.slices else sums
+        for key, scores in other.scores.items():
+            self.scores.setdefault(key, PairedScores()).merge(scores)
         self.outputs.merge(other.outputs)
-        if other.replicates is not None:
-            self.replicates = (
-                other.replicates if self.replicates is None else self.replicates + other.replicates
-            )
 
 
 class CompareOutputs(beam.CombineFn):
@@ -207,7 +200,7 @@ class CompareOutputs(beam.CombineFn):
     Args:
         metrics: What to compute.
         slices: The features of each slicing spec; () is the overall slice.
-        resample: Whether to keep score histograms for the bootstrap.
+        buckets: What the scores of the examples are counted in; None where no metric needs them.
         classify: From outputs of shape (n, values) to the class predicted for each example, shape
             (n,); None where the output is no classification.
     """
@@ -216,12 +209,11 @@ class CompareOutputs(beam.CombineFn):
         self,
         metrics: Sequence[BatchedMetric],
         slices: Sequence[Sequence[str]],
-        resample: bool,
+        buckets: ScoreBuckets | None,
         classify: Callable[[np.ndarray], np.ndarray] | None,
     ):
         self._metrics = tuple(metric for metric in metrics if isinstance(metric, MeanMetric))
-        self._needs_scores = len(self._metrics) < len(metrics)
-        self._resample = resample
+        self._buckets = buckets
         self._slices = tuple(tuple(features) for features in slices)
         self._classify = classify
 
@@ -239,11 +231,9 @@ class CompareOutputs(beam.CombineFn):
                 accumulator.metrics,
                 {key: terms[rows].sum(axis=0) for key, rows in rows_by_slice.items()},
                 self._output_sums(element, digests),
-                self._scores(element, rows_by_slice) if self._needs_scores else {},
+                self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
             )
         )
-        if self._resample:
-            self._add_replicates(accumulator, element, digests)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Comparison]) -> Comparison:
@@ -258,27 +248,19 @@ class CompareOutputs(beam.CombineFn):
         return accumulator
 
     def _scores(
-        self, element: ComparedBatch, rows_by_slice: Mapping[SliceKey, np.ndarray]
-    ) -> dict[SliceKey, np.ndarray]:
+        self,
+        element: ComparedBatch,
+        rows_by_slice: Mapping[SliceKey, np.ndarray],
+        buckets: ScoreBuckets,
+    ) -> dict[SliceKey, PairedScores]:
         assert element.labels is not None
-        outputs = (element.float_output[:, 0], element.quantized_output[:, 0])
+        labels = element.labels
+        before = buckets.of(element.float_output[:, 0])
+        after = buckets.of(element.quantized_output[:, 0])
         return {
-            key: np.stack([score_histograms(element.labels[rows], o[rows]) for o in outputs])
+            key: PairedScores.of(labels[rows], before[rows], after[rows])
             for key, rows in rows_by_slice.items()
         }
-
-    def _add_replicates(
-        self, accumulator: Comparison, element: ComparedBatch, digests: Sequence[bytes]
-    ) -> None:
-        assert element.labels is not None
-        if accumulator.replicates is None:
-            accumulator.replicates = empty_replicates()
-        add_replicates(
-            accumulator.replicates,
-            element.labels,
-            [element.float_output[:, 0], element.quantized_output[:, 0]],
-            np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64),
-        )
 
     def _terms(self, element: ComparedBatch) -> np.ndarray:
         """Returns what each example adds to the sums, shape (n, 1 + sums of all metrics)."""
@@ -299,6 +281,7 @@ class CompareOutputs(beam.CombineFn):
         per_example = difference.max(axis=1)
         divergence = _divergence(a, b)
         worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
+        positions = _positions(element.batch)
         return OutputSums(
             examples=len(a),
             values=a.size,
@@ -309,7 +292,9 @@ class CompareOutputs(beam.CombineFn):
             divergence=float(divergence.sum()),
             distributions=len(divergence),
             transitions=self._transitions(a, b),
-            worst=[(float(per_example[row]), digests[row].hex()) for row in worst],
+            worst=[
+                (float(per_example[row]), digests[row].hex(), int(positions[row])) for row in worst
+            ],
             digest=sum(int.from_bytes(digest, "little") for digest in digests)
             % (1 << 8 * _DIGEST_BYTES),
         )
@@ -352,8 +337,15 @@ def _digests(batch: pa.RecordBatch) -> list[bytes]:
     return [hashlib.blake2b(record, digest_size=_DIGEST_BYTES).digest() for record in records]
 
 
+def _positions(batch: pa.RecordBatch) -> np.ndarray:
+    index = batch.schema.get_field_index(POSITION_COLUMN)
+    if index < 0:
+        return np.full(batch.num_rows, -1)
+    return batch.column(index).flatten().to_numpy(zero_copy_only=False)
+
+
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """Returns a comparison ready for JSON, but for the bootstrap's histograms."""
+    """Returns a comparison ready for JSON, but for the scores."""
     outputs = comparison.outputs
     return {
         "metrics": comparison.metrics,
@@ -375,7 +367,7 @@ def comparison_from_json(document: Mapping[str, Any]) -> Comparison:
     """Returns the comparison that `comparison_to_json` wrote."""
     outputs = dict(document["outputs"])
     outputs["transitions"] = Counter({(a, b): n for a, b, n in outputs["transitions"]})
-    outputs["worst"] = [(difference, digest) for difference, digest in outputs["worst"]]
+    outputs["worst"] = [tuple(example) for example in outputs["worst"]]
     outputs["digest"] = int(outputs["digest"], 16)
     return Comparison(
         tuple(document["metrics"]),

@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,6 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_to_json,
     most_likely_class,
 )
-from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc, replicate_values
 from tfx_tflite.components.quantization_evaluator.gate import (
     OVERALL,
     Direction,
@@ -39,12 +38,15 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     direction_of,
 )
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+from tfx_tflite.components.quantization_evaluator.paired_scores import PairedScores, ScoreBuckets
 from tfx_tflite.components.quantization_evaluator.prediction import (
     FLOAT,
     QUANTIZED,
     ModelPair,
     PredictExtractor,
 )
+from tfx_tflite.components.quantization_evaluator.resampling import ScoreEvidence, score_evidence
+from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
 
 _EXAMPLE_COUNT = "example_count"
@@ -61,15 +63,15 @@ class Evaluation:
         values: Each metric with one number, on each slice.
         comparison: The sums behind the batched metrics, and how the outputs differ.
         batched: The metrics that were computed on batches, by name.
-        replicates: For each resampled metric both models' values in each bootstrap replicate,
-            shape (2, replicates).
+        score_evidence: By (metric, slice), what the test of a metric of scores rests on; only
+            where a rule asks for a confidence.
     """
 
     examples: int
     values: tuple[MetricValues, ...]
     comparison: Comparison
     batched: Mapping[str, BatchedMetric]
-    replicates: Mapping[str, np.ndarray]
+    score_evidence: Mapping[tuple[str, str], ScoreEvidence]
 
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
@@ -178,12 +180,23 @@ class MetricPlan:
     Attributes:
         batched: The metrics that are computed on batches.
         rest: The config with the other metrics; None where there are none.
-        resampled: The metrics that a rule with a confidence needs the bootstrap for.
+        tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
+            slice.
     """
 
     batched: tuple[BatchedMetric, ...]
     rest: tfma.EvalConfig | None
-    resampled: tuple[AreaUnderRoc, ...]
+    tested: tuple["TestedMetric", ...]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether a metric needs the scores of the examples."""
+        return any(isinstance(metric, ScoreMetric) for metric in self.batched)
+
+    @property
+    def buckets(self) -> ScoreBuckets:
+        """What the scores of the examples are counted in."""
+        return score_buckets(self.batched)
 
     @property
     def by_name(self) -> dict[str, BatchedMetric]:
@@ -220,9 +233,44 @@ class MetricPlan:
                 rest.metrics_specs.append(others)
         by_name = {metric.name: metric for metric in batched}
         check_confidences(gate, by_name)
-        sure = {rule.metric for rule in gate.rules if rule.confidence is not None}
-        resampled = tuple(m for m in batched if isinstance(m, AreaUnderRoc) and m.name in sure)
-        return cls(tuple(batched), rest if rest.metrics_specs else None, resampled)
+        tested = _tested(gate, by_name, metric_directions(eval_config, gate))
+        return cls(tuple(batched), rest if rest.metrics_specs else None, tested)
+
+
+@dataclass(frozen=True)
+class TestedMetric:
+    """A metric of scores whose drop is tested.
+
+    Attributes:
+        metric: The metric.
+        sign: 1 where higher is better, else -1.
+        on_slices: Whether it is tested on each slice, or on all examples at once.
+        min_examples: Slices with fewer are not judged.
+    """
+
+    metric: ScoreMetric
+    sign: int
+    on_slices: bool
+    min_examples: int
+
+    def wanted_on(self, key: SliceKey, examples: int) -> bool:
+        """Returns whether it is tested on a slice with so many examples."""
+        if bool(key) != self.on_slices:
+            return False
+        return not key or examples >= self.min_examples
+
+
+def _tested(
+    gate: Gate, batched: Mapping[str, BatchedMetric], directions: Mapping[str, Direction]
+) -> tuple[TestedMetric, ...]:
+    found = []
+    for rule in gate.rules:
+        metric = batched.get(rule.metric or "")
+        if rule.confidence is not None and isinstance(metric, ScoreMetric):
+            sign = 1 if directions[metric.name] == "higher_is_better" else -1
+            on_slices = rule.slices != "overall"
+            found.append(TestedMetric(metric, sign, on_slices, gate.min_slice_examples))
+    return tuple(dict.fromkeys(found))
 
 
 def _batched(
@@ -258,11 +306,6 @@ def check_confidences(gate: Gate, batched: Mapping[str, BatchedMetric]) -> None:
             raise EvaluationError(
                 f"gate rule for {rule.metric!r}: there is no confidence for this metric, only for: "
                 f"{listed(batched)}; set confidence to null to compare the figures as they are"
-            )
-        if isinstance(metric, AreaUnderRoc) and rule.slices != "overall":
-            raise EvaluationError(
-                f"gate rule for {rule.metric!r}: there is a confidence for this metric overall, "
-                "not for each slice; set confidence to null"
             )
 
 
@@ -327,7 +370,10 @@ class CompareModels(beam.PTransform):
     def _comparison_evaluator(self, run_after: str, check: LabelCheck) -> tfma.evaluators.Evaluator:
         slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
         combine = CompareOutputs(
-            self._plan.batched, slices, bool(self._plan.resampled), self._classifier(check)
+            self._plan.batched,
+            slices,
+            self._plan.buckets if self._plan.has_scores else None,
+            self._classifier(check),
         )
         return tfma.evaluators.Evaluator(
             stage_name="CompareOnBatches",
@@ -354,7 +400,7 @@ class CompareModels(beam.PTransform):
     def _comparison_writer(self) -> tfma.writers.Writer:
         return tfma.writers.Writer(
             stage_name="WriteComparison",
-            ptransform=_WriteComparison(self._output_path, self._plan.resampled),
+            ptransform=_WriteComparison(self._output_path, self._plan),
         )
 
 
@@ -364,7 +410,7 @@ class _Compare(beam.PTransform):
     def __init__(self, combine: CompareOutputs, plan: MetricPlan, check: LabelCheck | None):
         super().__init__()
         self._combine = combine
-        self._curves = [m for m in plan.batched if isinstance(m, AreaUnderRoc)]
+        self._plan = plan
         self._check = check
 
     def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
@@ -373,7 +419,7 @@ class _Compare(beam.PTransform):
             | "ComparedBatch" >> beam.Map(_compared_batch, self._check)
             | "Combine" >> beam.CombineGlobally(self._combine).without_defaults()
         )
-        metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice, self._curves)
+        metrics = comparison | "Metrics" >> beam.FlatMap(_metrics_by_slice, self._plan)
         return {tfma.METRICS_KEY: metrics, _COMPARISON: comparison}
 
 
@@ -388,7 +434,7 @@ def _compared_batch(extracts: Mapping[str, Any], check: LabelCheck | None) -> Co
 
 
 def _metrics_by_slice(
-    comparison: Comparison, curves: Sequence[AreaUnderRoc]
+    comparison: Comparison, plan: MetricPlan
 ) -> Iterator[tuple[SliceKey, dict[Any, float]]]:
     """Yields metrics as TFMA's own evaluators do: by slice, keyed by metric and model."""
     for key in comparison.slices:
@@ -396,12 +442,22 @@ def _metrics_by_slice(
         examples = comparison.examples(key)
         for model in (FLOAT, QUANTIZED):
             values[tfma.metrics.MetricKey(_EXAMPLE_COUNT, model_name=model)] = float(examples)
-        for metric in comparison.metrics:
-            sums = comparison.sums(key, metric)
-            values.update(_both(metric, sums.f / examples, sums.q / examples))
-        for curve in curves:
-            values.update(_both(curve.name, *curve.value(comparison.scores[key])))
+        for metric in plan.batched:
+            if isinstance(metric, ScoreMetric):
+                values.update(_both(metric.name, *_score_values(comparison, key, metric, plan)))
+            else:
+                sums = comparison.sums(key, metric.name)
+                pair = (metric.value(total, examples) for total in (sums.f, sums.q))
+                values.update(_both(metric.name, *pair))
         yield key, values
+
+
+def _score_values(
+    comparison: Comparison, key: SliceKey, metric: ScoreMetric, plan: MetricPlan
+) -> Iterator[float]:
+    buckets, cells = plan.buckets, comparison.scores[key].cells()
+    for histograms in cells.histograms(cells.counts, buckets.count):
+        yield metric.value(histograms, buckets)
 
 
 def _both(metric: str, before: float, after: float) -> dict[Any, float]:
@@ -414,24 +470,36 @@ def _both(metric: str, before: float, after: float) -> dict[Any, float]:
 
 
 class _WriteComparison(beam.PTransform):
-    def __init__(self, output_path: str, resampled: Sequence[AreaUnderRoc]):
+    def __init__(self, output_path: str, plan: MetricPlan):
         super().__init__()
         self._path = posixpath.join(output_path, _COMPARISON_FILE)
-        self._resampled = resampled
+        self._plan = plan
 
     def expand(self, evaluation: dict[str, beam.PCollection]) -> beam.PCollection:
-        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path, self._resampled)
+        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path, self._plan)
 
 
-def _write_comparison(comparison: Comparison, path: str, resampled: Sequence[AreaUnderRoc]) -> None:
-    replicates = {
-        metric.name: replicate_values(metric, comparison.replicates).tolist()
-        for metric in resampled
-        if comparison.replicates is not None
+def _write_comparison(comparison: Comparison, path: str, plan: MetricPlan) -> None:
+    document = {
+        **comparison_to_json(comparison),
+        "score_evidence": [
+            {"metric": metric, "slice": slice_name(key), **evidence.to_json()}
+            for key, scores in comparison.scores.items()
+            for metric, evidence in _score_evidence(
+                plan, key, scores, comparison.examples(key)
+            ).items()
+        ],
     }
-    document = {**comparison_to_json(comparison), "replicates": replicates}
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(json.dumps(document).encode())
+
+
+def _score_evidence(
+    plan: MetricPlan, key: SliceKey, scores: PairedScores, examples: int
+) -> dict[str, ScoreEvidence]:
+    wanted = [tested for tested in plan.tested if tested.wanted_on(key, examples)]
+    signs = {tested.metric.name: tested.sign for tested in wanted}
+    return score_evidence([tested.metric for tested in wanted], signs, scores, plan.buckets)
 
 
 def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
@@ -475,7 +543,10 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         tuple(sorted(values, key=_overall_first)),
         comparison,
         plan.by_name,
-        {name: np.array(values) for name, values in document["replicates"].items()},
+        {
+            (entry["metric"], entry["slice"]): ScoreEvidence.from_json(entry)
+            for entry in document["score_evidence"]
+        },
     )
 
 

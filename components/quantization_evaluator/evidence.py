@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tfx_tflite.components.quantization_evaluator.comparison import MetricSums
-from tfx_tflite.components.quantization_evaluator.curves import AreaUnderRoc
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
 from tfx_tflite.components.quantization_evaluator.gate import (
     GateRule,
@@ -17,6 +16,7 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     bootstrap_interval,
     mean_interval,
 )
+from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
 
 
@@ -43,16 +43,21 @@ class ComparisonEvidence:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
         assert rule.confidence is not None
         metric = self.evaluation.batched[value.metric]
-        if isinstance(metric, AreaUnderRoc):
-            return self._resampled(rule, value, sign)
         margin = allowed_drop(rule, value)
+        if isinstance(metric, ScoreMetric):
+            return self._of_scores(rule, value, sign, margin)
         sums = self._sums(value)
         if metric.is_correctness:
-            worse, better = (int(count) for count in (sums.worse, sums.better)[::sign])
-            return binary_interval(sums.examples, worse, better, min(margin, 1.0), rule.confidence)
+            changes = (sums.worse, sums.better)
+            return _of_share(sums.examples, changes, sign, margin, rule.confidence)
+        moments = sums.moments(sign)
         relative = rule.max_relative_drop
-        absolute = 0.0 if relative is not None else margin
-        return mean_interval(sums.moments(sign), absolute, rule.confidence, relative)
+        return mean_interval(
+            moments.of_roots() if metric.is_root else moments,
+            0.0 if relative is not None else margin,
+            rule.confidence,
+            relative,
+        )
 
     def _sums(self, value: MetricValues) -> MetricSums:
         return self.evaluation.comparison.sums(self._slices[value.slice], value.metric)
@@ -62,9 +67,15 @@ class ComparisonEvidence:
         """The slices by the names that rules and reports call them."""
         return {slice_name(key): key for key in self.evaluation.comparison.slices}
 
-    def _resampled(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
+    def _of_scores(
+        self, rule: GateRule, value: MetricValues, sign: int, margin: float
+    ) -> DropInterval:
         assert rule.confidence is not None
-        before, after = self.evaluation.replicates[value.metric]
+        evidence = self.evaluation.score_evidence[value.metric, value.slice]
+        if evidence.share is not None:
+            examples, lost, won = evidence.share
+            return _of_share(examples, (lost, won), sign, margin, rule.confidence)
+        before, after = evidence.replicates
         return bootstrap_interval(
             sign * (value.float_value - value.quantized_value),
             sign * (before - after),
@@ -74,4 +85,21 @@ class ComparisonEvidence:
             relative=rule.max_relative_drop,
             float_value=value.float_value,
             float_replicates=before,
+            grain=evidence.grain,
         )
+
+
+def _of_share(
+    examples: int, changes: tuple[float, float], sign: int, margin: float, confidence: float
+) -> DropInterval:
+    """Returns the interval of a share of examples.
+
+    Args:
+        examples: The number of examples.
+        changes: How many only the float model counts, and how many only the quantized model.
+        sign: 1 where a higher share is better, else -1.
+        margin: The largest drop allowed.
+        confidence: The confidence of each bound.
+    """
+    worse, better = (int(count) for count in changes[::sign])
+    return binary_interval(examples, worse, better, min(margin, 1.0), confidence)

@@ -62,7 +62,10 @@ class Executor(tfx_evaluator.Executor):
             proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
         )
         gate = Gate.model_validate_json(exec_properties["gate"])
-        evaluation = self._evaluate(input_dict, output_dict, exec_properties, eval_config, gate)
+        source = _source(input_dict, exec_properties)
+        evaluation = self._evaluate(
+            input_dict, output_dict, exec_properties, eval_config, gate, source
+        )
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
         result = judge(
@@ -76,7 +79,9 @@ class Executor(tfx_evaluator.Executor):
                 model.latency.ratio if model.latency else None,
             ),
         )
-        document = report.build(result, evaluation, model, exec_properties, _lineage(input_dict))
+        document = report.build(
+            result, evaluation, model, exec_properties, _lineage(input_dict), source
+        )
         _write_report(output_dict, document)
         _bless(input_dict, output_dict, result, document)
 
@@ -87,11 +92,9 @@ class Executor(tfx_evaluator.Executor):
         exec_properties: dict[str, Any],
         eval_config: tfma.EvalConfig,
         gate: Gate,
+        source: example_splits.SplitFiles,
     ) -> Evaluation:
-        schema = example_splits.read_schema(input_dict.get("schema"))
-        split = exec_properties["split"]
-        source = example_splits.SplitFiles.of(input_dict["examples"], split, schema, _COMPONENT)
-        representations = None if schema is None else source.tfxio().TensorRepresentations()
+        representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         pair = ModelPair(
             saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
             signature=exec_properties["signature"],
@@ -109,8 +112,17 @@ class Executor(tfx_evaluator.Executor):
             )
         evaluation = load_evaluation(output_path, plan)
         if not evaluation.examples:
-            raise DataError(f"split {split!r} holds no examples; nothing to evaluate on")
+            raise DataError(f"split {source.split!r} holds no examples; nothing to evaluate on")
         return evaluation
+
+
+def _source(
+    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
+) -> example_splits.SplitFiles:
+    schema = example_splits.read_schema(input_dict.get("schema"))
+    return example_splits.SplitFiles.of(
+        input_dict["examples"], exec_properties["split"], schema, _COMPONENT
+    )
 
 
 def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:

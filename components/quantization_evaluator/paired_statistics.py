@@ -253,10 +253,30 @@ class PairedMoments:
             + np.einsum("k,ij->ijk", gap, lean),
         )
 
+    def of_roots(self) -> "PairedMoments":
+        """Returns the moments of the roots of the means, such as those of a root-mean-square error.
+
+        By the delta method (van der Vaart 1998, Asymptotic Statistics, chapter 3): the root of a
+        mean moves by the examples' deviations over twice the root. They are not finite where
+        a mean is 0, so that they bound nothing there.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            before = np.sqrt(self.mean[1])
+            after = np.sqrt(self.mean[1] + self.mean[0])
+            slopes = np.array([[0.5 / after, 0.5 / after - 0.5 / before], [0.0, 0.5 / before]])
+            return PairedMoments(
+                count=self.count,
+                mean=np.array([after - before, before]),
+                second=slopes @ self.second @ slopes.T,
+                third=np.einsum("ijk,ai,bj,ck->abc", self.third, slopes, slopes, slopes),
+            )
+
     def less(self, share: float) -> "_Estimate":
         """Returns the mean of d - share * f as an estimate."""
         weights = np.array([1.0, -share])
         spread = float(weights @ self.second @ weights)
+        if not math.isfinite(spread):
+            spread = math.inf
         cubes = float(np.einsum("ijk,i,j,k", self.third, weights, weights, weights))
         return _Estimate(
             value=float(weights @ self.mean) if self.count else math.nan,
@@ -264,7 +284,7 @@ class PairedMoments:
             if self.count > 1
             else math.inf,
             # The skewness of a mean is that of one example over the root of their number.
-            skewness=cubes / spread**1.5 if spread > 0 else 0.0,
+            skewness=cubes / spread**1.5 if 0 < spread < math.inf else 0.0,
             degrees=self.count - 1,
         )
 
@@ -333,6 +353,9 @@ class _Estimate:
         skewness: The skewness of the estimate's sampling distribution.
         degrees: The degrees of freedom of the standard error.
         undefined: The probability that there is no such estimate; it counts against any claim.
+        grain: The step by which the estimate moves where it is made of counts. As in a score test
+            of a Poisson count, its variance under a truth that is farther off grows by a grain for
+            each grain between, and half a grain is the continuity correction.
     """
 
     value: float
@@ -340,6 +363,7 @@ class _Estimate:
     skewness: float
     degrees: int
     undefined: float = 0.0
+    grain: float = 0.0
 
     def mirrored(self) -> "_Estimate":
         """Returns the estimate of the same with the other sign."""
@@ -352,7 +376,7 @@ class _Estimate:
     @property
     def _is_certain(self) -> bool:
         # Equal numbers may come out with a spread of some units in the last place.
-        return self.standard_error <= 1e-12 * abs(self.value)
+        return not self.grain and self.standard_error <= 1e-12 * abs(self.value)
 
     def upper(self, confidence: float) -> float:
         """Returns the one-sided upper bound."""
@@ -362,7 +386,13 @@ class _Estimate:
         if self._is_certain:
             return self.value
         critical = float(stdtrit(self.degrees, level))
-        return self.value - self.standard_error * min(critical, self._uncorrected(critical))
+        return self.value + self._reach(-min(critical, self._uncorrected(critical)))
+
+    def _reach(self, critical: float) -> float:
+        """Returns how far off a truth must be for its statistic to be -critical: see `p_value`."""
+        linear = self.grain * (1 + critical**2)
+        variance = (critical * self.standard_error) ** 2
+        return (linear + math.sqrt(linear**2 - self.grain**2 + 4 * variance)) / 2
 
     def p_value(self, truth: float) -> float:
         """Returns the p-value of "the truth is `truth` or more"."""
@@ -371,10 +401,15 @@ class _Estimate:
         if self._is_certain:
             plain = float(self.value >= truth or math.isclose(self.value, truth, rel_tol=1e-12))
         else:
-            statistic = (self.value - truth) / self.standard_error
+            statistic = self._statistic(truth)
             corrected = max(statistic, self._corrected(statistic))
             plain = float(stdtr(self.degrees, corrected))
         return self.undefined + (1 - self.undefined) * plain
+
+    def _statistic(self, truth: float) -> float:
+        surprise = self.value - truth + self.grain / 2
+        variance = self.standard_error**2 + self.grain * max(truth - self.value, 0.0)
+        return surprise / math.sqrt(variance) if variance else math.copysign(math.inf, surprise)
 
     @property
     def _cautious_skewness(self) -> float:
@@ -426,6 +461,7 @@ def bootstrap_interval(
     relative: float | None = None,
     float_value: float | None = None,
     float_replicates: np.ndarray | None = None,
+    grain: float = 0.0,
 ) -> DropInterval:
     """Returns the drop of any metric, from Poisson-bootstrap replicates of it.
 
@@ -440,7 +476,8 @@ def bootstrap_interval(
     against 8 %: an AUC so high wants 200 examples of its rarer class.
 
     A metric that is right or wrong on each example of a subset, such as recall, belongs into
-    `binary_interval`: with no change in 20 positives every replicate is 0, and so is the bound.
+    `binary_interval`. One that is made of counts otherwise, such as precision, has a `grain`: with
+    no change in 20 positives every replicate is 0, and without a grain so would be the bound.
 
     Args:
         drop: The drop on the examples as they are, in the metric's unit.
@@ -455,6 +492,8 @@ def bootstrap_interval(
         float_value: The float model's value on the examples as they are; needed with `relative`.
         float_replicates: The float model's value under each replicate's weights, of the same shape
             as `replicates`; needed with `relative`.
+        grain: How much one more mistake of the quantized model adds to the drop, in the metric's
+            unit; 0 where a metric is made of so many small steps that it does not matter.
 
     Raises:
         ValueError: The confidence is out of range, or the replicates are not one row of at least
@@ -462,7 +501,7 @@ def bootstrap_interval(
     """
     _check_confidence(confidence)
     replicates = _checked_replicates(replicates)
-    estimate = _bootstrap_estimate(drop, replicates, examples)
+    estimate = _bootstrap_estimate(drop, replicates, examples, grain)
     excess = estimate
     if relative:
         if (
@@ -477,7 +516,7 @@ def bootstrap_interval(
             )
         allowance = relative * np.abs(np.asarray(float_replicates, np.float64))
         excess = _bootstrap_estimate(
-            drop - relative * abs(float_value), replicates - allowance, examples
+            drop - relative * abs(float_value), replicates - allowance, examples, grain
         )
     return _interval(
         estimate,
@@ -489,7 +528,9 @@ def bootstrap_interval(
     )
 
 
-def _bootstrap_estimate(value: float, replicates: np.ndarray, examples: int) -> _Estimate:
+def _bootstrap_estimate(
+    value: float, replicates: np.ndarray, examples: int, grain: float
+) -> _Estimate:
     """Returns a metric's value with what its replicates say of its error."""
     defined = replicates[np.isfinite(replicates)]
     undefined = 1 - len(defined) / len(replicates)
@@ -507,70 +548,8 @@ def _bootstrap_estimate(value: float, replicates: np.ndarray, examples: int) -> 
         # Neither examples nor replicates may be few without the bound being wide.
         degrees=min(examples, len(defined)) - 1,
         undefined=undefined,
+        grain=grain,
     )
-
-
-def poisson_weights(keys: np.ndarray, replicates: int, seed: int) -> np.ndarray:
-    """Returns how often each example occurs in each bootstrap replicate.
-
-    Weights are Poisson with mean 1 and depend on nothing but an example's key, the replicate and
-    the seed, so that they do not change with the order of the examples or how they are sharded.
-    They are the outputs of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA) started from a hash of
-    key and seed, mapped through the Poisson distribution.
-
-    Args:
-        keys: One key an example, uint64 of shape (examples,); equal keys get equal weights.
-        replicates: The number of replicates.
-        seed: Any integer.
-
-    Returns:
-        uint8 of shape (examples, replicates).
-
-    Raises:
-        ValueError: The keys are not uint64 of shape (examples,).
-    """
-    keys = np.asarray(keys)
-    if keys.ndim != 1 or keys.dtype != np.uint64:
-        raise ValueError(
-            f"expected keys uint64 of shape (examples,), received {keys.dtype} of {keys.shape}"
-        )
-    # Arrays, as NumPy warns of the overflow that hashing is made of for scalars only.
-    starts = _mixed(keys ^ _mixed(np.array([seed % 2**64], np.uint64)))
-    steps = np.arange(1, replicates + 1, dtype=np.uint64) * _GOLDEN_GAMMA
-    weights = np.empty((len(keys), replicates), np.uint8)
-    for first in range(0, len(keys), _KEYS_AT_ONCE):
-        block = slice(first, first + _KEYS_AT_ONCE)
-        uniform = _mixed(starts[block, None] + steps)
-        weights[block] = np.searchsorted(_POISSON_STEPS, uniform, side="right")
-    return weights
-
-
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_KEYS_AT_ONCE = 1_024
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Returns SplitMix64's finalizer of each number, uint64 of the same shape."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
-
-
-def _poisson_steps() -> np.ndarray:
-    """Returns 2^64 times the Poisson(1) distribution function, up to where it rounds to 2^64.
-
-    Integers, so that no platform's rounding can change a weight.
-    """
-    steps: list[int] = []
-    term = total = int(math.exp(-1) * 2**64)
-    while term and total < 2**64:
-        steps.append(total)
-        term //= len(steps)
-        total += term
-    return np.array(steps, np.uint64)
-
-
-_POISSON_STEPS = _poisson_steps()
 
 
 # --- Several tests, and how many examples they want ----------------------------------------------

@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 import tfx
 
 from tfx_tflite.components.digests import file_digest, records_digest
+from tfx_tflite.components.example_splits import SplitFiles
 from tfx_tflite.components.quantization_evaluator.comparison import OutputSums
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
 from tfx_tflite.components.quantization_evaluator.gate import GateResult
@@ -64,6 +65,7 @@ def build(
     model: ModelProperties,
     exec_properties: dict[str, Any],
     lineage: dict[str, str],
+    source: SplitFiles,
 ) -> dict[str, Any]:
     """Returns the report, ready for JSON; figures that are not numbers are null.
 
@@ -73,6 +75,7 @@ def build(
         model: The quantized model.
         exec_properties: What the evaluator was asked for.
         lineage: Where what was compared lies, by what it is.
+        source: The split that both models were compared on.
     """
     quantization = model.quantization
     judged = json.loads(result.model_dump_json(by_alias=True))
@@ -103,7 +106,8 @@ def build(
             ),
         },
         "worst_examples": [
-            {"digest": digest, "difference": difference} for difference, digest in outputs.worst
+            {**_place(source, position), "digest": digest, "difference": difference}
+            for difference, digest, position in outputs.worst
         ],
         "layers": quantization.get("layers", []),
         "digests": {
@@ -128,6 +132,14 @@ def build(
             "python": platform.python_version(),
         },
     }
+
+
+def _place(source: SplitFiles, position: int) -> dict[str, Any]:
+    """Returns in which file of the split an example is, and as which of its records from 0."""
+    if position < 0:
+        return {}
+    file, number = source.place(position)
+    return {"file": file, "index": number}
 
 
 def _latency(latency: Latency | None) -> dict[str, Any] | None:

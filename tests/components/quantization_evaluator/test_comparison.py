@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tfx_tflite.components.model_inputs import RAW_RECORD_COLUMN
+from tfx_tflite.components.model_inputs import POSITION_COLUMN, RAW_RECORD_COLUMN
 from tfx_tflite.components.quantization_evaluator.batched_metrics import batched_metric
 from tfx_tflite.components.quantization_evaluator.comparison import (
     ComparedBatch,
@@ -14,13 +14,6 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_from_json,
     comparison_to_json,
     most_likely_class,
-)
-from tfx_tflite.components.quantization_evaluator.curves import (
-    AreaUnderRoc,
-    add_replicates,
-    empty_replicates,
-    replicate_values,
-    score_histograms,
 )
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.slices import slice_name, slice_rows
@@ -42,13 +35,14 @@ def record_batch(rows: np.ndarray) -> pa.RecordBatch:
         [
             pa.array([[int(GROUPS[row])] for row in rows]),
             pa.array([[f"example {row}".encode()] for row in rows]),
+            pa.array([[int(row)] for row in rows]),
         ],
-        ["group", RAW_RECORD_COLUMN],
+        ["group", RAW_RECORD_COLUMN, POSITION_COLUMN],
     )
 
 
 def compare(parts: list[np.ndarray]):
-    combine = CompareOutputs(METRICS, [(), ("group",)], False, most_likely_class)
+    combine = CompareOutputs(METRICS, [(), ("group",)], None, most_likely_class)
     accumulators = []
     for rows in parts:
         batch = ComparedBatch(record_batch(rows), LABELS[rows], FLOAT[rows], QUANTIZED[rows])
@@ -105,16 +99,19 @@ def test_output_differences():
     assert outputs.distributions > 0 and outputs.divergence > 0
 
 
-def test_the_worst_examples_are_named_by_digest_and_not_by_content():
+def test_the_worst_examples_are_named_by_place_and_digest_and_not_by_content():
     worst = WHOLE.outputs.worst
     assert len(worst) == 10
     assert worst[0][0] == pytest.approx(np.abs(FLOAT - QUANTIZED).max())
     assert worst == sorted(worst, reverse=True)
-    assert all("example" not in digest for _, digest in worst)
+    assert all("example" not in digest for _, digest, _ in worst)
+    furthest = np.abs(FLOAT - QUANTIZED).max(axis=1)
+    for difference, _, position in worst:
+        assert difference == pytest.approx(furthest[position])
 
 
 def test_identical_outputs_have_no_noise():
-    combine = CompareOutputs([], [()], False, None)
+    combine = CompareOutputs([], [()], None, None)
     rows = np.arange(10)
     batch = ComparedBatch(record_batch(rows), None, FLOAT[rows], FLOAT[rows])
     outputs = combine.add_input(combine.create_accumulator(), batch).outputs
@@ -156,8 +153,11 @@ def test_a_feature_that_is_not_there_has_no_slices():
 @pytest.mark.parametrize(
     ("class_name", "config", "size"),
     [
-        ("AUC", {"curve": "PR"}, 1),
         ("AUC", {}, 10),
+        ("Recall", {"class_id": 1}, 1),
+        ("Recall", {"thresholds": [0.2, 0.8]}, 1),
+        ("RecallAtPrecision", {}, 1),
+        ("MeanLabel", {}, 1),
         ("SparseCategoricalAccuracy", {}, 1),
         ("BinaryAccuracy", {}, 10),
         ("BinaryAccuracy", {"nonsense": 1}, 1),
@@ -166,40 +166,3 @@ def test_a_feature_that_is_not_there_has_no_slices():
 )
 def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict, size: int | None):
     assert batched_metric(class_name, config, "m", size) is None
-
-
-def binary(rows: int = 400):
-    generator = np.random.default_rng(2)
-    labels = generator.integers(2, size=rows)
-    scores = np.clip(generator.normal(0.35 + 0.3 * labels, 0.2), 0, 1)
-    return labels, scores
-
-
-def test_the_area_under_the_curve_is_the_share_of_pairs_in_order():
-    labels, scores = binary()
-    positive, negative = scores[labels == 1], scores[labels == 0]
-    order = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
-    area = AreaUnderRoc("AUC").value(score_histograms(labels, scores))
-    assert area == pytest.approx(order.mean(), abs=1e-4)
-
-
-def test_the_area_is_not_a_number_without_positives():
-    labels, scores = binary()
-    assert np.isnan(AreaUnderRoc("AUC").value(score_histograms(0 * labels, scores)))
-
-
-def test_replicates_of_the_area_do_not_depend_on_the_order_and_spread_around_it():
-    labels, scores = binary()
-    keys = np.arange(len(labels), dtype=np.uint64)
-    rounded = np.round(scores * 8) / 8
-    found = []
-    for parts in ([np.arange(400)], np.array_split(np.random.default_rng(3).permutation(400), 5)):
-        replicates = empty_replicates()
-        for rows in parts:
-            add_replicates(replicates, labels[rows], [scores[rows], rounded[rows]], keys[rows])
-        found.append(replicate_values(AreaUnderRoc("AUC"), replicates))
-    np.testing.assert_array_equal(*found)
-    area = AreaUnderRoc("AUC").value(score_histograms(labels, scores))
-    assert found[0][0].mean() == pytest.approx(area, abs=0.01)
-    # The standard error of Hanley and McNeil (1982) for this area and 200 of each class.
-    assert 0.01 < found[0][0].std() < 0.03

@@ -14,13 +14,20 @@ pytestmark = pytest.mark.slow
 METRICS = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
 
 
-def eval_config(metrics: list[str] = METRICS, slices: tuple = ("label",)):
+def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
+    """Metrics are class names, or pairs of a class name and a config."""
     import tensorflow_model_analysis as tfma
 
+    pairs = [(metric, {}) if isinstance(metric, str) else metric for metric in metrics]
     return tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(label_key="label")],
         metrics_specs=[
-            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=name) for name in metrics])
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(class_name=name, config=json.dumps(config))
+                    for name, config in pairs
+                ]
+            )
         ],
         slicing_specs=[tfma.SlicingSpec(feature_keys=[key]) for key in slices],
     )
@@ -206,11 +213,29 @@ def score_artifacts(tmp_path_factory, write_records_to):
 
 SCORE_METRICS = [
     "AUC",
+    ("AUC", {"name": "keras_auc", "num_thresholds": 200}),
+    ("AUC", {"name": "lower_sum", "summation_method": "minoring"}),
+    "AUCPrecisionRecall",
+    "BalancedAccuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "F1Score",
+    "FPR",
+    "MatthewsCorrelationCoefficient",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "Precision",
+    ("PrecisionAtRecall", {"recall": 0.8}),
+    "Recall",
+    ("Recall", {"name": "recall_at_a_quarter", "thresholds": 0.25}),
+    ("RecallAtPrecision", {"precision": 0.8}),
+    "RootMeanSquaredError",
+    ("SensitivityAtSpecificity", {"specificity": 0.7}),
+    "Specificity",
 ]
+
+
+SCORE_GATE = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
 
 
 def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
@@ -219,15 +244,14 @@ def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
     from tfx_tflite.components.quantization_evaluator import evaluation
 
     config = eval_config(SCORE_METRICS, ("group",))
-    gate = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
     figures = []
     for name, batched in (("ours", evaluation.batched_metric), ("tfma", lambda *_: None)):
         monkeypatch.setattr(evaluation, "batched_metric", batched)
-        found, _ = run(score_artifacts, tmp_path / name, gate, config)
+        found, _ = run(score_artifacts, tmp_path / name, SCORE_GATE, config)
         report = json.loads((Path(found.uri) / "report.json").read_text())
         figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
     ours, tfmas = figures
-    assert len(ours) == 5 * 4 and set(ours) == set(tfmas)
+    assert len(ours) == len(SCORE_METRICS) * 4 and set(ours) == set(tfmas)
     for key, value in tfmas.items():
         for model in ("float", "quantized"):
             assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
@@ -243,6 +267,34 @@ def test_the_area_under_the_curve_has_a_confidence_by_the_bootstrap(
     assert rule["method"].startswith("Poisson bootstrap")
     assert rule["lower"] < rule["drop"] < rule["upper"] < 0.02
     assert rule["verdict"] == "blessed"
+
+
+def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifacts, tmp_path: Path):
+    names = [metric if isinstance(metric, str) else metric[0] for metric in SCORE_METRICS]
+    tested = [(c, m) for c, m in zip(names, SCORE_METRICS, strict=True) if isinstance(m, str)]
+    tested += [("RecallAtPrecision", ("RecallAtPrecision", {"precision": 0.8}))]
+    rules = tuple(
+        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
+        for name, _ in tested
+        for slices in ("overall", "each")
+    )
+    config = eval_config([metric for _, metric in tested], ("group",))
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    results = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    assert len(results) == 4 * len(tested)
+    for rule in results:
+        assert rule["lower"] <= rule["drop"] <= rule["upper"], rule
+        assert rule["verdict"] == "blessed", rule
+    shares = {rule["method"] for rule in results if rule["metric"] in ("Recall", "FPR")}
+    assert len(shares) == 1 and "Tango" in shares.pop()
+
+
+def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_path: Path):
+    found, _ = run(score_artifacts, tmp_path, SCORE_GATE, eval_config(["AUC"], ()))
+    worst = json.loads((Path(found.uri) / "report.json").read_text())["worst_examples"]
+    assert len(worst) == 10
+    assert {example["file"] for example in worst} == {"data_tfrecord-0.gz"}
+    assert all(0 <= example["index"] < 600 for example in worst)
 
 
 def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):

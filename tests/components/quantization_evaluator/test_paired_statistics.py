@@ -14,7 +14,6 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     examples_to_settle,
     holm,
     mean_interval,
-    poisson_weights,
     score_p_value,
 )
 
@@ -366,6 +365,25 @@ def test_bounds_stay_those_of_the_drop_under_a_relative_margin():
     assert relative.standard_error == absolute.standard_error
 
 
+def test_the_drop_of_a_root_mean_square_is_bounded_by_the_delta_method():
+    rng = np.random.default_rng(18)
+    before = rng.normal(0, 1, 2_000) ** 2
+    after = before * rng.uniform(0.9, 1.3, 2_000)
+    interval = mean_interval(moments(after - before, before).of_roots(), 0.1, 0.95)
+    drop = math.sqrt(after.mean()) - math.sqrt(before.mean())
+    assert interval.drop == pytest.approx(drop)
+    weights = rng.poisson(1, (2_000, 2_000))
+    replicates = np.sqrt(after @ weights / weights.sum(axis=0)) - np.sqrt(
+        before @ weights / weights.sum(axis=0)
+    )
+    assert interval.standard_error == pytest.approx(replicates.std(), rel=0.1)
+
+
+def test_the_root_of_a_mean_of_nothing_bounds_nothing():
+    interval = mean_interval(moments([0.1, 0.2, 0.4], np.zeros(3)).of_roots(), 1.0, 0.95)
+    assert (interval.p_blessed, interval.p_refused) == (1, 1)
+
+
 def test_a_relative_margin_of_a_negative_metric_is_a_share_of_its_size():
     drop, value = np.array([0.1, 0.2, 0.15, 0.12]), np.array([-9.0, -11.0, -10.0, -10.5])
     of = PairedMoments.from_arrays(drop, value)
@@ -402,84 +420,11 @@ def test_a_loss_that_is_not_a_number_bounds_nothing(bad):
     assert (interval.p_blessed, interval.p_refused) == (1, 1)
 
 
-# --- poisson_weights ------------------------------------------------------------------------------
-
-KEYS = np.random.default_rng(9).integers(0, 2**64, 2_000, dtype=np.uint64)
-
-
-def test_weights_are_poisson_with_mean_1():
-    weights = poisson_weights(KEYS, 200, seed=0)
-    assert weights.dtype == np.uint8
-    assert weights.shape == (2_000, 200)
-    observed = np.bincount(weights.ravel(), minlength=12)[:8]
-    expected = weights.size * stats.poisson.pmf(np.arange(8), 1)
-    assert stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue > 0.001
-    assert weights.mean() == pytest.approx(1, abs=4 / math.sqrt(weights.size))
-    assert weights.var() == pytest.approx(1, abs=4 * math.sqrt(3 / weights.size))
-
-
-def test_weights_are_poisson_for_consecutive_keys_too():
-    weights = poisson_weights(np.arange(2_000, dtype=np.uint64), 200, seed=0)
-    assert weights.mean() == pytest.approx(1, abs=4 / math.sqrt(weights.size))
-    assert weights.var() == pytest.approx(1, abs=4 * math.sqrt(3 / weights.size))
-
-
-@pytest.mark.parametrize("keys", [KEYS, np.arange(2_000, dtype=np.uint64)])
-def test_weights_of_different_keys_and_replicates_are_independent(keys):
-    weights = poisson_weights(keys, 100, seed=0).astype(float)
-    between_replicates = np.corrcoef(weights.T)[np.triu_indices(100, 1)]
-    between_keys = np.corrcoef(weights[:100])[np.triu_indices(100, 1)]
-    for correlations, n in ((between_replicates, 2_000), (between_keys, 100)):
-        assert abs(correlations.mean()) < 4 / math.sqrt(n * len(correlations))
-        assert correlations.std() == pytest.approx(1 / math.sqrt(n), rel=0.1)
-
-
-def test_weights_depend_on_the_key_alone_and_not_on_its_place():
-    whole = poisson_weights(KEYS, 50, seed=3)
-    order = np.random.default_rng(10).permutation(len(KEYS))
-    np.testing.assert_array_equal(poisson_weights(KEYS[order], 50, seed=3), whole[order])
-    np.testing.assert_array_equal(
-        poisson_weights(KEYS[1_500:1_501], 50, seed=3), whole[1_500:1_501]
-    )
-
-
-def test_more_replicates_leave_the_first_ones_alone():
-    np.testing.assert_array_equal(
-        poisson_weights(KEYS, 50, seed=3)[:, :20], poisson_weights(KEYS, 20, seed=3)
-    )
-
-
-def test_weights_are_the_same_on_every_platform_and_in_every_release():
-    keys = np.array([0, 1, 2**64 - 1], np.uint64)
-    assert poisson_weights(keys, 8, seed=0).tolist() == [
-        [2, 1, 0, 3, 0, 0, 0, 2],
-        [2, 1, 1, 3, 0, 1, 1, 0],
-        [1, 1, 0, 0, 2, 0, 1, 2],
-    ]
-
-
-def test_another_seed_gives_other_weights():
-    one, other = poisson_weights(KEYS, 50, seed=1), poisson_weights(KEYS, 50, seed=-2)
-    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / math.sqrt(one.size)
-
-
-def test_no_examples_have_no_weights():
-    assert poisson_weights(np.zeros(0, np.uint64), 5, seed=0).shape == (0, 5)
-
-
-def test_refuses_keys_that_are_not_uint64():
-    with pytest.raises(
-        ValueError, match=r"uint64 of shape \(examples,\), received int64 of \(3,\)"
-    ):
-        poisson_weights(np.arange(3), 5, seed=0)
-
-
 # --- bootstrap_interval ---------------------------------------------------------------------------
 
 
-def bootstrapped_mean(values: np.ndarray, replicates: int = 2_000) -> np.ndarray:
-    keys = np.random.default_rng(11).integers(0, 2**64, len(values), dtype=np.uint64)
-    weights = poisson_weights(keys, replicates, seed=0)
+def bootstrapped_mean(values: np.ndarray, replicates: int = 20_000) -> np.ndarray:
+    weights = np.random.default_rng(11).poisson(1, (len(values), replicates))
     return values @ weights / weights.sum(axis=0)
 
 
@@ -501,7 +446,10 @@ def test_bounds_and_p_values_of_replicates_agree():
         replicates = rng.lognormal(0, rng.uniform(0.1, 1), 200)
         replicates[: rng.integers(0, 12)] = np.nan
         margin, confidence = float(rng.uniform(0, 4)), float(rng.choice([0.9, 0.95]))
-        interval = bootstrap_interval(1.0, replicates, margin, confidence, examples=100)
+        grain = float(rng.choice([0, 0.01, 1.0]))
+        interval = bootstrap_interval(
+            1.0, replicates, margin, confidence, examples=100, grain=grain
+        )
         assert interval.lower <= interval.drop <= interval.upper
         assert (interval.upper < margin) == (interval.p_blessed < 1 - confidence)
         assert (interval.lower > margin) == (interval.p_refused < 1 - confidence)
@@ -539,6 +487,22 @@ def test_replicates_that_all_agree_are_not_taken_for_certainty():
     interval = bootstrap_interval(0.0, np.zeros(199), 0.1, 0.95, examples=500)
     assert (interval.lower, interval.upper) == (0, 0)
     assert interval.p_blessed == pytest.approx(1 / 200)
+
+
+def test_no_mistake_among_20_is_no_proof_that_there_are_none():
+    """The exact bound of a share with no mistake among 20 is 1 - 0.05 ** (1 / 20) = 0.14."""
+    interval = bootstrap_interval(0.0, np.zeros(200), 0.1, 0.95, examples=20, grain=1 / 20)
+    assert 0.14 < interval.upper < 0.25
+    assert interval.p_blessed > 0.05
+
+
+def test_a_grain_that_is_small_beside_the_spread_changes_hardly_anything():
+    replicates = np.random.default_rng(17).normal(0, 0.01, 200)
+    without, fine = (
+        bootstrap_interval(0.0, replicates, 0.1, 0.95, examples=500, grain=grain).upper
+        for grain in (0.0, 0.0002)
+    )
+    assert without < fine < 1.05 * without
 
 
 def test_a_relative_margin_of_a_bootstrap_is_a_share_of_the_float_models_value():

@@ -1,0 +1,169 @@
+"""Both models' scores of the same examples as counts, which add up over batches.
+
+Every metric that is made from confusion matrices, and every bootstrap replicate of it, comes from
+how often each label was seen with each bucket of the float model's score and of the quantized
+model's: an example's weight in a Poisson bootstrap is Poisson with mean 1, so that the weights of a
+cell of m like examples add up to a Poisson number with mean m. No example is kept.
+
+Only NumPy is imported here, because workers import this module.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# TFMA's buckets of a score from 0 to 1, with one below and one above.
+BUCKETS = 10_000
+_OUTER_BUCKETS = BUCKETS + 2
+REPLICATES = 200
+_SEED = 0
+
+# A cell as one number of 64 bits, which sorts and compares as such.
+_CELL = np.dtype([("label", "<f4"), ("float", "<u2"), ("quantized", "<u2")])
+_CELL_CODE = np.dtype("<u8")
+# How much may wait to be sorted into the cells, as a multiple of them.
+_MOST_WAITING = 4
+
+
+@dataclass(frozen=True)
+class ScoreBuckets:
+    """The buckets that scores are counted in.
+
+    TFMA's histogram has 10,000 buckets of the form [start, end) (`calibration_histogram`). Metrics
+    with thresholds of their own ask for scores above a threshold to the last bit, so the bucket in
+    which such a threshold lies is split there.
+
+    Attributes:
+        thresholds: Where buckets are split, in ascending order and without repetition.
+    """
+
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of buckets."""
+        return _OUTER_BUCKETS + len(self.thresholds)
+
+    def of(self, scores: np.ndarray) -> np.ndarray:
+        """Returns the bucket of each score, uint16 of the same shape; a higher score is not lower.
+
+        Args:
+            scores: Of any shape.
+        """
+        # NaN counts as the lowest score, as a prediction that says nothing.
+        scores = np.nan_to_num(np.asarray(scores, np.float64), nan=-1.0)
+        splits_below = np.searchsorted(np.array(self.thresholds), scores, side="left")
+        return (_outer_bucket(scores) + splits_below).astype(np.uint16)
+
+    def first_from(self, score: float) -> int:
+        """Returns the first bucket of TFMA's histogram that begins at a score or above it."""
+        starts = np.concatenate([[-np.inf], np.arange(BUCKETS) / BUCKETS, [1.0]])
+        outer = int(np.searchsorted(starts, score, side="left"))
+        if outer >= _OUTER_BUCKETS:
+            return self.count
+        return outer + int(np.searchsorted(self.thresholds, starts[outer], side="left"))
+
+    def first_above(self, threshold: float) -> int:
+        """Returns the first bucket of the scores above one of the thresholds."""
+        place = self.thresholds.index(threshold)
+        return int(_outer_bucket(np.float64(threshold))) + place + 1
+
+
+def _outer_bucket(scores: np.ndarray) -> np.ndarray:
+    # Below 0 is a bucket of its own, which truncation alone would miss.
+    return np.clip(np.floor(scores * BUCKETS) + 1, 0, BUCKETS + 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How often each combination of label and two buckets was seen.
+
+    Attributes:
+        labels: The label of each cell, 0 to 1, float64 of shape (cells,).
+        buckets: The float and the quantized model's bucket, int64 of shape (2, cells).
+        counts: How often it was seen, int64 of shape (cells,).
+    """
+
+    labels: np.ndarray
+    buckets: np.ndarray
+    counts: np.ndarray
+
+    def histograms(self, counts: np.ndarray, size: int) -> np.ndarray:
+        """Returns the scores of negatives and positives of both models.
+
+        A label between 0 and 1 counts as a share of each.
+
+        Args:
+            counts: How often each cell counts, shape (cells,).
+            size: The number of buckets.
+
+        Returns:
+            float64 of shape (models, 2, size): negatives and positives in each bucket.
+        """
+        weights = (counts * (1 - self.labels), counts * self.labels)
+        return np.array(
+            [[np.bincount(b, weight, size) for weight in weights] for b in self.buckets]
+        )
+
+    def replicates(self) -> Iterator[np.ndarray]:
+        """Yields how often each cell counts in each replicate of a Poisson bootstrap.
+
+        The cells are in the order of their codes and the generator is seeded, so the same examples
+        give the same replicates, however they were divided into batches.
+        """
+        generator = np.random.Generator(np.random.Philox(_SEED))
+        for _ in range(REPLICATES):
+            yield generator.poisson(self.counts)
+
+
+@dataclass
+class PairedScores:
+    """The cells of some examples; those of several parts add up.
+
+    Attributes:
+        codes: The cells that were seen, in ascending order.
+        counts: How often.
+        waiting: Parts that are still to be sorted in.
+    """
+
+    codes: np.ndarray = field(default_factory=lambda: np.zeros(0, _CELL_CODE))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> "PairedScores":
+        """Returns the cells of a batch.
+
+        Args:
+            labels: From 0 to 1, shape (n,).
+            before: The buckets of the float model's scores, shape (n,).
+            after: The buckets of the quantized model's scores, shape (n,).
+        """
+        cells = np.empty(len(labels), _CELL)
+        cells["label"], cells["float"], cells["quantized"] = labels, before, after
+        return cls(*np.unique(cells.view(_CELL_CODE), return_counts=True))
+
+    def merge(self, other: "PairedScores") -> None:
+        """Adds what another part of the data gave."""
+        self.waiting += [(other.codes, other.counts), *other.waiting]
+        if sum(len(codes) for codes, _ in self.waiting) > _MOST_WAITING * (len(self.codes) + 1000):
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        parts = [(self.codes, self.counts), *self.waiting]
+        codes, places = np.unique(
+            np.concatenate([codes for codes, _ in parts]), return_inverse=True
+        )
+        counts = np.bincount(places, np.concatenate([counts for _, counts in parts]), len(codes))
+        self.codes, self.counts, self.waiting = codes, counts.astype(np.int64), []
+
+    def cells(self) -> Cells:
+        """Returns the cells, in an order that depends on nothing but which they are."""
+        self._sort_in()
+        cells = self.codes.view(_CELL)
+        return Cells(
+            cells["label"].astype(np.float64),
+            np.stack([cells["float"], cells["quantized"]]).astype(np.int64),
+            self.counts,
+        )
