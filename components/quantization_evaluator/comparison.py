@@ -25,7 +25,11 @@ from tfx_tflite.components.quantization_evaluator.paired_scores import (
     ScoreBuckets,
 )
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
-from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_rows
+from tfx_tflite.components.quantization_evaluator.slices import (
+    SliceKey,
+    slice_name,
+    slice_rows,
+)
 
 _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
@@ -152,6 +156,16 @@ class OutputSums:
         return same / total if total else None
 
     @property
+    def kl_divergence(self) -> float | None:
+        """The mean divergence in nats; None where no outputs are distributions."""
+        return self.divergence / self.distributions if self.distributions else None
+
+    @property
+    def mean_absolute_difference(self) -> float | None:
+        """The mean absolute difference of the outputs; None where there are none."""
+        return self.absolute / self.values if self.values else None
+
+    @property
     def sqnr_db(self) -> float | None:
         """The signal-to-quantization-noise ratio of the outputs in dB; None without noise."""
         if not self.noise or not self.signal:
@@ -174,6 +188,11 @@ class Comparison:
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
     scores: dict[SliceKey, PairedScores] = field(default_factory=dict)
+
+    @property
+    def slices_by_name(self) -> dict[str, SliceKey]:
+        """The slices by the names that rules and reports call them."""
+        return {slice_name(key): key for key in self.slices}
 
     def examples(self, key: SliceKey) -> int:
         """Returns the number of examples in a slice."""

@@ -162,6 +162,7 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
         EvaluationError: It does not.
     """
     for metric in _metrics(eval_config):
+        _check_without_thresholds(metric)
         spec = tfma.MetricsSpec(metrics=[metric], model_names=[FLOAT])
         try:
             metric_specs.to_computations([spec], eval_config=eval_config)
@@ -171,6 +172,16 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
                 f"evaluation.metrics: TFMA cannot make {metric.class_name!r} with config "
                 f"{metric.config}: {reason}"
             ) from error
+
+
+def _check_without_thresholds(metric: tfma.MetricConfig) -> None:
+    """Checks that nobody relies on TFMA's thresholds, which would say nothing here."""
+    by_slice = (*metric.per_slice_thresholds, *metric.cross_slice_thresholds)
+    if by_slice or metric.HasField("threshold"):
+        raise EvaluationError(
+            f"eval_config has a threshold for {metric.class_name!r}; only the gate decides, so "
+            "make it a rule there"
+        )
 
 
 @dataclass(frozen=True)

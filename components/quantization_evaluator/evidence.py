@@ -1,5 +1,7 @@
 """How sure the drops of an evaluation are: the gate's questions, answered from the sums."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +19,7 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     mean_interval,
 )
 from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric
-from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,19 @@ class ComparisonEvidence:
 
     Attributes:
         evaluation: The figures and the sums behind them.
-        size_ratio: The quantized model's size as a multiple of the float model's.
-        latency_ratio: The quantized model's latency as a multiple of the float model's.
+        ratios: What the quantized model costs as a multiple of what the float model costs, by what
+            the gate calls it; None where it is not known.
     """
 
     evaluation: Evaluation
-    size_ratio: float | None
-    latency_ratio: float | None
+    ratios: Mapping[str, float | None]
 
-    @property
-    def agreement(self) -> float | None:
-        """The share of examples with the same predicted class; None where there are no classes."""
-        return self.evaluation.comparison.outputs.agreement
+    def figure(self, name: str) -> float | None:
+        """Returns a figure of the model as a whole; see `gate.Evidence`."""
+        outputs = self.evaluation.comparison.outputs
+        if name == "sqnr_db" and outputs.examples and not outputs.noise:
+            return math.inf
+        return self.ratios[name] if name in self.ratios else getattr(outputs, name)
 
     def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
@@ -64,8 +67,7 @@ class ComparisonEvidence:
 
     @cached_property
     def _slices(self) -> dict[str, SliceKey]:
-        """The slices by the names that rules and reports call them."""
-        return {slice_name(key): key for key in self.evaluation.comparison.slices}
+        return self.evaluation.comparison.slices_by_name
 
     def _of_scores(
         self, rule: GateRule, value: MetricValues, sign: int, margin: float

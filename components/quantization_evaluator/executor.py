@@ -27,6 +27,7 @@ from tfx_tflite.components.quantization_evaluator.evaluation import (
 from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
 from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, judge
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+from tfx_tflite.components.quantization_evaluator.validation import write_validation
 
 _COMPONENT = "QuantizationEvaluator"
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
@@ -68,19 +69,23 @@ class Executor(tfx_evaluator.Executor):
         )
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
+        directions = metric_directions(eval_config, gate)
         result = judge(
             gate,
             evaluation.values,
             evaluation.examples,
-            metric_directions(eval_config, gate),
-            ComparisonEvidence(
-                evaluation,
-                model.size_ratio,
-                model.latency.ratio if model.latency else None,
-            ),
+            directions,
+            ComparisonEvidence(evaluation, model.ratios),
         )
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
+        )
+        write_validation(
+            artifact_utils.get_single_uri(output_dict["evaluation"]),
+            gate,
+            result,
+            directions,
+            evaluation.comparison.slices_by_name,
         )
         _write_report(output_dict, document)
         _bless(input_dict, output_dict, result, document)

@@ -5,6 +5,7 @@ Nothing here needs TensorFlow: a gate is parsed from a config and judged on plai
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -62,7 +63,13 @@ class GateRule(BaseModel):
         max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
         max_latency_ratio: The longest inference allowed, as a multiple of the float32 TFLite
             model's on the machine of the evaluation.
+        max_arena_ratio: The most working memory allowed, as a multiple of the float32 TFLite
+            model's.
         min_agreement: The smallest share of examples on which both models predict the same class.
+        max_kl_divergence: The largest mean divergence of the quantized model's probabilities from
+            the float model's, in nats.
+        max_mean_absolute_difference: The largest mean absolute difference of the outputs.
+        min_sqnr_db: The smallest signal-to-quantization-noise ratio of the outputs, in dB.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,14 +82,21 @@ class GateRule(BaseModel):
     direction: Direction | None = None
     max_size_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
     max_latency_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
+    max_arena_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
     min_agreement: float | None = Field(default=None, strict=True, ge=0, le=1)
+    max_kl_divergence: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
+    max_mean_absolute_difference: float | None = Field(
+        default=None, strict=True, ge=0, allow_inf_nan=False
+    )
+    min_sqnr_db: float | None = Field(default=None, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _one_limit(self) -> "GateRule":
-        whole = [name for name in _WHOLE_MODEL if getattr(self, name) is not None]
+        whole = [limit.key for limit in LIMITS if getattr(self, limit.key) is not None]
         if not whole:
             if self.metric is None:
-                raise ValueError(f"give a metric, or one of {', '.join(_WHOLE_MODEL)}")
+                keys = ", ".join(limit.key for limit in LIMITS)
+                raise ValueError(f"give a metric, or one of {keys}")
             if (self.max_drop is None) == (self.max_relative_drop is None):
                 raise ValueError("give exactly one of max_drop and max_relative_drop")
         elif self != GateRule.model_construct(**{whole[0]: getattr(self, whole[0])}):
@@ -90,8 +104,63 @@ class GateRule(BaseModel):
         return self
 
 
-# Limits on one figure of the model as a whole.
-_WHOLE_MODEL = ("max_size_ratio", "max_latency_ratio", "min_agreement")
+@dataclass(frozen=True)
+class Limit:
+    """A limit that a rule may set on one figure of the model as a whole.
+
+    Attributes:
+        key: The rule's key.
+        figure: What evidence and reports call the figure.
+        side: Which way it is limited.
+        float_value: What it is for the float model itself; None where that is no number.
+        explanation: The reason for a refusal, with `found` and `limit` to be filled in.
+    """
+
+    key: str
+    figure: str
+    side: Literal["at most", "at least"]
+    float_value: float | None
+    explanation: str
+
+    def holds(self, found: float, limit: float) -> bool:
+        """Returns whether a figure keeps to a limit."""
+        return _within(found, limit) if self.side == "at most" else _within(limit, found)
+
+
+_RATIO = "{name} is {found:.3g} of the float32 model's, more than {limit:g}"
+LIMITS = (
+    Limit("max_size_ratio", "size_ratio", "at most", 1.0, _RATIO),
+    Limit("max_latency_ratio", "latency_ratio", "at most", 1.0, _RATIO),
+    Limit("max_arena_ratio", "arena_ratio", "at most", 1.0, _RATIO),
+    Limit(
+        "min_agreement",
+        "agreement",
+        "at least",
+        1.0,
+        "both models agree on {found:.2%} of the examples, less than {limit:.2%}",
+    ),
+    Limit(
+        "max_kl_divergence",
+        "kl_divergence",
+        "at most",
+        0.0,
+        "the probabilities diverge by {found:.4g} nats, more than {limit:g}",
+    ),
+    Limit(
+        "max_mean_absolute_difference",
+        "mean_absolute_difference",
+        "at most",
+        0.0,
+        "the outputs differ by {found:.4g} in the mean, more than {limit:g}",
+    ),
+    Limit(
+        "min_sqnr_db",
+        "sqnr_db",
+        "at least",
+        None,
+        "the outputs have a signal-to-noise ratio of {found:.4g} dB, less than {limit:g}",
+    ),
+)
 
 
 class Gate(BaseModel):
@@ -145,6 +214,7 @@ class RuleResult(MetricValues):
     Attributes:
         drop: How much worse the quantized model is, in the metric's unit; negative where better.
         bound: The largest drop allowed, in the metric's unit.
+        limit: Where a rule limits a figure of the model as a whole, the limit.
         confidence: How sure the verdict is; None where the figures were compared as they are.
         lower: The one-sided lower bound of the true drop at that confidence.
         upper: The one-sided upper bound of it.
@@ -156,6 +226,7 @@ class RuleResult(MetricValues):
 
     drop: float
     bound: float
+    limit: float | None = None
     confidence: float | None = None
     lower: float | None = None
     upper: float | None = None
@@ -200,17 +271,12 @@ class Evidence(Protocol):
             sign: 1 where higher is better, else -1.
         """
 
-    @property
-    def agreement(self) -> float | None:
-        """The share of examples with the same predicted class; None where there are no classes."""
+    def figure(self, name: str) -> float | None:
+        """Returns a figure of the model as a whole, None where it is not known.
 
-    @property
-    def size_ratio(self) -> float | None:
-        """The quantized model's size as a multiple of the float model's; None if not known."""
-
-    @property
-    def latency_ratio(self) -> float | None:
-        """The quantized model's latency as a multiple of the float model's; None if not known."""
+        Args:
+            name: The `figure` of one of `LIMITS`.
+        """
 
 
 def judge(
@@ -263,33 +329,29 @@ _AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
 
 
 def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> RuleResult:
-    """Returns the result of a limit on one figure; 1 is the float model's, the rest a drop."""
-    if rule.min_agreement is not None:
-        name, found = "agreement", evidence.agreement
-        drop, bound = 1 - (found or 0), 1 - rule.min_agreement
-        reason = f"both models agree on {found or 0:.2%} of the examples, {bound:.2%} may differ"
-    else:
-        name, found, limit = (
-            ("size_ratio", evidence.size_ratio, rule.max_size_ratio)
-            if rule.max_size_ratio is not None
-            else ("latency_ratio", evidence.latency_ratio, rule.max_latency_ratio)
-        )
-        assert limit is not None
-        drop, bound = (found or 0) - 1, limit - 1
-        reason = f"{name} is {found or 0:.3g} of the float32 model's, more than {limit:g}"
-    holds = found is not None and _within(drop, bound)
+    """Returns the result of a limit on one figure, as a drop from what the float model has."""
+    [limit] = [limit for limit in LIMITS if getattr(rule, limit.key) is not None]
+    allowed, found = getattr(rule, limit.key), evidence.figure(limit.figure)
     if found is None:
-        reason, drop = f"{name} is not known, so it cannot be judged", math.nan
+        reason = f"{limit.figure} is not known, so it cannot be judged"
+    elif limit.holds(found, allowed):
+        reason = ""
+    else:
+        reason = limit.explanation.format(name=limit.figure, found=found, limit=allowed)
+    # Where the float model has no figure, the limit itself is what a drop counts from.
+    reference = allowed if limit.float_value is None else limit.float_value
+    sign = 1 if limit.side == "at least" else -1
     return RuleResult(
-        metric=name,
+        metric=limit.figure,
         slice=OVERALL,
         examples=examples,
-        float_value=1.0,
+        float_value=math.nan if limit.float_value is None else limit.float_value,
         quantized_value=math.nan if found is None else found,
-        drop=drop,
-        bound=bound,
-        verdict=Verdict.BLESSED if holds else Verdict.REFUSED,
-        reason="" if holds else reason,
+        drop=math.nan if found is None else sign * (reference - found),
+        bound=sign * (reference - allowed),
+        limit=allowed,
+        verdict=Verdict.REFUSED if reason else Verdict.BLESSED,
+        reason=reason,
     )
 
 

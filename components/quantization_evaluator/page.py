@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tfx_tflite.components.quantization_evaluator.gate import OVERALL, direction_of
+from tfx_tflite.components.quantization_evaluator.gate import LIMITS, OVERALL, direction_of
 
 TEMPLATE = "page.html.j2"
 
@@ -34,12 +34,10 @@ DASH = "—"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-# Rules that limit the quantized model's figure itself. The gate judges them as a drop from 1, the
+# Rules that limit the quantized model's figure itself. The gate judges them as a drop from the
 # float model's figure; the page shows the limit as the config has it.
-LIMITS: Mapping[str, Literal["at most", "at least"]] = {
-    "size_ratio": "at most",
-    "latency_ratio": "at most",
-    "agreement": "at least",
+_SIDES: Mapping[str, Literal["at most", "at least"]] = {
+    limit.figure: limit.side for limit in LIMITS
 }
 
 # Unicode's bidirectional controls turn around the text that follows, a verdict too.
@@ -340,7 +338,7 @@ def _checks(rules: Iterable[Mapping[str, Any]]) -> list[Check]:
         Check(
             rule=rule,
             verdict=str(rule.get("verdict")),
-            limit=LIMITS.get(str(rule.get("metric"))),
+            limit=_SIDES.get(str(rule.get("metric"))),
             bound=_bound(rule),
             note=_note(rule),
             plot=interval_plot(rule),
@@ -377,7 +375,7 @@ def _note(rule: Mapping[str, Any]) -> str:
 
 def interval_plot(rule: Mapping[str, Any]) -> IntervalPlot | None:
     """Returns where the marks of a rule's plot go, or None where there is nothing to show."""
-    limit = LIMITS.get(str(rule.get("metric")))
+    limit = _SIDES.get(str(rule.get("metric")))
     drop, bound = _drop_and_bound(rule, limit)
     if drop is None or bound is None or math.isinf(drop) or math.isinf(bound):
         return None
@@ -408,10 +406,7 @@ def _drop_and_bound(
 
 def _bound(rule: Mapping[str, Any]) -> float | None:
     """Returns the largest drop that a rule allows, or the limit that it sets to the figure."""
-    bound, limit = _figure(rule.get("bound")), LIMITS.get(str(rule.get("metric")))
-    if bound is None or limit is None:
-        return bound
-    return 1 + bound if limit == "at most" else 1 - bound
+    return _figure(rule.get("limit" if str(rule.get("metric")) in _SIDES else "bound"))
 
 
 def _plot_label(
@@ -478,7 +473,7 @@ def worst_slices(
     for value in values:
         metric, slice_name = str(value.get("metric")), str(value.get("slice"))
         drop = _drop(value, signs[metric])
-        if drop is not None and metric not in LIMITS:
+        if drop is not None and metric not in _SIDES:
             drops.setdefault(metric, {}).setdefault(slice_name, (drop, value))
     groups = [_slice_group(metric, by_slice) for metric, by_slice in drops.items()]
     return [group for group in groups if group.total][:MAX_METRICS_OF_SLICES]

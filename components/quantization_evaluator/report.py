@@ -13,6 +13,7 @@ import tfx
 
 from tfx_tflite.components.digests import file_digest, records_digest
 from tfx_tflite.components.example_splits import SplitFiles
+from tfx_tflite.components.quantization_evaluator.arena import arena_bytes
 from tfx_tflite.components.quantization_evaluator.comparison import OutputSums
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
 from tfx_tflite.components.quantization_evaluator.gate import GateResult
@@ -20,7 +21,7 @@ from tfx_tflite.components.quantization_evaluator.latency import Latency, measur
 
 FILE_NAME = "report.json"
 PAGE_NAME = "report.html"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,26 @@ class ModelProperties:
         size_bytes: Its size.
         quantization: What TFLiteQuantizer wrote beside it; empty for a model from elsewhere.
         latency: Of it and of the float32 TFLite model; None for a model from elsewhere.
+        arena_bytes: The working memory of the `float` and the `quantized` model; None for a model
+            from elsewhere.
     """
 
     digest: str
     size_bytes: int
     quantization: dict[str, Any]
     latency: Latency | None
+    arena_bytes: dict[str, int] | None
 
     @property
-    def size_ratio(self) -> float | None:
-        """The size as a multiple of the float32 TFLite model's; None where that is not known."""
+    def ratios(self) -> dict[str, float | None]:
+        """What it costs as a multiple of the float32 TFLite model; None where that is not known."""
         before = self.quantization.get("size_bytes", {}).get("float")
-        return self.size_bytes / before if before else None
+        arena = self.arena_bytes
+        return {
+            "size_ratio": self.size_bytes / before if before else None,
+            "latency_ratio": self.latency.ratio if self.latency else None,
+            "arena_ratio": arena["quantized"] / arena["float"] if arena else None,
+        }
 
     @classmethod
     def read(cls, directory: Path, tflite: Path) -> "ModelProperties":
@@ -51,12 +60,12 @@ class ModelProperties:
         summary = directory / "quantization.json"
         quantization = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
         float_model = directory / "float32.tflite"
-        latency = (
-            measure_latency(float_model.read_bytes(), tflite.read_bytes())
-            if float_model.exists()
-            else None
-        )
-        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latency)
+        latency = arena = None
+        if float_model.exists():
+            before, after = float_model.read_bytes(), tflite.read_bytes()
+            latency = measure_latency(before, after)
+            arena = {"float": arena_bytes(before), "quantized": arena_bytes(after)}
+        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latency, arena)
 
 
 def build(
@@ -96,14 +105,13 @@ def build(
             "quantized": model.size_bytes,
         },
         "latency_ms": _latency(model.latency),
+        "arena_bytes": model.arena_bytes,
         "agreement": _agreement(outputs),
         "outputs": {
             "sqnr_db": outputs.sqnr_db,
-            "mean_absolute_difference": outputs.absolute / max(outputs.values, 1),
+            "mean_absolute_difference": outputs.mean_absolute_difference,
             "max_absolute_difference": outputs.largest,
-            "kl_divergence": (
-                outputs.divergence / outputs.distributions if outputs.distributions else None
-            ),
+            "kl_divergence": outputs.kl_divergence,
         },
         "worst_examples": [
             {**_place(source, position), "digest": digest, "difference": difference}

@@ -322,6 +322,16 @@ def test_there_is_no_confidence_for_a_metric_that_goes_through_tfma(artifacts, t
         run(artifacts, tmp_path, gate, eval_config([*METRICS, "MeanLabel"]))
 
 
+def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
+    evaluation, _ = evaluated
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    assert evaluation.get_string_custom_property("verdict") == "blessed"
+    assert evaluation.get_int_custom_property("examples") == 449
+    for key in ("float", "quantized", "drop"):
+        found = evaluation.get_float_custom_property(f"SparseCategoricalAccuracy_{key}")
+        assert found == report["rules"][0][key]
+
+
 def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path):
     from tfx_tflite.components.digests import file_digest
 
@@ -348,6 +358,73 @@ def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_p
     assert {"metric", "slice", "float", "quantized", "drop", "bound", "verdict"} <= set(
         report["rules"][0]
     )
+
+
+def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path):
+    import tensorflow_model_analysis as tfma
+
+    gate = Gate(
+        rules=(
+            GateRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
+            GateRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
+            GateRule(min_sqnr_db=300),
+        ),
+        min_examples=5000,
+    )
+    evaluation, _ = run(artifacts, tmp_path, gate)
+    verdict = tfma.load_validation_result(evaluation.uri)
+    assert not verdict.validation_ok
+    [overall] = verdict.metric_validations_per_slice
+    names = [failure.metric_key.name for failure in overall.failures]
+    assert names == ["example_count", "SparseCategoricalAccuracy", "sqnr_db"]
+    accuracy, ratio = overall.failures[1:]
+    assert accuracy.metric_key.is_diff and "is undecided" in accuracy.message
+    threshold = accuracy.metric_threshold.change_threshold
+    assert threshold.absolute.value == 0
+    assert threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    assert ratio.metric_threshold.value_threshold.lower_bound.value == 300
+
+
+def test_tfma_reads_a_blessing(evaluated):
+    import tensorflow_model_analysis as tfma
+
+    verdict = tfma.load_validation_result(evaluated[0].uri)
+    assert verdict.validation_ok and not verdict.metric_validations_per_slice
+
+
+def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
+    import tensorflow_model_analysis as tfma
+
+    from tfx_tflite.components.quantization_evaluator.evaluation import (
+        check_metrics,
+        two_model_config,
+    )
+
+    config = eval_config()
+    config.metrics_specs[0].metrics[0].threshold.CopyFrom(
+        tfma.MetricThreshold(value_threshold={"lower_bound": {"value": 0.9}})
+    )
+    with pytest.raises(EvaluationError, match="make it a rule there"):
+        check_metrics(two_model_config(config))
+
+
+def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path, digits_model):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    shutil.copyfile(
+        tmp_path / "model" / "Format-Serving" / "tflite", tmp_path / "model" / "float32.tflite"
+    )
+    gate = Gate(rules=(GateRule(max_arena_ratio=1.0),))
+    found, _ = run({**artifacts, "model": [model]}, tmp_path, gate)
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
+    assert 3_000 < report["arena_bytes"]["quantized"] < 50_000
+    assert report["rules"][0]["metric"] == "arena_ratio" and report["verdict"] == "blessed"
 
 
 def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):

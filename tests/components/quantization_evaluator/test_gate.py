@@ -1,10 +1,11 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from pydantic import ValidationError
 
 from tfx_tflite.components.quantization_evaluator.gate import (
+    LIMITS,
     Gate,
     GateRule,
     MetricValues,
@@ -22,9 +23,10 @@ class Counted:
 
     worse: int = 0
     better: int = 0
-    agreement: float | None = None
-    size_ratio: float | None = None
-    latency_ratio: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def figure(self, name):
+        return self.figures.get(name)
 
     def interval(self, rule, value, sign):
         return binary_interval(
@@ -230,24 +232,39 @@ def test_of_many_slices_one_is_not_accused_of_what_chance_explains():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "blessed"), [(0.4, True), (0.5, True), (0.51, False), (None, False)]
+    ("key", "limit", "found", "blessed"),
+    [
+        ("max_size_ratio", 0.5, 0.4, True),
+        ("max_size_ratio", 0.5, 0.5, True),
+        ("max_size_ratio", 0.5, 0.51, False),
+        ("max_latency_ratio", 1.0, 0.9, True),
+        ("max_latency_ratio", 1.0, 1.5, False),
+        ("max_arena_ratio", 0.3, 0.25, True),
+        ("max_arena_ratio", 0.3, 0.5, False),
+        ("min_agreement", 0.99, 0.999, True),
+        ("min_agreement", 0.99, 0.98, False),
+        ("max_kl_divergence", 0.01, 0.001, True),
+        ("max_kl_divergence", 0.01, 0.1, False),
+        ("max_mean_absolute_difference", 0.01, 0.0, True),
+        ("max_mean_absolute_difference", 0.01, 0.02, False),
+        ("min_sqnr_db", 20.0, 33.0, True),
+        ("min_sqnr_db", 20.0, math.inf, True),
+        ("min_sqnr_db", 20.0, 12.0, False),
+    ],
 )
-def test_a_rule_may_limit_the_size(ratio: float | None, blessed: bool):
-    result = verdict(GateRule(max_size_ratio=0.5), evidence=Counted(size_ratio=ratio))
+def test_a_rule_may_limit_any_figure_of_the_model_as_a_whole(key, limit, found, blessed):
+    figure = key.partition("_")[2]
+    result = verdict(GateRule(**{key: limit}), evidence=Counted(figures={figure: found}))
     assert result.blessed is blessed
-    assert result.rules[0].metric == "size_ratio"
+    [rule] = result.rules
+    assert (rule.metric, rule.quantized_value, rule.limit) == (figure, found, limit)
+    assert (rule.drop <= rule.bound) is blessed
 
 
-@pytest.mark.parametrize(("ratio", "blessed"), [(0.9, True), (1.5, False), (None, False)])
-def test_a_rule_may_limit_the_latency(ratio: float | None, blessed: bool):
-    result = verdict(GateRule(max_latency_ratio=1), evidence=Counted(latency_ratio=ratio))
-    assert result.blessed is blessed
-
-
-@pytest.mark.parametrize(("rate", "blessed"), [(0.999, True), (0.98, False), (None, False)])
-def test_a_rule_may_ask_for_agreement(rate: float | None, blessed: bool):
-    result = verdict(GateRule(min_agreement=0.99), evidence=Counted(agreement=rate))
-    assert result.blessed is blessed
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
+def test_a_figure_that_is_not_known_refuses(limit):
+    result = verdict(GateRule(**{limit.key: 0.9}))
+    assert result.reasons == (f"{limit.figure} is not known, so it cannot be judged",)
 
 
 def test_a_limit_on_the_whole_model_stands_by_itself():

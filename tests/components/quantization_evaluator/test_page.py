@@ -71,7 +71,9 @@ REFUSED = {
         rule("refused", slice_name="label:8", quantized=0.942, drop=0.058, lower=0.051, upper=0.14),
         rule("undecided", "AUC", upper=0.013, more_examples=620),
         rule("not_judged", slice_name="label:4", examples=3, reason="3 examples", lower=None),
-        rule("blessed", "size_ratio", float=1.0, quantized=0.351, drop=-0.649, bound=-0.5),
+        rule(
+            "blessed", "size_ratio", float=1.0, quantized=0.351, drop=-0.649, bound=-0.5, limit=0.5
+        ),
     ],
     "metrics": [
         {"metric": "accuracy", "slice": "overall", "examples": 449, "float": 1, "quantized": 0.99},
@@ -85,7 +87,9 @@ REFUSED = {
         "max_absolute_difference": 0.41,
         "kl_divergence": None,
     },
-    "worst_examples": [{"digest": "5c1a9f0e77d04b21", "difference": 0.41}],
+    "worst_examples": [
+        {"file": "data-0.gz", "index": 1204, "digest": "5c1a9f0e77d04b21", "difference": 0.41}
+    ],
     "size_bytes": {"float": 43412, "quantized": 15248},
     "latency_ms": {
         "float": 0.031,
@@ -308,10 +312,13 @@ def test_a_bound_of_zero_has_a_plot():
         ({"max_latency_ratio": 1.5}, 1.6, "at most 1.5", False),
         ({"min_agreement": 0.99}, 0.997, "at least 0.99", True),
         ({"min_agreement": 0.99}, 0.97, "at least 0.99", False),
+        ({"max_kl_divergence": 0.1}, 0.02, "at most 0.1", True),
+        ({"min_sqnr_db": 30}, 33.0, "at least 30", True),
+        ({"min_sqnr_db": 30}, 28.0, "at least 30", False),
     ],
 )
 def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, allowed):
-    evidence = SimpleNamespace(size_ratio=value, latency_ratio=value, agreement=value)
+    evidence = SimpleNamespace(figure=lambda name: value)
     judged = judge(Gate(rules=(GateRule(**limit),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     plot = page.interval_plot(result)
@@ -321,7 +328,7 @@ def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, 
 
 
 def test_a_limit_on_an_unknown_figure_says_so():
-    evidence = SimpleNamespace(latency_ratio=None)
+    evidence = SimpleNamespace(figure=lambda name: None)
     judged = judge(Gate(rules=(GateRule(max_latency_ratio=1.0),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     assert page.interval_plot(result) is None
