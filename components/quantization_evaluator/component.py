@@ -45,8 +45,9 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
     """Compares a quantized model with the float model it was made from, and judges it by a gate.
 
     Component `outputs` contains:
-        - `evaluation`: `ModelEvaluation` in TFMA's own format (`tfma.load_eval_result` reads it),
-          with `report.json` beside.
+        - `evaluation`: `ModelEvaluation` in TFMA's own format (`tfma.load_eval_result` and
+          `tfma.load_validation_result` read it), with `report.json` and `report.html` beside; the
+          verdict and the overall figures of the rules are custom properties.
         - `blessing`: `ModelBlessing` with the custom properties of TFX's Evaluator (`blessed`,
           `current_model`, `current_model_id`, …) and `model_digest`: a blessing is for those
           bytes alone.

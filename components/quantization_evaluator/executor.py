@@ -1,6 +1,7 @@
 """The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
 
 import json
+import math
 import posixpath
 from typing import Any
 
@@ -25,7 +26,12 @@ from tfx_tflite.components.quantization_evaluator.evaluation import (
     two_model_config,
 )
 from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateResult, judge
+from tfx_tflite.components.quantization_evaluator.gate import (
+    OVERALL,
+    Gate,
+    GateResult,
+    judge,
+)
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 from tfx_tflite.components.quantization_evaluator.validation import write_validation
 
@@ -88,6 +94,7 @@ class Executor(tfx_evaluator.Executor):
             evaluation.comparison.slices_by_name,
         )
         _write_report(output_dict, document)
+        _describe(artifact_utils.get_single_instance(output_dict["evaluation"]), result)
         _bless(input_dict, output_dict, result, document)
 
     def _evaluate(
@@ -179,6 +186,18 @@ def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[s
         io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)
     evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
     io_utils.write_string_file(posixpath.join(evaluation, report.PAGE_NAME), page.render(document))
+
+
+def _describe(evaluation: types.Artifact, result: GateResult) -> None:
+    """Records the figures where ML Metadata's and Kubeflow's lists of artifacts show them."""
+    evaluation.set_string_custom_property("verdict", result.verdict.value)
+    evaluation.set_int_custom_property("examples", result.examples)
+    for rule in result.rules:
+        if rule.slice == OVERALL:
+            figures = {"float": rule.float_value, "quantized": rule.quantized_value}
+            for name, figure in {**figures, "drop": rule.drop}.items():
+                if math.isfinite(figure):
+                    evaluation.set_float_custom_property(f"{rule.metric}_{name}", figure)
 
 
 def _bless(
