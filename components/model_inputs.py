@@ -146,6 +146,11 @@ def _type_name(dtype: np.dtype) -> str:
 Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
+# How many bytes of inputs go through a model at once: the activations of a net that takes large
+# examples are many times larger than these, and what does not fit the caches is slow.
+_CHUNK_BYTES = 1 << 20
+
+
 def predict_in_chunks(
     predict: Predict, inputs: Mapping[str, np.ndarray], size: int | None
 ) -> dict[str, np.ndarray]:
@@ -155,20 +160,28 @@ def predict_in_chunks(
         predict: The model, on batches of its own size.
         inputs: By name, the batch dimension first.
         size: The batch size that is built in, to which the last chunk is filled up by repeating its
-            last example; None where the model takes any.
+            last example; None where the model takes any, which then gets about a megabyte at once.
     """
-    if size is None:
-        return predict(inputs)
     rows = len(next(iter(inputs.values())))
+    at_once = _rows_at_once(inputs) if size is None else size
+    if size is None and rows <= at_once:
+        return predict(inputs)
     chunks = [
-        predict({name: _filled(values[at : at + size], size) for name, values in inputs.items()})
-        for at in range(0, rows, size)
+        predict({name: _filled(values[at : at + at_once], size) for name, values in inputs.items()})
+        for at in range(0, rows, at_once)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks])[:rows] for name in chunks[0]}
 
 
-def _filled(values: np.ndarray, size: int) -> np.ndarray:
-    missing = size - len(values)
+def _rows_at_once(inputs: Mapping[str, np.ndarray]) -> int:
+    rows = max(len(next(iter(inputs.values()))), 1)
+    chunks = -(-sum(values.nbytes for values in inputs.values()) // _CHUNK_BYTES)
+    # All of nearly one size, as another one makes a model allocate anew.
+    return -(-rows // max(chunks, 1))
+
+
+def _filled(values: np.ndarray, size: int | None) -> np.ndarray:
+    missing = 0 if size is None else size - len(values)
     return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
 

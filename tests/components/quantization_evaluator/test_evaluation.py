@@ -72,7 +72,7 @@ def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_pat
     return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
 
 
-def run(artifacts: dict, output: Path, gate: Gate, config=None, **properties):
+def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **properties):
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
@@ -81,7 +81,7 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, **properties):
 
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
-    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner"])
+    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
     Executor(context).Do(
         artifacts,
         {"evaluation": [evaluation], "blessing": [blessing]},
@@ -287,6 +287,41 @@ def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifac
         assert rule["verdict"] == "blessed", rule
     shares = {rule["method"] for rule in results if rule["metric"] in ("Recall", "FPR")}
     assert len(shares) == 1 and "Tango" in shares.pop()
+
+
+def test_several_worker_processes_give_the_same_figures(artifacts, tmp_path: Path):
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    [original] = Path(artifacts["examples"][0].uri).glob("Split-eval/*")
+    records = list(tf.data.TFRecordDataset(str(original), "GZIP").as_numpy_iterator())
+    examples = standard_artifacts.Examples()
+    examples.uri = str(tmp_path / "examples")
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    (tmp_path / "examples" / "Split-eval").mkdir(parents=True)
+    for shard in range(4):
+        path = tmp_path / "examples" / "Split-eval" / f"data_tfrecord-0000{shard}-of-00004.gz"
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for record in records[shard::4]:
+                writer.write(record)
+    parallel = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    reports = []
+    for name, beam_args in (("one", ()), ("several", parallel)):
+        found, _ = run(
+            {**artifacts, "examples": [examples]}, tmp_path / name, LENIENT, beam_args=beam_args
+        )
+        reports.append(json.loads((Path(found.uri) / "report.json").read_text()))
+    one, several = reports
+    assert one["digests"] == several["digests"] and one["agreement"] == several["agreement"]
+    # Workers finish in any order, so sums may differ in their last digits.
+    assert [e["digest"] for e in one["worst_examples"]] == [
+        e["digest"] for e in several["worst_examples"]
+    ]
+    for left, right in zip(one["metrics"], several["metrics"], strict=True):
+        assert (left["metric"], left["slice"]) == (right["metric"], right["slice"])
+        for model in ("float", "quantized"):
+            assert left[model] == pytest.approx(right[model], rel=1e-12)
+    assert one["outputs"] == pytest.approx(several["outputs"], rel=1e-12)
 
 
 def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_path: Path):
