@@ -23,7 +23,8 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
     io_type = tf.as_dtype(quantization.resolved_io_type)
     return mlir_quantize(
         calibrated,
-        fully_quantize=True,
+        # With it, inputs and outputs are int8 whatever is asked for.
+        fully_quantize=io_type == tf.int8,
         inference_type=types_pb2.QUANTIZED_INT16
         if quantization.scheme is Scheme.INT16X8
         else types_pb2.QUANTIZED_INT8,

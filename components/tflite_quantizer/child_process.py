@@ -1,5 +1,6 @@
 """A child process that answers requests, is watched while it does, and never outlives its use."""
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -109,10 +110,8 @@ class ChildProcess:
 
     def close(self) -> None:
         """Stops the process and all that it started."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._connection.close()
 

@@ -304,6 +304,6 @@ def _explain_death(returncode: int, log: str, doing: str) -> str:
     how = signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
     said = (str(last_complaint(log)) or "it left no message").rstrip(".")
     return (
-        f"the TensorFlow Lite converter crashed ({how}) while {doing}: {said}. Replace that layer in "
-        "the model or choose another quantization.scheme"
+        f"the TensorFlow Lite converter crashed ({how}) while {doing}: {said}. Replace that layer "
+        "in the model or choose another quantization.scheme"
     )

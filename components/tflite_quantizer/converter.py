@@ -41,7 +41,7 @@ def main(pipe: int, parent: int) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Has the kernel end this process with its parent, whatever ends that and whatever runs here."""
+    """Has the kernel end this process with its parent, whatever ends that."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,7 +7,8 @@ import pytest
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_quantizer.audit import FlatbufferGraph, audit
+from tfx_tflite.components.tflite_quantizer.audit import audit
+from tfx_tflite.components.tflite_quantizer.flatbuffer import FlatbufferGraph
 
 pytestmark = pytest.mark.slow
 
