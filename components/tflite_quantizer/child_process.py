@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.tflite_quantizer.messages import Answer, Request
@@ -84,36 +83,39 @@ class ChildProcess:
         self._limits = limits
         self._log = directory / LOG
         self._connection, theirs = multiprocessing.Pipe()
-        with theirs, self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid())],
+        try:
+            with theirs:
+                self._process = self._started(command, theirs.fileno())
+        except OSError:
+            self._connection.close()
+            self._log.unlink(missing_ok=True)
+            raise
+        self._read = 0
+
+    def _started(self, command: Sequence[str], pipe: int) -> subprocess.Popen[bytes]:
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                [*command, str(pipe), str(os.getpid())],
                 # Python would import modules from the directory it is started in.
-                cwd=directory,
+                cwd=self._log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[pipe],
                 start_new_session=True,
             )
-        self._read = 0
-
-    def __enter__(self) -> "ChildProcess":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Stops the process and all that it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """Stops the process and all that it started, and removes its log."""
+        self._stop()
         self._connection.close()
+        self._log.unlink(missing_ok=True)
+
+    def _stop(self) -> None:
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def ask(self, request: Request) -> Answer:
         """Returns the answer to a request.
@@ -140,10 +142,10 @@ class ChildProcess:
         # A process that is gone makes the pipe readable as well, or else is noticed itself.
         while not self._connection.poll(_POLL_INTERVAL) and self._process.poll() is None:
             if time.monotonic() > deadline:
-                self.close()
+                self._stop()
                 raise TimeLimitExceeded
             if self._limits.memory and self._resident_memory() > self._limits.memory:
-                self.close()
+                self._stop()
                 raise MemoryLimitExceeded
         try:
             return self._connection.recv()

@@ -20,7 +20,6 @@ from tfx_tflite.components.errors import ConversionError, listed, telling_line
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer import messages
 from tfx_tflite.components.tflite_quantizer.child_process import (
-    LOG,
     ChildProcess,
     Died,
     Limits,
@@ -119,7 +118,6 @@ class Converter:
         if self._child is not None:
             self._child.close()
             self._child = None
-            (self._directory / LOG).unlink(missing_ok=True)
 
     def float32(self, saved_model: Path, signature: str, batch_size: int | None = None) -> bytes:
         """Returns one signature of a SavedModel as a flatbuffer, nothing quantized.
@@ -202,12 +200,11 @@ class Converter:
     def _ask(self, request: Request, doing: str) -> bytes:
         """Returns what the child made of a request, or says why it could not."""
         try:
-            child = self._started()
-            answer = child.ask(request)
+            answer = self._started().ask(request)
         except (Died, TimeLimitExceeded, MemoryLimitExceeded) as error:
-            message = self._explain_end(error, doing)
+            log = self._child.log() if self._child else ""
             self.close()
-            raise ConversionError(message) from error
+            raise ConversionError(self._explain_end(error, log, doing)) from error
         if isinstance(answer, Failed):
             raise ConversionError(_explain(answer, doing))
         return (request.directory / messages.RESULT).read_bytes()
@@ -215,8 +212,13 @@ class Converter:
     def _started(self) -> ChildProcess:
         if self._child is not None:
             return self._child
-        with _writing():
+        try:
             self._child = ChildProcess(_CONVERTER, self._directory, self._limits)
+        except OSError as error:
+            raise ConversionError(
+                f"the converter's process cannot be started: {error.strerror or error}; it needs "
+                f"{Path(_CONVERTER[0]).name} and a directory for its log that can be written"
+            ) from error
         answer = self._child.answer()
         if isinstance(answer, Failed):
             self.close()
@@ -224,9 +226,8 @@ class Converter:
         return self._child
 
     def _explain_end(
-        self, error: Died | TimeLimitExceeded | MemoryLimitExceeded, doing: str
+        self, error: Died | TimeLimitExceeded | MemoryLimitExceeded, log: str, doing: str
     ) -> str:
-        log = self._child.log() if self._child else ""
         if isinstance(error, TimeLimitExceeded):
             return (
                 f"the TensorFlow Lite converter was stopped after {self._limits.time:g} s while "
