@@ -288,7 +288,10 @@ def _explain(failure: Failed, doing: str) -> str:
         return f"memory ran out while {doing}; calibrate with fewer samples or give it more memory"
     complaint = last_complaint(failure.message)
     said = str(complaint) if complaint.operator or complaint.layer else _line(failure.message)
-    return f"the TensorFlow Lite converter refused the model while {doing}: {failure.kind}: {said}"
+    return (
+        f"the TensorFlow Lite converter refused the model while {doing}: {failure.kind}: "
+        f"{said.rstrip('.')}. Replace that layer in the model or choose another quantization.scheme"
+    )
 
 
 def _line(message: str) -> str:

@@ -223,10 +223,12 @@ def _bias(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterat
     if values is not None and not values.any():
         # Operators share a bias of zeros, whose scale is then that of one of them.
         return
-    scales = scales_of(bias)
-    expected = scales_of(activations) * scales_of(weights)
-    if not len(expected):
+    scales, of_weights = scales_of(bias), scales_of(weights)
+    of_activations = scales_of(activations)
+    if not len(of_weights) or len(of_activations) != 1:
+        # Said of these tensors already.
         return
+    expected = of_activations * of_weights
     if len(scales) not in (1, len(expected)) or not np.allclose(
         scales, expected, rtol=_SAME_BIAS, atol=0
     ):

@@ -1,5 +1,5 @@
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,10 @@ import pytest
 @pytest.fixture(scope="session")
 def convert_digits(
     digits_model: Path, digits_arrays, tmp_path_factory: pytest.TempPathFactory
-) -> Callable:
-    """Converts the digits net, once for each quantization."""
+) -> Iterator[Callable]:
+    """Converts the digits net, once for each quantization and all in one child process."""
     from tfx_tflite.components.schemes import Quantization, Scheme
-    from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels, convert
+    from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels, Converter
 
     done: dict[Quantization, ConvertedModels] = {}
 
@@ -20,16 +20,15 @@ def convert_digits(
         quantization = Quantization(Scheme(scheme), **settings)
         if quantization not in done:
             images, _ = digits_arrays["train"]
-            done[quantization] = convert(
-                digits_model,
-                "serving_tensors",
-                quantization,
-                {"image": images[:100]},
-                tmp_path_factory.mktemp("conversion"),
+            signature, samples = "serving_tensors", {"image": images[:100]}
+            done[quantization] = ConvertedModels(
+                converter.float32(digits_model, signature, quantization.batch_size),
+                converter.convert(digits_model, signature, quantization, samples),
             )
         return done[quantization]
 
-    return run
+    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
+        yield run
 
 
 @pytest.fixture(scope="session")

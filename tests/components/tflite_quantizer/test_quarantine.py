@@ -299,12 +299,17 @@ def test_a_calibrated_model_that_is_none_is_an_error(real_converter: Converter, 
 
 
 @pytest.mark.slow
-def test_memory_of_a_real_conversion_is_limited(digits_model: Path, working_directory: Path):
+def test_a_conversion_that_never_ends_and_takes_all_memory_is_stopped(
+    zoo_saved_model, working_directory: Path
+):
+    """TensorFlow 2.16 takes 200 MB more a second for a fused LSTM in float16, until killed."""
+    pytest.importorskip("tf_keras", reason="Keras 2 (tf_keras) is not installed")
+    float16 = Quantization(Scheme.FLOAT16)
     with (
-        Converter(working_directory, Limits(memory=200 << 20)) as converter,
-        pytest.raises(ConversionError, match="stopped at 200 MB of memory"),
+        Converter(working_directory, Limits(time=120, memory=1 << 30)) as converter,
+        pytest.raises(ConversionError, match="stopped at 1024 MB of memory while converting"),
     ):
-        converter.float32(digits_model, "serving_tensors")
+        converter.convert(zoo_saved_model("fused_lstm"), "serving_tensors", float16)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Small real models of every kind that people quantize, each as a function that builds it."""
 
+import importlib.util
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -32,7 +33,7 @@ def residual() -> keras.Model:
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
     y = layers.Conv2D(8, 3, padding="same")(x)
     x = layers.ReLU()(layers.Add()([x, y]))
-    x = layers.AveragePooling2D()(layers.MaxPooling2D()(x))
+    x = layers.AveragePooling2D(2)(layers.MaxPooling2D()(x))
     return keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
 
 
@@ -127,6 +128,13 @@ def mobilenet() -> keras.Model:
     return keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, weights=None, classes=10)
 
 
+def fused_lstm() -> keras.Model:
+    """Keras 2, which marks its LSTM for TensorFlow Lite to fuse."""
+    keras_2 = importlib.import_module("tf_keras")
+    inputs = keras_2.Input((8, 6), batch_size=1, name="sequence")
+    return keras_2.Model(inputs, keras_2.layers.Dense(3)(keras_2.layers.LSTM(64)(inputs)))
+
+
 def pieces(x: tf.Tensor) -> dict[str, tf.Tensor]:
     left, right = tf.split(x, 2, axis=-1)
     padded = tf.pad(left, [[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -185,6 +193,7 @@ KERAS: Mapping[str, Callable[[], keras.Model]] = {
         dense_heads,
         several_inputs,
         mobilenet,
+        *([fused_lstm] if importlib.util.find_spec("tf_keras") else []),
     )
 }
 # Functions of one image.
@@ -205,19 +214,19 @@ FUNCTIONS: Mapping[str, Callable[[tf.Tensor], dict[str, tf.Tensor]]] = {
 
 def export(name: str, path: str) -> None:
     """Saves a model of the zoo with the signature `serving_tensors`."""
-    archive = keras.export.ExportArchive()
+    module = tf.Module()
     if name in KERAS:
-        model = KERAS[name]()
-        archive.track(model)
+        module.model = model = KERAS[name]()
         specs = [
             tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name.split(":")[0])
             for tensor in model.inputs
         ]
-        function = tf.function(
-            lambda *x: model(x[0] if len(x) == 1 else list(x)), input_signature=specs
-        )
-        archive.add_endpoint("serving_tensors", function)
+
+        def function(*x: tf.Tensor) -> object:
+            found = model(x[0] if len(x) == 1 else list(x))
+            return found if isinstance(found, dict) else {"output": found}
     else:
-        spec = tf.TensorSpec([None, *IMAGE[:2], 4], tf.float32, name="x")
-        archive.add_endpoint("serving_tensors", FUNCTIONS[name], input_signature=[spec])
-    archive.write_out(path, verbose=False)
+        specs = [tf.TensorSpec([None, *IMAGE[:2], 4], tf.float32, name="x")]
+        function = FUNCTIONS[name]
+    module.function = tf.function(function, input_signature=specs)
+    tf.saved_model.save(module, path, signatures={"serving_tensors": module.function})
