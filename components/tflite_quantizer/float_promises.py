@@ -21,7 +21,7 @@ from tfx_tflite.components.tflite_quantizer.integer_promises import channel_scal
 # The converter leaves smaller weights as they are in `dynamic_range`.
 _SMALLEST_QUANTIZED_WEIGHTS = 1024
 # What the promised types of weights are, by scheme.
-_WEIGHTS = {
+_WEIGHTS: dict[Scheme, tuple[str, ...]] = {
     Scheme.FLOAT32: ("FLOAT32",),
     Scheme.FLOAT16: ("FLOAT16",),
     Scheme.DYNAMIC_RANGE: ("INT8",),
