@@ -1,58 +1,44 @@
 """Conversion in a child process, so that a crash of the converter is an error like any other.
 
 The converter ends its process on some models (an LLVM fatal error, a segmentation fault), which no
-`except` could catch.
+`except` could catch, and on others never returns or takes all the memory there is.
 """
 
-import json
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
 from tfx_tflite.components.errors import ConversionError, listed, telling_line
-from tfx_tflite.components.schemes import Quantization
+from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer import messages
+from tfx_tflite.components.tflite_quantizer.child_process import (
+    ChildProcess,
+    Died,
+    Limits,
+    MemoryLimitExceeded,
+    TimeLimitExceeded,
+)
+from tfx_tflite.components.tflite_quantizer.converter_log import last_complaint, without_paths
+from tfx_tflite.components.tflite_quantizer.messages import Failed, Request, Step
 
-# Files of a conversion's working directory, written by one side and read by the other.
-REQUEST = "request.json"
-CALIBRATION = "calibration"
+# The float model's name beside a quantized one.
 FLOAT_TFLITE = "float32.tflite"
-QUANTIZED_TFLITE = "quantized.tflite"
-FAILURE = "failure.json"
-LOG = "converter.log"
 
-DEFAULT_TIME_LIMIT = 3600.0
-
-_CONVERTER = (sys.executable, "-m", "tfx_tflite.components.tflite_quantizer.converter")
-
-
-@dataclass(frozen=True)
-class ConversionRequest:
-    """What the child process is asked to do.
-
-    Attributes:
-        saved_model: The float SavedModel.
-        signature: The signature to convert.
-        scheme: The quantization scheme's name.
-        io_type: The type of the inputs and outputs that are float in the float model.
-        batch_size: A fixed batch size, or None to keep the signature's.
-    """
-
-    saved_model: str
-    signature: str
-    scheme: str
-    io_type: str
-    batch_size: int | None
-
-    @classmethod
-    def read(cls, directory: Path) -> "ConversionRequest":
-        """Returns the request that lies in a working directory."""
-        return cls(**json.loads((directory / REQUEST).read_text(encoding="utf-8")))
+# The fault handler says where it was when it crashes without a word.
+_CONVERTER = (
+    *(sys.executable, "-X", "faulthandler"),
+    *("-m", "tfx_tflite.components.tflite_quantizer.converter"),
+)
+_MEGABYTE = 2**20
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -69,9 +55,9 @@ def convert(
     quantization: Quantization,
     samples: Mapping[str, np.ndarray] | None,
     working_directory: Path,
-    time_limit: float = DEFAULT_TIME_LIMIT,
+    limits: Limits = _NO_LIMITS,
 ) -> ConvertedModels:
-    """Converts one signature of a SavedModel.
+    """Converts one signature of a SavedModel, once as it is and once quantized.
 
     Args:
         saved_model: The float SavedModel.
@@ -79,96 +65,249 @@ def convert(
         quantization: What to convert to.
         samples: Calibration tensors by input name, each of shape (samples, *example_shape); only
             needed by schemes that calibrate.
-        working_directory: An empty directory for this conversion's files.
-        time_limit: Seconds until the converter counts as hung.
+        working_directory: A directory for this conversion's files, which do not stay.
+        limits: What the converter may use.
 
     Raises:
-        ConversionError: The converter refused the model, crashed, or ran out of time.
+        ConversionError: The converter refused the model, crashed, or went past a limit.
     """
-    if quantization.scheme.needs_calibration:
-        _write_samples(samples or {}, working_directory / CALIBRATION)
-    request = ConversionRequest(
-        str(saved_model.resolve()),
-        signature,
-        quantization.scheme.value,
-        quantization.resolved_io_type,
-        quantization.batch_size,
-    )
-    working_directory = working_directory.resolve()
-    (working_directory / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")
-    _run_child(working_directory, time_limit)
-    return ConvertedModels(
-        (working_directory / FLOAT_TFLITE).read_bytes(),
-        (working_directory / QUANTIZED_TFLITE).read_bytes(),
-    )
-
-
-def _write_samples(samples: Mapping[str, np.ndarray], directory: Path) -> None:
-    # An empty set converts without a warning to a model that is float inside.
-    if not samples or any(len(values) == 0 for values in samples.values()):
-        raise ConversionError("there are no calibration examples; the scheme needs some")
-    directory.mkdir()
-    for index, (name, values) in enumerate(sorted(samples.items())):
-        np.save(directory / f"{index}.npy", values)
-        (directory / f"{index}.name").write_text(name, encoding="utf-8")
-
-
-def read_samples(directory: Path) -> dict[str, np.ndarray]:
-    """Returns calibration tensors by input name, mapped from disk."""
-    return {
-        name.read_text(encoding="utf-8"): np.load(name.with_suffix(".npy"), mmap_mode="r")
-        for name in directory.glob("*.name")
-    }
-
-
-def _run_child(working_directory: Path, time_limit: float) -> None:
-    log = working_directory / LOG
-    with log.open("wb") as output:
-        try:
-            code = subprocess.run(
-                [*_CONVERTER, str(working_directory)],
-                # Python would import modules from the directory it is started in.
-                cwd=working_directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=time_limit,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired as error:
-            raise ConversionError(
-                f"the TensorFlow Lite converter was stopped after {time_limit:.0f} s"
-            ) from error
-    failure = working_directory / FAILURE
-    if failure.exists():
-        raise ConversionError(_explain(**json.loads(failure.read_text(encoding="utf-8"))))
-    if code:
-        raise ConversionError(
-            _explain_crash(code, log.read_text(encoding="utf-8", errors="replace"))
+    _check_samples(quantization, samples)
+    with Converter(working_directory, limits) as converter:
+        float32 = converter.float32(saved_model, signature, quantization.batch_size)
+        if quantization.scheme is Scheme.FLOAT32:
+            return ConvertedModels(float32, float32)
+        return ConvertedModels(
+            float32, converter.convert(saved_model, signature, quantization, samples)
         )
 
 
-def _explain(kind: str, message: str) -> str:
-    """Returns what a Python exception of the converter means, in a line or two."""
+class Converter:
+    """The TensorFlow Lite converter, quarantined in a child process.
+
+    One child answers all requests, so that TensorFlow is imported once. It is started by the first
+    request, and anew by the one after a crash. It ends with the `with` block, with this process,
+    and with the thread that started it.
+
+    Example:
+        with Converter(directory, Limits(time=600)) as converter:
+            float32 = converter.float32(saved_model, "serving_tensors")
+
+    Args:
+        working_directory: A directory for requests' files, none of which stay.
+        limits: What the child may use.
+    """
+
+    def __init__(self, working_directory: Path, limits: Limits = _NO_LIMITS):
+        self._directory = working_directory.resolve()
+        self._limits = limits
+        self._child: ChildProcess | None = None
+
+    def __enter__(self) -> "Converter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the child process and removes its log."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def float32(self, saved_model: Path, signature: str, batch_size: int | None = None) -> bytes:
+        """Returns one signature of a SavedModel as a flatbuffer, nothing quantized.
+
+        Args:
+            saved_model: The float SavedModel.
+            signature: The signature to convert; its inputs are tensors.
+            batch_size: A fixed batch size; None keeps the signature's.
+
+        Raises:
+            ConversionError: The converter refused the model, crashed, or went past a limit.
+        """
+        with self._request_directory() as directory:
+            return self._ask(
+                messages.Float32Request(
+                    directory, str(saved_model.resolve()), signature, batch_size
+                ),
+                f"converting signature {signature!r} to float32",
+            )
+
+    def convert(
+        self,
+        saved_model: Path,
+        signature: str,
+        quantization: Quantization,
+        samples: Mapping[str, np.ndarray] | None = None,
+    ) -> bytes:
+        """Returns one signature of a SavedModel quantized by the converter's own means.
+
+        Args:
+            saved_model: The float SavedModel.
+            signature: The signature to convert; its inputs are tensors.
+            quantization: What to convert to.
+            samples: Calibration tensors by input name, each of shape (samples, *example_shape);
+                only needed by schemes that calibrate.
+
+        Raises:
+            ConversionError: There are no samples, the converter refused the model, crashed, or
+                went past a limit.
+        """
+        _check_samples(quantization, samples)
+        with self._request_directory() as directory:
+            if quantization.scheme.needs_calibration:
+                with _writing():
+                    messages.write_samples(samples or {}, directory)
+            return self._ask(
+                messages.ConvertRequest(
+                    directory, str(saved_model.resolve()), signature, quantization
+                ),
+                f"converting signature {signature!r} to {quantization.scheme.value}",
+            )
+
+    def quantize(self, calibrated: bytes, quantization: Quantization) -> bytes:
+        """Returns a float flatbuffer whose tensors carry their ranges, quantized.
+
+        Args:
+            calibrated: The flatbuffer; each activation has a min and a max.
+            quantization: What to quantize to: a scheme that quantizes activations.
+
+        Raises:
+            ConversionError: The converter refused the model, crashed, or went past a limit.
+        """
+        with self._request_directory() as directory:
+            with _writing():
+                (directory / messages.CALIBRATED).write_bytes(calibrated)
+            return self._ask(
+                messages.QuantizeRequest(directory, quantization),
+                f"quantizing the calibrated model to {quantization.scheme.value}",
+            )
+
+    @contextmanager
+    def _request_directory(self) -> Iterator[Path]:
+        with _writing():
+            directory = tempfile.TemporaryDirectory(
+                dir=self._directory, prefix="request-", ignore_cleanup_errors=True
+            )
+        with directory as name:
+            yield Path(name)
+
+    def _ask(self, request: Request, doing: str) -> bytes:
+        """Returns what the child made of a request, or says why it could not."""
+        try:
+            answer = self._started().ask(request)
+        except (Died, TimeLimitExceeded, MemoryLimitExceeded) as error:
+            log = self._child.log() if self._child else ""
+            self.close()
+            raise ConversionError(self._explain_end(error, log, doing)) from error
+        if isinstance(answer, Failed):
+            raise ConversionError(_explain(answer, doing))
+        return (request.directory / messages.RESULT).read_bytes()
+
+    def _started(self) -> ChildProcess:
+        if self._child is not None:
+            return self._child
+        try:
+            self._child = ChildProcess(_CONVERTER, self._directory, self._limits)
+        except OSError as error:
+            raise ConversionError(
+                f"the converter's process cannot be started: {error.strerror or error}; it needs "
+                f"{Path(_CONVERTER[0]).name} and a directory for its log that can be written"
+            ) from error
+        answer = self._child.answer()
+        if isinstance(answer, Failed):
+            self.close()
+            raise ConversionError(_explain(answer, ""))
+        return self._child
+
+    def _explain_end(
+        self, error: Died | TimeLimitExceeded | MemoryLimitExceeded, log: str, doing: str
+    ) -> str:
+        if isinstance(error, TimeLimitExceeded):
+            return (
+                f"the TensorFlow Lite converter was stopped after {self._limits.time:g} s while "
+                f"{doing}; raise quantization.time_limit if the model is merely large"
+            )
+        if isinstance(error, MemoryLimitExceeded):
+            limit = (self._limits.memory or 0) // _MEGABYTE
+            return (
+                f"the TensorFlow Lite converter was stopped at {limit} MB of memory while {doing}; "
+                "raise quantization.memory_limit, or calibrate with fewer samples"
+            )
+        return _explain_death(error.returncode, log, doing)
+
+
+def _check_samples(quantization: Quantization, samples: Mapping[str, np.ndarray] | None) -> None:
+    if not quantization.scheme.needs_calibration:
+        return
+    # An empty set converts without a warning to a model that is float inside.
+    if not samples or any(len(values) == 0 for values in samples.values()):
+        raise ConversionError("there are no calibration examples; the scheme needs some")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConversionError(_explain_writing(error.strerror or str(error))) from error
+
+
+def _explain_writing(reason: str) -> str:
+    return (
+        f"the conversion's working directory cannot be used: {reason}; free some space or point "
+        "TMPDIR to a directory that can be written"
+    )
+
+
+def _explain(failure: Failed, doing: str) -> str:
+    """Returns what a Python exception of the child process means, in a line or two."""
+    if failure.step is Step.WRITE:
+        return _explain_writing(failure.message)
+    if failure.step is Step.IMPORT:
+        return (
+            f"TensorFlow cannot be imported: {failure.kind}: {_line(failure.message)}; mend the "
+            "Python environment"
+        )
+    if failure.kind == ConversionError.__name__:
+        return failure.message
     # "TF Select ops" need the Flex delegate, "Custom ops" even a kernel of one's own.
-    missing = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", message, re.MULTILINE)
+    missing = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", failure.message, re.MULTILINE)
     if missing:
         operators = sorted({name.strip() for names in missing for name in names.split(",")})
         return (
             "the model needs operators that TensorFlow Lite has no builtin for: "
             f"{listed(operators)}; replace them in the model (Flex operators do not go to devices)"
         )
-    return f"the TensorFlow Lite converter refused the model: {kind}: {telling_line(message)}"
+    if failure.kind == MemoryError.__name__:
+        return f"memory ran out while {doing}; calibrate with fewer samples or give it more memory"
+    complaint = last_complaint(failure.message)
+    said = str(complaint) if complaint.operator or complaint.layer else _line(failure.message)
+    return (
+        f"the TensorFlow Lite converter refused the model while {doing}: {failure.kind}: "
+        f"{said.rstrip('.')}. Replace that layer in the model or choose another quantization.scheme"
+    )
 
 
-def _explain_crash(code: int, log: str) -> str:
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    message = last_converter_message(log)
-    return f"the TensorFlow Lite converter crashed ({how}): {message or 'it left no message'}"
+def _line(message: str) -> str:
+    return without_paths(telling_line(message))
 
 
-def last_converter_message(log: str) -> str:
-    """Returns the last line of a converter's log that is an error of LLVM, MLIR or Python."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    marked = [line for line in lines if re.search(r"LLVM ERROR|error:|Error:|Check failed", line)]
-    return marked[-1] if marked else ""
+def _explain_death(returncode: int, log: str, doing: str) -> str:
+    """Returns what the end of the child process means, in a line or two."""
+    if returncode == -signal.SIGKILL:
+        return (
+            f"the TensorFlow Lite converter was killed (SIGKILL) while {doing}, most likely by the "
+            "system for want of memory; give it more, or calibrate with fewer samples"
+        )
+    how = signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
+    said = (str(last_complaint(log)) or "it left no message").rstrip(".")
+    return (
+        f"the TensorFlow Lite converter crashed ({how}) while {doing}: {said}. Replace that layer "
+        "in the model or choose another quantization.scheme"
+    )

@@ -1,102 +1,93 @@
-"""The child process of `conversion.py`: reads a request, converts, writes the models or why not.
+"""The child process of `conversion.py`: answers requests until nobody asks any more.
 
-Run as `python -m tfx_tflite.components.tflite_quantizer.converter DIRECTORY`.
+Run as `python -m tfx_tflite.components.tflite_quantizer.converter PIPE PARENT`, where PIPE is the
+number of an inherited file descriptor and PARENT the process that asks.
 """
 
-import json
+import ctypes
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tensorflow as tf
+from tfx_tflite.components.tflite_quantizer import messages
+from tfx_tflite.components.tflite_quantizer.messages import Answer, Done, Failed, Request, Step
 
-from tfx_tflite.components.schemes import Scheme
-from tfx_tflite.components.tflite_quantizer import conversion
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+# man 5 proc: the highest /proc/PID/oom_score_adj.
+_FIRST_TO_BE_KILLED = 1000
 
-_Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
-
-def main(directory: Path) -> None:
-    """Converts as the request in `directory` says."""
-    request = conversion.ConversionRequest.read(directory)
+def main(pipe: int, parent: int) -> None:
+    """Imports TensorFlow once, says so, and answers requests until the pipe is closed."""
+    _die_with(parent)
+    _stand_in_for_the_parent_when_memory_runs_out()
+    connection = Connection(pipe)
     try:
-        float32, quantized = _convert(request, directory / conversion.CALIBRATION)
+        # Only to find out whether it can be; it takes seconds and may fail.
+        from tfx_tflite.components.tflite_quantizer import calibrated, stock_conversion  # noqa: F401
     except Exception as error:
-        failure = {"kind": type(error).__name__, "message": str(error)}
-        (directory / conversion.FAILURE).write_text(json.dumps(failure), encoding="utf-8")
+        connection.send(Failed.at(Step.IMPORT, error))
         raise
-    (directory / conversion.FLOAT_TFLITE).write_bytes(float32)
-    (directory / conversion.QUANTIZED_TFLITE).write_bytes(quantized)
+    connection.send(Done())
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(request))
 
 
-def _convert(request: conversion.ConversionRequest, calibration: Path) -> tuple[bytes, bytes]:
-    model = tf.saved_model.load(request.saved_model)
-    function = _concrete_function(model, request)
-    # Not from_saved_model, which aborts on what tf.saved_model.save writes from a Keras 3 model
-    # with batch normalisation.
-    float32 = tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert()
-    if request.scheme == Scheme.FLOAT32.value:
-        return float32, float32
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
-    samples = conversion.read_samples(calibration) if calibration.exists() else {}
-    _configure(converter, request, _one_batch_at_a_time(samples, _batch_size(function)))
-    return float32, converter.convert()
-
-
-def _concrete_function(model: Any, request: conversion.ConversionRequest) -> Any:
-    function = model.signatures[request.signature]
-    if request.batch_size is None:
-        return function
-    _, arguments = function.structured_input_signature
-    specs = {
-        name: tf.TensorSpec([request.batch_size, *spec.shape[1:]], spec.dtype, name=name)
-        for name, spec in arguments.items()
-    }
-    return tf.function(lambda **inputs: function(**inputs)).get_concrete_function(**specs)
-
-
-def _batch_size(function: Any) -> int:
-    """Returns the batch size that a function has built in, 1 where it takes any."""
-    _, arguments = function.structured_input_signature
-    return max((spec.shape[0] or 1) for spec in arguments.values())
-
-
-def _configure(
-    converter: tf.lite.TFLiteConverter, request: conversion.ConversionRequest, samples: _Samples
-) -> None:
-    scheme = Scheme(request.scheme)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if scheme is Scheme.FLOAT16:
-        converter.target_spec.supported_types = [tf.float16]
-    if not scheme.needs_calibration:
+def _die_with(parent: int) -> None:
+    """Has the kernel end this process with its parent, whatever ends that."""
+    if sys.platform != "linux":
         return
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        if scheme is Scheme.INT16X8
-        else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-    ]
-    converter.inference_input_type = tf.as_dtype(request.io_type)
-    converter.inference_output_type = tf.as_dtype(request.io_type)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have been gone before the kernel was told.
+    if os.getppid() != parent:
+        os._exit(1)
 
 
-def _one_batch_at_a_time(samples: Mapping[str, np.ndarray], batch_size: int) -> _Samples:
-    """Returns the calibration set as dicts by input name.
+def _stand_in_for_the_parent_when_memory_runs_out() -> None:
+    """Makes this process, not a Beam worker, the one that the kernel's OOM killer picks."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
 
-    Lists would have to be in an order that is neither the declared nor the alphabetical one, and a
-    wrong order converts silently. The last batch repeats its last example to be full.
-    """
 
-    def batches() -> Iterator[dict[str, np.ndarray]]:
-        count = len(next(iter(samples.values())))
-        for start in range(0, count, batch_size):
-            rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-            yield {name: values[rows] for name, values in samples.items()}
+def _answer(request: Request) -> Answer:
+    try:
+        result = _convert(request)
+    except Exception as error:
+        return Failed.at(Step.CONVERT, error)
+    try:
+        (request.directory / messages.RESULT).write_bytes(result)
+    except OSError as error:
+        return Failed(Step.WRITE, type(error).__name__, error.strerror or str(error))
+    return Done()
 
-    return batches
+
+def _convert(request: Request) -> bytes:
+    from tfx_tflite.components.tflite_quantizer import calibrated, stock_conversion
+
+    match request:
+        case messages.Float32Request():
+            return stock_conversion.to_float32(
+                request.saved_model, request.signature, request.batch_size
+            )
+        case messages.ConvertRequest():
+            return stock_conversion.to_scheme(
+                request.saved_model,
+                request.signature,
+                request.quantization,
+                messages.read_samples(request.directory),
+            )
+        case messages.QuantizeRequest():
+            model = (request.directory / messages.CALIBRATED).read_bytes()
+            return calibrated.quantize(model, request.quantization)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -7,14 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfx_tflite.components.schemes import Quantization
-from tfx_tflite.components.tflite_quantizer.audit import (
+from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
+from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     FlatbufferGraph,
     Operator,
     quantization_of,
     short_name,
     tensor_type,
 )
-from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
 
 FILE_NAME = "quantization.json"
 

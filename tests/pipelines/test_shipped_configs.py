@@ -1,5 +1,6 @@
 """Every shipped config runs whole: TFX, ML Metadata, trainer, converter, TFMA and push for real."""
 
+import contextlib
 import json
 import os
 import signal
@@ -176,12 +177,16 @@ def test_an_interrupt_ends_the_run_with_one_line_and_without_leftovers(
     settings += ["quantization.batch_size=7"]
     command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
     command += [str(CONFIGS / "digits.yaml"), "--json", "--runner", runner]
+    # The converter works below it, in a process group of its own.
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         [*command, *(part for text in settings for part in ("--set", text))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -196,6 +201,16 @@ def test_an_interrupt_ends_the_run_with_one_line_and_without_leftovers(
     assert not (tmp_path / "pushed").exists()
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+    assert [process for process in processes() if process.is_relative_to(temporary)] == []
+
+
+def processes() -> list[Path]:
+    """Returns where each process on this machine works."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            found.append(link.readlink())
+    return found
 
 
 def test_a_bad_model_is_refused_with_exit_code_3_and_nothing_is_pushed(tmp_path: Path):

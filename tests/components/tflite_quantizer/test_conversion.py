@@ -11,6 +11,7 @@ from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
 from tfx_tflite.components.tflite_quantizer import audit, conversion, report
+from tfx_tflite.components.tflite_quantizer.child_process import Limits
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +142,7 @@ def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
     monkeypatch.setattr(conversion, "_CONVERTER", (sys.executable, str(script)))
     working = tmp_path / "work"
     working.mkdir()
-    with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\): .*LLVM ERROR"):
+    with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
         conversion.convert(
             digits_model, "serving_tensors", Quantization(Scheme.FLOAT32), None, working
         )
@@ -160,7 +161,7 @@ def test_a_converter_that_hangs_is_stopped(
             Quantization(Scheme.FLOAT32),
             None,
             tmp_path,
-            time_limit=1,
+            limits=Limits(time=1),
         )
 
 
