@@ -1,0 +1,114 @@
+"""The calibrated model, a float flatbuffer whose tensors have ranges, and what is made from it.
+
+The float flatbuffer is what `TFLiteConverter.convert()` gives without optimizations: the converter
+starts its integer schemes from the same graph.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
+from tensorflow.lite.python import convert, lite, util
+from tensorflow.lite.python.optimize.calibrator import Calibrator
+from tensorflow.lite.tools import flatbuffer_utils
+
+from tfx_tflite.components.errors import ConversionError, telling_line
+from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer.range_collection import model_digest
+from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy, TensorRanges
+
+_schema = flatbuffer_utils.schema_fb
+
+
+def write_ranges(float_tflite: bytes, ranges: TensorRanges, policy: RangePolicy) -> bytes:
+    """Returns the float model with a range at every activation: the calibrated model.
+
+    Args:
+        float_tflite: The flatbuffer that the ranges were collected from.
+        ranges: The ranges.
+        policy: How a tensor's range follows from the extremes of the examples.
+
+    Raises:
+        ConversionError: The ranges belong to another model.
+        ConfigError: The policy leaves out more extremes than are kept.
+    """
+    digest = model_digest(float_tflite)
+    if digest != ranges.model_digest:
+        raise ConversionError(
+            f"the ranges were collected from model {ranges.model_digest[:15]}…, not from "
+            f"{digest[:15]}…; calibrate this model anew"
+        )
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
+    for found in ranges.resolve(policy):
+        quantization = _schema.QuantizationParametersT()
+        quantization.min = np.array([found.minimum], np.float32)
+        quantization.max = np.array([found.maximum], np.float32)
+        model.subgraphs[0].tensors[found.tensor.index].quantization = quantization
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
+    """Returns the quantized model, as the stock converter would make it from these ranges.
+
+    It takes what the stock converter takes after its calibration: the MLIR quantizer for int8, and
+    for int16x8, which that one does not know, the older quantizer of the calibrator's library.
+    Either can end the process on a model that it does not like, so call this in a child process.
+
+    Args:
+        calibrated: The calibrated model.
+        quantization: What to quantize to; the scheme is one that calibrates.
+
+    Raises:
+        ConversionError: The quantizer refuses the model.
+    """
+    run = _int16x8 if quantization.scheme is Scheme.INT16X8 else _int8
+    metadata = util.get_conversion_metadata(calibrated)
+    try:
+        quantized = run(_without_metadata(calibrated), tf.as_dtype(quantization.resolved_io_type))
+    except (RuntimeError, ValueError, convert.ConverterError) as error:
+        raise ConversionError(
+            f"the TensorFlow Lite quantizer refused the model: {telling_line(str(error))}"
+        ) from error
+    # The public converter ends with the same two steps.
+    deduplicated = lite._deduplicate_readonly_buffers(quantized)
+    return _with_metadata(deduplicated, metadata, quantization.scheme)
+
+
+def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
+    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+
+
+def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
+    """Runs the older quantizer, which takes the ranges in the model where none were fed to it."""
+
+    def number(dtype: tf.DType) -> int:
+        return np.dtype(dtype.as_numpy_dtype).num
+
+    return Calibrator(calibrated)._calibrator.QuantizeModel(
+        number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
+    )
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """Returns a model without the converter's record of itself, which one quantizer would keep."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    model.metadata = [
+        entry
+        for entry in model.metadata or ()
+        if entry.name != util.CONVERSION_METADATA_FIELD_NAME.encode()
+    ]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _with_metadata(content: bytes, metadata: Any, scheme: Scheme) -> bytes:
+    """Returns a model with the converter's record of itself, naming the scheme."""
+    if metadata is None:
+        return bytes(content)
+    modes = metadata_schema.ModelOptimizationMode
+    metadata.options.modelOptimizationModes = [
+        modes.PTQ_INT16 if scheme is Scheme.INT16X8 else modes.PTQ_FULL_INTEGER
+    ]
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    util.populate_conversion_metadata(model, metadata)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
