@@ -93,11 +93,12 @@ def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
 def _without_metadata(content: bytes) -> bytes:
     """Returns a model without the converter's record of itself, which one quantizer would keep."""
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    model.metadata = [
-        entry
-        for entry in model.metadata or ()
-        if entry.name != util.CONVERSION_METADATA_FIELD_NAME.encode()
-    ]
+    name = util.CONVERSION_METADATA_FIELD_NAME.encode()
+    records = [entry for entry in model.metadata or () if entry.name == name]
+    model.metadata = [entry for entry in model.metadata or () if entry.name != name]
+    # The converter appends the record, so no index of another buffer changes.
+    if records and records[0].buffer == len(model.buffers) - 1:
+        model.buffers.pop()
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

@@ -107,6 +107,10 @@ class ActivationTensor:
     name: str
     is_input: bool = False
 
+    def __str__(self) -> str:
+        # The converter joins the names of what it fuses by `;`; the last one says most.
+        return f"{'input' if self.is_input else 'tensor'} {self.name.split(';')[-1]!r}"
+
 
 @dataclass(frozen=True)
 class TensorRange:
@@ -193,12 +197,8 @@ class TensorRanges:
 
 
 def _constant_warning(found: TensorRange, examples: int) -> str:
-    if found.tensor.is_input:
-        return (
-            f"input {found.tensor.name!r} is {found.minimum:g} in all {examples} calibration "
-            "examples; its range in production is unknown"
-        )
-    return f"tensor {found.tensor.name!r} is {found.minimum:g} for all {examples} examples"
+    unknown = "; its range in production is unknown" if found.tensor.is_input else ""
+    return f"{found.tensor} is {found.minimum:g} in all {examples} calibration examples{unknown}"
 
 
 def _decimals(values: np.ndarray) -> list[float]:
@@ -289,10 +289,9 @@ def _lowest(values: np.ndarray | None) -> np.ndarray | None:
 
 
 def _explain(found: _NonFinite, tensor: ActivationTensor) -> str:
-    where = f"input {tensor.name!r}" if tensor.is_input else f"tensor {tensor.name!r}"
-    does = "has" if tensor.is_input else "makes"
+    verb = "has" if tensor.is_input else "gives"
     return (
-        f"calibration example {found.position} {does} {found.value} in {where}; remove such "
+        f"calibration example {found.position} {verb} {found.value} in {tensor}; remove such "
         "examples or clean the feature"
     )
 
@@ -331,7 +330,6 @@ class CombineExtremes(beam.CombineFn):
 
 
 def _first_non_finite(batch: BatchExtremes) -> _NonFinite | None:
-    # The sum is not finite where either is not; both are NaN where there is NaN.
     rows, tensors = np.nonzero(~(np.isfinite(batch.minima) & np.isfinite(batch.maxima)))
     if not len(rows):
         return None
