@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,12 @@ from tensorflow.lite.tools import flatbuffer_utils
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
 from tfx_tflite.components.tflite_quantizer.calibrated import quantize, write_ranges
-from tfx_tflite.components.tflite_quantizer.range_collection import RangeSource, collect_ranges
+from tfx_tflite.components.tflite_quantizer.range_collection import collect_ranges
 from tfx_tflite.components.tflite_quantizer.ranges import (
     FILE_NAME,
     CollectRanges,
     RangePolicy,
+    RangeSource,
     TensorRanges,
     positioned,
 )
@@ -62,7 +63,6 @@ class Model:
 
     def converter(self) -> tf.lite.TFLiteConverter:
         """Returns the stock converter of the model."""
-        # The converter takes variables from the loaded object as long as that is alive.
         loaded = tf.saved_model.load(str(self.path))
         return tf.lite.TFLiteConverter.from_concrete_functions(
             [loaded.signatures[SIGNATURE]], loaded
@@ -149,7 +149,7 @@ def noise(count: int, shape: Sequence[int] = IMAGE, seed: int = 0) -> np.ndarray
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
 
 
-def check_speed(model: Model, few: int = 2, many: int = 82) -> Iterator[bool]:
+def check_speed(model: Model, few: int = 2, many: int = 82) -> Generator[bool, None, float]:
     """Yields whether a sample costs little enough; returns the CPU time of a stock conversion."""
     samples = noise(many)
     stock = [least_cpu_seconds(lambda n=n: model.stock(samples[:n])) for n in (few, many)]

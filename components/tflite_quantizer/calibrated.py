@@ -1,7 +1,8 @@
 """The calibrated model, a float flatbuffer whose tensors have ranges, and what is made from it.
 
-The float flatbuffer is what `TFLiteConverter.convert()` gives without optimizations: the converter
-starts its integer schemes from the same graph.
+The float flatbuffer is what `TFLiteConverter.convert()` gives with no optimizations, representative
+dataset or target set. The converter calibrates the same graph for int8 and int16x8, but for one
+thing that int8's quantizer does itself: a bias that several operators share is copied for each.
 """
 
 from typing import Any

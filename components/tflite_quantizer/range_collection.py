@@ -26,41 +26,17 @@ from tfx_tflite.components.tflite_quantizer.ranges import (
     ActivationTensor,
     BatchExtremes,
     CombineExtremes,
+    RangeSource,
     TensorRanges,
 )
 
 _TYPES = flatbuffer_utils.schema_fb.TensorType
 
 
-@dataclass(frozen=True)
-class RangeSource:
-    """What ranges are collected with, as paths, so that each worker loads it for itself.
-
-    Attributes:
-        tflite: The float flatbuffer, as converted from `signature` without optimizations.
-        saved_model: The float SavedModel.
-        signature: The signature that was converted.
-        preprocessing_signature: As in `float_model.input_reader`.
-    """
-
-    tflite: str
-    saved_model: str
-    signature: str
-    preprocessing_signature: str | None = None
-
-    def content(self) -> bytes:
-        """Returns the bytes of the float flatbuffer."""
-        with tf.io.gfile.GFile(self.tflite, "rb") as file:
-            return file.read()
-
-    def describe(self) -> tuple[str, tuple[ActivationTensor, ...]]:
-        """Returns the digest of the float flatbuffer and its activations.
-
-        Raises:
-            ConversionError: The model cannot be calibrated.
-        """
-        content = self.content()
-        return model_digest(content), activation_tensors(content)
+def read_tflite(source: RangeSource) -> bytes:
+    """Returns the bytes of the float flatbuffer that `source` names."""
+    with tf.io.gfile.GFile(source.tflite, "rb") as file:
+        return file.read()
 
 
 def model_digest(content: bytes) -> str:
@@ -84,7 +60,7 @@ def _activations(model: Any) -> tuple[ActivationTensor, ...]:
     _check_calibratable(model)
     graph = model.subgraphs[0]
     inputs = {int(spec.tensorIndex): _text(spec.name) for spec in model.signatureDefs[0].inputs}
-    computed = [int(index) for operator in graph.operators for index in operator.outputs]
+    computed = [index for operator in graph.operators for index in _indices(operator.outputs)]
     return tuple(
         ActivationTensor(
             index, inputs.get(index) or _text(graph.tensors[index].name), index in inputs
@@ -102,9 +78,8 @@ def _check_calibratable(model: Any) -> None:
     graph = model.subgraphs[0]
     for operator in graph.operators:
         name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        tensors = [
-            graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0
-        ]
+        indices = (*_indices(operator.inputs), *_indices(operator.outputs))
+        tensors = [graph.tensors[index] for index in indices]
         if any(tensor.isVariable or tensor.type == _TYPES.RESOURCE for tensor in tensors):
             raise ConversionError(
                 f"operator {name} keeps a state from one run to the next, so its ranges would "
@@ -116,6 +91,11 @@ def _check_calibratable(model: Any) -> None:
                 "write the loop or branch out (for a recurrent Keras layer: unroll=True) or choose "
                 "a quantization.scheme without calibration"
             )
+
+
+def _indices(tensors: Any) -> list[int]:
+    """Returns which tensors an operator lists; one that is left out is -1, an empty list None."""
+    return [] if tensors is None else [int(index) for index in tensors if index >= 0]
 
 
 def _is_control_flow(operator: str) -> bool:
@@ -163,38 +143,45 @@ class ActivationObserver:
         maxima = np.empty_like(minima)
         for row in range(rows):
             try:
-                self._run({name: values[row : row + 1] for name, values in inputs.items()})
+                given = self._run({name: values[row : row + 1] for name, values in inputs.items()})
             except (RuntimeError, ValueError) as error:
                 raise ConversionError(
                     "the float TensorFlow Lite model does not run on calibration example "
                     f"{position + row}: {telling_line(str(error))}"
                 ) from error
-            self._reduce(minima[row], maxima[row])
+            self._reduce(given, minima[row], maxima[row])
         return BatchExtremes(position, minima, maxima)
 
-    def _run(self, example: Mapping[str, np.ndarray]) -> None:
-        fitted = [
-            (detail, self._fitted(example[name], detail)) for name, detail in self._inputs.items()
-        ]
-        shapes = [values.shape for _, values in fitted]
+    def _run(self, example: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
+        """Runs the model on one example and returns its inputs by index."""
+        given = {
+            int(detail["index"]): self._fitted(example[name], detail)
+            for name, detail in self._inputs.items()
+        }
+        shapes = [values.shape for values in given.values()]
         if shapes != self._shapes:
-            for detail, values in fitted:
-                self._interpreter.resize_tensor_input(detail["index"], values.shape)
+            for index, values in given.items():
+                self._interpreter.resize_tensor_input(index, values.shape)
             self._interpreter.allocate_tensors()
             self._shapes = shapes
-        for detail, values in fitted:
-            self._interpreter.set_tensor(detail["index"], values)
+        for index, values in given.items():
+            self._interpreter.set_tensor(index, values)
         self._interpreter.invoke()
+        return given
 
     def _fitted(self, values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
         """Returns an example as the model takes it: a batch size built in is filled with copies."""
         size = int(detail["shape_signature"][0])
         return values if size in (-1, 1) else np.repeat(values, size, axis=0)
 
-    def _reduce(self, minima: np.ndarray, maxima: np.ndarray) -> None:
+    def _reduce(
+        self, given: Mapping[int, np.ndarray], minima: np.ndarray, maxima: np.ndarray
+    ) -> None:
         for column, tensor in enumerate(self.tensors):
             # A view, given up before the interpreter runs again.
-            values = self._interpreter.tensor(tensor.index)()
+            values = (
+                given[tensor.index] if tensor.is_input else self._interpreter.tensor(tensor.index)()
+            )
             # Every quantized range holds zero, so that a tensor without values has no say.
             minima[column] = values.min() if values.size else 0
             maxima[column] = values.max() if values.size else 0
@@ -212,7 +199,7 @@ class ExampleObserver:
         """Loads what `source` names."""
         signature = read_tensor_signature(source.saved_model, source.signature)
         reader = input_reader(source.saved_model, signature, source.preprocessing_signature)
-        return cls(reader, ActivationObserver(source.content()))
+        return cls(reader, ActivationObserver(read_tflite(source)))
 
     def __call__(self, position: int, batch: pa.RecordBatch) -> BatchExtremes:
         """Returns the extremes in each example of a batch."""

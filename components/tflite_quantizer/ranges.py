@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
@@ -21,9 +20,6 @@ import pyarrow as pa
 from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from tfx_tflite.components.tflite_quantizer.range_collection import RangeSource
 
 FILE_NAME = "ranges.json"
 
@@ -337,6 +333,23 @@ def _first_non_finite(batch: BatchExtremes) -> _NonFinite | None:
     return _NonFinite(batch.position + int(rows[0]), int(tensors[0]), value)
 
 
+@dataclass(frozen=True)
+class RangeSource:
+    """What ranges are collected with, as paths, so that each worker loads it for itself.
+
+    Attributes:
+        tflite: The float flatbuffer, as converted from `signature` without optimizations.
+        saved_model: The float SavedModel.
+        signature: The signature that was converted.
+        preprocessing_signature: As in `float_model.input_reader`.
+    """
+
+    tflite: str
+    saved_model: str
+    signature: str
+    preprocessing_signature: str | None = None
+
+
 def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yields each batch of a calibration sample with the position of its first example, from 0.
 
@@ -352,7 +365,7 @@ def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Reco
 class _ObserveDoFn(beam.DoFn):
     """(position, RecordBatch) to `BatchExtremes`; the model is loaded once a process."""
 
-    def __init__(self, source: "RangeSource", handle: shared.Shared):
+    def __init__(self, source: RangeSource, handle: shared.Shared):
         self._source = source
         self._shared = handle
 
@@ -378,7 +391,7 @@ class CollectRanges(beam.PTransform):
         source: The model, and how examples become its inputs.
     """
 
-    def __init__(self, source: "RangeSource"):
+    def __init__(self, source: RangeSource):
         super().__init__()
         self._source = source
 
@@ -388,7 +401,11 @@ class CollectRanges(beam.PTransform):
         Raises:
             ConversionError: The model cannot be calibrated.
         """
-        digest, tensors = self._source.describe()
+        from tfx_tflite.components.tflite_quantizer import range_collection
+
+        content = range_collection.read_tflite(self._source)
+        digest = range_collection.model_digest(content)
+        tensors = range_collection.activation_tensors(content)
         return (
             batches
             | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))

@@ -12,13 +12,13 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, DataError, user_error_in
 from tfx_tflite.components.tflite_quantizer.range_collection import (
-    RangeSource,
     activation_tensors,
     collect_ranges,
 )
 from tfx_tflite.components.tflite_quantizer.ranges import (
     CollectRanges,
     RangePolicy,
+    RangeSource,
     TensorRanges,
     positioned,
 )
