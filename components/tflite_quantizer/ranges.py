@@ -1,0 +1,414 @@
+"""The ranges that a float model's activations take over the calibration examples.
+
+Each example is reduced to the smallest and the largest value of every tensor. Of these extremes
+the outermost ones of each tensor are kept exactly, so that accumulators merge in any order to the
+same result, to the last bit, and any percentile near the ends can be read off without a histogram's
+bins. What runs the model is in `range_collection.py`, what uses the ranges in `calibrated.py`.
+
+Only Beam, NumPy and Arrow are imported here, because workers import this module.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.utils import shared
+
+from tfx_tflite.components.errors import ConfigError, DataError
+
+FILE_NAME = "ranges.json"
+
+MINMAX, PERCENTILE = "minmax", "percentile"
+POLICIES = (MINMAX, PERCENTILE)
+
+# The outermost extremes of a tensor that are kept at either end. They make the percentile 99.9
+# exact up to 255,001 examples, 99 up to 25,501 and 95 up to 5,101.
+KEPT = 256
+# Below so many examples each one is too large a share of the data to be left out.
+FEWEST_TO_LEAVE_OUT = 50
+
+
+@dataclass(frozen=True)
+class RangePolicy:
+    """How the range of a tensor follows from the extremes that it takes in each example.
+
+    `minmax` takes the outermost. `percentile` takes the percentile of the examples' maxima, and the
+    100 minus it of their minima, by the rank rule that NumPy calls `lower` (for minima `higher`):
+    of n examples ceil((n - 1) * (1 - percentile / 100)) are left out at either end, so at least one
+    and never less than the percentile says: 1 of 201 and 5 of 5,000 at 99.9. With fewer than 50
+    examples none is. There is no interpolation, by which an outlier would still count in part:
+    halfway between two extremes, an outlier of 20 times the rest makes a range 10 times too wide.
+
+    Attributes:
+        kind: `minmax` or `percentile`.
+        percentile: From 50 to below 100.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    kind: str = MINMAX
+    percentile: float = 99.9
+
+    def __post_init__(self) -> None:
+        if self.kind not in POLICIES:
+            raise ConfigError(
+                f"calibration.ranges is {self.kind!r}, expected one of {', '.join(POLICIES)}"
+            )
+        if not 50 <= self.percentile < 100:
+            raise ConfigError(
+                f"calibration.percentile is {self.percentile}, expected 50 or more and below 100"
+            )
+
+    def left_out(self, examples: int) -> int:
+        """Returns how many examples' extremes a range leaves out at either end.
+
+        Args:
+            examples: How many were observed.
+
+        Raises:
+            ConfigError: That is more than are kept.
+        """
+        if self.kind == MINMAX or examples < FEWEST_TO_LEAVE_OUT:
+            return 0
+        # As a fraction of decimal digits, because 1 - 99.9 / 100 is not 0.001 in binary.
+        share = 1 - Fraction(str(self.percentile)) / 100
+        count = math.ceil((examples - 1) * share)
+        if count >= KEPT:
+            most = math.floor((KEPT - 1) / share) + 1
+            raise ConfigError(
+                f"calibration.percentile {self.percentile} leaves out {count} of {examples} "
+                f"examples, more than the {KEPT - 1} that can be; take at most {most} samples or a "
+                "higher percentile"
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class ActivationTensor:
+    """A float32 tensor of the main graph that is an input or computed from the inputs.
+
+    Attributes:
+        index: Its place among the main graph's tensors.
+        name: Its name in the flatbuffer, or in the signature where it is an input.
+        is_input: Whether it is an input of the model.
+    """
+
+    index: int
+    name: str
+    is_input: bool = False
+
+    def __str__(self) -> str:
+        # The converter joins the names of what it fuses by `;`; the last one says most.
+        return f"{'input' if self.is_input else 'tensor'} {self.name.split(';')[-1]!r}"
+
+
+@dataclass(frozen=True)
+class TensorRange:
+    """The range of real values that a tensor is to be quantized for."""
+
+    tensor: ActivationTensor
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, eq=False)
+class TensorRanges:
+    """What calibration knows of a model: the outermost extremes of every activation.
+
+    Attributes:
+        model_digest: SHA-256 of the float flatbuffer, to whose tensors the ranges belong.
+        tensors: The activations, inputs first, then in the order in which they are computed.
+        examples: How many examples were observed.
+        minima: The lowest of the examples' minima, ascending, float32 of shape
+            (tensors, min(examples, KEPT)).
+        maxima: The highest of the examples' maxima, descending, of the same shape.
+    """
+
+    model_digest: str
+    tensors: tuple[ActivationTensor, ...]
+    examples: int
+    minima: np.ndarray
+    maxima: np.ndarray
+
+    def resolve(self, policy: RangePolicy) -> tuple[TensorRange, ...]:
+        """Returns each tensor's range.
+
+        Args:
+            policy: How the range follows from the extremes.
+
+        Raises:
+            ConfigError: The policy leaves out more extremes than are kept.
+        """
+        rank = policy.left_out(self.examples)
+        return tuple(
+            TensorRange(tensor, float(minimum), float(maximum))
+            for tensor, minimum, maximum in zip(
+                self.tensors, self.minima[:, rank], self.maxima[:, rank], strict=True
+            )
+        )
+
+    def constant(self) -> tuple[TensorRange, ...]:
+        """Returns the tensors that had one and the same value throughout, with that value.
+
+        An input among them carries no information: a feature that is always zero, say, or one that
+        was filled with its default. Nothing is known of its range in production.
+        """
+        return tuple(
+            found for found in self.resolve(RangePolicy()) if found.minimum == found.maximum
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        """Returns a sentence for each input and each other tensor that was constant."""
+        return tuple(_constant_warning(found, self.examples) for found in self.constant())
+
+    def to_json(self) -> str:
+        """Returns the ranges as JSON text, equal for equal ranges."""
+        tensors = [
+            {**asdict(tensor), "minima": _decimals(minima), "maxima": _decimals(maxima)}
+            for tensor, minima, maxima in zip(self.tensors, self.minima, self.maxima, strict=True)
+        ]
+        return json.dumps(
+            {"model_digest": self.model_digest, "examples": self.examples, "tensors": tensors},
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "TensorRanges":
+        """Returns the ranges that `to_json` wrote."""
+        read = json.loads(text)
+        tensors = read["tensors"]
+        return cls(
+            read["model_digest"],
+            tuple(ActivationTensor(t["index"], t["name"], t["is_input"]) for t in tensors),
+            read["examples"],
+            np.array([t["minima"] for t in tensors], np.float32),
+            np.array([t["maxima"] for t in tensors], np.float32),
+        )
+
+
+def _constant_warning(found: TensorRange, examples: int) -> str:
+    unknown = "; its range in production is unknown" if found.tensor.is_input else ""
+    return f"{found.tensor} is {found.minimum:g} in all {examples} calibration examples{unknown}"
+
+
+def _decimals(values: np.ndarray) -> list[float]:
+    """Returns float32 values with no more digits than they need to be read back exactly."""
+    return [float(str(value)) for value in values]
+
+
+@dataclass(frozen=True)
+class BatchExtremes:
+    """The extremes of every tensor in each example of a batch.
+
+    Attributes:
+        position: The place of the first example among the calibration examples, from 0.
+        minima: float32 of shape (batch, tensors); NaN where the tensor holds NaN.
+        maxima: Of the same shape.
+    """
+
+    position: int
+    minima: np.ndarray
+    maxima: np.ndarray
+
+
+@dataclass(frozen=True, order=True)
+class _NonFinite:
+    """Where NaN or infinity was: the example's position, the tensor's rank, the value."""
+
+    position: int
+    tensor: int
+    value: str
+
+
+@dataclass
+class Extremes:
+    """The outermost extremes of some examples.
+
+    Attributes:
+        examples: How many examples.
+        minima: float32 of shape (kept, tensors), in no order; None before the first example.
+        maxima: Of the same shape.
+        non_finite: The first NaN or infinity.
+    """
+
+    examples: int = 0
+    minima: np.ndarray | None = None
+    maxima: np.ndarray | None = None
+    non_finite: _NonFinite | None = None
+
+    def add(self, other: "Extremes") -> None:
+        """Takes in other examples."""
+        self.examples += other.examples
+        self.minima = _lowest(_joined(self.minima, other.minima))
+        highest = _joined(self.maxima, other.maxima)
+        self.maxima = None if highest is None else _negative(_lowest(_negative(highest)))
+        found = [place for place in (self.non_finite, other.non_finite) if place is not None]
+        self.non_finite = min(found, default=None)
+
+    def ranges(self, model_digest: str, tensors: tuple[ActivationTensor, ...]) -> TensorRanges:
+        """Returns the ranges of the tensors that the columns stand for.
+
+        Raises:
+            DataError: There are no examples, or one gave NaN or infinity.
+        """
+        if self.minima is None or self.maxima is None:
+            raise DataError("the calibration split holds no examples")
+        if self.non_finite is not None:
+            raise DataError(_explain(self.non_finite, tensors[self.non_finite.tensor]))
+        # Adding zero makes one zero of the two, which sort as equal, in no fixed order.
+        minima = np.sort(self.minima, axis=0)[:KEPT].T + np.float32(0)
+        maxima = np.sort(self.maxima, axis=0)[::-1][:KEPT].T + np.float32(0)
+        return TensorRanges(model_digest, tensors, self.examples, minima, maxima)
+
+
+def _joined(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return np.concatenate([left, right])
+
+
+def _negative(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else -values
+
+
+def _lowest(values: np.ndarray | None) -> np.ndarray | None:
+    """Returns at least the KEPT lowest of each column, pruned only where twice as many piled up."""
+    if values is None or len(values) <= 2 * KEPT:
+        return values
+    return np.partition(values, KEPT - 1, axis=0)[:KEPT]
+
+
+def _explain(found: _NonFinite, tensor: ActivationTensor) -> str:
+    verb = "has" if tensor.is_input else "gives"
+    return (
+        f"calibration example {found.position} {verb} {found.value} in {tensor}; remove such "
+        "examples or clean the feature"
+    )
+
+
+class CombineExtremes(beam.CombineFn):
+    """Combines `BatchExtremes` into one `Extremes`, the same for any order and any shards.
+
+    It raises nothing, because Beam also calls it on no elements while a pipeline is built, and
+    because which of several bad examples is named must not depend on the shards.
+    """
+
+    def create_accumulator(self) -> Extremes:
+        """Returns no examples."""
+        return Extremes()
+
+    def add_input(self, accumulator: Extremes, element: BatchExtremes) -> Extremes:
+        """Adds a batch."""
+        if len(element.minima):
+            accumulator.add(
+                Extremes(
+                    len(element.minima), element.minima, element.maxima, _first_non_finite(element)
+                )
+            )
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Extremes]) -> Extremes:
+        """Merges in any order to the same result."""
+        merged = Extremes()
+        for accumulator in accumulators:
+            merged.add(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Extremes) -> Extremes:
+        """Returns the extremes."""
+        return accumulator
+
+
+def _first_non_finite(batch: BatchExtremes) -> _NonFinite | None:
+    rows, tensors = np.nonzero(~(np.isfinite(batch.minima) & np.isfinite(batch.maxima)))
+    if not len(rows):
+        return None
+    value = "NaN" if np.isnan(batch.minima[rows[0], tensors[0]]) else "infinity"
+    return _NonFinite(batch.position + int(rows[0]), int(tensors[0]), value)
+
+
+@dataclass(frozen=True)
+class RangeSource:
+    """What ranges are collected with, as paths, so that each worker loads it for itself.
+
+    Attributes:
+        tflite: The float flatbuffer, as converted from `signature` without optimizations.
+        saved_model: The float SavedModel.
+        signature: The signature that was converted.
+        preprocessing_signature: As in `float_model.input_reader`.
+    """
+
+    tflite: str
+    saved_model: str
+    signature: str
+    preprocessing_signature: str | None = None
+
+
+def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yields each batch of a calibration sample with the position of its first example, from 0.
+
+    Args:
+        batches: All examples in the order of their file.
+    """
+    position = 0
+    for batch in batches:
+        yield position, batch
+        position += batch.num_rows
+
+
+class _ObserveDoFn(beam.DoFn):
+    """(position, RecordBatch) to `BatchExtremes`; the model is loaded once a process."""
+
+    def __init__(self, source: RangeSource, handle: shared.Shared):
+        self._source = source
+        self._shared = handle
+
+    def setup(self) -> None:
+        # Only the workers that run the model pay for TensorFlow's import.
+        from tfx_tflite.components.tflite_quantizer import range_collection
+
+        self._observer = self._shared.acquire(
+            lambda: range_collection.ExampleObserver.load(self._source)
+        )
+
+    def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
+        position, batch = element
+        yield self._observer(position, batch)
+
+
+class CollectRanges(beam.PTransform):
+    """PCollection of (position, RecordBatch) to a PCollection of one `TensorRanges`.
+
+    The positions are those of `positioned`; errors name examples by them.
+
+    Args:
+        source: The model, and how examples become its inputs.
+    """
+
+    def __init__(self, source: RangeSource):
+        super().__init__()
+        self._source = source
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Builds the transform.
+
+        Raises:
+            ConversionError: The model cannot be calibrated.
+        """
+        from tfx_tflite.components.tflite_quantizer import range_collection
+
+        content = range_collection.read_tflite(self._source)
+        digest = range_collection.model_digest(content)
+        tensors = range_collection.activation_tensors(content)
+        return (
+            batches
+            | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))
+            | "Combine" >> beam.CombineGlobally(CombineExtremes())
+            | "Ranges" >> beam.Map(lambda extremes: extremes.ranges(digest, tensors))
+        )

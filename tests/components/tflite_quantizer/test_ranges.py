@@ -1,0 +1,169 @@
+"""Extremes, how they merge, and the ranges that follow from them; nothing here runs a model."""
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.components.tflite_quantizer.ranges import (
+    KEPT,
+    ActivationTensor,
+    BatchExtremes,
+    CombineExtremes,
+    RangePolicy,
+    TensorRanges,
+    positioned,
+)
+
+TENSORS = (ActivationTensor(0, "x", is_input=True), ActivationTensor(5, "a/b;c/d"))
+PERCENTILE = RangePolicy("percentile")
+
+
+def extremes_of(examples: int, seed: int = 0) -> BatchExtremes:
+    values = np.random.default_rng(seed).normal(size=(2, examples, len(TENSORS)))
+    return BatchExtremes(0, *np.sort(values.astype(np.float32), axis=0))
+
+
+def combine(*shards: list[BatchExtremes]) -> TensorRanges:
+    fn = CombineExtremes()
+    accumulators = []
+    for shard in shards:
+        accumulator = fn.create_accumulator()
+        for batch in shard:
+            accumulator = fn.add_input(accumulator, batch)
+        accumulators.append(accumulator)
+    merged = fn.extract_output(fn.merge_accumulators(accumulators))
+    return merged.ranges("sha256:model", TENSORS)
+
+
+def rows(batch: BatchExtremes, start: int, stop: int) -> BatchExtremes:
+    return BatchExtremes(start, batch.minima[start:stop], batch.maxima[start:stop])
+
+
+@pytest.mark.parametrize("shards", [1, 2, 8])
+def test_ranges_are_the_same_for_any_shards_and_any_order(shards: int):
+    whole = extremes_of(3000)
+    batches = [rows(whole, start, start + 7) for start in range(0, 3000, 7)]
+    random.Random(shards).shuffle(batches)
+    split = [batches[index::shards] for index in range(shards)]
+    assert combine(*split).to_json() == combine([whole]).to_json()
+
+
+def test_the_two_zeros_are_one_whatever_the_order():
+    zeros = [BatchExtremes(0, np.full((1, 2), z, np.float32), np.full((1, 2), z, np.float32))
+             for z in (0.0, -0.0)]  # fmt: skip
+    assert combine(zeros).to_json() == combine(zeros[::-1]).to_json()
+
+
+def test_minmax_takes_the_outermost_values():
+    whole = extremes_of(1000)
+    for column, found in enumerate(combine([whole]).resolve(RangePolicy())):
+        assert found.minimum == whole.minima[:, column].min()
+        assert found.maximum == whole.maxima[:, column].max()
+
+
+@pytest.mark.parametrize("percentile", [99.9, 99.0, 97.5])
+@pytest.mark.parametrize("examples", [50, 201, 1001, 1002, 5000])
+def test_the_percentile_is_numpys_lower_rank(percentile: float, examples: int):
+    whole = extremes_of(examples)
+    ranges = combine([whole]).resolve(RangePolicy("percentile", percentile))
+    for column, found in enumerate(ranges):
+        maxima, minima = whole.maxima[:, column], whole.minima[:, column]
+        assert found.maximum == np.percentile(maxima, percentile, method="lower")
+        assert found.minimum == np.percentile(-minima, percentile, method="lower") * -1
+
+
+@pytest.mark.parametrize(
+    ("examples", "left_out"), [(1, 0), (49, 0), (50, 1), (201, 1), (1001, 1), (1002, 2), (5000, 5)]
+)
+def test_the_percentile_leaves_out_one_example_at_least_once_there_are_fifty(
+    examples: int, left_out: int
+):
+    assert PERCENTILE.left_out(examples) == left_out
+    assert RangePolicy("minmax").left_out(examples) == 0
+
+
+def test_one_outlier_of_201_does_not_decide_a_percentile():
+    usual = extremes_of(200)
+    outlier = BatchExtremes(200, usual.minima[:1] * 20 - 20, usual.maxima[:1] * 20 + 20)
+    with_outlier = combine([usual], [outlier]).resolve(PERCENTILE)
+    assert with_outlier == combine([usual]).resolve(RangePolicy("minmax"))
+
+
+def test_a_percentile_is_refused_where_it_leaves_out_more_than_is_kept():
+    most = 10 * (KEPT - 1) + 1
+    policy = RangePolicy("percentile", 90)
+    assert policy.left_out(most) == KEPT - 1
+    with pytest.raises(ConfigError, match=rf"256 of {most + 1} examples.*at most {most} samples"):
+        policy.left_out(most + 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("median",), "calibration.ranges is 'median', expected one of minmax, percentile"),
+        (("percentile", 100.0), "calibration.percentile is 100.0"),
+        (("percentile", 0.1), "calibration.percentile is 0.1"),
+    ],
+)
+def test_a_policy_refuses_what_makes_no_sense(settings: tuple, message: str):
+    with pytest.raises(ConfigError, match=message):
+        RangePolicy(*settings)
+
+
+def test_ranges_survive_json_to_the_last_bit():
+    ranges = combine([extremes_of(300)])
+    read = TensorRanges.from_json(ranges.to_json())
+    np.testing.assert_array_equal(read.minima, ranges.minima)
+    np.testing.assert_array_equal(read.maxima, ranges.maxima)
+    assert read.to_json() == ranges.to_json()
+    assert read.resolve(PERCENTILE) == ranges.resolve(PERCENTILE)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_first_bad_example_is_named_whatever_the_shards(shards: int):
+    whole = extremes_of(30)
+    whole.minima[21, :] = whole.maxima[21, :] = np.nan
+    whole.maxima[7, 1] = np.inf
+    batches = [rows(whole, start, start + 2) for start in reversed(range(0, 30, 2))]
+    with pytest.raises(DataError, match=r"^calibration example 7 gives infinity in tensor 'c/d'"):
+        combine(*[batches[index::shards] for index in range(shards)])
+
+
+def test_nan_in_an_input_is_blamed_on_the_input():
+    whole = extremes_of(3)
+    whole.minima[1, :] = whole.maxima[1, :] = np.nan
+    with pytest.raises(DataError, match=r"^calibration example 1 has NaN in input 'x'; remove"):
+        combine([whole])
+
+
+def test_no_examples_are_an_error():
+    with pytest.raises(DataError, match="holds no examples"):
+        combine([], [])
+
+
+def test_a_constant_input_is_a_warning():
+    whole = extremes_of(10)
+    whole.minima[:, 0] = whole.maxima[:, 0] = 0
+    ranges = combine([whole])
+    assert [found.tensor for found in ranges.constant()] == [TENSORS[0]]
+    assert ranges.warnings() == (
+        "input 'x' is 0 in all 10 calibration examples; its range in production is unknown",
+    )
+
+
+def test_positions_count_examples_over_batches():
+    batches = [pa.RecordBatch.from_pydict({"x": [0] * size}) for size in (3, 1, 2)]
+    assert [position for position, _ in positioned(batches)] == [0, 3, 4]
+
+
+def test_workers_import_the_module_without_tensorflow():
+    code = (
+        "import sys, tfx_tflite.components.tflite_quantizer.ranges\n"
+        "sys.exit('tensorflow' in sys.modules or 'tfx' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
