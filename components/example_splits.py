@@ -126,24 +126,32 @@ class ReadBatches(beam.PTransform):
 
     Args:
         source: The split's files.
+        batch_size: Examples in a batch.
     """
 
-    def __init__(self, source: SplitFiles):
+    def __init__(self, source: SplitFiles, batch_size: int = 1000):
         super().__init__()
         self._source = source
+        self._batch_size = batch_size
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection:
         """Builds the transform."""
         return (
             root
             | "Files" >> beam.Create(range(len(self._source.files)))
-            | "Batches" >> beam.FlatMap(_read_file, self._source)
+            | "Batches" >> beam.FlatMap(_read_file, self._source, self._batch_size)
         )
 
 
-def _read_file(place: int, source: SplitFiles) -> Iterator[pa.RecordBatch]:
+def with_position(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
+    """Returns a batch of `ReadBatches` with the position of its first example."""
+    column = batch.column(batch.schema.get_field_index(POSITION_COLUMN))
+    return column.flatten()[0].as_py(), batch
+
+
+def _read_file(place: int, source: SplitFiles, batch_size: int) -> Iterator[pa.RecordBatch]:
     position = place * _EXAMPLES_A_FILE
-    for batch in source.batches(files=[source.files[place]]):
+    for batch in source.batches(batch_size, files=[source.files[place]]):
         positions = np.arange(position, position + batch.num_rows)
         column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)
         yield pa.RecordBatch.from_arrays(

@@ -116,7 +116,8 @@ class CalibrationConfig(_Section):
     stratify_by: str | None = None
     allocation: Literal["equal", "proportional"] = "equal"
     seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)
-    ranges: Literal["minmax"] = "minmax"
+    ranges: Literal["minmax", "percentile", "stock"] = "minmax"
+    percentile: float = Field(default=99.9, strict=True, ge=50, lt=100)
 
     @model_validator(mode="after")
     def _stratum(self) -> "CalibrationConfig":
@@ -131,6 +132,9 @@ class QuantizationConfig(_Section):
     scheme: Scheme = Scheme.INT8
     io_type: Literal["float32", "int8", "uint8", "int16"] | None = None
     batch_size: Literal["dynamic"] | Count = "dynamic"
+    # Seconds, and megabytes of 2^20 bytes.
+    time_limit: float = Field(default=3600.0, strict=True, gt=0, allow_inf_nan=False)
+    memory_limit: Count | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> "QuantizationConfig":

@@ -60,6 +60,10 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> Pipeline:
         scheme=scheme.value,
         io_type=config.quantization.io_type,
         batch_size=config.quantization.fixed_batch_size,
+        ranges=config.calibration.ranges,
+        percentile=config.calibration.percentile,
+        time_limit=config.quantization.time_limit,
+        memory_limit=config.quantization.memory_limit,
     )
     evaluator = QuantizationEvaluator(
         examples=examples,

@@ -42,9 +42,12 @@ def write_ranges(float_tflite: bytes, ranges: TensorRanges, policy: RangePolicy)
         )
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
     for found in ranges.resolve(policy):
+        # Of a tensor that was always zero nothing is known, and a scale of zero, which the 16-bit
+        # quantizer would make of that, is none.
+        maximum = found.maximum if (found.minimum, found.maximum) != (0, 0) else 1.0
         quantization = _schema.QuantizationParametersT()
         quantization.min = np.array([found.minimum], np.float32)
-        quantization.max = np.array([found.maximum], np.float32)
+        quantization.max = np.array([maximum], np.float32)
         model.subgraphs[0].tensors[found.tensor.index].quantization = quantization
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 

@@ -1,29 +1,46 @@
 """The TFLiteQuantizer executor: artifacts in, the converted and checked model out."""
 
+import itertools
 import json
+import posixpath
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import apache_beam as beam
 from absl import logging
 from tfx import types
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import directory_digest
-from tfx_tflite.components.float_model import InputReader, input_reader, read_tensor_signature
-from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_quantizer import audit, conversion, report
+from tfx_tflite.components.float_model import (
+    Signature,
+    input_reader,
+    read_tensor_signature,
+)
+from tfx_tflite.components.schemes import Scheme
+from tfx_tflite.components.tflite_quantizer import audit, layer_noise, ranges, report
+from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
 from tfx_tflite.components.tflite_quantizer.calibration_tensors import collect_tensors
+from tfx_tflite.components.tflite_quantizer.conversion import (
+    FLOAT_TFLITE,
+    ConvertedModels,
+    Converter,
+)
+from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 _COMPONENT = "TFLiteQuantizer"
-_BATCH_SIZE = 256
+# Few enough that a small sample gives every worker some of it.
+_BATCH_SIZE = 32
+# How many calibration examples the layers of both models are compared on.
+_COMPARED_EXAMPLES = 16
 
 
-class Executor(base_executor.BaseExecutor):
-    """Converts and checks; see `conversion.py` and `audit.py` for how."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Calibrates, converts and checks; the modules beside it say how."""
 
     def Do(
         self,
@@ -31,77 +48,147 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the quantized model, the float32 TFLite model and the report.
+        """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
         Raises:
             ModelError: The SavedModel or the signature is not usable.
-            DataError: The calibration examples do not fit the signature.
+            DataError: The calibration examples do not fit the signature, or give NaN or infinity.
             ConversionError: The model does not convert, or not to what the scheme promises.
         """
-        quantization = Quantization(
-            Scheme(exec_properties["scheme"]),
-            exec_properties.get("io_type"),
-            exec_properties.get("batch_size"),
-        )
+        settings = QuantizerSettings.of(exec_properties)
         output = artifact_utils.get_single_instance(output_dict["quantized_model"])
+        uri = artifact_files.float_model_uri(input_dict["model"])
+        sample = _Sample.of(input_dict) if settings.quantization.scheme.needs_calibration else None
         with (
-            artifact_files.readable(
-                artifact_files.float_model_uri(input_dict["model"])
-            ) as saved_model,
+            artifact_files.readable(uri) as saved_model,
             tempfile.TemporaryDirectory() as working_directory,
+            Converter(Path(working_directory), settings.limits) as converter,
         ):
-            signature = read_tensor_signature(saved_model, exec_properties["signature"])
-            reader = input_reader(
-                saved_model, signature, exec_properties.get("preprocessing_signature")
-            )
-            samples = (
-                self._samples(input_dict, reader) if quantization.scheme.needs_calibration else None
-            )
-            models = conversion.convert(
-                saved_model, signature.name, quantization, samples, Path(working_directory)
-            )
-            audit.check(models.quantized, quantization)
+            signature = read_tensor_signature(saved_model, settings.signature)
+            model = _FloatModel(uri, saved_model, signature, settings)
+            models, found = self._quantize(converter, model, sample, output.uri)
+            audit.check(models.quantized, settings.quantization)
+            noise = _layer_noise(models, model, sample)
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
-            models,
-            quantization,
-            signature=signature.name,
-            float_model_digest=float_model_digest,
-            sample=_sample_properties(input_dict) if samples else None,
+            models, settings, float_model_digest, sample and sample.properties, found, noise
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
         _describe(output, summary)
 
-    def _samples(
-        self, input_dict: dict[str, list[types.Artifact]], reader: InputReader
-    ) -> dict[str, np.ndarray]:
-        source = example_splits.SplitFiles.of(
-            input_dict["calibration_examples"],
-            example_splits.CALIBRATION,
-            example_splits.read_schema(input_dict.get("schema")),
-            _COMPONENT,
+    def _quantize(
+        self,
+        converter: Converter,
+        model: "_FloatModel",
+        sample: "_Sample | None",
+        output_uri: str,
+    ) -> tuple[ConvertedModels, ranges.TensorRanges | None]:
+        """Returns the float32 and the quantized model, and the ranges where we measured them."""
+        settings, name = model.settings, model.signature.name
+        scheme, found = settings.quantization.scheme, None
+        float32 = converter.float32(model.directory, name, settings.quantization.batch_size)
+        if scheme is Scheme.FLOAT32:
+            quantized = float32
+        elif sample is None:
+            quantized = converter.convert(model.directory, name, settings.quantization)
+        elif settings.policy is None:
+            samples = collect_tensors(sample.source.batches(_BATCH_SIZE), model.reader())
+            quantized = converter.convert(model.directory, name, settings.quantization, samples)
+        else:
+            found = self._collect_ranges(float32, model, sample, output_uri)
+            calibrated = write_ranges(float32, found, settings.policy)
+            quantized = converter.quantize(calibrated, settings.quantization)
+        return ConvertedModels(float32, quantized), found
+
+    def _collect_ranges(
+        self, float32: bytes, model: "_FloatModel", sample: "_Sample", output_uri: str
+    ) -> ranges.TensorRanges:
+        """Returns the ranges of the float model's activations, measured on Beam's workers."""
+        # Workers may be on other machines, so all that they read is where artifacts are.
+        tflite = posixpath.join(output_uri, FLOAT_TFLITE)
+        result = posixpath.join(output_uri, ranges.FILE_NAME)
+        fileio.makedirs(output_uri)
+        with fileio.open(tflite, "wb") as file:
+            file.write(float32)
+        source = ranges.RangeSource(
+            tflite, model.uri, model.signature.name, model.settings.preprocessing_signature
         )
-        samples = collect_tensors(source.batches(_BATCH_SIZE), reader)
-        logging.info("Calibrating with %s.", {name: v.shape for name, v in samples.items()})
-        return samples
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "ReadSample" >> example_splits.ReadBatches(sample.source, _BATCH_SIZE)
+                | "Spread" >> beam.Reshuffle()
+                | "Position" >> beam.Map(example_splits.with_position)
+                | "Collect" >> ranges.CollectRanges(source)
+                | "Write" >> beam.Map(ranges.write, result)
+            )
+        with fileio.open(result, "r") as file:
+            found = ranges.TensorRanges.from_json(file.read())
+        logging.info("Ranges of %d tensors from %d examples", len(found.tensors), found.examples)
+        return found
 
 
-def _sample_properties(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:
-    sample = artifact_utils.get_single_instance(input_dict["calibration_examples"])
-    return {
-        "digest": sample.get_string_custom_property("sample_digest"),
-        "size": sample.get_int_custom_property("sample_size"),
-        "requested": sample.get_int_custom_property("sample_requested"),
-    }
+class _FloatModel:
+    """The float model: where workers find it, where it lies here, and what is asked of it."""
+
+    def __init__(
+        self, uri: str, directory: Path, signature: Signature, settings: QuantizerSettings
+    ):
+        self.uri = uri
+        self.directory = directory
+        self.signature = signature
+        self.settings = settings
+
+    def reader(self) -> Any:
+        """Returns how examples become the model's inputs."""
+        return input_reader(self.directory, self.signature, self.settings.preprocessing_signature)
 
 
-def _write(directory: Path, models: conversion.ConvertedModels, summary: dict[str, Any]) -> None:
+class _Sample:
+    """The calibration examples: their files, and what their artifact says of them."""
+
+    def __init__(self, source: example_splits.SplitFiles, properties: dict[str, Any]):
+        self.source = source
+        self.properties = properties
+
+    @classmethod
+    def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
+        artifacts = input_dict["calibration_examples"]
+        sample = artifact_utils.get_single_instance(artifacts)
+        return cls(
+            example_splits.SplitFiles.of(
+                artifacts,
+                example_splits.CALIBRATION,
+                example_splits.read_schema(input_dict.get("schema")),
+                _COMPONENT,
+            ),
+            {
+                "digest": sample.get_string_custom_property("sample_digest"),
+                "size": sample.get_int_custom_property("sample_size"),
+                "requested": sample.get_int_custom_property("sample_requested"),
+            },
+        )
+
+
+def _layer_noise(
+    models: ConvertedModels, model: _FloatModel, sample: _Sample | None
+) -> dict[str, layer_noise.LayerNoise]:
+    """Returns how far each layer of the quantized model is from the float model's."""
+    if sample is None:
+        return {}
+    batches = itertools.islice(sample.source.batches(_COMPARED_EXAMPLES), 1)
+    inputs = collect_tensors(batches, model.reader())
+    return layer_noise.measure(models.float32, models.quantized, inputs)
+
+
+def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
     tflite = artifact_files.tflite_file(directory)
     tflite.parent.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes(models.quantized)
-    (directory / conversion.FLOAT_TFLITE).write_bytes(models.float32)
-    (directory / report.FILE_NAME).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    (directory / FLOAT_TFLITE).write_bytes(models.float32)
+    text = json.dumps(summary, indent=1, allow_nan=False)
+    (directory / report.FILE_NAME).write_text(text, encoding="utf-8")
 
 
 def _describe(output: types.Artifact, summary: dict[str, Any]) -> None:

@@ -151,8 +151,7 @@ class FlatbufferGraph:
 
     def stored_bytes(self, tensor: Any) -> int:
         """Returns how many bytes of a tensor's values are stored in the file."""
-        buffer = self._model.buffers[tensor.buffer]
-        return len(buffer.data) if buffer.data is not None else int(buffer.size)
+        return _stored(self._model.buffers[tensor.buffer])
 
     def is_constant(self, tensor: Any) -> bool:
         """Returns whether a tensor's values are stored in the file."""
@@ -173,6 +172,26 @@ class FlatbufferGraph:
     def is_builtin(self, operator: Operator) -> bool:
         """Returns whether every TensorFlow Lite runtime has the operator."""
         return hasattr(_schema.BuiltinOperator, operator.name)
+
+    def size_parts(self, size: int) -> dict[str, int]:
+        """Returns where the bytes of the file are.
+
+        Args:
+            size: The size of the file.
+
+        Returns:
+            `constants` (weights, biases, shapes), `metadata` (what the converter and authors wrote
+            of the model), and `graph`: operators, tensors, names and padding.
+        """
+        described = {entry.buffer for entry in _items(self._model.metadata)}
+        stored = {index: _stored(buffer) for index, buffer in enumerate(self._model.buffers)}
+        metadata = sum(stored[index] for index in described)
+        constants = sum(stored.values()) - metadata
+        return {
+            "constants": constants,
+            "metadata": metadata,
+            "graph": size - constants - metadata,
+        }
 
     def operator_counts(self) -> dict[str, int]:
         """Returns how often each kind of operator occurs."""
@@ -216,6 +235,10 @@ class FlatbufferGraph:
                         )
 
 
+def _stored(buffer: Any) -> int:
+    return len(buffer.data) if buffer.data is not None else int(buffer.size)
+
+
 def _items(values: Any) -> Any:
     # The object API leaves out empty vectors.
     return () if values is None else values
@@ -256,6 +279,11 @@ def zero_points_of(tensor: Any) -> np.ndarray:
     points = None if found is None else found.zeroPoint
     points = np.asarray(_items(points), np.int64)
     return points if len(points) else np.zeros(len(scales_of(tensor)), np.int64)
+
+
+def tensor_name(tensor: Any) -> str:
+    """Returns a tensor's whole name."""
+    return _text(tensor.name)
 
 
 def short_name(tensor: Any) -> str:

@@ -17,6 +17,8 @@ from fractions import Fraction
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import ConfigError, DataError
@@ -380,6 +382,12 @@ class _ObserveDoFn(beam.DoFn):
     def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
         position, batch = element
         yield self._observer(position, batch)
+
+
+def write(ranges: TensorRanges, path: str) -> None:
+    """Writes ranges as JSON to a path that any of Beam's file systems reaches."""
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(ranges.to_json().encode())
 
 
 class CollectRanges(beam.PTransform):

@@ -2,47 +2,59 @@
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tfx_tflite.components.schemes import Quantization
 from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
 from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     FlatbufferGraph,
     Operator,
     quantization_of,
     short_name,
+    tensor_name,
     tensor_type,
 )
+from tfx_tflite.components.tflite_quantizer.layer_noise import LayerNoise
+from tfx_tflite.components.tflite_quantizer.ranges import PERCENTILE, TensorRange, TensorRanges
+from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 FILE_NAME = "quantization.json"
 
 
 def summarize(
     models: ConvertedModels,
-    quantization: Quantization,
-    signature: str,
+    settings: QuantizerSettings,
     float_model_digest: str,
     sample: dict[str, Any] | None,
+    ranges: TensorRanges | None = None,
+    noise: Mapping[str, LayerNoise] | None = None,
 ) -> dict[str, Any]:
-    """Returns settings, digests, sizes, types and operators of a conversion, ready for JSON.
+    """Returns settings, digests, sizes, ranges and layers of a conversion, ready for JSON.
 
     Args:
         models: What the converter gave.
-        quantization: What it was asked for.
-        signature: The signature that was converted.
+        settings: What it was asked for.
         float_model_digest: The digest of the SavedModel's files.
         sample: Digest and size of the calibration sample, where one was used.
+        ranges: What the float model's activations took, where we measured it.
+        noise: How far layers are from the float model's, by the name of what they write.
     """
     graph = FlatbufferGraph(models.quantized)
+    quantization = settings.quantization
+    resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
+    by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
     return {
         "scheme": quantization.scheme.value,
         "io_type": quantization.resolved_io_type,
         "batch_size": quantization.batch_size or "dynamic",
-        "signature": signature,
+        "signature": settings.signature,
         "calibration_sample": sample,
+        "calibration": _calibration(settings) if sample else None,
+        "warnings": list(ranges.warnings()) if ranges else [],
         "size_bytes": {"float": len(models.float32), "quantized": len(models.quantized)},
+        "size_parts": graph.size_parts(len(models.quantized)),
         "digests": {
             "float_model": float_model_digest,
             "quantized_model": f"sha256:{hashlib.sha256(models.quantized).hexdigest()}",
@@ -51,16 +63,30 @@ def summarize(
         "inputs": [tensor_type(tensor) for tensor in graph.inputs],
         "outputs": [tensor_type(tensor) for tensor in graph.outputs],
         "operators": graph.operator_counts(),
-        "layers": [_layer(graph, operator) for operator in graph.operators],
+        # The artifact is written only where the audit found nothing.
+        "audit": [],
+        "layers": [_layer(graph, operator, by_name, noise or {}) for operator in graph.operators],
         "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
     }
 
 
-def _layer(graph: FlatbufferGraph, operator: Operator) -> dict[str, Any]:
+def _calibration(settings: QuantizerSettings) -> dict[str, Any]:
+    percentile = settings.policy.percentile if settings.ranges == PERCENTILE else None
+    return {"ranges": settings.ranges, "percentile": percentile}
+
+
+def _layer(
+    graph: FlatbufferGraph,
+    operator: Operator,
+    ranges: Mapping[str, TensorRange],
+    noise: Mapping[str, LayerNoise],
+) -> dict[str, Any]:
     """Returns what is to be known of an operator: what it writes, and its weights."""
     output = operator.outputs[0]
     weights = [tensor for tensor in operator.inputs if graph.is_constant(tensor)]
     scale, zero_point = quantization_of(output)
+    name = tensor_name(output)
+    seen, found = ranges.get(name), noise.get(name)
     # The flatbuffer leaves out what is empty: a scalar has no shape.
     shape = output.shape if output.shapeSignature is None else output.shapeSignature
     shape = [] if shape is None else shape
@@ -74,4 +100,7 @@ def _layer(graph: FlatbufferGraph, operator: Operator) -> dict[str, Any]:
         "weights_bytes": sum(graph.stored_bytes(tensor) for tensor in weights),
         "scale": scale,
         "zero_point": zero_point,
+        "range": [seen.minimum, seen.maximum] if seen else None,
+        "sqnr_db": found.sqnr_db if found else None,
+        "saturated": found.saturated if found else None,
     }
