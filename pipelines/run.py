@@ -137,10 +137,10 @@ def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:
-    sample = report["calibration_sample"]
+    sample, found = report["calibration_sample"], list(report.get("warnings", []))
     if sample and sample["size"] < sample["requested"]:
-        return [
+        found.append(
             f"calibrated with {sample['size']} examples: the split has no more, "
             f"calibration.samples is {sample['requested']}"
-        ]
-    return []
+        )
+    return found

@@ -25,6 +25,7 @@ from tfx_tflite.components.quantization_evaluator.paired_scores import (
     ScoreBuckets,
 )
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
+from tfx_tflite.components.quantization_evaluator.saturation import InputsSeen, Saturation
 from tfx_tflite.components.quantization_evaluator.slices import (
     SliceKey,
     slice_name,
@@ -48,12 +49,14 @@ class ComparedBatch:
         labels: Shape (n,); None where no batched metric needs them.
         float_output: The float model's output, shape (n, values).
         quantized_output: The quantized model's, of the same shape.
+        inputs: What the inputs are like beside their ranges; None where they have none.
     """
 
     batch: pa.RecordBatch
     labels: np.ndarray | None
     float_output: np.ndarray
     quantized_output: np.ndarray
+    inputs: InputsSeen | None = None
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,14 @@ class Comparison:
         slices: For each slice the number of examples and the sums of each metric.
         outputs: How the outputs differ.
         scores: For each slice both models' scores; empty where no metric needs them.
+        saturation: How the inputs fit the ranges that they were calibrated for.
     """
 
     metrics: tuple[str, ...]
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
     scores: dict[SliceKey, PairedScores] = field(default_factory=dict)
+    saturation: Saturation = field(default_factory=Saturation)
 
     @property
     def slices_by_name(self) -> dict[str, SliceKey]:
@@ -211,6 +216,7 @@ class Comparison:
         for key, scores in other.scores.items():
             self.scores.setdefault(key, PairedScores()).merge(scores)
         self.outputs.merge(other.outputs)
+        self.saturation.merge(other.saturation)
 
 
 class CompareOutputs(beam.CombineFn):
@@ -253,6 +259,8 @@ class CompareOutputs(beam.CombineFn):
                 self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
             )
         )
+        if element.inputs is not None:
+            accumulator.saturation.add(element.inputs, rows_by_slice)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Comparison]) -> Comparison:
@@ -379,6 +387,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             "transitions": [[a, b, n] for (a, b), n in sorted(outputs.transitions.items())],
             "digest": f"{outputs.digest:032x}",
         },
+        "saturation": comparison.saturation.to_json(),
     }
 
 
@@ -395,4 +404,5 @@ def comparison_from_json(document: Mapping[str, Any]) -> Comparison:
             for entry in document["slices"]
         },
         OutputSums(**outputs),
+        saturation=Saturation.from_json(document["saturation"]),
     )

@@ -41,6 +41,7 @@ from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
 from tfx_tflite.components.quantization_evaluator.paired_scores import PairedScores, ScoreBuckets
 from tfx_tflite.components.quantization_evaluator.prediction import (
     FLOAT,
+    INPUTS_SEEN_KEY,
     QUANTIZED,
     ModelPair,
     PredictExtractor,
@@ -440,7 +441,9 @@ def _compared_batch(extracts: Mapping[str, Any], check: LabelCheck | None) -> Co
     return ComparedBatch(
         batch,
         check.of(batch) if check else None,
-        *(predictions[model].reshape(batch.num_rows, -1) for model in (FLOAT, QUANTIZED)),
+        predictions[FLOAT].reshape(batch.num_rows, -1),
+        predictions[QUANTIZED].reshape(batch.num_rows, -1),
+        extracts.get(INPUTS_SEEN_KEY),
     )
 
 

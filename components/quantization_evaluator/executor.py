@@ -70,11 +70,11 @@ class Executor(tfx_evaluator.Executor):
         )
         gate = Gate.model_validate_json(exec_properties["gate"])
         source = _source(input_dict, exec_properties)
-        evaluation = self._evaluate(
-            input_dict, output_dict, exec_properties, eval_config, gate, source
-        )
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
+        evaluation = self._evaluate(
+            input_dict, output_dict, exec_properties, eval_config, gate, source, model.quantization
+        )
         directions = metric_directions(eval_config, gate)
         result = judge(
             gate,
@@ -105,6 +105,7 @@ class Executor(tfx_evaluator.Executor):
         eval_config: tfma.EvalConfig,
         gate: Gate,
         source: example_splits.SplitFiles,
+        quantization: dict[str, Any],
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         pair = ModelPair(
@@ -113,6 +114,7 @@ class Executor(tfx_evaluator.Executor):
             preprocessing_signature=exec_properties.get("preprocessing_signature"),
             tflite=_tflite_uri(input_dict),
             output=exec_properties.get("output"),
+            input_ranges=report.input_ranges(quantization),
         )
         plan = MetricPlan.make(eval_config, pair.resolve_output(), gate)
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])

@@ -34,7 +34,7 @@ class Latency:
 
 
 def measure_latency(
-    float_model: bytes, quantized_model: bytes, threads: int = 1, seconds: float = 1.0
+    float_model: bytes, quantized_model: bytes, threads: int = 1, seconds: float = 0.5
 ) -> Latency:
     """Returns the latency of two models, run in turn so that both see the same machine.
 

@@ -9,7 +9,7 @@ and so that the same report gives the same bytes whatever else is installed.
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,8 @@ TEMPLATE = "page.html.j2"
 # What keeps the page under 1 MB and readable, however large the report is. The page says what it
 # leaves out; report.json has everything.
 MAX_REASONS = 8
+MAX_WARNINGS = 8
+MAX_INPUTS = 40
 MAX_CHECKS = 300
 MAX_SLICES_PER_METRIC = 5
 MAX_METRICS_OF_SLICES = 8
@@ -74,6 +76,7 @@ def render(report: Mapping[str, Any]) -> str:
         flips=sorted(flips, key=lambda flip: -(flip.get("examples") or 0)),
         layers=layers,
         strips=_layer_strips(layers),
+        has_sqnr=any(_figure(layer.get("sqnr_db")) is not None for layer in layers),
         weights_bytes=sum(layer.get("weights_bytes") or 0 for layer in layers),
     )
 
@@ -101,6 +104,8 @@ def _template() -> Any:
     )
     environment.globals.update(
         MAX_REASONS=MAX_REASONS,
+        MAX_WARNINGS=MAX_WARNINGS,
+        MAX_INPUTS=MAX_INPUTS,
         MAX_CHECKS=MAX_CHECKS,
         MAX_FLIPS=MAX_FLIPS,
         MAX_WORST_EXAMPLES=MAX_WORST_EXAMPLES,
@@ -546,7 +551,13 @@ def _layer_strips(layers: Sequence[Mapping[str, Any]]) -> list[Strip]:
     """Returns the plots over all layers; none where a plot would show fewer than two figures."""
     weights = [_figure(layer.get("weights_bytes")) for layer in layers]
     scales = [_scale(layer) for layer in layers]
+    noise = [_figure(layer.get("sqnr_db")) for layer in layers]
+    widths = [_width(layer) for layer in layers]
     strips = []
+    if sum(figure is not None for figure in noise) > 1:
+        strips.append(_noise_strip(layers, noise))
+    if sum(width is not None for width in widths) > 1:
+        strips.append(_ranges_strip(layers, widths))
     if sum(bool(figure) for figure in weights) > 1:
         strips.append(_weights_strip(layers, weights))
     if sum(scale is not None for scale in scales) > 1:
@@ -580,25 +591,80 @@ def _weights_strip(layers: Sequence[Mapping[str, Any]], weights: Sequence[float 
     )
 
 
+def _width(layer: Mapping[str, Any]) -> float | None:
+    """Returns how wide the range of a layer's output is; None where it is not known, or nothing."""
+    lowest, highest = (_figure(end) for end in layer.get("range") or (None, None))
+    if lowest is None or highest is None or not 0 < highest - lowest < math.inf:
+        return None
+    return highest - lowest
+
+
 def _scales_strip(layers: Sequence[Mapping[str, Any]], scales: Sequence[float | None]) -> Strip:
-    known = {index: scale for index, scale in enumerate(scales) if scale is not None}
-    highest, lowest = max(known.values()), min(known.values())
-    span = math.log(highest) - math.log(lowest) or 1.0
-    path = "".join(
-        f"M{10 * index + 5} {6 + 88 * (math.log(highest) - math.log(scale)) / span:.1f}h0"
-        for index, scale in known.items()
-    )
-    widest = next(index for index, scale in known.items() if scale == highest)
-    return Strip(
+    return _dots(
+        layers,
+        scales,
         title="Scale of the output, layer by layer (logarithmic): a large scale is a coarse step",
+        what="the scale of the output",
+        place=math.log,
+    )
+
+
+def _ranges_strip(layers: Sequence[Mapping[str, Any]], widths: Sequence[float | None]) -> Strip:
+    return _dots(
+        layers,
+        widths,
+        title="Width of the range of the output, layer by layer (logarithmic)",
+        what="the width of the range of the output",
+        place=math.log,
+    )
+
+
+def _noise_strip(layers: Sequence[Mapping[str, Any]], noise: Sequence[float | None]) -> Strip:
+    return _dots(
+        layers,
+        noise,
+        title="Signal-to-noise ratio of the output, layer by layer, in dB: low is far from float",
+        what="the signal-to-noise ratio of the output in dB",
+        place=float,
+    )
+
+
+def _dots(
+    layers: Sequence[Mapping[str, Any]],
+    figures: Sequence[float | None],
+    title: str,
+    what: str,
+    place: Callable[[float], float],
+) -> Strip:
+    """Returns a plot with a dot for each layer that has a figure.
+
+    Args:
+        layers: All layers.
+        figures: One a layer; None has no dot.
+        title: What it shows.
+        what: The same within a sentence.
+        place: From a figure to its place on the axis.
+    """
+    known = {index: figure for index, figure in enumerate(figures) if figure is not None}
+    highest, lowest = max(known.values()), min(known.values())
+    span = place(highest) - place(lowest) or 1.0
+    path = "".join(
+        f"M{10 * index + 5} {6 + 88 * (place(highest) - place(figure)) / span:.1f}h0"
+        for index, figure in known.items()
+    )
+    first, last = (
+        next(index for index, figure in known.items() if figure == end) for end in (lowest, highest)
+    )
+    return Strip(
+        title=title,
         path=path,
         kind="dots",
-        width=10 * len(scales),
+        width=10 * len(figures),
         top=number(highest),
         bottom=number(lowest),
-        label=f"Dots of the scale of the output of {_counted(len(known), 'layer', 'layers')}, from "
-        f"{number(lowest)} to {number(highest)}, the largest in layer "
-        f"{_layer_name(layers, widest)}.",
+        label=f"Dots of {what} of {_counted(len(known), 'layer', 'layers')}, from "
+        f"{number(lowest)} in layer {_layer_name(layers, first)} to {number(highest)} in layer "
+        f"{_layer_name(layers, last)}.",
     )
 
 

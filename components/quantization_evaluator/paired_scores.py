@@ -67,7 +67,7 @@ class ScoreBuckets:
     def first_above(self, threshold: float) -> int:
         """Returns the first bucket of the scores above one of the thresholds."""
         place = self.thresholds.index(threshold)
-        return int(_outer_bucket(np.float64(threshold))) + place + 1
+        return int(_outer_bucket(np.array([threshold]))[0]) + place + 1
 
 
 def _outer_bucket(scores: np.ndarray) -> np.ndarray:

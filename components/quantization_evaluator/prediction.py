@@ -24,9 +24,12 @@ from tfx_tflite.components.float_model import (
 )
 from tfx_tflite.components.model_inputs import InputSpec
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+from tfx_tflite.components.quantization_evaluator.saturation import InputRange, InputsSeen
 from tfx_tflite.components.tflite_model import TFLiteModel
 
 FLOAT, QUANTIZED = "float", "quantized"
+# Where extracts hold what the inputs are like, beside TFMA's own keys.
+INPUTS_SEEN_KEY = "inputs_seen"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class ModelPair:
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
         output: Which output is evaluated; None where there is one.
+        input_ranges: What the quantized model's inputs were calibrated for, where that is known.
     """
 
     saved_model: str
@@ -46,6 +50,7 @@ class ModelPair:
     preprocessing_signature: str | None
     tflite: str
     output: str | None
+    input_ranges: tuple[InputRange, ...] = ()
 
     def resolve_output(self) -> InputSpec:
         """Returns the output that is evaluated.
@@ -71,6 +76,7 @@ class _LoadedPair:
     float_model: FloatModel
     tflite: TFLiteModel
     output: str
+    input_ranges: tuple[InputRange, ...]
 
     @classmethod
     def load(cls, pair: ModelPair) -> "_LoadedPair":
@@ -82,14 +88,17 @@ class _LoadedPair:
             FloatModel(pair.saved_model, signature),
             TFLiteModel(content),
             pair.resolve_output().name,
+            pair.input_ranges,
         )
 
-    def predict(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def predict(self, batch: pa.RecordBatch) -> tuple[dict[str, np.ndarray], InputsSeen | None]:
         inputs = self.reader(batch)
-        return {
+        predictions = {
             FLOAT: self.float_model.predict(inputs)[self.output],
             QUANTIZED: self.tflite.predict(inputs)[self.output],
         }
+        seen = InputsSeen.of(inputs, self.input_ranges) if self.input_ranges else None
+        return predictions, seen
 
 
 class _PredictDoFn(beam.DoFn):
@@ -105,10 +114,12 @@ class _PredictDoFn(beam.DoFn):
 
     def process(self, extracts: dict[str, Any]) -> Any:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
-        predictions = self._loaded.predict(batch)
+        predictions, seen = self._loaded.predict(batch)
         self._check(batch, predictions[FLOAT])
         result = copy.copy(extracts)
         result[tfma.PREDICTIONS_KEY] = predictions
+        if seen is not None:
+            result[INPUTS_SEEN_KEY] = seen
         yield result
 
 

@@ -16,12 +16,20 @@ from tfx_tflite.components.example_splits import SplitFiles
 from tfx_tflite.components.quantization_evaluator.arena import arena_bytes
 from tfx_tflite.components.quantization_evaluator.comparison import OutputSums
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
-from tfx_tflite.components.quantization_evaluator.gate import GateResult
+from tfx_tflite.components.quantization_evaluator.gate import OVERALL, GateResult
 from tfx_tflite.components.quantization_evaluator.latency import Latency, measure_latency
+from tfx_tflite.components.quantization_evaluator.saturation import (
+    InputAdequacy,
+    InputRange,
+    adequacy,
+)
+from tfx_tflite.components.quantization_evaluator.slices import slice_name
 
 FILE_NAME = "report.json"
 PAGE_NAME = "report.html"
 FORMAT = 3
+_THREADS = (1, 2)
+_SATURATED_SLICES = 10
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class ModelProperties:
         digest: Of the flatbuffer's bytes, read now.
         size_bytes: Its size.
         quantization: What TFLiteQuantizer wrote beside it; empty for a model from elsewhere.
-        latency: Of it and of the float32 TFLite model; None for a model from elsewhere.
+        latencies: Of it and of the float32 TFLite model, with one thread and with two; none for a
+            model from elsewhere.
         arena_bytes: The working memory of the `float` and the `quantized` model; None for a model
             from elsewhere.
     """
@@ -40,7 +49,7 @@ class ModelProperties:
     digest: str
     size_bytes: int
     quantization: dict[str, Any]
-    latency: Latency | None
+    latencies: tuple[Latency, ...]
     arena_bytes: dict[str, int] | None
 
     @property
@@ -50,7 +59,7 @@ class ModelProperties:
         arena = self.arena_bytes
         return {
             "size_ratio": self.size_bytes / before if before else None,
-            "latency_ratio": self.latency.ratio if self.latency else None,
+            "latency_ratio": self.latencies[0].ratio if self.latencies else None,
             "arena_ratio": arena["quantized"] / arena["float"] if arena else None,
         }
 
@@ -60,12 +69,13 @@ class ModelProperties:
         summary = directory / "quantization.json"
         quantization = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
         float_model = directory / "float32.tflite"
-        latency = arena = None
+        latencies: tuple[Latency, ...] = ()
+        arena = None
         if float_model.exists():
             before, after = float_model.read_bytes(), tflite.read_bytes()
-            latency = measure_latency(before, after)
+            latencies = tuple(measure_latency(before, after, threads) for threads in _THREADS)
             arena = {"float": arena_bytes(before), "quantized": arena_bytes(after)}
-        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latency, arena)
+        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latencies, arena)
 
 
 def build(
@@ -89,6 +99,9 @@ def build(
     quantization = model.quantization
     judged = json.loads(result.model_dump_json(by_alias=True))
     outputs = evaluation.comparison.outputs
+    inputs = adequacy(
+        evaluation.comparison.saturation, input_ranges(quantization), evaluation.examples
+    )
     return {
         "format": FORMAT,
         "verdict": judged["verdict"],
@@ -104,7 +117,8 @@ def build(
             "float": quantization.get("size_bytes", {}).get("float"),
             "quantized": model.size_bytes,
         },
-        "latency_ms": _latency(model.latency),
+        "latency_ms": _latency(model.latencies[0]) if model.latencies else None,
+        "latency_by_threads": [_latency(latency) for latency in model.latencies],
         "arena_bytes": model.arena_bytes,
         "agreement": _agreement(outputs),
         "outputs": {
@@ -118,6 +132,13 @@ def build(
             for difference, digest, position in outputs.worst
         ],
         "layers": quantization.get("layers", []),
+        "size_parts": quantization.get("size_parts"),
+        "calibration": quantization.get("calibration"),
+        "saturation": _saturation(evaluation, inputs),
+        "warnings": [
+            *quantization.get("warnings", []),
+            *(warning for warning in (known.warning() for known in inputs) if warning),
+        ],
         "digests": {
             **quantization.get("digests", {}),
             "quantized_model": model.digest,
@@ -150,9 +171,36 @@ def _place(source: SplitFiles, position: int) -> dict[str, Any]:
     return {"file": file, "index": number}
 
 
-def _latency(latency: Latency | None) -> dict[str, Any] | None:
-    if latency is None:
-        return None
+def input_ranges(quantization: dict[str, Any]) -> tuple[InputRange, ...]:
+    """Returns what the inputs were calibrated for, of what TFLiteQuantizer wrote."""
+    found = quantization.get("input_ranges", {})
+    return tuple(InputRange(name, *limits) for name, limits in sorted(found.items()))
+
+
+def _saturation(evaluation: Evaluation, inputs: tuple[InputAdequacy, ...]) -> list[dict[str, Any]]:
+    """Returns the share of each input's values outside its range: overall, then worst slices."""
+    comparison = evaluation.comparison
+    found = []
+    for index, known in enumerate(inputs):
+        shares = {
+            slice_name(key): float(sums[index]) / comparison.examples(key)
+            for key, sums in comparison.saturation.outside.items()
+        }
+        worst = sorted(shares.items(), key=lambda item: (item[0] != OVERALL, -item[1], item[0]))
+        found.append(
+            {
+                "input": known.range.name,
+                "range": [known.range.lowest, known.range.highest],
+                "extent": [known.lowest, known.highest],
+                "slices": [
+                    {"slice": name, "outside": share} for name, share in worst[:_SATURATED_SLICES]
+                ],
+            }
+        )
+    return found
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
     return {
         "float": latency.float_ms,
         "quantized": latency.quantized_ms,

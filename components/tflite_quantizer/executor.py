@@ -71,7 +71,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             noise = _layer_noise(models, model, sample)
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
-            models, settings, float_model_digest, sample and sample.properties, found, noise
+            models,
+            settings,
+            float_model_digest,
+            sample.properties if sample else None,
+            found,
+            noise,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)

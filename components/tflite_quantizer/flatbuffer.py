@@ -173,6 +173,26 @@ class FlatbufferGraph:
         """Returns whether every TensorFlow Lite runtime has the operator."""
         return hasattr(_schema.BuiltinOperator, operator.name)
 
+    def input_ranges(self) -> dict[str, list[float]]:
+        """Returns what each quantized input can represent, by its name in the signature.
+
+        A float input is quantized by the operator that reads it first.
+        """
+        quantized_by = {
+            id(operator.inputs[0]): operator.outputs[0]
+            for operator in self.operators
+            if operator.name == "QUANTIZE"
+        }
+        found = {}
+        for signature in self._signatures:
+            tensors = self._model.subgraphs[signature.subgraphIndex].tensors
+            for entry in _items(signature.inputs):
+                tensor = tensors[entry.tensorIndex]
+                limits = representable(quantized_by.get(id(tensor), tensor))
+                if limits is not None:
+                    found[_text(entry.name)] = list(limits)
+        return found
+
     def size_parts(self, size: int) -> dict[str, int]:
         """Returns where the bytes of the file are.
 
@@ -264,6 +284,21 @@ def quantization_of(tensor: Any) -> tuple[float | None, int | None]:
     if found is None or found.scale is None or len(found.scale) != 1:
         return None, None
     return float(found.scale[0]), int(zero_points_of(tensor)[0])
+
+
+def representable(tensor: Any) -> tuple[float, float] | None:
+    """Returns the reals that a tensor rounds to its lowest and its highest number.
+
+    Returns:
+        None where it is not quantized to integers of 8 or 16 bits.
+    """
+    scale, zero_point = quantization_of(tensor)
+    kind = tensor_type(tensor)
+    if scale is None or zero_point is None or kind not in ("INT8", "UINT8", "INT16"):
+        return None
+    limits = np.iinfo(kind.lower())
+    lowest, highest = limits.min - zero_point - 0.5, limits.max - zero_point + 0.5
+    return lowest * scale, highest * scale
 
 
 def scales_of(tensor: Any) -> np.ndarray:

@@ -9,14 +9,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.tflite_model import InputQuantizer, dequantize
-from tfx_tflite.components.tflite_quantizer.flatbuffer import tensor_name
+from tfx_tflite.components.tflite_quantizer.flatbuffer import representable, tensor_name
 
 _COMPARABLE = frozenset({"FLOAT32", "INT8", "UINT8", "INT16"})
 
@@ -98,6 +97,9 @@ class _ExposedModel:
         written = [int(index) for operator in graph.operators for index in operator.outputs]
         names = {index: tensor_name(graph.tensors[index]) for index in written}
         often = Counter(names.values())
+        self._representable = {
+            name: representable(graph.tensors[index]) for index, name in names.items()
+        }
         self._tensors = {
             index: name
             for index, name in names.items()
@@ -114,9 +116,8 @@ class _ExposedModel:
         self._shapes: list[tuple[int, ...]] | None = None
 
     def representable(self, name: str) -> tuple[float, float] | None:
-        """Returns what an activation can represent; see `representable`."""
-        [index] = [index for index, found in self._tensors.items() if found == name]
-        return representable(self._details[index])
+        """Returns what an activation can represent; see `flatbuffer.representable`."""
+        return self._representable[name]
 
     def run(self, example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the real values of each activation on one example."""
@@ -139,20 +140,3 @@ class _ExposedModel:
     def _fitted(self, name: str, values: np.ndarray) -> np.ndarray:
         size = int(self._inputs[name]["shape_signature"][0])
         return values if size in (-1, 1) else np.repeat(values, size, axis=0)
-
-
-def representable(detail: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Returns the reals that a quantized tensor rounds to its lowest and its highest number.
-
-    Args:
-        detail: The interpreter's description of the tensor.
-
-    Returns:
-        None where it is not quantized.
-    """
-    scale, zero_point = detail["quantization"]
-    if not scale or np.dtype(detail["dtype"]).kind == "f":
-        return None
-    limits = np.iinfo(detail["dtype"])
-    lowest, highest = limits.min - zero_point - 0.5, limits.max - zero_point + 0.5
-    return float(lowest * scale), float(highest * scale)

@@ -60,6 +60,7 @@ def summarize(
             "quantized_model": f"sha256:{hashlib.sha256(models.quantized).hexdigest()}",
             "calibration_sample": sample["digest"] if sample else None,
         },
+        "input_ranges": graph.input_ranges(),
         "inputs": [tensor_type(tensor) for tensor in graph.inputs],
         "outputs": [tensor_type(tensor) for tensor in graph.outputs],
         "operators": graph.operator_counts(),
@@ -71,7 +72,8 @@ def summarize(
 
 
 def _calibration(settings: QuantizerSettings) -> dict[str, Any]:
-    percentile = settings.policy.percentile if settings.ranges == PERCENTILE else None
+    policy = settings.policy
+    percentile = policy.percentile if policy and policy.kind == PERCENTILE else None
     return {"ranges": settings.ranges, "percentile": percentile}
 
 

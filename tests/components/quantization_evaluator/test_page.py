@@ -53,6 +53,9 @@ def layer(index: int, **properties) -> dict:
         "weights_bytes": 144 * (index + 1),
         "scale": 0.0131 * (index + 1),
         "zero_point": -128,
+        "range": [0.0, 3.3 * (index + 1)],
+        "sqnr_db": 42.2 - 5 * index,
+        "saturated": 0.001 * index,
         **properties,
     }
 
@@ -100,6 +103,24 @@ REFUSED = {
     },
     "arena_bytes": {"float": 18432, "quantized": 5120},
     "layers": [layer(index) for index in range(3)],
+    "latency_by_threads": [
+        {"float": 0.031, "quantized": 0.012, "ratio": 0.39, "batch_size": 1, "threads": 1},
+        {"float": 0.021, "quantized": 0.011, "ratio": 0.52, "batch_size": 1, "threads": 2},
+    ],
+    "size_parts": {"constants": 10116, "metadata": 120, "graph": 5012},
+    "calibration": {"ranges": "percentile", "percentile": 99.9},
+    "warnings": ["input 'image' was calibrated for 0 to 1, but 4.20% of the values are outside"],
+    "saturation": [
+        {
+            "input": "image",
+            "range": [0.0, 1.0],
+            "extent": [-0.2, 3.4],
+            "slices": [
+                {"slice": "overall", "outside": 0.042},
+                {"slice": "label:8", "outside": 0.11},
+            ],
+        }
+    ],
     "digests": {"float_model": "sha256:aaaa", "config": "sha256:eeee"},
     "calibration_sample": {"digest": "sha256:cccc", "size": 200, "requested": 200},
     "evaluated": {"split": "eval", "signature": "serving", "output": "probs", "label": "label"},
@@ -239,6 +260,25 @@ def test_sections_are_in_the_order_in_which_they_matter():
     source = page.render(REFUSED)
     order = re.findall(r'<h2 id="(\w+)"', source)
     assert order == "figures rules slices flips outputs layers cost lineage reproduce".split()
+
+
+def test_shows_how_far_each_layer_is_from_the_float_model():
+    text = text_of(REFUSED)
+    assert "42.2 dB" in text and "0 to 3.3" in text and "Ranges: percentile, 99.9 %" in text
+    assert 'aria-label="Dots of the signal-to-noise ratio' in page.render(REFUSED)
+    assert 'aria-label="Dots of the width of the range' in page.render(REFUSED)
+
+
+def test_shows_the_inputs_beside_their_calibration_and_warns():
+    text = text_of(REFUSED)
+    assert "-0.2 to 3.4".replace("-", page.MINUS) in text and "11%" in text
+    assert "4.20% of the values are outside" in text
+
+
+def test_shows_latency_with_one_thread_and_two_and_the_parts_of_the_file():
+    text = text_of(REFUSED)
+    assert "1 thread" in text and "2 threads" in text
+    assert "10.12 kB are weights and other constants" in text
 
 
 def test_says_that_latency_was_not_measured_on_the_device():

@@ -12,6 +12,7 @@ from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
 from tfx_tflite.components.tflite_quantizer import audit, conversion, report
 from tfx_tflite.components.tflite_quantizer.child_process import Limits
+from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +54,17 @@ def test_a_quantized_model_classifies_as_the_float_model_does(
 def test_the_report_describes_every_layer(
     convert_digits, scheme: str, settings: dict, io_type: type
 ):
-    quantization = Quantization(Scheme(scheme), **settings)
     models = convert_digits(scheme, **settings)
-    summary = report.summarize(models, quantization, "serving_tensors", "sha256:float", None)
+    wanted = QuantizerSettings(
+        "serving_tensors", None, Quantization(Scheme(scheme), **settings), None, Limits()
+    )
+    summary = report.summarize(models, wanted, "sha256:float", None)
     assert json.loads(json.dumps(summary)) == summary
     assert sum(summary["operators"].values()) == len(summary["layers"])
     convolution = next(layer for layer in summary["layers"] if layer["operator"] == "CONV_2D")
     assert convolution["output_shape"][1:] == [8, 8, 16]
+    assert sum(summary["size_parts"].values()) == len(models.quantized)
+    assert ("image" in summary["input_ranges"]) == Scheme(scheme).needs_calibration
     assert summary["inputs"] == [np.dtype(io_type).name.upper()]
 
 

@@ -1,0 +1,129 @@
+"""TFLiteQuantizer through its executor: real artifacts, Beam, converter and interpreter."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.errors import DataError, user_error_in
+from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
+
+pytestmark = pytest.mark.slow
+
+PROPERTIES = {
+    "signature": "serving_tensors",
+    "scheme": "int8",
+    "ranges": "minmax",
+    "percentile": 99.9,
+    "time_limit": 600.0,
+}
+
+
+@pytest.fixture
+def quantize(digits_model: Path, write_records, tmp_path: Path):
+    """Runs the executor on images, shape (n, 8, 8, 1), and returns the artifact's directory."""
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from tfx_tflite.components.tflite_quantizer.executor import Executor
+
+    def run(images: np.ndarray, name: str = "model", beam_args=(), **properties) -> Path:
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path / f"{name}-sample")
+        examples.split_names = artifact_utils.encode_split_names(["calibration"])
+        rows = [{"image": image} for image in images]
+        path = Path(examples.uri) / "Split-calibration" / "data_tfrecord-00000-of-00001.gz"
+        write_records(path, rows, "GZIP")
+        model, output = standard_artifacts.Model(), standard_artifacts.Model()
+        model.uri, output.uri = str(digits_model), str(tmp_path / name)
+        context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
+        Executor(context).Do(
+            {"model": [model], "calibration_examples": [examples]},
+            {"quantized_model": [output]},
+            {**PROPERTIES, **properties},
+        )
+        return Path(output.uri)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def images(digits_arrays) -> np.ndarray:
+    return digits_arrays["train"][0][:100]
+
+
+def model_of(directory: Path) -> bytes:
+    return (directory / "Format-Serving" / "tflite").read_bytes()
+
+
+def test_the_order_of_the_examples_and_the_workers_do_not_change_the_model(quantize, images):
+    shuffled = images[np.random.default_rng(0).permutation(len(images))]
+    parallel = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
+    one = quantize(images, "one")
+    several = quantize(shuffled, "several", beam_args=parallel)
+    assert model_of(one) == model_of(several)
+    ranges = [
+        TensorRanges.from_json((directory / "ranges.json").read_text())
+        for directory in (one, several)
+    ]
+    assert ranges[0].to_json() == ranges[1].to_json() and ranges[0].examples == 100
+
+
+def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, convert_digits):
+    from tfx_tflite.components.schemes import Quantization, Scheme
+    from tfx_tflite.components.tflite_quantizer.calibrated import quantize as quantize_calibrated
+    from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
+    from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy
+
+    directory = quantize(images)
+    ranges = TensorRanges.from_json((directory / "ranges.json").read_text())
+    calibrated = write_ranges((directory / "float32.tflite").read_bytes(), ranges, RangePolicy())
+    again = quantize_calibrated(calibrated, Quantization(Scheme.INT8_FLOAT_IO))
+    assert again == model_of(quantize(images, "twin", scheme="int8_float_io"))
+
+
+def test_the_report_has_range_noise_and_saturation_of_every_layer_that_computes(quantize, images):
+    document = json.loads((quantize(images) / "quantization.json").read_text())
+    assert document["calibration"] == {"ranges": "minmax", "percentile": None}
+    assert document["warnings"] == []
+    convolutions = [layer for layer in document["layers"] if layer["operator"] == "CONV_2D"]
+    assert len(convolutions) == 2
+    for layer in convolutions:
+        lowest, highest = layer["range"]
+        assert lowest == 0 < highest
+        # The range becomes 255 steps.
+        assert layer["scale"] == pytest.approx(highest / 255, rel=1e-3)
+        assert 20 < layer["sqnr_db"] < 60
+        assert layer["saturated"] < 0.01
+    lowest, highest = document["input_ranges"]["image"]
+    assert lowest < 0 < 1 < highest < 1.1
+
+
+def test_an_outlier_decides_a_minmax_range_and_not_a_percentile(quantize, images):
+    spoilt = np.concatenate([images, 20 * images[:1]])
+    scales = {}
+    for ranges in ("minmax", "percentile", "stock"):
+        document = json.loads(
+            (quantize(spoilt, ranges, ranges=ranges) / "quantization.json").read_text()
+        )
+        scales[ranges] = document["layers"][0]["scale"]
+    assert scales["minmax"] > 3 * scales["percentile"]
+    assert scales["stock"] == pytest.approx(scales["minmax"], rel=1e-3)
+
+
+def test_a_constant_sample_is_warned_of(quantize):
+    document = json.loads(
+        (quantize(np.zeros((20, 8, 8, 1), np.float32)) / "quantization.json").read_text()
+    )
+    assert document["warnings"][0].startswith("input 'image' is 0 in all 20 calibration examples")
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "stock"])
+def test_names_the_example_that_is_not_finite(quantize, images, ranges: str):
+    bad = images.copy()
+    bad[41, 3, 3, 0] = np.nan
+    with pytest.raises(Exception, match="calibration example 41") as caught:
+        quantize(bad, ranges=ranges)
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError) and "input 'image'" in str(error)
