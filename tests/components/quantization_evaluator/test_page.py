@@ -259,9 +259,8 @@ def test_lists_what_refuses_before_what_holds():
 def test_sections_are_in_the_order_in_which_they_matter():
     source = page.render(REFUSED)
     order = re.findall(r'<h2 id="(\w+)"', source)
-    assert order == (
-        "figures warnings rules slices flips outputs saturation layers cost lineage reproduce".split()
-    )
+    wanted = "figures warnings rules slices flips outputs saturation layers cost lineage reproduce"
+    assert order == wanted.split()
 
 
 def test_shows_how_far_each_layer_is_from_the_float_model():
