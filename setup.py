@@ -60,7 +60,17 @@ setup(
         "setuptools",
         "wheel",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.14", "uv"]},
+    extras_require={
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "ruff>=0.9",
+            "mypy>=1.14",
+            "uv",
+            # To compile a pipeline for Kubeflow in the tests; what TFX 1.16 takes.
+            "kfp-pipeline-spec>=0.1.16,<0.2",
+        ]
+    },
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -6,6 +6,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tfx_tflite.components.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.quantization_evaluator import executor
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     check_metrics,
@@ -38,6 +39,8 @@ class QuantizationEvaluatorSpec(ComponentSpec):
     OUTPUTS = {
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "page": ChannelParameter(type=ReportPage),
+        "figures": ChannelParameter(type=Figures),
     }
 
 
@@ -51,6 +54,9 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         - `blessing`: `ModelBlessing` with the custom properties of TFX's Evaluator (`blessed`,
           `current_model`, `current_model_id`, …) and `model_digest`: a blessing is for those
           bytes alone.
+        - `page` and `figures`: the report and the rules' figures once more, as the artifact types
+          that Kubeflow shows on its own pages; there the containers' command must be
+          `python -m tfx_tflite.components.kubeflow_entry_point`.
 
     Args:
         examples: The `Examples` to evaluate on.
@@ -102,5 +108,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                page=types.Channel(type=ReportPage),
+                figures=types.Channel(type=Figures),
             )
         )

@@ -94,7 +94,8 @@ class Executor(tfx_evaluator.Executor):
             evaluation.comparison.slices_by_name,
         )
         _write_report(output_dict, document)
-        _describe(artifact_utils.get_single_instance(output_dict["evaluation"]), result)
+        for key in ("evaluation", "figures"):
+            _describe(artifact_utils.get_single_instance(output_dict[key]), result)
         _bless(input_dict, output_dict, result, document)
 
     def _evaluate(
@@ -187,19 +188,21 @@ def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[s
         uri = artifact_utils.get_single_uri(output_dict[key])
         io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)
     evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-    io_utils.write_string_file(posixpath.join(evaluation, report.PAGE_NAME), page.render(document))
+    html = page.render(document)
+    io_utils.write_string_file(posixpath.join(evaluation, report.PAGE_NAME), html)
+    artifact_utils.get_single_instance(output_dict["page"]).write(html)
 
 
-def _describe(evaluation: types.Artifact, result: GateResult) -> None:
+def _describe(artifact: types.Artifact, result: GateResult) -> None:
     """Records the figures where ML Metadata's and Kubeflow's lists of artifacts show them."""
-    evaluation.set_string_custom_property("verdict", result.verdict.value)
-    evaluation.set_int_custom_property("examples", result.examples)
+    artifact.set_string_custom_property("verdict", result.verdict.value)
+    artifact.set_int_custom_property("examples", result.examples)
     for rule in result.rules:
         if rule.slice == OVERALL:
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
             for name, figure in {**figures, "drop": rule.drop}.items():
                 if math.isfinite(figure):
-                    evaluation.set_float_custom_property(f"{rule.metric}_{name}", figure)
+                    artifact.set_float_custom_property(f"{rule.metric}_{name}", figure)
 
 
 def _bless(

@@ -77,14 +77,22 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
 
+    from tfx_tflite.components.kubeflow_artifacts import Figures, ReportPage
     from tfx_tflite.components.quantization_evaluator.executor import Executor
 
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
     evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
+    page, figures = ReportPage(), Figures()
+    page.uri, figures.uri = str(output / "page"), str(output / "figures")
     context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
     Executor(context).Do(
         artifacts,
-        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "evaluation": [evaluation],
+            "blessing": [blessing],
+            "page": [page],
+            "figures": [figures],
+        },
         {
             "eval_config": proto_utils.proto_to_json(config or eval_config()),
             "gate": gate.model_dump_json(),
@@ -365,6 +373,91 @@ def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
     for key in ("float", "quantized", "drop"):
         found = evaluation.get_float_custom_property(f"SparseCategoricalAccuracy_{key}")
         assert found == report["rules"][0][key]
+
+
+def test_kubeflow_shows_the_page_and_the_figures(artifacts, tmp_path: Path):
+    """Compiles the component as for a cluster and runs its container's command from the result."""
+    from kfp.pipeline_spec import pipeline_spec_pb2
+    from tfx.dsl.components.common.importer import Importer
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+    from tfx.orchestration.pipeline import Pipeline
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components import kubeflow_entry_point
+    from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+
+    def imported(key: str, kind) -> Importer:
+        return Importer(artifacts[key][0].uri, kind, output_key=key).with_id(f"import_{key}")
+
+    kinds = {"model": standard_artifacts.Model, "baseline_model": standard_artifacts.Model}
+    imports = {key: imported(key, kind) for key, kind in kinds.items()}
+    imports["examples"] = imported("examples", standard_artifacts.Examples)
+    evaluator = QuantizationEvaluator(
+        **{key: node.outputs[key] for key, node in imports.items()},
+        eval_config=eval_config(),
+        gate=LENIENT,
+        signature="serving_tensors",
+    )
+    command = ["python", "-m", kubeflow_entry_point.__name__]
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_commands=command),
+        output_dir=str(tmp_path),
+        output_filename="pipeline.json",
+    )
+    compiled = runner.run(
+        Pipeline("evaluate", str(tmp_path / "root"), components=[*imports.values(), evaluator]),
+        write_out=False,
+    )
+    spec = compiled["pipelineSpec"]
+    container = spec["deploymentSpec"]["executors"]["QuantizationEvaluator_executor"]["container"]
+    assert container["command"] == command
+    definition = spec["components"]["QuantizationEvaluator"]
+    types = {
+        key: entry["artifactType"]
+        for key, entry in definition["outputDefinitions"]["artifacts"].items()
+    }
+    assert "title: system.HTML" in types["page"]["instanceSchema"]
+    assert "title: system.Metrics" in types["figures"]["instanceSchema"]
+
+    inputs = {
+        key: {
+            "artifacts": [
+                {
+                    "name": f"projects/p/artifacts/{artifacts[key][0].id or 3}",
+                    "uri": artifacts[key][0].uri,
+                    "type": entry["artifactType"],
+                    "metadata": {"split_names": '["eval"]'} if key == "examples" else {},
+                }
+            ]
+        }
+        for key, entry in definition["inputDefinitions"]["artifacts"].items()
+    }
+    parameters = spec["root"]["dag"]["tasks"]["QuantizationEvaluator"]["inputs"]["parameters"]
+    executor_input = {
+        "inputs": {
+            "artifacts": inputs,
+            "parameters": {
+                key: value["runtimeValue"]["constantValue"] for key, value in parameters.items()
+            },
+        },
+        "outputs": {
+            "artifacts": {
+                key: {"artifacts": [{"uri": str(tmp_path / key), "type": kind}]}
+                for key, kind in types.items()
+            },
+            "outputFile": str(tmp_path / "output.json"),
+        },
+    }
+    arguments = [value.replace("{{$}}", json.dumps(executor_input)) for value in container["args"]]
+    kubeflow_entry_point.main(["entry_point", *arguments, "--runner=FnApiRunner"])
+    output = pipeline_spec_pb2.ExecutorOutput()
+    from google.protobuf import json_format
+
+    json_format.Parse((tmp_path / "output.json").read_text(), output)
+    assert "may be pushed" in (tmp_path / "page").read_text()
+    [figures] = output.artifacts["figures"].artifacts
+    assert 0.9 < figures.metadata["SparseCategoricalAccuracy_float"] <= 1
+    assert figures.metadata["verdict"] == "blessed"
 
 
 def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path):
