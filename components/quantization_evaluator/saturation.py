@@ -11,9 +11,9 @@ import numpy as np
 
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey
 
-# From here on the report warns: of the share of values outside the range (of 200 examples, the range
-# of the outermost leaves out 1 % of others of the same kind), and of an extent that is so many times
-# larger or smaller than the range, which a heavy tail alone seldom is.
+# From here on the report warns: of the share of values outside the range (the range of 200 examples
+# leaves out some 1 % of others of the same kind), and of an extent that is so many times larger or
+# smaller than the range, which a heavy tail alone seldom makes it.
 _MUCH_OUTSIDE = 0.05
 _FAR = 5.0
 
