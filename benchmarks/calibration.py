@@ -32,10 +32,10 @@ from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
 from tfx_tflite.components.tflite_quantizer.calibrated import quantize, write_ranges
 from tfx_tflite.components.tflite_quantizer.range_collection import collect_ranges
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import (
     FILE_NAME,
     CollectRanges,
-    RangePolicy,
     RangeSource,
     TensorRanges,
     positioned,

@@ -17,12 +17,14 @@ from tfx.utils import io_utils
 from tfx_bsl.tfxio import dataset_options, tf_example_record
 
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.model_inputs import POSITION_COLUMN, RAW_RECORD_COLUMN
+from tfx_tflite.components.model_inputs import (
+    EXAMPLES_A_FILE,
+    POSITION_COLUMN,
+    RAW_RECORD_COLUMN,
+)
 
 # The one split of the examples that a model is calibrated with.
 CALIBRATION = "calibration"
-# A position is a file's place among the split's and an example's place in the file, in one number.
-_EXAMPLES_A_FILE = 1 << 40
 
 
 def read_schema(artifacts: Sequence[types.Artifact] | None) -> schema_pb2.Schema | None:
@@ -114,7 +116,7 @@ class SplitFiles:
 
     def place(self, position: int) -> tuple[str, int]:
         """Returns the file's name and the number in it of an example at a position."""
-        file, number = divmod(position, _EXAMPLES_A_FILE)
+        file, number = divmod(position, EXAMPLES_A_FILE)
         return self.files[file].rpartition("/")[2], number
 
 
@@ -150,7 +152,7 @@ def with_position(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
 
 
 def _read_file(place: int, source: SplitFiles, batch_size: int) -> Iterator[pa.RecordBatch]:
-    position = place * _EXAMPLES_A_FILE
+    position = place * EXAMPLES_A_FILE
     for batch in source.batches(batch_size, files=[source.files[place]]):
         positions = np.arange(position, position + batch.num_rows)
         column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)

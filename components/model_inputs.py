@@ -17,6 +17,8 @@ from tfx_tflite.components.errors import DataError, listed
 RAW_RECORD_COLUMN = "__raw_record__"
 # The column under which `example_splits.ReadBatches` keeps where in the split each example is.
 POSITION_COLUMN = "__position__"
+# A position is a file's place among the split's and an example's place in the file, in one number.
+EXAMPLES_A_FILE = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def feature_values(
         DataError: The feature is not in the batch, or not in each of its examples.
     """
     if name not in batch.schema.names:
-        features = sorted(column for column in batch.schema.names if column != RAW_RECORD_COLUMN)
+        features = sorted({*batch.schema.names} - {RAW_RECORD_COLUMN, POSITION_COLUMN})
         raise DataError(
             f"feature {name!r} ({needed_as}) is not in the examples; they have: {listed(features)}"
         )

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from tfx_tflite.components.errors import listed
 from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 
 BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
 
@@ -123,6 +124,12 @@ class CalibrationConfig(_Section):
     def _stratum(self) -> "CalibrationConfig":
         if self.strategy == "stratified" and self.stratify_by is None:
             raise ValueError("strategy: stratified needs stratify_by, a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _percentile_can_be_taken(self) -> "CalibrationConfig":
+        if self.ranges != "stock":
+            RangePolicy(self.ranges, self.percentile).left_out(self.samples)
         return self
 
 

@@ -28,6 +28,7 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import Paire
 from tfx_tflite.components.quantization_evaluator.saturation import InputsSeen, Saturation
 from tfx_tflite.components.quantization_evaluator.slices import (
     SliceKey,
+    by_name,
     slice_name,
     slice_rows,
 )
@@ -171,7 +172,7 @@ class OutputSums:
     @property
     def sqnr_db(self) -> float | None:
         """The signal-to-quantization-noise ratio of the outputs in dB; None without noise."""
-        if not self.noise or not self.signal:
+        if not (0 < self.noise < math.inf and 0 < self.signal < math.inf):
             return None
         return 10 * math.log10(self.signal / self.noise)
 
@@ -378,9 +379,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         "metrics": comparison.metrics,
         "slices": [
             {"key": key, "sums": sums.tolist()}
-            for key, sums in sorted(
-                comparison.slices.items(), key=lambda item: (len(item[0]), str(item[0]))
-            )
+            for key, sums in sorted(comparison.slices.items(), key=by_name)
         ],
         "outputs": {
             **vars(outputs),

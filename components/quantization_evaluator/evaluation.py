@@ -48,7 +48,7 @@ from tfx_tflite.components.quantization_evaluator.prediction import (
 )
 from tfx_tflite.components.quantization_evaluator.resampling import ScoreEvidence, score_evidence
 from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric, score_buckets
-from tfx_tflite.components.quantization_evaluator.slices import SliceKey, slice_name
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey, by_name, slice_name
 
 _EXAMPLE_COUNT = "example_count"
 _COMPARISON = "comparison"
@@ -359,6 +359,8 @@ class CompareModels(beam.PTransform):
         ]
         label = self._config.model_specs[0].label_key
         check = LabelCheck.for_metrics(label, (m.class_name for m in _metrics(self._config)))
+        # Counts of positives and negatives take a label for a share of either.
+        check = replace(check, zero_or_one=check.zero_or_one or self._plan.has_scores)
         predict = PredictExtractor(self._pair, check)
         extractors = [predict]
         evaluators = [self._comparison_evaluator(predict.stage_name, check)]
@@ -498,7 +500,7 @@ def _write_comparison(comparison: Comparison, path: str, plan: MetricPlan) -> No
         **comparison_to_json(comparison),
         "score_evidence": [
             {"metric": metric, "slice": slice_name(key), **evidence.to_json()}
-            for key, scores in comparison.scores.items()
+            for key, scores in sorted(comparison.scores.items(), key=by_name)
             for metric, evidence in _score_evidence(
                 plan, key, scores, comparison.examples(key)
             ).items()

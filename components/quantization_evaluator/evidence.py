@@ -42,6 +42,12 @@ class ComparisonEvidence:
             return math.inf
         return self.ratios[name] if name in self.ratios else getattr(outputs, name)
 
+    def has_no_figure(self, value: MetricValues) -> bool:
+        """Returns whether a slice lacks what a metric counts; see `gate.Evidence`."""
+        # Of counts only the lack of a class makes no number.
+        counted = isinstance(self.evaluation.batched.get(value.metric), ScoreMetric)
+        return counted and math.isnan(value.float_value) and math.isnan(value.quantized_value)
+
     def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
         assert rule.confidence is not None
@@ -103,5 +109,7 @@ def _of_share(
         margin: The largest drop allowed.
         confidence: The confidence of each bound.
     """
+    if not examples:
+        return DropInterval(math.nan, -math.inf, math.inf, 1.0, 1.0, 0, math.inf, "none")
     worse, better = (int(count) for count in changes[::sign])
     return binary_interval(examples, worse, better, min(margin, 1.0), confidence)

@@ -271,6 +271,9 @@ class Evidence(Protocol):
             sign: 1 where higher is better, else -1.
         """
 
+    def has_no_figure(self, value: MetricValues) -> bool:
+        """Returns whether the examples of a slice leave a metric undefined for both models."""
+
     def figure(self, name: str) -> float | None:
         """Returns a figure of the model as a whole, None where it is not known.
 
@@ -369,12 +372,28 @@ def _judge_metric(
         for value in values
         if value.metric == rule.metric and (value.slice == OVERALL) == (rule.slices == "overall")
     ]
-    judged = [v for v in wanted if v.slice == OVERALL or v.examples >= gate.min_slice_examples]
+    left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
+    judged = [value for value in wanted if not left_out[value.slice]]
     if rule.confidence is None:
         found = {value.slice: _compare(rule, value, sign) for value in judged}
     else:
         found = _test(rule, judged, sign, evidence)
-    return [found.get(value.slice) or _too_small(rule, value, sign) for value in wanted]
+    return [
+        found.get(value.slice)
+        or _result(rule, value, sign, Verdict.NOT_JUDGED, left_out[value.slice])
+        for value in wanted
+    ]
+
+
+def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
+    """Returns why a slice is only reported; empty where it is judged."""
+    if value.slice == OVERALL:
+        return ""
+    if value.examples < gate.min_slice_examples:
+        return f"{value.examples} examples, fewer than gate.min_slice_examples"
+    if evidence.has_no_figure(value):
+        return f"none of the {value.examples} examples are of a class that {value.metric} needs"
+    return ""
 
 
 def _result(
@@ -397,11 +416,6 @@ def allowed_drop(rule: GateRule, value: MetricValues) -> float:
         return rule.max_drop
     assert rule.max_relative_drop is not None
     return rule.max_relative_drop * abs(value.float_value)
-
-
-def _too_small(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
-    reason = f"{value.examples} examples, fewer than gate.min_slice_examples"
-    return _result(rule, value, sign, Verdict.NOT_JUDGED, reason)
 
 
 def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:

@@ -1,6 +1,7 @@
 """The evaluation's report as JSON: the verdict, what it rests on, and what was compared."""
 
 import json
+import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -96,6 +97,26 @@ def build(
         lineage: Where what was compared lies, by what it is.
         source: The split that both models were compared on.
     """
+    return _finite(_document(result, evaluation, model, exec_properties, lineage, source))
+
+
+def _finite(value: Any) -> Any:
+    """Returns a document with null for every number that JSON has none for."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _document(
+    result: GateResult,
+    evaluation: Evaluation,
+    model: ModelProperties,
+    exec_properties: dict[str, Any],
+    lineage: dict[str, str],
+    source: SplitFiles,
+) -> dict[str, Any]:
     quantization = model.quantization
     judged = json.loads(result.model_dump_json(by_alias=True))
     outputs = evaluation.comparison.outputs

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfx_tflite.components.quantization_evaluator.slices import SliceKey
+from tfx_tflite.components.quantization_evaluator.slices import SliceKey, by_name
 
 # From here on the report warns: of the share of values outside the range (the range of 200 examples
 # leaves out some 1 % of others of the same kind), and of an extent that is so many times larger or
@@ -104,7 +104,10 @@ class Saturation:
     def to_json(self) -> dict[str, Any]:
         """Returns it ready for JSON."""
         return {
-            "outside": [{"key": key, "sums": sums.tolist()} for key, sums in self.outside.items()],
+            "outside": [
+                {"key": key, "sums": sums.tolist()}
+                for key, sums in sorted(self.outside.items(), key=by_name)
+            ],
             "lowest": None if self.lowest is None else self.lowest.tolist(),
             "highest": None if self.highest is None else self.highest.tolist(),
         }

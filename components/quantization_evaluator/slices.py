@@ -1,6 +1,7 @@
 """Which slices the examples of a batch belong to, as TFMA would say, for whole batches."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -56,6 +57,19 @@ def _plain(value: object) -> str | int | float:
     return value.item() if isinstance(value, np.generic) else value  # type: ignore[return-value]
 
 
+def by_name(item: tuple[SliceKey, object]) -> tuple[int, str]:
+    """Returns what to sort (slice, anything) pairs by: larger slices first, then by name."""
+    return len(item[0]), str(item[0])
+
+
 def slice_name(key: SliceKey) -> str:
-    """Returns a slice's name for rules and reports: `overall`, or `feature:value` parts."""
-    return ", ".join(f"{feature}:{value}" for feature, value in key) or "overall"
+    """Returns a slice's name for rules and reports: `overall`, or `feature:value` parts.
+
+    No two slices have one name: a comma, a colon or a backslash within a part has a backslash.
+    """
+    parts = (":".join(_escaped(part) for part in pair) for pair in key)
+    return ", ".join(parts) or "overall"
+
+
+def _escaped(part: str | int | float) -> str:
+    return re.sub(r"([\\,:])", r"\\\1", str(part))

@@ -17,7 +17,8 @@ from tensorflow.lite.tools import flatbuffer_utils
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer.range_collection import model_digest
-from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy, TensorRanges
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
 
 _schema = flatbuffer_utils.schema_fb
 

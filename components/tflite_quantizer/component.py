@@ -8,7 +8,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.components.tflite_quantizer import executor
-from tfx_tflite.components.tflite_quantizer.ranges import MINMAX
+from tfx_tflite.components.tflite_quantizer.range_policy import MINMAX
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 from tfx_tflite.components.versions import code_version
 

@@ -4,6 +4,7 @@ Run as `python -m tfx_tflite.components.tflite_quantizer.converter PIPE PARENT`,
 number of an inherited file descriptor and PARENT the process that asks.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -52,9 +53,9 @@ def _die_with(parent: int) -> None:
 
 def _stand_in_for_the_parent_when_memory_runs_out() -> None:
     """Makes this process, not a Beam worker, the one that the kernel's OOM killer picks."""
-    score = Path("/proc/self/oom_score_adj")
-    if score.exists():
-        score.write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
+    # Where it may not be written, or is not there, nothing is lost.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
 
 
 def _answer(request: Request) -> Answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
@@ -16,6 +17,7 @@ from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import directory_digest
+from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.float_model import (
     Signature,
     input_reader,
@@ -68,6 +70,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             model = _FloatModel(uri, saved_model, signature, settings)
             models, found = self._quantize(converter, model, sample, output.uri)
             audit.check(models.quantized, settings.quantization)
+            _check_runs(models.quantized)
             noise = _layer_noise(models, model, sample)
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
@@ -174,6 +177,17 @@ class _Sample:
                 "requested": sample.get_int_custom_property("sample_requested"),
             },
         )
+
+
+def _check_runs(quantized: bytes) -> None:
+    """Checks that the runtime takes the model, which it does not take all that converts."""
+    try:
+        tf.lite.Interpreter(model_content=quantized).allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ConversionError(
+            f"TensorFlow Lite's runtime refuses the converted model: {telling_line(str(error))}; "
+            "choose another quantization.scheme"
+        ) from error
 
 
 def _layer_noise(

@@ -83,12 +83,13 @@ def _check_calibratable(model: Any) -> None:
         if any(tensor.isVariable or tensor.type == _TYPES.RESOURCE for tensor in tensors):
             raise ConversionError(
                 f"operator {name} keeps a state from one run to the next, so its ranges would "
-                "depend on the order of the examples; write the recurrence out (unroll=True)"
+                "depend on the order of the examples; write the recurrence out (unroll=True) "
+                "or set calibration.ranges: stock"
             )
         if _is_control_flow(name):
             raise ConversionError(
                 f"operator {name} runs a part of the model that TensorFlow Lite does not quantize; "
-                "write the loop or branch out (for a recurrent Keras layer: unroll=True) or choose "
+                "write the loop or branch out (for a recurrent Keras layer: unroll=True), or take "
                 "a quantization.scheme without calibration"
             )
 

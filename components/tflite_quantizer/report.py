@@ -17,7 +17,8 @@ from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     tensor_type,
 )
 from tfx_tflite.components.tflite_quantizer.layer_noise import LayerNoise
-from tfx_tflite.components.tflite_quantizer.ranges import PERCENTILE, TensorRange, TensorRanges
+from tfx_tflite.components.tflite_quantizer.range_policy import PERCENTILE
+from tfx_tflite.components.tflite_quantizer.ranges import TensorRange, TensorRanges
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 FILE_NAME = "quantization.json"

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer.child_process import Limits
-from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 
 # The converter's own calibrator measures, for comparison.
 STOCK = "stock"

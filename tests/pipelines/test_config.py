@@ -253,3 +253,20 @@ def test_the_reference_config_is_valid(config):
 )
 def test_refuses_what_would_only_fail_later(config, override: str):
     problem(config, MINIMAL, override)
+
+
+def test_a_percentile_that_would_leave_out_too_many_is_found_before_anything_runs(config):
+    overrides = ["ranges=percentile", "percentile=90", "samples=20000"]
+    found = problem(config, MINIMAL, *(f"calibration.{text}" for text in overrides))
+    assert "leaves out 2000 of 20000" in found and "at most 2551 samples" in found
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "stock"])
+def test_ranges_are_one_of_three(config, ranges: str):
+    loaded = config(MINIMAL, f"calibration.ranges={ranges}")
+    assert loaded.calibration.ranges == ranges and loaded.calibration.percentile == 99.9
+
+
+def test_limits_of_the_converter_are_positive(config):
+    assert "time_limit" in problem(config, MINIMAL, "quantization.time_limit=0")
+    assert "memory_limit" in problem(config, MINIMAL, "quantization.memory_limit=0")

@@ -134,6 +134,13 @@ def test_the_overall_slice_has_all_examples():
     assert slices([()], a=[[1], [2]]) == {"overall": [0, 1]}
 
 
+def test_no_two_slices_have_one_name():
+    cross = (("g", "x"), ("label", 1))
+    value = (("g", "x, label:1"),)
+    assert slice_name(cross) == "g:x, label:1"
+    assert slice_name(value) == "g:x\\, label\\:1"
+
+
 def test_an_example_belongs_to_the_slice_of_each_of_its_values():
     assert slices([("tag",)], tag=[[b"x", b"y"], [b"y"], None, [b"x", b"x"]]) == {
         "tag:x": [0, 3],

@@ -375,6 +375,57 @@ def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
         assert found == report["rules"][0][key]
 
 
+def test_recall_is_not_judged_on_a_slice_without_positives(score_artifacts, tmp_path: Path):
+    rules = tuple(
+        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
+        for name in ("Recall", "AUC", "F1Score")
+    )
+    config = eval_config(["Recall", "AUC", "F1Score"], ("label",))
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    verdicts = {
+        (rule["metric"], rule["slice"]): rule["verdict"]
+        for rule in json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    }
+    assert verdicts["Recall", "label:0"] == verdicts["AUC", "label:0"] == "not_judged"
+    assert verdicts["Recall", "label:1"] == "blessed"
+
+
+@pytest.fixture(scope="module")
+def few_scores(score_artifacts, write_records_to, tmp_path_factory):
+    """The scoring model with examples of one's own."""
+    from tfx.types import artifact_utils, standard_artifacts
+
+    def make(rows: list[dict]) -> dict:
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path_factory.mktemp("few"))
+        examples.split_names = artifact_utils.encode_split_names(["eval"])
+        write_records_to(Path(examples.uri) / "Split-eval" / "data_tfrecord-0.gz", rows)
+        return {**score_artifacts, "examples": [examples]}
+
+    return make
+
+
+def test_an_infinite_value_is_evaluated_and_reported_as_null(few_scores, tmp_path: Path):
+    rows = [{"x": np.zeros(3, np.float32), "label": index % 2} for index in range(20)]
+    rows.append({"x": np.array([np.inf, 0, 0], np.float32), "label": 1})
+    gate = Gate(rules=(GateRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
+    found, _ = run(few_scores(rows), tmp_path, gate, eval_config(["MeanSquaredError"], ()))
+    text = (Path(found.uri) / "report.json").read_text()
+    assert json.loads(text)["examples"] == 21
+    assert "Infinity" not in text and "NaN" not in text
+
+
+def test_labels_that_are_no_share_of_positives_are_an_error(few_scores, tmp_path: Path):
+    from tfx_tflite.components.errors import user_error_in
+
+    rows = [{"x": np.zeros(3, np.float32), "label": 1 + index % 2} for index in range(20)]
+    gate = Gate(rules=(GateRule(metric="Precision", max_drop=1),), min_examples=1)
+    with pytest.raises(Exception, match="label") as caught:
+        run(few_scores(rows), tmp_path, gate, eval_config(["Precision"], ()))
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError) and "the metrics take 0 to 1" in str(error)
+
+
 def test_kubeflow_shows_the_page_and_the_figures(artifacts, tmp_path: Path):
     """Compiles the component as for a cluster and runs its container's command from the result."""
     from kfp.pipeline_spec import pipeline_spec_pb2

@@ -25,6 +25,9 @@ class Counted:
     better: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 
+    def has_no_figure(self, value):
+        return math.isnan(value.float_value) and math.isnan(value.quantized_value)
+
     def figure(self, name):
         return self.figures.get(name)
 
@@ -265,6 +268,17 @@ def test_a_rule_may_limit_any_figure_of_the_model_as_a_whole(key, limit, found, 
 def test_a_figure_that_is_not_known_refuses(limit):
     result = verdict(GateRule(**{limit.key: 0.9}))
     assert result.reasons == (f"{limit.figure} is not known, so it cannot be judged",)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.95])
+def test_a_slice_without_a_figure_for_either_model_is_not_judged(confidence):
+    rule = GateRule(metric="accuracy", max_drop=0.1, slices="each", confidence=confidence)
+    undefined = values("accuracy", math.nan, math.nan, "label:0")
+    result = verdict(rule, undefined, values("accuracy", 0.9, 0.9, "label:1"))
+    assert result.blessed
+    assert [found.verdict for found in result.rules] == [Verdict.NOT_JUDGED, Verdict.BLESSED]
+    assert "of a class that accuracy needs" in result.rules[0].reason
+    assert not verdict(rule, undefined).blessed
 
 
 def test_a_limit_on_the_whole_model_stands_by_itself():

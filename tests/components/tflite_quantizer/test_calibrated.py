@@ -18,7 +18,8 @@ from tfx_tflite.components.tflite_quantizer.range_collection import (
     collect_ranges,
     model_digest,
 )
-from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy, TensorRanges
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
 
 pytestmark = pytest.mark.slow
 

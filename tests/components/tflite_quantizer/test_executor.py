@@ -74,7 +74,7 @@ def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, co
     from tfx_tflite.components.schemes import Quantization, Scheme
     from tfx_tflite.components.tflite_quantizer.calibrated import quantize as quantize_calibrated
     from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
-    from tfx_tflite.components.tflite_quantizer.ranges import RangePolicy
+    from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 
     directory = quantize(images)
     ranges = TensorRanges.from_json((directory / "ranges.json").read_text())

@@ -15,9 +15,9 @@ from tfx_tflite.components.tflite_quantizer.range_collection import (
     activation_tensors,
     collect_ranges,
 )
+from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import (
     CollectRanges,
-    RangePolicy,
     RangeSource,
     TensorRanges,
     positioned,

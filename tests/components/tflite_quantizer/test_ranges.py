@@ -9,12 +9,11 @@ import pyarrow as pa
 import pytest
 
 from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.components.tflite_quantizer.range_policy import KEPT, RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import (
-    KEPT,
     ActivationTensor,
     BatchExtremes,
     CombineExtremes,
-    RangePolicy,
     TensorRanges,
     positioned,
 )
@@ -167,3 +166,9 @@ def test_workers_import_the_module_without_tensorflow():
         "sys.exit('tensorflow' in sys.modules or 'tfx' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_low_percentile_does_not_turn_a_range_round():
+    policy = RangePolicy("percentile", 50)
+    for examples in (50, 51, 101):
+        assert 2 * policy.left_out(examples) <= examples - 1
