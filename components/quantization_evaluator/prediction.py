@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.utils import shared
@@ -71,38 +69,23 @@ class ModelPair:
 
 
 @dataclass
-class _LoadedPair:
+class _FloatSide:
+    """What threads of a process may share: the float model, which is slow to load."""
+
     reader: InputReader
-    float_model: FloatModel
-    tflite: TFLiteModel
-    output: str
-    input_ranges: tuple[InputRange, ...]
+    model: FloatModel
 
     @classmethod
-    def load(cls, pair: ModelPair) -> "_LoadedPair":
+    def load(cls, pair: ModelPair) -> "_FloatSide":
         signature = read_tensor_signature(pair.saved_model, pair.signature)
-        with tf.io.gfile.GFile(pair.tflite, "rb") as file:
-            content = file.read()
         return cls(
             input_reader(pair.saved_model, signature, pair.preprocessing_signature),
             FloatModel(pair.saved_model, signature),
-            TFLiteModel(content),
-            pair.resolve_output().name,
-            pair.input_ranges,
         )
-
-    def predict(self, batch: pa.RecordBatch) -> tuple[dict[str, np.ndarray], InputsSeen | None]:
-        inputs = self.reader(batch)
-        predictions = {
-            FLOAT: self.float_model.predict(inputs)[self.output],
-            QUANTIZED: self.tflite.predict(inputs)[self.output],
-        }
-        seen = InputsSeen.of(inputs, self.input_ranges) if self.input_ranges else None
-        return predictions, seen
 
 
 class _PredictDoFn(beam.DoFn):
-    """Adds predictions to batched extracts; the models are loaded once a process."""
+    """Adds predictions to batched extracts; the float model is loaded once a process."""
 
     def __init__(self, pair: ModelPair, check: LabelCheck, handle: shared.Shared):
         self._pair = pair
@@ -110,16 +93,24 @@ class _PredictDoFn(beam.DoFn):
         self._shared = handle
 
     def setup(self) -> None:
-        self._loaded: _LoadedPair = self._shared.acquire(lambda: _LoadedPair.load(self._pair))
+        self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair))
+        # An interpreter serves one thread.
+        with tf.io.gfile.GFile(self._pair.tflite, "rb") as file:
+            self._tflite = TFLiteModel(file.read())
+        self._output = self._pair.resolve_output().name
 
     def process(self, extracts: dict[str, Any]) -> Any:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
-        predictions, seen = self._loaded.predict(batch)
+        inputs = self._float.reader(batch)
+        predictions = {
+            FLOAT: self._float.model.predict(inputs)[self._output],
+            QUANTIZED: self._tflite.predict(inputs)[self._output],
+        }
         self._check(batch, predictions[FLOAT])
         result = copy.copy(extracts)
         result[tfma.PREDICTIONS_KEY] = predictions
-        if seen is not None:
-            result[INPUTS_SEEN_KEY] = seen
+        if self._pair.input_ranges:
+            result[INPUTS_SEEN_KEY] = InputsSeen.of(inputs, self._pair.input_ranges)
         yield result
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from apache_beam.utils import shared
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
@@ -188,6 +189,18 @@ class ActivationObserver:
             maxima[column] = values.max() if values.size else 0
 
 
+@dataclass
+class _Reader:
+    """How examples become the model's inputs, as an object that threads can share."""
+
+    read: InputReader
+
+    @classmethod
+    def load(cls, source: RangeSource) -> "_Reader":
+        signature = read_tensor_signature(source.saved_model, source.signature)
+        return cls(input_reader(source.saved_model, signature, source.preprocessing_signature))
+
+
 @dataclass(frozen=True)
 class ExampleObserver:
     """Observes examples as they are read: their tensors are made, then the model is run."""
@@ -196,11 +209,15 @@ class ExampleObserver:
     observer: ActivationObserver
 
     @classmethod
-    def load(cls, source: RangeSource) -> "ExampleObserver":
-        """Loads what `source` names."""
-        signature = read_tensor_signature(source.saved_model, source.signature)
-        reader = input_reader(source.saved_model, signature, source.preprocessing_signature)
-        return cls(reader, ActivationObserver(read_tflite(source)))
+    def load(cls, source: RangeSource, handle: shared.Shared) -> "ExampleObserver":
+        """Loads what `source` names: the reader once a process, the interpreter for each thread.
+
+        Args:
+            source: The model, and how examples become its inputs.
+            handle: What the threads of a process share the reader by.
+        """
+        reader = handle.acquire(lambda: _Reader.load(source))
+        return cls(reader.read, ActivationObserver(read_tflite(source)))
 
     def __call__(self, position: int, batch: pa.RecordBatch) -> BatchExtremes:
         """Returns the extremes in each example of a batch."""

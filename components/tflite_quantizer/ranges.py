@@ -303,7 +303,7 @@ def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Reco
 
 
 class _ObserveDoFn(beam.DoFn):
-    """(position, RecordBatch) to `BatchExtremes`; the model is loaded once a process."""
+    """(position, RecordBatch) to `BatchExtremes`; what is slow to load is loaded once a process."""
 
     def __init__(self, source: RangeSource, handle: shared.Shared):
         self._source = source
@@ -313,9 +313,7 @@ class _ObserveDoFn(beam.DoFn):
         # Only the workers that run the model pay for TensorFlow's import.
         from tfx_tflite.components.tflite_quantizer import range_collection
 
-        self._observer = self._shared.acquire(
-            lambda: range_collection.ExampleObserver.load(self._source)
-        )
+        self._observer = range_collection.ExampleObserver.load(self._source, self._shared)
 
     def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
         position, batch = element

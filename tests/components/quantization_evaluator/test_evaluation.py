@@ -297,7 +297,8 @@ def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifac
     assert len(shares) == 1 and "Tango" in shares.pop()
 
 
-def test_several_worker_processes_give_the_same_figures(artifacts, tmp_path: Path):
+@pytest.mark.parametrize("mode", ["multi_processing", "multi_threading"])
+def test_several_workers_give_the_same_figures(artifacts, tmp_path: Path, mode: str):
     import tensorflow as tf
     from tfx.types import artifact_utils, standard_artifacts
 
@@ -312,7 +313,7 @@ def test_several_worker_processes_give_the_same_figures(artifacts, tmp_path: Pat
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
             for record in records[shard::4]:
                 writer.write(record)
-    parallel = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    parallel = ("--direct_num_workers=2", f"--direct_running_mode={mode}")
     reports = []
     for name, beam_args in (("one", ()), ("several", parallel)):
         found, _ = run(

@@ -85,6 +85,7 @@ def convert(
 
 @pytest.fixture(scope="module")
 def keras_3_exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable], tuple]:
+    tf.keras.utils.set_random_seed(0)
     model = convolutions()
     done: dict[str, Path] = {}
 
