@@ -453,27 +453,26 @@ def _metrics_by_slice(
     comparison: Comparison, plan: MetricPlan
 ) -> Iterator[tuple[SliceKey, dict[Any, float]]]:
     """Yields metrics as TFMA's own evaluators do: by slice, keyed by metric and model."""
+    buckets = plan.buckets
     for key in comparison.slices:
         values: dict[Any, float] = {}
         examples = comparison.examples(key)
         for model in (FLOAT, QUANTIZED):
             values[tfma.metrics.MetricKey(_EXAMPLE_COUNT, model_name=model)] = float(examples)
+        histograms = _histograms(comparison.scores[key], buckets) if plan.has_scores else ()
         for metric in plan.batched:
             if isinstance(metric, ScoreMetric):
-                values.update(_both(metric.name, *_score_values(comparison, key, metric, plan)))
+                before, after = (metric.value(model, buckets) for model in histograms)
             else:
                 sums = comparison.sums(key, metric.name)
-                pair = (metric.value(total, examples) for total in (sums.f, sums.q))
-                values.update(_both(metric.name, *pair))
+                before, after = (metric.value(total, examples) for total in (sums.f, sums.q))
+            values.update(_both(metric.name, before, after))
         yield key, values
 
 
-def _score_values(
-    comparison: Comparison, key: SliceKey, metric: ScoreMetric, plan: MetricPlan
-) -> Iterator[float]:
-    buckets, cells = plan.buckets, comparison.scores[key].cells()
-    for histograms in cells.histograms(cells.counts, buckets.count):
-        yield metric.value(histograms, buckets)
+def _histograms(scores: PairedScores, buckets: ScoreBuckets) -> np.ndarray:
+    cells = scores.cells()
+    return cells.histograms(cells.counts, buckets.count)
 
 
 def _both(metric: str, before: float, after: float) -> dict[Any, float]:

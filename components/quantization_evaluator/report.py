@@ -97,7 +97,73 @@ def build(
         lineage: Where what was compared lies, by what it is.
         source: The split that both models were compared on.
     """
-    return _finite(_document(result, evaluation, model, exec_properties, lineage, source))
+    quantization = model.quantization
+    judged = json.loads(result.model_dump_json(by_alias=True))
+    outputs = evaluation.comparison.outputs
+    inputs = adequacy(
+        evaluation.comparison.saturation, input_ranges(quantization), evaluation.examples
+    )
+    return _finite(
+        {
+            "format": FORMAT,
+            "verdict": judged["verdict"],
+            "reasons": judged["reasons"],
+            "scheme": quantization.get("scheme"),
+            "io_type": quantization.get("io_type"),
+            "examples": judged["examples"],
+            "rules": judged["rules"],
+            "metrics": [
+                json.loads(value.model_dump_json(by_alias=True)) for value in evaluation.values
+            ],
+            "size_bytes": {
+                "float": quantization.get("size_bytes", {}).get("float"),
+                "quantized": model.size_bytes,
+            },
+            "latency_ms": _latency(model.latencies[0]) if model.latencies else None,
+            "latency_by_threads": [_latency(latency) for latency in model.latencies],
+            "arena_bytes": model.arena_bytes,
+            "agreement": _agreement(outputs),
+            "outputs": {
+                "sqnr_db": outputs.sqnr_db,
+                "mean_absolute_difference": outputs.mean_absolute_difference,
+                "max_absolute_difference": outputs.largest,
+                "kl_divergence": outputs.kl_divergence,
+            },
+            "worst_examples": [
+                {**_place(source, position), "digest": digest, "difference": difference}
+                for difference, digest, position in outputs.worst
+            ],
+            "layers": quantization.get("layers", []),
+            "size_parts": quantization.get("size_parts"),
+            "calibration": quantization.get("calibration"),
+            "saturation": _saturation(evaluation, inputs),
+            "warnings": [
+                *quantization.get("warnings", []),
+                *(warning for warning in (known.warning() for known in inputs) if warning),
+            ],
+            "digests": {
+                **quantization.get("digests", {}),
+                "quantized_model": model.digest,
+                "eval_split": f"blake2b-sum:{outputs.digest:032x}",
+                "config": _config_digest(exec_properties),
+            },
+            "evaluated": {
+                "split": exec_properties["split"],
+                "signature": exec_properties["signature"],
+                "output": exec_properties.get("output"),
+            },
+            "calibration_sample": quantization.get("calibration_sample"),
+            "lineage": lineage,
+            "gate": json.loads(exec_properties["gate"]),
+            "versions": {
+                "tfx_tflite": version("tfx-tflite"),
+                "tfx": tfx.__version__,
+                "tfma": tfma.__version__,
+                "tensorflow": tf.__version__,
+                "python": platform.python_version(),
+            },
+        }
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -107,81 +173,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _document(
-    result: GateResult,
-    evaluation: Evaluation,
-    model: ModelProperties,
-    exec_properties: dict[str, Any],
-    lineage: dict[str, str],
-    source: SplitFiles,
-) -> dict[str, Any]:
-    quantization = model.quantization
-    judged = json.loads(result.model_dump_json(by_alias=True))
-    outputs = evaluation.comparison.outputs
-    inputs = adequacy(
-        evaluation.comparison.saturation, input_ranges(quantization), evaluation.examples
-    )
-    return {
-        "format": FORMAT,
-        "verdict": judged["verdict"],
-        "reasons": judged["reasons"],
-        "scheme": quantization.get("scheme"),
-        "io_type": quantization.get("io_type"),
-        "examples": judged["examples"],
-        "rules": judged["rules"],
-        "metrics": [
-            json.loads(value.model_dump_json(by_alias=True)) for value in evaluation.values
-        ],
-        "size_bytes": {
-            "float": quantization.get("size_bytes", {}).get("float"),
-            "quantized": model.size_bytes,
-        },
-        "latency_ms": _latency(model.latencies[0]) if model.latencies else None,
-        "latency_by_threads": [_latency(latency) for latency in model.latencies],
-        "arena_bytes": model.arena_bytes,
-        "agreement": _agreement(outputs),
-        "outputs": {
-            "sqnr_db": outputs.sqnr_db,
-            "mean_absolute_difference": outputs.mean_absolute_difference,
-            "max_absolute_difference": outputs.largest,
-            "kl_divergence": outputs.kl_divergence,
-        },
-        "worst_examples": [
-            {**_place(source, position), "digest": digest, "difference": difference}
-            for difference, digest, position in outputs.worst
-        ],
-        "layers": quantization.get("layers", []),
-        "size_parts": quantization.get("size_parts"),
-        "calibration": quantization.get("calibration"),
-        "saturation": _saturation(evaluation, inputs),
-        "warnings": [
-            *quantization.get("warnings", []),
-            *(warning for warning in (known.warning() for known in inputs) if warning),
-        ],
-        "digests": {
-            **quantization.get("digests", {}),
-            "quantized_model": model.digest,
-            "eval_split": f"blake2b-sum:{outputs.digest:032x}",
-            "config": _config_digest(exec_properties),
-        },
-        "evaluated": {
-            "split": exec_properties["split"],
-            "signature": exec_properties["signature"],
-            "output": exec_properties.get("output"),
-        },
-        "calibration_sample": quantization.get("calibration_sample"),
-        "lineage": lineage,
-        "gate": json.loads(exec_properties["gate"]),
-        "versions": {
-            "tfx_tflite": version("tfx-tflite"),
-            "tfx": tfx.__version__,
-            "tfma": tfma.__version__,
-            "tensorflow": tf.__version__,
-            "python": platform.python_version(),
-        },
-    }
 
 
 def _place(source: SplitFiles, position: int) -> dict[str, Any]:
