@@ -8,6 +8,10 @@ from setuptools import find_packages, setup
 # the folder of that name in most repositories that use TFX.
 FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipelines"}
 
+# What TFX's own extra `kfp` asks for.
+KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
+S3 = ["tensorflow-io>=0.37"]
+
 
 def packages() -> list[str]:
     """Returns every import package below the folders."""
@@ -45,12 +49,19 @@ setup(
         "tensorflow-metadata",
         "tensorflow-model-analysis",
         "tfx-bsl",
+        # The plain runtime, which a model is tried with before it is pushed.
+        "ai-edge-litert>=2.1",
+        "apscheduler>=3.11,<4",
         "click>=8.1",
+        "cryptography>=42",
         "jinja2>=3.1",
         "pydantic>=2.6,<3",
         "rich>=13.8",
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
+        "sqlalchemy>=2",
+        # Time zones, where the system has none of its own.
+        "tzdata",
         # For `data: {builtin: ...}`: the data sets that scikit-learn carries.
         "scikit-learn>=1.3",
         # tfx_bsl 1.16 imports it and does not declare it; Beam no longer brings it.
@@ -61,15 +72,23 @@ setup(
         "wheel",
     ],
     extras_require={
+        "kubeflow": KUBEFLOW,
+        # The file systems of TensorFlow that it does not bring itself, s3:// among them.
+        "s3": S3,
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
             "ruff>=0.9",
             "mypy>=1.14",
             "uv",
-            # To compile a pipeline for Kubeflow in the tests; what TFX 1.16 takes.
-            "kfp-pipeline-spec>=0.1.16,<0.2",
-        ]
+            *KUBEFLOW,
+            *S3,
+            # An S3 server to push to.
+            "moto[s3]>=5",
+            "flask",
+            "flask-cors",
+            "jsonschema>=4",
+        ],
     },
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},
     classifiers=[

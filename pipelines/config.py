@@ -4,8 +4,10 @@ Nothing here needs TensorFlow or TFX. Paths are made absolute against the direct
 `base` in the validation context, that of the config file.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -203,6 +205,52 @@ class BeamConfig(_Section):
     args: tuple[str, ...] = ("--runner=FnApiRunner",)
 
 
+class ScheduleConfig(_Section):
+    """When the pipeline runs by itself; one specification for every clock.
+
+    There is never more than one run at once.
+    """
+
+    cron: str
+    time_zone: str = "UTC"
+    # Whether the ticks that were missed are made up for, by one run.
+    catch_up: bool = False
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @model_validator(mode="after")
+    def _ticks(self) -> "ScheduleConfig":
+        try:
+            zone = ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise _problem(
+                "schedule.time_zone",
+                f"{self.time_zone!r} is not a time zone, expected a name like Europe/Berlin",
+            ) from error
+        # Imported here: most configs have no schedule.
+        from apscheduler.triggers.cron import CronTrigger
+
+        try:
+            CronTrigger.from_crontab(self.cron, timezone=zone)
+        except ValueError as error:
+            raise _problem(
+                "schedule.cron",
+                f"{self.cron!r} is not a cron expression of five fields: {error}",
+            ) from error
+        return self
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> "ScheduleConfig":
+        for key in ("start", "end"):
+            moment = getattr(self, key)
+            if moment is not None and moment.tzinfo is None:
+                # A time without a zone is one of the schedule's.
+                object.__setattr__(self, key, moment.replace(tzinfo=ZoneInfo(self.time_zone)))
+        if self.start and self.end and self.end <= self.start:
+            raise _problem("schedule.end", "is not after schedule.start")
+        return self
+
+
 class PipelineConfig(_Section):
     """Everything that one pipeline needs to know."""
 
@@ -217,6 +265,7 @@ class PipelineConfig(_Section):
     push: PushConfig
     metadata: MetadataConfig = MetadataConfig()
     beam: BeamConfig = BeamConfig()
+    schedule: ScheduleConfig | None = None
 
     @model_validator(mode="after")
     def _splits_exist(self) -> "PipelineConfig":
