@@ -16,6 +16,11 @@ def file_digest(path: str | Path) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
+def bytes_digest(content: bytes) -> str:
+    """Returns `sha256:<hex>` of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def directory_digest(path: str | Path) -> str:
     """Returns `sha256:<hex>` over the relative names and bytes of all files below `path`."""
     root = Path(path)

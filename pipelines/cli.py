@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines import cli_destination
 
 EXIT_PUSHED = 0
 EXIT_FAILED = 1
@@ -47,13 +48,14 @@ def main() -> None:
     help="Who runs the pipeline's stages: TFX's BeamDagRunner or its LocalDagRunner.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
-def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool) -> None:
+@click.option("--force", is_flag=True, help="Push a model that is at the destination already.")
+def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     try:
         settings = _load(config, overrides)
     except TfxTfliteError as error:
         sys.exit(_fail(error, as_json))
-    sys.exit(_run(settings, runner, as_json))
+    sys.exit(_run(settings, runner, as_json, force))
 
 
 @main.command()
@@ -84,6 +86,10 @@ def report(run: Path, in_browser: bool) -> None:
     RunPrinter(sys.stdout).result(result)
     if in_browser:
         click.launch(result["page"])
+
+
+for _command in cli_destination.COMMANDS:
+    main.add_command(_command)
 
 
 def _load_config(config: Path, overrides: tuple[str, ...] = ()) -> Any:
@@ -127,7 +133,7 @@ def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
     )
 
 
-def _run(settings: Any, runner: str, as_json: bool) -> int:
+def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
     from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json, save_result
 
     start = time.monotonic()
@@ -138,7 +144,7 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
     with output_to_log(log) as (stdout, stderr):
         printer = RunPrinter(stderr if as_json else stdout)
         try:
-            result = _run_with(settings, runner, printer)
+            result = _run_with(settings, runner, printer, force)
         except (Exception, KeyboardInterrupt) as error:
             message = _failure(error, log)
             print(f"error: {message}", file=stderr, flush=True)
@@ -154,7 +160,7 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
 
 
-def _run_with(settings: Any, runner: str, printer: Any) -> dict[str, Any]:
+def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:
     printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
     printer.started("loading TFX")
     start = time.monotonic()
@@ -167,7 +173,7 @@ def _run_with(settings: Any, runner: str, printer: Any) -> dict[str, Any]:
         notes = {"done": "", "cached": "unchanged, from cache"}
         printer.ended(stage.name, stage.seconds, notes.get(stage.outcome, stage.outcome))
 
-    return run_once(settings, runner, StageObserver(printer.started, ended)).to_json()
+    return run_once(settings, runner, StageObserver(printer.started, ended), force).to_json()
 
 
 def _failure(error: BaseException, log: Path) -> str:

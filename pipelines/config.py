@@ -186,10 +186,24 @@ class EvaluationConfig(_Section):
         return [{"class_name": entry} if isinstance(entry, str) else entry for entry in metrics]
 
 
-class PushConfig(_Section):
-    """Where a blessed model goes."""
+class RetentionConfig(_Section):
+    """Which versions stay at the destination; the current and signed-off ones always do."""
 
-    destination: ConfigPath
+    keep: Count
+
+
+class PushConfig(_Section):
+    """Where a blessed model goes, and what goes along."""
+
+    destination: AnyPath
+    retention: RetentionConfig | None = None
+    signing_key: ConfigPath | None = None
+    golden_samples: int = Field(default=8, strict=True, ge=0, le=10_000)
+
+    @property
+    def keep(self) -> int | None:
+        """How many of the newest versions stay; None for all."""
+        return None if self.retention is None else self.retention.keep
 
 
 class MetadataConfig(_Section):

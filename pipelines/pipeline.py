@@ -23,12 +23,13 @@ from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config import PipelineConfig
 
 
-def create_pipeline(config: PipelineConfig, input_base: str) -> Pipeline:
+def create_pipeline(config: PipelineConfig, input_base: str, force: bool = False) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
     Args:
         config: The config.
         input_base: Where the examples are: `data.input_base`, or where builtin data was written.
+        force: Whether to push a model that is at the destination already.
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
@@ -76,6 +77,7 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> Pipeline:
         signature=config.model.signature,
         preprocessing_signature=config.model.preprocessing_signature,
         output=config.evaluation.output,
+        golden_samples=config.push.golden_samples,
     )
     pusher = TFLitePusher(
         model=quantizer.outputs["quantized_model"],
@@ -83,6 +85,9 @@ def create_pipeline(config: PipelineConfig, input_base: str) -> Pipeline:
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.push.destination)
         ),
+        keep=config.push.keep,
+        signing_key=config.push.signing_key,
+        force=force,
     ).with_id("Pusher")
     nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
     # A scheme without calibration needs no sample.

@@ -31,7 +31,10 @@ def check_files(config: PipelineConfig) -> None:
         _check_file("data.schema", config.data.schema_file)
     if config.data.input_base is not None and _is_local(config.data.input_base):
         _check_splits(config.data.input_base, config.data.splits)
-    _check_writable("push.destination", config.push.destination)
+    if _is_local(config.push.destination):
+        _check_writable("push.destination", config.push.destination)
+    if config.push.signing_key is not None:
+        _check_signing_key(config.push.signing_key)
     _check_writable("root", config.root)
 
 
@@ -74,6 +77,27 @@ def _check_writable(key: str, path: str) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"{key}: {existing} cannot be written: {error.strerror}") from error
+
+
+def _check_signing_key(path: str) -> None:
+    from tfx_tflite.components.destinations.keys import load_private_key
+
+    try:
+        load_private_key(path)
+    except ConfigError as error:
+        raise ConfigError(f"push.signing_key: {error}") from error
+
+
+def check_destination(config: PipelineConfig) -> None:
+    """Checks that a destination elsewhere can be reached, before anything is computed.
+
+    Raises:
+        DestinationError: It cannot.
+    """
+    from tfx_tflite.components.destinations.destination import Destination
+
+    if not _is_local(config.push.destination):
+        Destination.open(config.push.destination).numbers()
 
 
 def check_model(config: PipelineConfig) -> None:

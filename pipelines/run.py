@@ -31,6 +31,7 @@ class RunResult:
 
     Attributes:
         status: `pushed` or `refused`.
+        reasons: Why it was refused.
         report: The evaluation's report.
         report_path: Where it is.
         pushed_to: The directory of the pushed version; None where it was refused.
@@ -38,6 +39,7 @@ class RunResult:
     """
 
     status: str
+    reasons: tuple[str, ...]
     report: dict[str, Any]
     report_path: str
     pushed_to: str | None
@@ -50,7 +52,7 @@ class RunResult:
             "scheme": self.report["scheme"],
             "examples": self.report["examples"],
             "rules": self.report["rules"],
-            "reasons": self.report["reasons"],
+            "reasons": list(self.reasons),
             "size_bytes": self.report["size_bytes"],
             "pushed_to": self.pushed_to,
             "report": self.report_path,
@@ -72,25 +74,29 @@ class RunFailed(Exception):
         self.stage = stage
 
 
-def run(config: PipelineConfig, runner: str, observer: StageObserver) -> RunResult:
+def run(
+    config: PipelineConfig, runner: str, observer: StageObserver, force: bool = False
+) -> RunResult:
     """Runs the pipeline of a config.
 
     Args:
         config: The config.
         runner: `beam` or `local`.
         observer: Is told of each stage.
+        force: Whether to push a model that is at the destination already.
 
     Raises:
         TfxTfliteError: The run failed for a reason that the message explains.
         RunFailed: It failed for another.
     """
     preflight.check_files(config)
+    preflight.check_destination(config)
     preflight.check_model(config)
     input_base = config.data.input_base or str(
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
     )
     preflight.check_data(config, input_base)
-    pipeline = create_pipeline(config, input_base)
+    pipeline = create_pipeline(config, input_base, force)
     try:
         results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
@@ -127,12 +133,17 @@ def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
     report = json.loads(report_path.read_text(encoding="utf-8"))
     pushed = output_artifact(pipeline, results["Pusher"], "pushed_model")
     is_pushed = pushed.get_int_custom_property("pushed") == 1
+    note = pushed.get_string_custom_property("push_note")
+    reasons, warnings = report["reasons"], _warnings(report)
+    if note:
+        (warnings if is_pushed else reasons).append(note)
     return RunResult(
         status="pushed" if is_pushed else "refused",
+        reasons=tuple(reasons),
         report=report,
         report_path=str(report_path),
         pushed_to=pushed.get_string_custom_property("pushed_destination") if is_pushed else None,
-        warnings=tuple(_warnings(report)),
+        warnings=tuple(warnings),
     )
 
 

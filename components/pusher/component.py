@@ -1,24 +1,82 @@
 """The TFLitePusher component: TFX's Pusher with an executor that ships only what was blessed."""
 
+from tfx import types
 from tfx.components.pusher import component as tfx_pusher
 from tfx.dsl.components.base import executor_spec
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ExecutionParameter
 
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.pusher import executor
+
+
+class TFLitePusherSpec(standard_component_specs.PusherSpec):
+    """Inputs, outputs and execution properties of `TFLitePusher`: those of TFX's, and three."""
+
+    PARAMETERS = {
+        **standard_component_specs.PusherSpec.PARAMETERS,
+        "keep": ExecutionParameter(type=int, optional=True),
+        "signing_key": ExecutionParameter(type=str, optional=True),
+        "force": ExecutionParameter(type=int),
+    }
 
 
 class TFLitePusher(tfx_pusher.Pusher):
     """Pushes a blessed TensorFlow Lite model to `<destination>/<version>/`.
 
-    Inputs, outputs and parameters are those of TFX's `Pusher`. The blessing must be one that
-    `QuantizationEvaluator` gave to these very bytes; a push is whole or it is not there, and the
-    model that is already the newest version is not pushed again.
+    The blessing must be one that `QuantizationEvaluator` gave to these very bytes. The model is
+    tried with the plain runtime first. A push is whole or it is not there, and a model that is
+    there already is not pushed again. See `components/destinations/destination.py`.
 
     In a pipeline of your own with TFX's cache on, a cached push does not look at the destination;
     the runners of `tfx_tflite.pipelines` leave this component out of the cache for that reason.
 
     Component `outputs` contains:
-        - `pushed_model`: `PushedModel` with the custom properties of TFX's Pusher: `pushed`,
-          `pushed_destination`, `pushed_version`.
+        - `pushed_model`: `PushedModel` with a copy of what was pushed and the custom properties of
+          TFX's Pusher (`pushed`, `pushed_destination`, `pushed_version`), `push_outcome` and
+          `push_note`, as of `PushedVersion`; what was rolled back from is not pushed again.
+
+    Args:
+        model: The `Model` with the quantized model.
+        model_blessing: Its `ModelBlessing`.
+        push_destination: Its `filesystem.base_directory` is a local path or a URI that TFX's file
+            I/O reaches.
+        infra_blessing: As in TFX's Pusher.
+        keep: How many of the newest versions stay at the destination; None keeps all. The current
+            one and those that are signed off stay in any case.
+        signing_key: A PEM file with an Ed25519 key to sign manifests with, where the push runs.
+        force: Whether to push a model that is there already.
+
+    Raises:
+        ConfigError: `keep` is less than 1.
     """
 
+    SPEC_CLASS = TFLitePusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        push_destination: pusher_pb2.PushDestination,
+        infra_blessing: types.BaseChannel | None = None,
+        keep: int | None = None,
+        signing_key: str | None = None,
+        force: bool = False,
+    ):
+        if keep is not None and keep < 1:
+            raise ConfigError(f"keep is {keep}, expected at least 1")
+        # TFX's own constructor makes TFX's own spec.
+        super(tfx_pusher.Pusher, self).__init__(
+            spec=TFLitePusherSpec(
+                model=model,
+                model_blessing=model_blessing,
+                infra_blessing=infra_blessing,
+                push_destination=push_destination,
+                keep=keep,
+                signing_key=signing_key,
+                force=int(force),
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

@@ -1,5 +1,6 @@
-"""The TFLitePusher executor: blessing checked against the bytes, then an atomic versioned push."""
+"""The TFLitePusher executor: the blessing checked against the bytes, then the push."""
 
+import functools
 import json
 import posixpath
 from pathlib import Path
@@ -14,13 +15,32 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
-from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.keys import load_private_key
+from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
-from tfx_tflite.components.pusher import destination
+from tfx_tflite.components.pusher.smoke_test import try_model
+
+# What of the evaluator's report the manifest says as well.
+_FROM_REPORT = (
+    "scheme",
+    "io_type",
+    "verdict",
+    "examples",
+    "rules",
+    "metrics",
+    "signature",
+    "golden",
+    "digests",
+    "evaluated",
+    "calibration_sample",
+    "versions",
+)
 
 
 class Executor(tfx_pusher.Executor):
-    """Pushes a model with a blessing of its own; see `destination.py` for how."""
+    """Pushes a model with a blessing of its own; see `Destination.push` for how."""
 
     def Do(
         self,
@@ -31,20 +51,36 @@ class Executor(tfx_pusher.Executor):
         """Pushes the model where it is blessed, and records that it was not where it is refused.
 
         Raises:
-            PushError: There is no blessing, it is of other bytes, or the destination failed.
+            PushError: There is no blessing, it is of other bytes, the model does not do what it
+                did when it was evaluated, or the destination failed.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
-        with artifact_files.readable(self.GetModelPath(input_dict)) as directory:
-            tflite = directory / "tflite"
-            report = _checked_report(input_dict, tflite)
-            version = destination.push(tflite, report, _base_directory(exec_properties))
-        io_utils.copy_dir(str(version.path), pushed.uri)
-        self._MarkPushed(pushed, str(version.path), str(version.number))
-        logging.info("%s at %s", "Pushed" if version.is_new else "Already pushed", version.path)
+        report = _blessed_report(input_dict)
+        key = exec_properties.get("signing_key")
+        blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
+        with (
+            artifact_files.readable(self.GetModelPath(input_dict)) as model,
+            artifact_files.readable(posixpath.join(blessing, "shipped")) as shipped,
+        ):
+            version = Destination.open(_base_directory(exec_properties)).push(
+                self._candidate(input_dict, report, model / "tflite", shipped),
+                force=bool(exec_properties.get("force")),
+                keep=exec_properties.get("keep"),
+                key=load_private_key(key) if key else None,
+                trial=functools.partial(try_model, golden=report.get("golden")),
+            )
+        if version.outcome == "withdrawn":
+            self._MarkNotPushed(pushed)
+        else:
+            io_utils.copy_dir(version.uri, pushed.uri)
+            self._MarkPushed(pushed, version.uri, str(version.number))
+        pushed.set_string_custom_property("push_outcome", version.outcome)
+        pushed.set_string_custom_property("push_note", version.note)
+        logging.info("%s at %s. %s", version.outcome, version.uri, version.note)
 
     def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
         """Returns whether the model is blessed.
@@ -66,19 +102,43 @@ class Executor(tfx_pusher.Executor):
             )
         return True
 
-
-def _checked_report(input_dict: dict[str, list[types.Artifact]], tflite: Path) -> dict[str, Any]:
-    """Returns the evaluator's report after checking that it is of the file's very bytes."""
-    blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
-    blessed = blessing.get_string_custom_property("model_digest")
-    found = file_digest(tflite)
-    if not blessed:
-        raise PushError(
-            "the blessing does not say which bytes it is of (model_digest); it must come from "
-            "QuantizationEvaluator"
+    def _candidate(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        report: dict[str, Any],
+        model: Path,
+        shipped: Path,
+    ) -> Candidate:
+        model_artifact = artifact_utils.get_single_instance(input_dict["model"])
+        blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+        beside = report.get("shipped", {})
+        return Candidate(
+            files={MODEL_FILE: model, **{name: shipped / name for name in beside}},
+            digests={MODEL_FILE: blessing.get_string_custom_property("model_digest"), **beside},
+            description={
+                **{key: report[key] for key in _FROM_REPORT if key in report},
+                "metadata": {
+                    "execution": self._execution_id(),
+                    "model_artifact": model_artifact.id,
+                    "blessing_artifact": blessing.id,
+                },
+            },
         )
-    if found != blessed:
-        raise PushError(f"{tflite} changed since it was blessed: {found}, expected {blessed}")
+
+    def _execution_id(self) -> int | None:
+        unique_id = getattr(self._context, "_unique_id", None)
+        return int(unique_id) if str(unique_id).isdecimal() else None
+
+
+def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:
+    """Returns the evaluator's report after checking that it is the blessing's and of the model."""
+    blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+    for name in ("model_digest", "report_digest"):
+        if not blessing.get_string_custom_property(name):
+            raise PushError(
+                f"the blessing does not say which bytes it is of ({name}); it must come from "
+                "QuantizationEvaluator"
+            )
     model = artifact_utils.get_single_instance(input_dict["model"])
     for name in ("float_model_digest", "sample_digest"):
         made, judged = (artifact.get_string_custom_property(name) for artifact in (model, blessing))
@@ -87,15 +147,23 @@ def _checked_report(input_dict: dict[str, list[types.Artifact]], tflite: Path) -
                 f"{name} of the model is {made}, of the blessing {judged or 'none'}; evaluate the "
                 "model again"
             )
-    with fileio.open(posixpath.join(blessing.uri, "report.json"), "r") as file:
-        return json.loads(file.read())
+    path = posixpath.join(blessing.uri, "report.json")
+    with fileio.open(path, "rb") as file:
+        content = file.read()
+    expected = blessing.get_string_custom_property("report_digest")
+    if bytes_digest(content) != expected:
+        raise PushError(
+            f"{path} changed since the model was blessed: {bytes_digest(content)}, expected "
+            f"{expected}"
+        )
+    return json.loads(content)
 
 
-def _base_directory(exec_properties: dict[str, Any]) -> Path:
+def _base_directory(exec_properties: dict[str, Any]) -> str:
     target = proto_utils.json_to_proto(
         exec_properties["push_destination"], pusher_pb2.PushDestination()
     )
     base = target.filesystem.base_directory
-    if not base or not artifact_files.is_local(base):
-        raise PushError(f"push.destination {base!r} is not a local directory")
-    return Path(base)
+    if not base:
+        raise PushError("push_destination has no filesystem.base_directory")
+    return base

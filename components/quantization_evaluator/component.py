@@ -28,6 +28,7 @@ class QuantizationEvaluatorSpec(ComponentSpec):
         "signature": ExecutionParameter(type=str),
         "preprocessing_signature": ExecutionParameter(type=str, optional=True),
         "output": ExecutionParameter(type=str, optional=True),
+        "golden_samples": ExecutionParameter(type=int),
     }
     # The keys are those of TFX's Evaluator, whose place this component takes.
     INPUTS = {
@@ -52,8 +53,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
           `tfma.load_validation_result` read it), with `report.json` and `report.html` beside; the
           verdict and the overall figures of the rules are custom properties.
         - `blessing`: `ModelBlessing` with the custom properties of TFX's Evaluator (`blessed`,
-          `current_model`, `current_model_id`, …) and `model_digest`: a blessing is for those
-          bytes alone.
+          `current_model`, `current_model_id`, …), `model_digest`: a blessing is for those
+          bytes alone, and `report_digest`; what a push ships beside the model is in `shipped/`.
         - `page` and `figures`: the report and the rules' figures once more, as the artifact types
           that Kubeflow shows on its own pages; there the containers' command must be
           `python -m tfx_tflite.components.kubeflow_entry_point`.
@@ -69,6 +70,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         signature: The signature that was converted.
         preprocessing_signature: As given to TFLiteQuantizer.
         output: Which output to evaluate; None where there is one.
+        golden_samples: How many examples of the split a push ships beside the model, with the
+            outputs that the model gave for them.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.
@@ -89,6 +92,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         signature: str = "serving_default",
         preprocessing_signature: str | None = None,
         output: str | None = None,
+        golden_samples: int = 8,
     ):
         compared = two_model_config(eval_config)
         check_metrics(compared)
@@ -105,6 +109,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 signature=signature,
                 preprocessing_signature=preprocessing_signature,
                 output=output,
+                golden_samples=golden_samples,
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files, example_splits
-from tfx_tflite.components.digests import directory_digest
+from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.quantization_evaluator import page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
@@ -33,6 +33,10 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     judge,
 )
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+from tfx_tflite.components.quantization_evaluator.shipped_files import (
+    DIRECTORY as SHIPPED,
+)
+from tfx_tflite.components.quantization_evaluator.shipped_files import write_shipped_files
 from tfx_tflite.components.quantization_evaluator.validation import write_validation
 
 _COMPONENT = "QuantizationEvaluator"
@@ -72,9 +76,8 @@ class Executor(tfx_evaluator.Executor):
         source = _source(input_dict, exec_properties)
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
-        evaluation = self._evaluate(
-            input_dict, output_dict, exec_properties, eval_config, gate, source, model.quantization
-        )
+        pair = _model_pair(input_dict, exec_properties, model.quantization)
+        evaluation = self._evaluate(output_dict, eval_config, gate, source, pair)
         directions = metric_directions(eval_config, gate)
         result = judge(
             gate,
@@ -86,6 +89,7 @@ class Executor(tfx_evaluator.Executor):
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
+        document.update(_ship(output_dict, exec_properties, pair, source))
         write_validation(
             artifact_utils.get_single_uri(output_dict["evaluation"]),
             gate,
@@ -100,23 +104,13 @@ class Executor(tfx_evaluator.Executor):
 
     def _evaluate(
         self,
-        input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
         eval_config: tfma.EvalConfig,
         gate: Gate,
         source: example_splits.SplitFiles,
-        quantization: dict[str, Any],
+        pair: ModelPair,
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
-        pair = ModelPair(
-            saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
-            signature=exec_properties["signature"],
-            preprocessing_signature=exec_properties.get("preprocessing_signature"),
-            tflite=_tflite_uri(input_dict),
-            output=exec_properties.get("output"),
-            input_ranges=report.input_ranges(quantization),
-        )
         plan = MetricPlan.make(eval_config, pair.resolve_output(), gate)
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         with self._make_beam_pipeline() as pipeline:
@@ -138,6 +132,33 @@ def _source(
     return example_splits.SplitFiles.of(
         input_dict["examples"], exec_properties["split"], schema, _COMPONENT
     )
+
+
+def _model_pair(
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    quantization: dict[str, Any],
+) -> ModelPair:
+    return ModelPair(
+        saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
+        signature=exec_properties["signature"],
+        preprocessing_signature=exec_properties.get("preprocessing_signature"),
+        tflite=_tflite_uri(input_dict),
+        output=exec_properties.get("output"),
+        input_ranges=report.input_ranges(quantization),
+    )
+
+
+def _ship(
+    output_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    pair: ModelPair,
+    source: example_splits.SplitFiles,
+) -> dict[str, Any]:
+    """Writes what a push ships beside the model, and returns what the report says of it."""
+    uri = posixpath.join(artifact_utils.get_single_uri(output_dict["blessing"]), SHIPPED)
+    with artifact_files.writable(uri) as directory:
+        return write_shipped_files(directory, pair, source, exec_properties["golden_samples"])
 
 
 def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
@@ -184,6 +205,10 @@ def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
 
 def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1, allow_nan=False)
+    # So that the Pusher knows the report, and by it every file that is shipped, to be this one's.
+    artifact_utils.get_single_instance(output_dict["blessing"]).set_string_custom_property(
+        "report_digest", bytes_digest(text.encode("utf-8"))
+    )
     for key in ("evaluation", "blessing"):
         uri = artifact_utils.get_single_uri(output_dict[key])
         io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)

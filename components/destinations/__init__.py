@@ -1,0 +1,1 @@
+"""Where models are pushed to: versions with manifests, a pointer to the current one, a ledger."""

@@ -1,0 +1,424 @@
+"""A destination of pushes: one directory a version, a pointer to the current one, and a ledger.
+
+```
+DESTINATION/LATEST                     the number of the current version
+DESTINATION/VERSION/model.tflite       the model
+DESTINATION/VERSION/manifest.json      what it is, with the digest of every file beside
+DESTINATION/VERSION/manifest.sig       its signature, where a key was given
+DESTINATION/VERSION/golden/            samples to try the model with
+DESTINATION/.history/                  rollbacks, sign-offs and removals
+```
+
+A version is whole or it is not there, and never changes. Whatever fails, or wherever a process is
+killed, readers have the versions and the pointer of before or of after, and the next push removes
+what was left.
+"""
+
+import base64
+import contextlib
+import posixpath
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from tfx_tflite.components.destinations import ledger
+from tfx_tflite.components.destinations.ledger import Event
+from tfx_tflite.components.destinations.manifest import MODEL_FILE, Manifest
+from tfx_tflite.components.destinations.store import MANIFEST_FILE, Store, open_store
+from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.errors import DestinationError, PushError, listed
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+LATEST = "LATEST"
+SIGNATURE_FILE = "manifest.sig"
+_HISTORY = ".history"
+# TensorFlow Serving's versions are int64; nothing else that is named by digits is one.
+_VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to push.
+
+    Attributes:
+        files: The files to ship, by their names below the version.
+        digests: What each of them must be, by the same names.
+        description: The manifest's keys but for `version`, `pushed_at`, `model` and `files`.
+    """
+
+    files: Mapping[str, Path]
+    digests: Mapping[str, str]
+    description: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """What came of a push.
+
+    Attributes:
+        number: The version that holds the model.
+        uri: Where it is.
+        outcome: `pushed`; `present`, where it is the current version already; `withdrawn`, where
+            it is there but the destination was rolled back from it, which a push leaves alone.
+        note: What the user should know of beside; empty where there is nothing.
+    """
+
+    number: int
+    uri: str
+    outcome: Literal["pushed", "present", "withdrawn"]
+    note: str = ""
+
+
+class Destination:
+    """The versions at one place.
+
+    Args:
+        store: Where they are kept.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+
+    @classmethod
+    def open(cls, uri: str) -> "Destination":
+        """Returns the destination at a path or URI; nothing is read or made yet."""
+        return cls(open_store(uri))
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return self._store.uri
+
+    def path(self, number: int, name: str = "") -> str:
+        """Returns where a version, or a file of it, is."""
+        return posixpath.join(self.uri, str(number), name).rstrip("/")
+
+    def versions(self) -> list[int]:
+        """Returns the numbers of the versions, rising."""
+        return [number for number in self.numbers() if self.is_version(number)]
+
+    def numbers(self) -> list[int]:
+        """Returns all entries that are named like versions, rising."""
+        with self._reading():
+            entries = self._store.entries()
+        return sorted(int(entry) for entry in entries if _VERSION.fullmatch(entry))
+
+    def is_version(self, number: int) -> bool:
+        """Returns whether an entry has a manifest, without which it is not a version."""
+        with self._reading():
+            try:
+                return MANIFEST_FILE in self._store.entries(str(number))
+            except NotADirectoryError:
+                return False
+
+    def pointer(self) -> int | None:
+        """Returns the number that LATEST holds; None where it holds none."""
+        with self._reading():
+            try:
+                text = self._store.read(LATEST).decode("ascii", "replace").strip()
+            except FileNotFoundError:
+                return None
+        return int(text) if _VERSION.fullmatch(text) else None
+
+    def current(self) -> int | None:
+        """Returns the current version: LATEST's, or the newest where there is no LATEST yet."""
+        versions, pointer = self.versions(), self.pointer()
+        if pointer is None:
+            return versions[-1] if versions else None
+        return pointer if pointer in versions else None
+
+    def manifest(self, number: int) -> Manifest:
+        """Returns a version's manifest.
+
+        Raises:
+            DestinationError: It is not there, or not a manifest.
+        """
+        return Manifest.parse(self.read(number, MANIFEST_FILE), self.path(number, MANIFEST_FILE))
+
+    def read(self, number: int, name: str) -> bytes:
+        """Returns a file of a version.
+
+        Raises:
+            DestinationError: It cannot be read.
+        """
+        with self._reading():
+            return self._store.read(posixpath.join(str(number), name))
+
+    def files(self, number: int) -> list[str]:
+        """Returns the names of a version's files."""
+        with self._reading():
+            return self._store.files(str(number))
+
+    def events(self) -> list[Event]:
+        """Returns the ledger, in the order in which things happened."""
+        with self._reading():
+            names = sorted(self._store.entries(_HISTORY))
+            contents = [self._store.read(posixpath.join(_HISTORY, name)) for name in names]
+        found = []
+        for content in contents:
+            # Something else's file is not the ledger's.
+            with contextlib.suppress(ValidationError):
+                found.append(Event.model_validate_json(content))
+        return found
+
+    def problems(self, number: int, key: "Ed25519PublicKey | None" = None) -> list[str]:
+        """Returns what is wrong with a version, each naming the file; nothing where it is whole.
+
+        Args:
+            number: The version.
+            key: Whose signature it must have; None asks for none.
+        """
+        from tfx_tflite.components.destinations.verification import version_problems
+
+        return version_problems(self, number, key)
+
+    def push(
+        self,
+        candidate: Candidate,
+        *,
+        force: bool = False,
+        keep: int | None = None,
+        key: "Ed25519PrivateKey | None" = None,
+        trial: Callable[[Path], Mapping[str, str]] | None = None,
+    ) -> PushedVersion:
+        """Makes a model the current version.
+
+        Args:
+            candidate: The model.
+            force: Whether to push it though it is there already.
+            keep: How many of the newest versions stay; None keeps all. The current one and those
+                that are signed off stay in any case.
+            key: What to sign the manifest with.
+            trial: Is called with the directory of the files as they will be shipped, and returns
+                versions of what it was tried with, for the manifest; it raises PushError where the
+                model does not do what it should.
+
+        Raises:
+            PushError: The model was not pushed; the destination is as it was.
+        """
+        try:
+            with self._changing():
+                pushed = None if force else self._present(candidate.digests[MODEL_FILE])
+                if pushed is None:
+                    pushed = self._publish(candidate, key, trial)
+                if keep is None or pushed.outcome == "withdrawn":
+                    return pushed
+                return self._pruned(pushed, keep)
+        except (OSError, DestinationError) as error:
+            raise PushError(f"the model was not pushed: {_reason(error)}") from error
+
+    def _present(self, digest: str) -> PushedVersion | None:
+        """Returns the version that holds a model already, and makes it current where it should."""
+        current = self.current()
+        if current is not None and self._holds(current, digest):
+            if self.pointer() is None:
+                self._point_to(current)
+            return PushedVersion(current, self.path(current), "present")
+        withdrawn = ledger.withdrawn(self.events(), current)
+        newer = [number for number in self.versions() if number > (current or 0)]
+        for number in reversed(newer):
+            if not self._holds(number, digest):
+                continue
+            if number in withdrawn:
+                note = (
+                    f"version {number} holds this model, but the destination was rolled back to "
+                    f"{current}, which stays; use --force to push it, or roll back to {number}"
+                )
+                return PushedVersion(number, self.path(number), "withdrawn", note)
+            # A push was killed between the version and the pointer.
+            self._point_to(number)
+            return PushedVersion(number, self.path(number), "present")
+        return None
+
+    def _holds(self, number: int, digest: str) -> bool:
+        """Returns whether a version is whole and of a model."""
+        try:
+            return self.manifest(number).model.digest == digest and not self.problems(number)
+        except DestinationError:
+            return False
+
+    def _publish(
+        self,
+        candidate: Candidate,
+        key: "Ed25519PrivateKey | None",
+        trial: Callable[[Path], Mapping[str, str]] | None,
+    ) -> PushedVersion:
+        with self._store.stage() as staged:
+            files = self._ship(candidate, staged)
+            versions = trial(staged) if trial is not None else {}
+            number = self._next_number()
+            description = dict(candidate.description)
+            manifest = Manifest(
+                version=number,
+                pushed_at=_now(),
+                model={"file": MODEL_FILE, **files[MODEL_FILE]},
+                files=files,
+                versions={**description.pop("versions", {}), **versions},
+                **description,
+            ).to_bytes()
+            if key is not None:
+                signature = base64.b64encode(key.sign(manifest)) + b"\n"
+                self._store.write(staged / SIGNATURE_FILE, signature)
+            self._store.write(staged / MANIFEST_FILE, manifest)
+            self._store.publish(staged, str(number))
+        self._point_to(number)
+        return PushedVersion(number, self.path(number), "pushed")
+
+    def _ship(self, candidate: Candidate, staged: Path) -> dict[str, dict[str, Any]]:
+        """Copies the files and returns their digests and sizes, read from the copies."""
+        found = {}
+        for name, source in sorted(candidate.files.items()):
+            target = staged / name
+            self._store.copy(source, target)
+            digest = file_digest(target)
+            if digest != candidate.digests[name]:
+                raise PushError(
+                    f"the model was not pushed: {source} changed since it was blessed: it is "
+                    f"{digest}, expected {candidate.digests[name]}"
+                )
+            found[name] = {"digest": digest, "size_bytes": target.stat().st_size}
+        return found
+
+    def _next_number(self) -> int:
+        """Returns seconds since the epoch, as TFX numbers versions, but never one twice."""
+        return max(int(time.time()), *(number + 1 for number in (0, *self.numbers())))
+
+    def _point_to(self, number: int) -> None:
+        self._store.replace(LATEST, f"{number}\n".encode("ascii"))
+
+    def _pruned(self, pushed: PushedVersion, keep: int) -> PushedVersion:
+        """Removes old versions; that it cannot is no reason to call the push failed."""
+        try:
+            self._prune(keep)
+        except (OSError, DestinationError) as error:
+            note = f"old versions could not be removed: {_reason(error)}"
+            return PushedVersion(pushed.number, pushed.uri, pushed.outcome, note)
+        return pushed
+
+    def _prune(self, keep: int) -> None:
+        versions = self.versions()
+        kept = {*versions[-keep:], self.current(), *ledger.signed_off(self.events())}
+        for number in versions:
+            if number in kept:
+                continue
+            known: dict[str, Any] = {}
+            with contextlib.suppress(DestinationError):
+                manifest = self.manifest(number)
+                known = {
+                    "digest": manifest.model.digest,
+                    "scheme": manifest.scheme,
+                    "pushed_at": manifest.pushed_at,
+                }
+            self._record(Event(kind="removed", version=number, at=_now(), **known))
+            self._store.remove(str(number))
+
+    def roll_back(self, number: int | None = None, note: str | None = None) -> tuple[int, int]:
+        """Makes another version the current one.
+
+        Args:
+            number: Which; None takes the newest before the current one.
+            note: Why.
+
+        Returns:
+            The version that was current, and the one that is now.
+
+        Raises:
+            DestinationError: There is no such version, or it is not what was pushed; nothing was
+                changed.
+        """
+        with self._changed():
+            before = self.current()
+            target = self._earlier(before) if number is None else self._known(number)
+            if problems := self.problems(target):
+                raise DestinationError(
+                    f"version {target} is not what was pushed, so {before} stays: {problems[0]}"
+                )
+            if target != before:
+                # First, so that no push takes the version for one that was left by a killed push.
+                self._record(
+                    Event(
+                        kind="rolled_back", version=target, at=_now(), instead_of=before, note=note
+                    )
+                )
+                self._point_to(target)
+            return before if before is not None else target, target
+
+    def _earlier(self, current: int | None) -> int:
+        if current is None:
+            raise DestinationError(f"{self.uri} has no current version; name one")
+        earlier = [number for number in self.versions() if number < current]
+        if not earlier:
+            raise DestinationError(f"{self.uri} has no version before {current}")
+        return earlier[-1]
+
+    def _known(self, number: int) -> int:
+        versions = self.versions()
+        if number not in versions:
+            raise DestinationError(
+                f"{self.uri} has no version {number}; it has: {listed(reversed(versions))}"
+            )
+        return number
+
+    def sign_off(self, number: int, note: str | None = None, withdraw: bool = False) -> None:
+        """Signs a version off, so that it is never removed; or takes that back.
+
+        Raises:
+            DestinationError: There is no such version.
+        """
+        with self._changed():
+            kind: ledger.Kind = "sign_off_withdrawn" if withdraw else "signed_off"
+            self._record(Event(kind=kind, version=self._known(number), at=_now(), note=note))
+
+    def _record(self, event: Event) -> None:
+        names = self._store.entries(_HISTORY)
+        # In the order of the ledger even where clocks go backwards.
+        last = max((int(name[:20]) for name in names if name[:20].isdecimal()), default=0)
+        name = f"{max(time.time_ns(), last + 1):020d}.json"
+        content = event.model_dump_json(exclude_none=True) + "\n"
+        self._store.replace(posixpath.join(_HISTORY, name), content.encode("utf-8"))
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds the lock, with what killed pushes have left removed."""
+        with self._store.lock():
+            self._store.clean([str(number) for number in self.numbers()])
+            yield
+
+    @contextlib.contextmanager
+    def _changed(self) -> Iterator[None]:
+        """As `_changing`, at a destination that must be there."""
+        if not self.versions():
+            raise DestinationError(f"there is no version at {self.uri}")
+        try:
+            with self._changing():
+                yield
+        except OSError as error:
+            raise DestinationError(f"{self.uri} was not changed: {_reason(error)}") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DestinationError(_reason(error)) from error
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -1,0 +1,104 @@
+"""Whether what lies at a destination is what was pushed."""
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+from tfx_tflite.components.destinations.destination import LATEST, SIGNATURE_FILE, Destination
+from tfx_tflite.components.destinations.manifest import Manifest
+from tfx_tflite.components.destinations.store import MANIFEST_FILE
+from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.errors import DestinationError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+def destination_problems(
+    destination: Destination, number: int | None = None, key: "Ed25519PublicKey | None" = None
+) -> list[str]:
+    """Returns what is wrong at a destination, each naming the file; nothing where all is well.
+
+    Args:
+        destination: The destination.
+        number: Only this version; None takes all of them and the pointer.
+        key: Whose signature each version must have; None asks for none.
+
+    Raises:
+        DestinationError: There is no version, or none of that number.
+    """
+    versions = destination.versions()
+    if number is not None:
+        if number not in versions:
+            raise DestinationError(f"{destination.uri} has no version {number}")
+        return version_problems(destination, number, key)
+    if not versions:
+        raise DestinationError(f"there is no version at {destination.uri}")
+    found = [problem for each in versions for problem in version_problems(destination, each, key)]
+    return [*_pointer_problems(destination, versions), *found]
+
+
+def _pointer_problems(destination: Destination, versions: list[int]) -> list[str]:
+    pointer = destination.pointer()
+    if pointer in versions:
+        return []
+    file = f"{destination.uri}/{LATEST}"
+    if pointer is None:
+        return [f"{file} does not name a version; `tfx-tflite rollback` can set it"]
+    return [f"{file} names version {pointer}, which is not there"]
+
+
+def version_problems(
+    destination: Destination, number: int, key: "Ed25519PublicKey | None" = None
+) -> list[str]:
+    """Returns what is wrong with one version; see `destination_problems`."""
+    try:
+        content = destination.read(number, MANIFEST_FILE)
+        manifest = Manifest.parse(content, destination.path(number, MANIFEST_FILE))
+        names = destination.files(number)
+    except DestinationError as error:
+        return [str(error)]
+    found = []
+    if manifest.version != number:
+        file = destination.path(number, MANIFEST_FILE)
+        found.append(f"{file} is of version {manifest.version}")
+    for name in manifest.files:
+        found += _file_problems(destination, number, manifest, name)
+    for name in sorted({*names} - {*manifest.files, MANIFEST_FILE, SIGNATURE_FILE}):
+        found.append(f"{destination.path(number, name)!r} is not in the manifest")
+    return (
+        found if key is None else [*found, *_signature_problems(destination, number, content, key)]
+    )
+
+
+def _file_problems(
+    destination: Destination, number: int, manifest: Manifest, name: str
+) -> list[str]:
+    try:
+        content = destination.read(number, name)
+    except DestinationError as error:
+        return [str(error)]
+    digest, expected = bytes_digest(content), manifest.files[name].digest
+    if digest == expected:
+        return []
+    file = destination.path(number, name)
+    return [f"{file} was changed: it is {digest}, the manifest says {expected}"]
+
+
+def _signature_problems(
+    destination: Destination, number: int, manifest: bytes, key: "Ed25519PublicKey"
+) -> list[str]:
+    from tfx_tflite.components.destinations.keys import is_signed_by
+
+    file = destination.path(number, SIGNATURE_FILE)
+    try:
+        text = destination.read(number, SIGNATURE_FILE)
+    except DestinationError:
+        return [f"{file} is not there: version {number} is not signed"]
+    try:
+        signature = base64.b64decode(text.strip(), validate=True)
+    except binascii.Error:
+        return [f"{file} is not a signature in base64"]
+    if is_signed_by(key, manifest, signature):
+        return []
+    return [f"{file} is not a signature of {MANIFEST_FILE} by this key"]

@@ -1,0 +1,156 @@
+"""File operations that stop at a chosen point, and processes in which they do."""
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.file_operations import FileOperations
+from tfx_tflite.components.destinations.local_store import LocalStore
+from tfx_tflite.components.digests import file_digest
+
+NEVER = 1 << 30
+# Children come from a clean process with this loaded, not from the tests' with all its threads.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
+
+def kill() -> None:
+    """Ends this process as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_with(number: int) -> Callable[[], None]:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+full_disk = fail_with(errno.ENOSPC)
+read_only = fail_with(errno.EROFS)
+broken = fail_with(errno.EIO)
+
+
+class StoppedOperations(FileOperations):
+    """Acts at one point: before, in the middle of, or after each of the operations.
+
+    Args:
+        point: Which, counted from 0.
+        act: What happens there.
+    """
+
+    def __init__(self, point: int = NEVER, act: Callable[[], None] = kill):
+        self.points = 0
+        self._point, self._act = point, act
+
+    def _pass(self) -> bool:
+        """Counts a point and returns whether it is the one."""
+        self.points += 1
+        return self.points - 1 == self._point
+
+    def _stop_here(self) -> None:
+        if self._pass():
+            self._act()
+
+    def make_directory(self, path: Path) -> None:
+        self._stop_here()
+        super().make_directory(path)
+        self._stop_here()
+
+    def write(self, path: Path, content: bytes) -> None:
+        self._stop_here()
+        if self._pass():
+            path.write_bytes(content[: len(content) // 2])
+            self._act()
+        super().write(path, content)
+        self._stop_here()
+
+    def copy(self, source: Path, target: Path) -> None:
+        self._stop_here()
+        if self._pass():
+            target.write_bytes(source.read_bytes()[:1])
+            self._act()
+        super().copy(source, target)
+        self._stop_here()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._stop_here()
+        super().rename(source, target)
+        self._stop_here()
+
+    def remove(self, path: Path) -> None:
+        self._stop_here()
+        if self._pass():
+            for file in [entry for entry in path.rglob("*") if entry.is_file()][:1]:
+                file.unlink()
+            self._act()
+        super().remove(path)
+        self._stop_here()
+
+
+def make_candidate(directory: Path, content: bytes, beside: Mapping[str, bytes]) -> Candidate:
+    """Returns a model of some bytes, with files beside it."""
+    contents = {"model.tflite": content, **beside}
+    files = {}
+    for index, (name, data) in enumerate(contents.items()):
+        files[name] = directory / f"source_{content.hex()[:16]}_{index}"
+        files[name].write_bytes(data)
+    return Candidate(
+        files=files,
+        digests={name: file_digest(path) for name, path in files.items()},
+        description={"scheme": "int8", "verdict": "blessed"},
+    )
+
+
+def push(destination: Destination, sources: Path, content: bytes, keep: int | None = None) -> None:
+    destination.push(make_candidate(sources, content, {"golden/o.bin": b"g" + content}), keep=keep)
+
+
+def roll_back(destination: Destination) -> None:
+    destination.roll_back(note="why")
+
+
+def sign_off(destination: Destination) -> None:
+    destination.sign_off(destination.versions()[0])
+
+
+def push_many(root: Path, sources: Path, worker: int) -> None:
+    own = sources / str(worker)
+    own.mkdir()
+    for index in range(10):
+        push(destination_with(root), own, b"%d/%d" % (worker, index))
+
+
+Act = Callable[[Destination], object]
+
+
+def destination_with(root: Path, operations: FileOperations | None = None) -> Destination:
+    return Destination(LocalStore(root, operations))
+
+
+def points_of(act: Act, root: Path, scratch: Path) -> int:
+    """Returns how many points an act on a copy of a destination has."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    if root.exists():
+        shutil.copytree(root, scratch)
+    operations = StoppedOperations()
+    act(destination_with(scratch, operations))
+    return operations.points
+
+
+def killed_at(point: int, act: Act, root: Path) -> bool:
+    """Runs an act in a process that is killed at a point, and returns whether it was."""
+    process = PROCESSES.Process(target=_act_and_stop, args=(point, act, root))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode != 0
+
+
+def _act_and_stop(point: int, act: Act, root: Path) -> None:
+    act(destination_with(root, StoppedOperations(point, kill)))
