@@ -69,6 +69,16 @@ def digits_model(keras_digits, digits_trainer, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
+def digits_flatbuffer(digits_model: Path) -> bytes:
+    """The net as a float TFLite model."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(digits_model))
+    function = model.signatures["serving_tensors"]
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], model).convert()
+
+
+@pytest.fixture(scope="session")
 def write_records_to(write_records) -> Callable[..., Path]:
     """As `write_records`, gzipped as in an artifact."""
     return lambda path, examples: write_records(path, examples, "GZIP")

@@ -5,34 +5,47 @@ from pathlib import Path
 
 import pytest
 
-from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import PushError
 
 
 @pytest.fixture
-def make(tmp_path: Path):
+def make(tmp_path: Path, digits_flatbuffer: bytes):
     """Makes a model artifact and a blessing of it."""
     from tfx.types import standard_artifacts
 
-    def artifacts(identity: int = 1, content: bytes = b"model", blessed: int = 1):
+    def artifacts(identity: int = 1, blessed: int = 1, shipped: dict[str, bytes] | None = None):
         model = standard_artifacts.Model()
         model.uri, model.id = str(tmp_path / f"model{identity}"), identity
         tflite = Path(model.uri) / "Format-Serving" / "tflite"
         tflite.parent.mkdir(parents=True)
-        tflite.write_bytes(content)
+        tflite.write_bytes(digits_flatbuffer)
         blessing = standard_artifacts.ModelBlessing()
-        blessing.uri = str(tmp_path / f"blessing{identity}")
-        Path(blessing.uri).mkdir()
-        (Path(blessing.uri) / "report.json").write_text(json.dumps({"scheme": "int8"}))
+        blessing.uri, blessing.id = str(tmp_path / f"blessing{identity}"), identity + 100
+        for name, content in (shipped or {}).items():
+            file = Path(blessing.uri) / "shipped" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        Path(blessing.uri).mkdir(exist_ok=True)
+        report = json.dumps(
+            {
+                "scheme": "float32",
+                "verdict": "blessed",
+                "shipped": {name: bytes_digest(data) for name, data in (shipped or {}).items()},
+            }
+        )
+        (Path(blessing.uri) / "report.json").write_text(report)
         blessing.set_int_custom_property("blessed", blessed)
         blessing.set_int_custom_property("current_model_id", identity)
         blessing.set_string_custom_property("model_digest", file_digest(tflite))
+        blessing.set_string_custom_property("report_digest", bytes_digest(report.encode()))
         return model, blessing
 
     return artifacts
 
 
-def push(tmp_path: Path, model, blessing=None):
+def push(tmp_path: Path, model, blessing=None, **properties):
     from google.protobuf import json_format
     from tfx.proto import pusher_pb2
     from tfx.types import standard_artifacts
@@ -49,19 +62,26 @@ def push(tmp_path: Path, model, blessing=None):
         {
             "push_destination": json_format.MessageToJson(
                 pusher_pb2.PushDestination(filesystem=filesystem)
-            )
+            ),
+            "force": 0,
+            **properties,
         },
     )
     return pushed
 
 
-def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path):
-    pushed = push(tmp_path, *make())
+def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path, digits_flatbuffer: bytes):
+    pushed = push(tmp_path, *make(shipped={"schema.pbtxt": b"feature {}"}))
     assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("push_outcome") == "pushed"
     path = Path(pushed.get_string_custom_property("pushed_destination"))
     assert path.name == pushed.get_string_custom_property("pushed_version")
-    assert (path / "model.tflite").read_bytes() == b"model"
-    assert (Path(pushed.uri) / "model.tflite").read_bytes() == b"model"
+    for directory in (path, Path(pushed.uri)):
+        assert (directory / "model.tflite").read_bytes() == digits_flatbuffer
+        assert (directory / "schema.pbtxt").read_bytes() == b"feature {}"
+    manifest = Destination.open(str(tmp_path / "to")).manifest(int(path.name))
+    assert manifest.metadata.model_artifact == 1 and manifest.metadata.blessing_artifact == 101
+    assert manifest.versions["smoke_test"].startswith("ai-edge-litert ")
 
 
 def test_does_not_push_a_refused_model(make, tmp_path: Path):
@@ -78,6 +98,7 @@ def test_refuses_to_push_without_a_blessing(make, tmp_path: Path):
 
 
 def test_refuses_to_push_when_the_blessing_names_another_model(make, tmp_path: Path):
+    """TFX's Pusher ships model B on the blessing of model A."""
     model, _ = make(1)
     _, blessing_of_another = make(2)
     with pytest.raises(PushError, match="of model artifact 2, but artifact 1 is to be pushed"):
@@ -85,23 +106,30 @@ def test_refuses_to_push_when_the_blessing_names_another_model(make, tmp_path: P
     assert not (tmp_path / "to").exists()
 
 
-def test_refuses_to_push_bytes_that_changed_since_the_blessing(make, tmp_path: Path):
-    model, blessing = make()
-    (Path(model.uri) / "Format-Serving" / "tflite").write_bytes(b"modem")
-    with pytest.raises(PushError, match="changed since it was blessed"):
+@pytest.mark.parametrize("file", ["model", "report", "shipped"])
+def test_a_byte_that_changed_anywhere_since_the_blessing_stops_the_push(
+    make, tmp_path: Path, file: str
+):
+    model, blessing = make(shipped={"golden/input_0.bin": b"\x00\x01"})
+    path = {
+        "model": Path(model.uri) / "Format-Serving" / "tflite",
+        "report": Path(blessing.uri) / "report.json",
+        "shipped": Path(blessing.uri) / "shipped" / "golden" / "input_0.bin",
+    }[file]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PushError, match=r"changed since (it|the model) was blessed") as caught:
         push(tmp_path, model, blessing)
-    assert not (tmp_path / "to").exists()
+    assert str(path) in str(caught.value)
+    assert Destination.open(str(tmp_path / "to")).versions() == []
 
 
-def test_refuses_a_blessing_that_does_not_say_which_bytes_it_is_of(make, tmp_path: Path):
-    from tfx.types import standard_artifacts
-
-    model, _ = make()
-    blessing = standard_artifacts.ModelBlessing()
-    blessing.uri = str(tmp_path)
-    blessing.set_int_custom_property("blessed", 1)
-    blessing.set_int_custom_property("current_model_id", model.id)
-    with pytest.raises(PushError, match="must come from QuantizationEvaluator"):
+@pytest.mark.parametrize("name", ["model_digest", "report_digest"])
+def test_refuses_a_blessing_that_does_not_say_which_bytes_it_is_of(make, tmp_path: Path, name: str):
+    model, blessing = make()
+    blessing.set_string_custom_property(name, "")
+    with pytest.raises(PushError, match=rf"\({name}\); it must come from QuantizationEvaluator"):
         push(tmp_path, model, blessing)
 
 
@@ -112,3 +140,44 @@ def test_refuses_a_blessing_that_rests_on_another_model_or_sample(make, tmp_path
     blessing.set_string_custom_property(name, "sha256:another")
     with pytest.raises(PushError, match=f"{name} of the model is sha256:one"):
         push(tmp_path, model, blessing)
+
+
+def test_what_was_rolled_back_from_is_recorded_as_not_pushed(make, tmp_path: Path):
+    destination = Destination.open(str(tmp_path / "to"))
+    model, blessing = make()
+    first = push(tmp_path, model, blessing)
+    push(tmp_path, model, blessing, force=1)
+    destination.roll_back()
+    # Both versions hold this model, so the one that is current is found.
+    assert push(tmp_path, model, blessing).get_int_custom_property("pushed") == 1
+    number = int(first.get_string_custom_property("pushed_version"))
+    (tmp_path / "to" / str(number) / "model.tflite").write_bytes(b"damaged")
+    again = push(tmp_path, model, blessing)
+    assert again.get_int_custom_property("pushed") == 0
+    assert again.get_string_custom_property("push_outcome") == "withdrawn"
+    assert f"rolled back to {number}" in again.get_string_custom_property("push_note")
+
+
+def test_keeps_as_many_versions_as_asked_for(make, tmp_path: Path):
+    model, blessing = make()
+    for _ in range(3):
+        push(tmp_path, model, blessing, force=1, keep=2)
+    assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
+
+
+def test_signs_with_the_key_it_is_given(make, tmp_path: Path):
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    pushed = push(tmp_path, *make(), signing_key=str(tmp_path / "key.pem"))
+    destination = Destination.open(str(tmp_path / "to"))
+    number = int(pushed.get_string_custom_property("pushed_version"))
+    assert destination.problems(number, key.public_key()) == []
