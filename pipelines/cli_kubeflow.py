@@ -1,9 +1,7 @@
 """The commands for Kubeflow: `compile` and `submit`."""
 
 import contextlib
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -38,12 +36,11 @@ _JSON = click.option(
 def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_json: bool) -> None:
     """Write the pipeline of CONFIG as Kubeflow Pipelines or Vertex AI run it."""
     with _answering(as_json) as answer:
-        from tfx_tflite.pipelines.kubeflow import check_suffix, container_places
+        from tfx_tflite.pipelines.kubeflow import check_suffix, compile_logged
 
         check_suffix(output)
         settings = _load(config, overrides)
-        container_places(settings)
-        compiled = answer.logged(settings, lambda: _compiled(settings))
+        compiled = compile_logged(settings)
         compiled.write(output)
         answer.give(
             f"{output}: {settings.name} for image {settings.kubeflow.image}; runtime parameters: "
@@ -73,14 +70,14 @@ def submit(
 
         settings = _load(config, overrides)
         values = kubeflow.given_values(settings, parameters)
-        if settings_given := kubeflow.as_overrides(settings, parameters):
-            # What a run is given must be as possible as what a config says.
-            settings = _load(config, (*overrides, *settings_given))
+        # What a run is given must be as possible as what a config says.
+        settings = _load(config, (*overrides, *kubeflow.as_overrides(values)))
         kubeflow.container_places(settings)
-        client = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
-        compiled = answer.logged(settings, lambda: _compiled(settings))
-        link = client.submit(compiled, settings, values)
-        answer.give(link, {"status": "submitted", "run": link, "parameters": values})
+        server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
+        compiled = kubeflow.compile_logged(settings)
+        arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
+        link = server.submit(compiled, settings, arguments)
+        answer.give(link, {"status": "submitted", "run": link, "parameters": arguments})
 
 
 def _load(config: Path, overrides: tuple[str, ...]) -> Any:
@@ -95,14 +92,8 @@ def _load(config: Path, overrides: tuple[str, ...]) -> Any:
     return settings
 
 
-def _compiled(settings: Any) -> Any:
-    from tfx_tflite.pipelines.kubeflow import compile_pipeline
-
-    return compile_pipeline(settings)
-
-
 class _Answer:
-    """What a command says at its end, and where TFX's own words go.
+    """What a command says at its end.
 
     Args:
         as_json: Whether one JSON object is wanted.
@@ -121,25 +112,6 @@ class _Answer:
             print_json(document, self._stdout)
         else:
             click.echo(text)
-
-    def logged(self, settings: Any, work: Any) -> Any:
-        """Returns what work gives, whose output goes to a log file below the config's root."""
-        from tfx_tflite.pipelines.cli import _failure
-        from tfx_tflite.pipelines.console import output_to_log
-
-        log = Path(settings.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-        with output_to_log(log):
-            try:
-                return work()
-            except (Exception, KeyboardInterrupt) as error:
-                if isinstance(error, TfxTfliteError):
-                    raise
-                raise _Unexplained(_failure(error, log)) from error
-
-
-class _Unexplained(TfxTfliteError):
-    """A failure that only the log explains."""
 
 
 @contextlib.contextmanager

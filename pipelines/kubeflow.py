@@ -6,15 +6,17 @@ Nothing here loads TFX before `compile_pipeline`.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.quantization_evaluator.gate import LIMITS
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
 
@@ -121,12 +123,74 @@ def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
         )
 
 
+class CompilationFailed(TfxTfliteError):
+    """The pipeline could not be compiled, for a reason that only the log explains."""
+
+
+def given_values(
+    config: PipelineConfig, given: Sequence[str]
+) -> dict[RuntimeParameter, int | float | str]:
+    """Returns the runtime parameters that a run is given, and their values.
+
+    Args:
+        config: The config.
+        given: `key=value` each; the key as in the config, or as Kubeflow spells it.
+
+    Raises:
+        ConfigError: There is no such parameter, or the value is of another type.
+    """
+    known = runtime_parameters(config)
+    by_name = {name: parameter for parameter in known for name in (parameter.key, parameter.name)}
+    values = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--param {text!r}: expected key=value")
+        if key not in by_name:
+            raise ConfigError(
+                f"--param {key}: not a runtime parameter; there are: "
+                + listed((parameter.key for parameter in known), 20)
+            )
+        values[by_name[key]] = _typed(by_name[key], value)
+    return values
+
+
+def _typed(parameter: RuntimeParameter, text: str) -> int | float | str:
+    kinds: dict[str, tuple[type, str]] = {
+        "NUMBER_INTEGER": (int, "a whole number"),
+        "NUMBER_DOUBLE": (float, "a number"),
+        "STRING": (str, "text"),
+    }
+    convert, expected = kinds[parameter.kind]
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--param {parameter.key}: expected {expected}, received {text!r}"
+        ) from error
+
+
+def as_overrides(values: Mapping[RuntimeParameter, int | float | str]) -> list[str]:
+    """Returns the values of runtime parameters as `--set` takes them, where the config has the key.
+
+    Args:
+        values: The values, by parameter.
+    """
+    return [
+        f"{parameter.key}={value}"
+        for parameter, value in values.items()
+        if parameter.target[0] != "range_config"
+    ]
+
+
 def kubeflow_of(config: PipelineConfig) -> KubeflowConfig:
     """Returns the section `kubeflow` of a config.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or the package for it is not installed.
     """
+    if importlib.util.find_spec("kfp") is None:
+        raise ConfigError("kfp is not installed: pip install 'tfx-tflite[kubeflow]'")
     if config.kubeflow is None:
         raise ConfigError("kubeflow: this section is needed, with an image; see docs/kubeflow.md")
     return config.kubeflow
@@ -207,6 +271,35 @@ def check_suffix(path: Path) -> None:
         raise ConfigError(
             f"--output {path}: expected a name in .yaml (Kubeflow Pipelines) or .json (Vertex AI)"
         )
+
+
+def compile_logged(config: PipelineConfig) -> CompiledPipeline:
+    """Returns the compiled pipeline; what TFX prints meanwhile goes to a log below the root.
+
+    Args:
+        config: The config, with a section `kubeflow`.
+
+    Raises:
+        ConfigError: As `compile_pipeline`.
+        CompilationFailed: For a reason that only the log explains.
+    """
+    import traceback
+
+    from tfx_tflite.pipelines.console import output_to_log
+
+    container_places(config)
+    log = Path(config.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with output_to_log(log):
+        try:
+            return compile_pipeline(config)
+        except TfxTfliteError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise CompilationFailed(
+                f"{type(error).__name__}: {error}\n  the log has more: {log}"
+            ) from error
 
 
 def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:

@@ -54,10 +54,10 @@ def put_in_place(
         parameters: From the name of a runtime parameter to its target: an execution property and,
             where that holds JSON, the keys and indices inside.
     """
-    for name, (prop, *path) in parameters.items():
+    for name, target in parameters.items():
         if name not in values:
             continue
-        value = values.pop(name)
+        value, prop, path = values.pop(name), str(target[0]), target[1:]
         if prop == "range_config":
             _set_span(values, int(value))
         elif path:

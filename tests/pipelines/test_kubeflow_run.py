@@ -1,4 +1,4 @@
-"""The digits pipeline, compiled for Kubeflow and run as a back end would, ends in a pushed model."""
+"""The digits pipeline, compiled for Kubeflow and run as a back end would, pushes a model."""
 
 import json
 import subprocess
@@ -83,7 +83,7 @@ def test_the_calibration_sample_has_the_size_that_the_run_was_given(report):
 
 def test_the_data_has_the_fingerprint_that_the_driver_finds(run):
     examples = run.artifacts["ImportExampleGen", "examples"].metadata
-    assert examples["span"] == 0
+    assert examples["custom:span"] == 0
     assert "split:train,num_files:1" in examples["input_fingerprint"]
 
 
