@@ -188,4 +188,4 @@ def test_our_artifact_types_are_importable_by_the_names_that_kubeflow_has():
     from tfx.utils import import_utils
 
     for title, path in CLASS_PATHS.items():
-        assert import_utils.import_class_by_path(path).TYPE_NAME == title
+        assert title == import_utils.import_class_by_path(path).TYPE_NAME
