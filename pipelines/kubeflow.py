@@ -409,7 +409,10 @@ class _Places:
         # Locally the schema is used as a copy named by its digest.
         if self._schema is not None and value.startswith(f"{self._schemas}/"):
             return self._schema
-        return self._places.get(value, value)
+        for path in sorted(self._places, key=len, reverse=True):
+            if value == path or value.startswith(f"{path}/"):
+                return self._places[path] + value.removeprefix(path)
+        return value
 
 
 def _place(spec: Any, deployment: Any, places: _Places) -> None:

@@ -22,6 +22,8 @@ from tfx_tflite.pipelines.kubeflow import CompiledPipeline
 _Value = TypeVar("_Value")
 _SERVER_SAYS = 300
 _PAGE = 100
+# Seconds, for the first word of a server.
+_PATIENCE = 10
 
 
 class ServerError(TfxTfliteError):
@@ -41,7 +43,7 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
     with _explained(host, kubeflow), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = _client(host, kubeflow.namespace)
-        client._healthz_api.get_healthz()
+        client.get_kfp_healthz()
         answer = client._healthz_api.api_client.last_response
         if "json" not in (answer.getheader("content-type") or ""):
             raise ServerError(
@@ -59,7 +61,7 @@ def _client(host: str, namespace: str | None) -> Any:
         """KFP's client, which says at once that a server does not answer, not in half a minute."""
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-            return self._healthz_api.get_healthz()
+            return self._healthz_api.get_healthz(_request_timeout=_PATIENCE)
 
     # KFP takes the token of a service account by itself only where it is given no host.
     token = (
@@ -243,6 +245,7 @@ def _package(compiled: CompiledPipeline) -> Iterator[str]:
 def _explained(host: str, kubeflow: KubeflowConfig) -> Iterator[None]:
     """Turns what the client raises into a line."""
     import urllib3
+    from google.auth.exceptions import GoogleAuthError
     from kfp_server_api import ApiException
 
     try:
@@ -254,7 +257,7 @@ def _explained(host: str, kubeflow: KubeflowConfig) -> Iterator[None]:
         raise ServerError(
             f"no Kubeflow Pipelines server answers at {host}: {_why(cause)}"
         ) from error
-    except (ValueError, OSError) as error:
+    except (GoogleAuthError, ValueError, OSError) as error:
         raise ServerError(f"{host}: {_shortened(str(error))}") from error
 
 

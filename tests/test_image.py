@@ -11,7 +11,9 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 ROOT = Path(__file__).parents[1]
-_UNREACHABLE = re.compile(r"error sending request|dns error|Connection refused|timed out|NewConnect")
+_UNREACHABLE = re.compile(
+    r"error sending request|dns error|Connection refused|timed out|NewConnect"
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +132,10 @@ def test_its_steps_give_a_working_command(installed: Path):
 @pytest.mark.slow
 def test_its_steps_give_what_containers_are_started_with(installed: Path):
     """The pipeline's components and the client for Kubeflow, without the tools of development."""
-    done = run(installed, "python", "-m", "tfx_tflite.pipelines.kubeflow_task", "--help")
-    assert done.returncode == 0 and "--parameters" in done.stdout
+    for module in ("pipelines.kubeflow_task", "components.kubeflow_entry_point"):
+        done = run(installed, "python", "-m", f"tfx_tflite.{module}", "--help")
+        assert done.returncode == 0, done.stderr
+        assert "--json_serialized_invocation_args" in done.stdout
     script = "import importlib.util as u; print([bool(u.find_spec(n)) for n in ('kfp', 'pytest')])"
     assert run(installed, "python", "-c", script).stdout.strip() == "[True, False]"
 
@@ -139,7 +143,14 @@ def test_its_steps_give_what_containers_are_started_with(installed: Path):
 @pytest.mark.slow
 def test_its_packages_have_the_versions_of_the_lock(installed: Path):
     listed = run(
-        installed, "python", "-m", "pip", "list", "--format", "freeze", "--disable-pip-version-check"
+        installed,
+        "python",
+        "-m",
+        "pip",
+        "list",
+        "--format",
+        "freeze",
+        "--disable-pip-version-check",
     ).stdout.splitlines()
     lock = (ROOT / "requirements.lock").read_text()
     locked = dict(re.findall(r"^([\w.-]+)==([^ ]+)", lock, re.MULTILINE))
