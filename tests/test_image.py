@@ -1,4 +1,4 @@
-"""The container image: nothing here can build it, so its rules are checked and its steps are run."""
+"""The container image: no engine builds it here, so rules are checked and its steps are run."""
 
 import os
 import re
