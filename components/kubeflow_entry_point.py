@@ -20,6 +20,7 @@ ids.
 """
 
 import argparse
+import posixpath
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.components.evaluator import constants
+from tfx.components.example_gen import driver, utils
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2 import compiler_utils
@@ -36,8 +38,7 @@ from tfx.orchestration.kubeflow.v2.container import (
     kubeflow_v2_entrypoint_utils,
     kubeflow_v2_run_executor,
 )
-from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
-from tfx.types import Artifact
+from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.types.standard_artifacts import ModelBlessing
 from tfx.utils import import_utils
 
@@ -45,6 +46,13 @@ from tfx_tflite.components.kubeflow_artifacts import CLASS_PATHS
 
 # Where Kubeflow's launcher keeps its copies of artifacts in the container.
 _COPIES = {"minio://": "/minio/", "s3://": "/s3/"}
+_DRIVER = f"{driver.__name__}.FileBasedDriver"
+_FINDINGS = (
+    utils.SPAN_PROPERTY_NAME,
+    utils.VERSION_PROPERTY_NAME,
+    utils.FINGERPRINT_PROPERTY_NAME,
+    standard_component_specs.INPUT_CONFIG_KEY,
+)
 _MODEL_IDS = (
     constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
     constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
@@ -55,11 +63,12 @@ def main(argv: Sequence[str]) -> None:
     """Runs the executor that the arguments name; see TFX's entry point.
 
     Args:
-        argv: The program's name and its arguments: those of TFX's entry point, or `--driver` and
-            those of TFX's driver of ExampleGen.
+        argv: The program's name and its arguments: those of TFX's entry point; `--driver` to run
+            the driver of ExampleGen instead; and `--driver_class_path`, where that is not TFX's.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--driver", action="store_true")
+    parser.add_argument("--driver_class_path", default=_DRIVER)
     parser.add_argument("--executor_class_path")
     parser.add_argument("--json_serialized_invocation_args", dest="invocation", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", dest="inputs_spec")
@@ -75,11 +84,11 @@ def main(argv: Sequence[str]) -> None:
     )
     complete(invocation, inputs_spec)
     if arguments.driver:
-        driver._run_driver(invocation, inputs_spec if arguments.inputs_spec else None)
+        run_driver(invocation, inputs_spec, arguments.driver_class_path)
         return
     copies = use_copies(invocation)
     if needs_driver(arguments.executor_class_path, invocation):
-        run_driver(invocation, inputs_spec if arguments.inputs_spec else None)
+        run_driver(invocation, inputs_spec, arguments.driver_class_path)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(invocation)
     arguments.json_serialized_inputs_spec_args = arguments.inputs_spec
     with _blessings_with_ids():
@@ -155,25 +164,54 @@ def needs_driver(
 
 def run_driver(
     invocation: pipeline_spec_pb2.ExecutorInput,
-    inputs_spec: pipeline_spec_pb2.ComponentInputsSpec | None,
+    inputs_spec: pipeline_spec_pb2.ComponentInputsSpec,
+    driver_class_path: str = _DRIVER,
 ) -> None:
-    """Runs the driver of ExampleGen, and puts its findings where a back end would.
+    """Runs the driver of ExampleGen, and leaves its findings where executors look for them.
+
+    TFX's own driver for Kubeflow does the same, for the one class of drivers.
 
     Args:
-        invocation: What the container was called with; the outputs get the span and fingerprint.
+        invocation: What the container was called with; the output gets span and fingerprint.
         inputs_spec: The component's input definitions.
+        driver_class_path: The driver's class.
     """
-    driver._run_driver(invocation, inputs_spec)
-    for key, entries in _read_output(invocation.outputs.output_file).artifacts.items():
-        for artifact, found in zip(
-            invocation.outputs.artifacts[key].artifacts, entries.artifacts, strict=True
-        ):
-            artifact.metadata.update(json_format.MessageToDict(found.metadata))
+    properties = kubeflow_v2_entrypoint_utils.parse_execution_properties(
+        invocation.inputs.parameter_values, invocation.inputs.parameters, inputs_spec
+    )
+    # What a driver takes from ML Metadata and of pipeline and component, none on files uses.
+    found = import_utils.import_class_by_path(driver_class_path)(None).resolve_exec_properties(
+        properties, None, None
+    )
+    names: dict[int, str] = {}
+    outputs = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(
+        invocation.outputs.artifacts, names
+    )
+    key = standard_component_specs.EXAMPLES_KEY
+    examples = artifact_utils.get_single_instance(outputs[key])
+    driver.update_output_artifact(found, examples.mlmd_artifact)
+    described = kubeflow_v2_entrypoint_utils.to_runtime_artifact(examples, names)
+    [artifact] = invocation.outputs.artifacts[key].artifacts
+    artifact.metadata.update(json_format.MessageToDict(described.metadata))
+    output = pipeline_spec_pb2.ExecutorOutput()
+    output.artifacts[key].artifacts.append(described)
+    for name in _FINDINGS:
+        if isinstance(found.get(name), str):
+            output.parameter_values[name].string_value = found[name]
+        elif found.get(name) is not None:
+            output.parameter_values[name].number_value = found[name]
+    _write_output(invocation.outputs.output_file, output)
 
 
 def _read_output(path: str) -> pipeline_spec_pb2.ExecutorOutput:
     with fileio.open(path, "rb") as file:
         return json_format.Parse(file.read(), pipeline_spec_pb2.ExecutorOutput())
+
+
+def _write_output(path: str, output: pipeline_spec_pb2.ExecutorOutput) -> None:
+    fileio.makedirs(posixpath.dirname(path))
+    with fileio.open(path, "wb") as file:
+        file.write(json_format.MessageToJson(output).encode("utf-8"))
 
 
 @contextmanager
@@ -219,8 +257,7 @@ def _restore_uris(output_file: str, copies: Mapping[str, str]) -> None:
     for entries in output.artifacts.values():
         for artifact in entries.artifacts:
             artifact.uri = copies.get(artifact.uri, artifact.uri)
-    with fileio.open(output_file, "wb") as file:
-        file.write(json_format.MessageToJson(output).encode("utf-8"))
+    _write_output(output_file, output)
 
 
 if __name__ == "__main__":

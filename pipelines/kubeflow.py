@@ -116,7 +116,9 @@ def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
 
 
 def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
-    if any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
+    # Where several spans are taken at once, the newest are.
+    is_one = getattr(config.data, "spans", 1) == 1
+    if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
         example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
         yield RuntimeParameter(
             "data.span", example_gen, ("range_config", "span"), "NUMBER_INTEGER", NEWEST_SPAN
@@ -316,7 +318,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     parameters = runtime_parameters(config)
-    job = _compile_with_tfx(config, kubeflow)
+    job, drivers = _compile_with_tfx(config, kubeflow)
     spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
     deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
@@ -324,7 +326,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     _set_resources(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
-    _tell_containers(spec, deployment, parameters)
+    _tell_containers(spec, deployment, parameters, drivers)
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
     if kubeflow.pipeline_root:
@@ -337,7 +339,10 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     return CompiledPipeline(job, _platform(deployment, kubeflow), parameters)
 
 
-def _compile_with_tfx(config: PipelineConfig, kubeflow: KubeflowConfig) -> dict[str, Any]:
+def _compile_with_tfx(
+    config: PipelineConfig, kubeflow: KubeflowConfig
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns TFX's PipelineJob, and the classes of the drivers that TFX's does not run."""
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
     from tfx_tflite.pipelines.pipeline import create_pipeline
@@ -360,7 +365,22 @@ def _compile_with_tfx(config: PipelineConfig, kubeflow: KubeflowConfig) -> dict[
         if name == "Pusher":
             # A push looks at the destination every time: what was pushed may be gone from there.
             task.pop("cachingOptions", None)
-    return job
+    return job, _own_drivers(pipeline)
+
+
+def _own_drivers(pipeline: Any) -> dict[str, str]:
+    """Returns the classes of ExampleGen's drivers, by component, where they are not TFX's."""
+    from tfx.components.example_gen.driver import FileBasedDriver
+    from tfx.utils import name_utils
+
+    drivers = {node.id: getattr(node, "DRIVER_CLASS", None) for node in pipeline.components}
+    return {
+        name: name_utils.get_full_name(driver)
+        for name, driver in drivers.items()
+        if driver is not None
+        and driver is not FileBasedDriver
+        and issubclass(driver, FileBasedDriver)
+    }
 
 
 @contextlib.contextmanager
@@ -458,8 +478,13 @@ def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
     task.inputs.parameters[parameter.name].component_input_parameter = parameter.name
 
 
-def _tell_containers(spec: Any, deployment: Any, parameters: tuple[RuntimeParameter, ...]) -> None:
-    """Tells each container which runtime parameters it gets, and where they go."""
+def _tell_containers(
+    spec: Any,
+    deployment: Any,
+    parameters: tuple[RuntimeParameter, ...],
+    drivers: Mapping[str, str],
+) -> None:
+    """Tells each container which runtime parameters it gets, where they go, and its driver."""
     from google.protobuf import json_format
 
     for name, component in spec.components.items():
@@ -478,6 +503,8 @@ def _tell_containers(spec: Any, deployment: Any, parameters: tuple[RuntimeParame
                 arguments[list(arguments).index(_SPEC_ARGUMENT) + 1] = inputs
                 if own:
                     arguments.extend(["--parameters", json.dumps(own)])
+                if name in drivers:
+                    arguments.extend(["--driver_class_path", drivers[name]])
 
 
 def _platform(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from tfx.components.example_gen.driver import FileBasedDriver
 
 from tfx_tflite.components import kubeflow_entry_point
 from tfx_tflite.components.kubeflow_artifacts import CLASS_PATHS
@@ -82,7 +83,9 @@ def test_only_example_gen_without_findings_needs_its_driver(tmp_path: Path):
     assert not needs(IMPORT_EXAMPLE_GEN, invocation)
 
 
-def test_the_driver_resolves_the_newest_span_and_tells_the_output(tmp_path: Path):
+@pytest.fixture
+def spans(tmp_path: Path) -> pb.ExecutorInput:
+    """The call of an ExampleGen that has the spans 3 and 12."""
     for span in (3, 12):
         (tmp_path / f"span-{span}").mkdir()
         (tmp_path / f"span-{span}" / "data").write_bytes(b"x" * span)
@@ -93,6 +96,38 @@ def test_the_driver_resolves_the_newest_span_and_tells_the_output(tmp_path: Path
     values["input_base"].string_value = str(tmp_path)
     invocation.outputs.artifacts["examples"].artifacts.add(uri=f"{tmp_path}/out", type=EXAMPLES)
     invocation.outputs.output_file = str(tmp_path / "task" / "output.json")
+    return invocation
+
+
+class OldestSpan(FileBasedDriver):
+    """A driver of one's own."""
+
+    def resolve_exec_properties(self, exec_properties, pipeline_info, component_info):
+        oldest = {"static_range": {"start_span_number": 3, "end_span_number": 3}}
+        return super().resolve_exec_properties(
+            {**exec_properties, "range_config": json.dumps(oldest)}, pipeline_info, component_info
+        )
+
+
+def test_a_driver_that_is_not_tfxs_is_run_where_it_is_named(spans: pb.ExecutorInput):
+    kubeflow_entry_point.run_driver(spans, spec(), f"{__name__}.OldestSpan")
+    assert spans.outputs.artifacts["examples"].artifacts[0].metadata["custom:span"] == 3
+
+
+def test_the_driver_leaves_what_tfxs_own_for_kubeflow_leaves(spans: pb.ExecutorInput):
+    from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
+
+    def found() -> pb.ExecutorOutput:
+        return json_format.Parse(Path(spans.outputs.output_file).read_text(), pb.ExecutorOutput())
+
+    driver._run_driver(spans, spec())
+    expected = found()
+    kubeflow_entry_point.run_driver(spans, spec())
+    assert found() == expected
+
+
+def test_the_driver_resolves_the_newest_span_and_tells_the_output(spans: pb.ExecutorInput):
+    invocation = spans
     kubeflow_entry_point.run_driver(invocation, spec())
     [artifact] = invocation.outputs.artifacts["examples"].artifacts
     assert artifact.metadata["custom:span"] == 12

@@ -195,6 +195,26 @@ def test_runtime_parameters_have_defaults_and_reach_their_components(
 
 
 @pytest.mark.slow
+def test_example_gens_driver_is_run_by_our_command_and_may_be_of_another_class(containers):
+    from tfx.components import ImportExampleGen
+    from tfx.components.example_gen.driver import FileBasedDriver
+    from tfx.orchestration.pipeline import Pipeline
+
+    class OwnDriver(FileBasedDriver):
+        pass
+
+    class OwnExampleGen(ImportExampleGen):
+        DRIVER_CLASS = OwnDriver
+
+    hook = containers["ImportExampleGen"].lifecycle.pre_cache_check
+    assert tuple(hook.command) == (*kubeflow.COMMAND, "--driver")
+    assert "--driver_class_path" not in hook.args
+    nodes = [OwnExampleGen(input_base="x"), ImportExampleGen(input_base="x")]
+    drivers = kubeflow._own_drivers(Pipeline("p", pipeline_root="r", components=nodes))
+    assert drivers == {"OwnExampleGen": f"{__name__}.OwnDriver"}
+
+
+@pytest.mark.slow
 def test_containers_are_told_their_own_paths_and_none_of_this_machine(
     compiled: kubeflow.CompiledPipeline, spec: pb.PipelineSpec, root: Path
 ):
