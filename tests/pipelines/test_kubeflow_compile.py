@@ -197,21 +197,19 @@ def test_runtime_parameters_have_defaults_and_reach_their_components(
 @pytest.mark.slow
 def test_example_gens_driver_is_run_by_our_command_and_may_be_of_another_class(containers):
     from tfx.components import ImportExampleGen
-    from tfx.components.example_gen.driver import FileBasedDriver
     from tfx.orchestration.pipeline import Pipeline
 
-    class OwnDriver(FileBasedDriver):
-        pass
+    from tests.components import test_kubeflow_entry_point as other
 
     class OwnExampleGen(ImportExampleGen):
-        DRIVER_CLASS = OwnDriver
+        DRIVER_CLASS = other.OldestSpan
 
     hook = containers["ImportExampleGen"].lifecycle.pre_cache_check
     assert tuple(hook.command) == (*kubeflow.COMMAND, "--driver")
     assert "--driver_class_path" not in hook.args
     nodes = [OwnExampleGen(input_base="x"), ImportExampleGen(input_base="x")]
     drivers = kubeflow._own_drivers(Pipeline("p", pipeline_root="r", components=nodes))
-    assert drivers == {"OwnExampleGen": f"{__name__}.OwnDriver"}
+    assert drivers == {"OwnExampleGen": f"{other.__name__}.OldestSpan"}
 
 
 @pytest.mark.slow
