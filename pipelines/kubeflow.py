@@ -212,8 +212,8 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
     kubeflow = kubeflow_of(config)
     places = {path: kubeflow.place_of(path) for path in config.local_paths().values()}
     missing = [
-        f"{key}: {path} is on this machine; say under kubeflow.paths where containers have it (in the "
-        f"image, on a volume, or a URI), like {{{Path(path).parent.name or '.'}: /app}}"
+        f"{key}: {path} is on this machine; say under kubeflow.paths where containers have it (in "
+        f"the image, on a volume, or a URI), like {{{Path(path).parent.name or '.'}: /app}}"
         for key, path in config.local_paths().items()
         if places[path] is None
     ]
