@@ -1,15 +1,18 @@
 # make demo   set up, train, quantize, evaluate, push: the shipped digits pipeline
 # make test   set up, run the whole test suite
 # make lint   style and types
+# make image  the container image for Kubeflow; ENGINE=podman for another engine, IMAGE=name:tag
 PYTHON ?= python3.10
 # Importing TFX takes 20 seconds, so few processes with many tests each.
 JOBS ?= 2
+ENGINE ?= docker
+IMAGE ?= tfx-tflite:0.1.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/uv
 
-.PHONY: demo test fast-test lint format lock clean
+.PHONY: demo test fast-test lint image format lock clean
 
 demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
@@ -27,6 +30,9 @@ lint: $(READY)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall --target $(VENV)/typecheck .
 	rm -rf build
 	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy --namespace-packages -p tfx_tflite.components -p tfx_tflite.pipelines
+
+image:
+	$(ENGINE) build --tag $(IMAGE) .
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

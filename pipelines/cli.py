@@ -187,3 +187,10 @@ def _failure(error: BaseException, log: Path) -> str:
         return str(error)
     text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
     return f"{text}\n  the log has more: {log}"
+
+
+# Here, because what they share with the commands above must be there first.
+from tfx_tflite.pipelines import cli_kubeflow  # noqa: E402
+
+main.add_command(cli_kubeflow.compile_command)
+main.add_command(cli_kubeflow.submit)

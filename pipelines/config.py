@@ -4,9 +4,10 @@ Nothing here needs TensorFlow or TFX. Paths are made absolute against the direct
 `base` in the validation context, that of the config file.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from tfx_tflite.components.errors import listed
@@ -265,6 +267,64 @@ class ScheduleConfig(_Section):
         return self
 
 
+_MEMORY_UNITS = {
+    **{unit: 1000**power for power, unit in enumerate("KMGT", start=1)},
+    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", start=1)},
+}
+
+
+class VolumeConfig(_Section):
+    """A persistent volume that every container has, on Kubeflow Pipelines of one's own."""
+
+    claim: str = Field(min_length=1)
+    mount: str = Field(pattern=r"^/")
+
+
+class KubeflowConfig(_Section):
+    """How the pipeline runs on Kubeflow Pipelines or Vertex AI."""
+
+    image: str = Field(min_length=1)
+    # None leaves it to the server.
+    pipeline_root: str | None = Field(default=None, pattern=r"^(gs|s3|minio)://[^/]+")
+    namespace: str | None = None
+    experiment: str | None = None
+    service_account: str | None = None
+    # Cores, and bytes as Kubernetes writes them; requested for every component, and its limit.
+    cpu: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    memory: str | None = Field(default=None, pattern=r"^[1-9][0-9]*(\.[0-9]+)?[KMGT]i?$")
+    cache: bool = False
+    # From files or directories of this machine to where the containers have them.
+    paths: dict[ConfigPath, str] = {}
+    volumes: tuple[VolumeConfig, ...] = ()
+    # The cluster's, which its clock reads cron expressions in.
+    time_zone: str = "UTC"
+
+    @field_validator("paths")
+    @classmethod
+    def _places(cls, paths: dict[str, str]) -> dict[str, str]:
+        for place in paths.values():
+            if not place.startswith("/") and "://" not in place:
+                raise ValueError(f"{place!r} is neither an absolute path nor a URI")
+        return paths
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """The memory in bytes."""
+        if self.memory is None:
+            return None
+        number = self.memory.rstrip("KMGTi")
+        return float(number) * _MEMORY_UNITS[self.memory[len(number) :]]
+
+    def place_of(self, path: str) -> str | None:
+        """Returns where containers have a path of this machine; None where that is not said."""
+        for local in sorted(self.paths, key=len, reverse=True):
+            if Path(path).is_relative_to(local):
+                rest = Path(path).relative_to(local).as_posix()
+                place = self.paths[local].rstrip("/")
+                return place if rest == "." else f"{place}/{rest}"
+        return None
+
+
 class PipelineConfig(_Section):
     """Everything that one pipeline needs to know."""
 
@@ -280,6 +340,7 @@ class PipelineConfig(_Section):
     metadata: MetadataConfig = MetadataConfig()
     beam: BeamConfig = BeamConfig()
     schedule: ScheduleConfig | None = None
+    kubeflow: KubeflowConfig | None = None
 
     @model_validator(mode="after")
     def _splits_exist(self) -> "PipelineConfig":
@@ -329,3 +390,37 @@ class PipelineConfig(_Section):
     def artifacts_path(self) -> str:
         """The directory below which TFX keeps artifacts."""
         return str(Path(self.root) / "artifacts")
+
+    def local_paths(self) -> dict[str, str]:
+        """Returns the paths on this machine that a run reads or writes, by key.
+
+        Where runs leave what is theirs alone, `root` and `metadata`, is not among them.
+        """
+        found = dict(_local_paths(self, ""))
+        return {key: path for key, path in found.items() if key.split(".")[0] not in _OWN}
+
+
+_OWN = frozenset({"root", "metadata", "kubeflow"})
+
+
+def _local_paths(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in type(section).model_fields.items():
+        key, value = prefix + (field.alias or name), getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _local_paths(value, f"{key}.")
+        elif isinstance(value, str) and "://" not in value and _is_path(field):
+            yield key, value
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return _absolute in _validators(field.metadata) or _absolute in _validators_in(field.annotation)
+
+
+def _validators(metadata: Iterable[Any]) -> list[Any]:
+    return [entry.func for entry in metadata if isinstance(entry, AfterValidator)]
+
+
+def _validators_in(annotation: Any) -> list[Any]:
+    """Returns the validators of an annotation and of the members of a union."""
+    own = _validators(getattr(annotation, "__metadata__", ()))
+    return own + [func for member in get_args(annotation) for func in _validators_in(member)]

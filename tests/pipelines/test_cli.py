@@ -81,6 +81,10 @@ HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarro
         ["validate", DIGITS],
         ["run", DIGITS, "--set", "gate.rules=[]"],
         ["run", "none.yaml"],
+        ["compile", "--help"],
+        ["compile", DIGITS, "--output", "p.txt"],
+        ["compile", DIGITS, "--output", "p.yaml", "--set", "kubeflow.paths={}"],
+        ["submit", DIGITS, "--host", "http://127.0.0.1:1", "--param", "steps=1"],
     ],
 )
 def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]):

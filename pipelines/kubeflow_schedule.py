@@ -1,0 +1,244 @@
+"""The schedule of a config as a recurring run on Kubeflow Pipelines, found again by its name."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines import kubeflow_client
+from tfx_tflite.pipelines.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.kubeflow import (
+    CompiledPipeline,
+    compile_logged,
+    container_places,
+    kubeflow_of,
+)
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?$", re.ASCII)
+_SHOWN_RUNS = 10
+
+
+def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
+    """Creates the recurring run of a config's schedule, or brings it up to date.
+
+    What has not changed is left alone, and what was paused stays so. The API cannot change a
+    recurring run, so another takes its place; it starts runs only once the old one is gone.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+        config_path: The config's file.
+
+    Returns:
+        A line that says what was done.
+
+    Raises:
+        ConfigError: There is no schedule, Kubeflow cannot keep it, or the pipeline is not complete.
+        ServerError: The server cannot be reached or refuses it.
+    """
+    cron = kubeflow_cron(_schedule_of(config), kubeflow_of(config).time_zone)
+    container_places(config)
+    server = _connect(config, host)
+    compiled = compile_logged(config)
+    description = f"{config_path.name}, tfx-tflite {_digest(compiled, config, cron)}"
+    existing = server.recurring_runs(config.name)
+    paused = bool(existing) and not any(_is_enabled(run) for run in existing)
+    same = [run for run in existing if run.description == description]
+    if same:
+        current, done = same[0], "unchanged"
+    else:
+        current = server.create_recurring_run(compiled, config, cron, description, enabled=False)
+        done = "updated" if existing else "created"
+    for run in existing:
+        if run.recurring_run_id != current.recurring_run_id:
+            server.delete(run)
+    if not paused and not (same and _is_enabled(current)):
+        server.resume(current)
+    state = "; paused, --resume starts it" if paused else ""
+    return f"{config.name}: {done}, {cron!r} in {_zone(config)}{state}: {_link(server, current)}"
+
+
+def list_runs(config: PipelineConfig, host: str) -> list[str]:
+    """Returns a line for the recurring run of a config and for each of its last runs.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: The server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    lines = []
+    for recurring in server.recurring_runs(config.name):
+        state = "enabled" if _is_enabled(recurring) else "paused"
+        cron = recurring.trigger.cron_schedule.cron if recurring.trigger else "?"
+        lines.append(
+            f"{config.name}: {state}, {cron!r} in {_zone(config)}: {_link(server, recurring)}"
+        )
+        for run in server.runs_of(recurring, _SHOWN_RUNS):
+            when = run.scheduled_at or run.created_at
+            lines.append(
+                f"  {kubeflow_client.rfc3339(when)} {(run.state or 'pending').lower()}: "
+                + server.link(f"runs/details/{run.run_id}")
+            )
+    return lines or [f"{config.name}: not scheduled at {host}"]
+
+
+def pause(config: PipelineConfig, host: str) -> str:
+    """Stops the recurring run of a config from starting runs, and returns a line that says so.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    for run in _found(server, config, host):
+        server.pause(run)
+    return f"{config.name}: paused"
+
+
+def resume(config: PipelineConfig, host: str) -> str:
+    """Lets the recurring run of a config start runs again, and returns a line that says so.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    # Where an update was cut short there are two; the newest is what was asked for last.
+    *older, newest = _found(server, config, host)
+    for run in older:
+        server.delete(run)
+    server.resume(newest)
+    return f"{config.name}: resumed"
+
+
+def delete(config: PipelineConfig, host: str) -> str:
+    """Deletes the recurring run of a config, and returns a line that says so; its runs stay.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    for run in _found(server, config, host):
+        server.delete(run)
+    return f"{config.name}: deleted; what it has run stays"
+
+
+def kubeflow_cron(schedule: ScheduleConfig, cluster_zone: str) -> str:
+    """Returns a schedule's cron expression as Kubeflow takes it: six fields, seconds first.
+
+    Args:
+        schedule: The schedule, with the five fields of crontab.
+        cluster_zone: The zone that the cluster reads cron expressions in.
+
+    Raises:
+        ConfigError: The zone is another, or Kubeflow does not know what the expression uses.
+    """
+    if schedule.time_zone != cluster_zone:
+        raise ConfigError(
+            f"schedule.time_zone: Kubeflow reads cron expressions in its cluster's zone, "
+            f"{cluster_zone} (kubeflow.time_zone), not in {schedule.time_zone}; use that here"
+        )
+    minute, hour, day, month, weekday = schedule.cron.lower().split()
+    for field, names in ((minute, ()), (hour, ()), (day, ()), (month, _MONTHS)):
+        for part in field.split(","):
+            _parse(part, tuple(names))
+    return f"0 {minute} {hour} {day} {month} {_weekdays(weekday)}"
+
+
+def _parse(part: str, names: tuple[str, ...]) -> tuple[str, str | None, int]:
+    """Returns the first value, the last and the step of a part of a cron field."""
+    found = _PART.match(part)
+    values = [value for value in (found["first"], found["last"]) if value] if found else []
+    if not found or not all(v == "*" or v.isdecimal() or v in names for v in values):
+        raise ConfigError(f"schedule.cron: Kubeflow does not know {part!r}")
+    return found["first"], found["last"], int(found["step"] or 1)
+
+
+def _weekdays(field: str) -> str:
+    """Returns the days of a week as Kubeflow numbers them, from 0 for Sunday, and only to 6."""
+    if field == "*":
+        return field
+    days: set[int] = set()
+    for part in field.split(","):
+        first, last, step = _parse(part, _DAYS)
+        if first == "*":
+            start, end = 0, 6
+        else:
+            start = _weekday(first, part)
+            has_end = last is not None or "/" in part
+            end = _weekday(last, part) if last is not None else 6 if has_end else start
+        # From Friday to Sunday, be that 0 or 7.
+        end += 7 if end < start else 0
+        days |= {day % 7 for day in range(start, end + 1, step)}
+    return ",".join(str(day) for day in sorted(days))
+
+
+def _weekday(value: str, part: str) -> int:
+    number = _DAYS.index(value) if value in _DAYS else int(value)
+    if number > 7:
+        raise ConfigError(f"schedule.cron: {part!r} is not a day of the week")
+    return number
+
+
+def _schedule_of(config: PipelineConfig) -> ScheduleConfig:
+    if config.schedule is None:
+        raise ConfigError("schedule: this section is needed, with a cron; see docs/config.md")
+    return config.schedule
+
+
+def _zone(config: PipelineConfig) -> str:
+    return kubeflow_of(config).time_zone
+
+
+def _connect(config: PipelineConfig, host: str) -> kubeflow_client.Server:
+    return kubeflow_client.connect(kubeflow_of(config), host)
+
+
+def _found(server: kubeflow_client.Server, config: PipelineConfig, host: str) -> list[Any]:
+    found = server.recurring_runs(config.name)
+    if not found:
+        raise kubeflow_client.ServerError(f"{config.name} is not scheduled at {host}")
+    return found
+
+
+def _is_enabled(recurring_run: Any) -> bool:
+    return recurring_run.status == "ENABLED"
+
+
+def _link(server: kubeflow_client.Server, recurring_run: Any) -> str:
+    return server.link(f"recurringrun/details/{recurring_run.recurring_run_id}")
+
+
+def _digest(compiled: CompiledPipeline, config: PipelineConfig, cron: str) -> str:
+    """Returns a digest of all that a recurring run is made of."""
+    schedule, kubeflow = _schedule_of(config), kubeflow_of(config)
+    content = [
+        compiled.job,
+        compiled.platform,
+        compiled.values,
+        cron,
+        kubeflow_client.rfc3339(schedule.start),
+        kubeflow_client.rfc3339(schedule.end),
+        schedule.catch_up,
+        kubeflow.experiment,
+        kubeflow.service_account,
+    ]
+    text = json.dumps(content, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
