@@ -29,7 +29,12 @@ from pydantic import ValidationError
 
 from tfx_tflite.components.destinations import ledger
 from tfx_tflite.components.destinations.ledger import Event
-from tfx_tflite.components.destinations.manifest import MODEL_FILE, Manifest
+from tfx_tflite.components.destinations.manifest import (
+    MODEL_FILE,
+    FileEntry,
+    Manifest,
+    ModelEntry,
+)
 from tfx_tflite.components.destinations.store import MANIFEST_FILE, Store, open_store
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError, listed
@@ -262,7 +267,7 @@ class Destination:
             manifest = Manifest(
                 version=number,
                 pushed_at=_now(),
-                model={"file": MODEL_FILE, **files[MODEL_FILE]},
+                model=ModelEntry(**files[MODEL_FILE].model_dump()),
                 files=files,
                 versions={**description.pop("versions", {}), **versions},
                 **description,
@@ -275,7 +280,7 @@ class Destination:
         self._point_to(number)
         return PushedVersion(number, self.path(number), "pushed")
 
-    def _ship(self, candidate: Candidate, staged: Path) -> dict[str, dict[str, Any]]:
+    def _ship(self, candidate: Candidate, staged: Path) -> dict[str, FileEntry]:
         """Copies the files and returns their digests and sizes, read from the copies."""
         found = {}
         for name, source in sorted(candidate.files.items()):
@@ -287,7 +292,7 @@ class Destination:
                     f"the model was not pushed: {source} changed since it was blessed: it is "
                     f"{digest}, expected {candidate.digests[name]}"
                 )
-            found[name] = {"digest": digest, "size_bytes": target.stat().st_size}
+            found[name] = FileEntry(digest=digest, size_bytes=target.stat().st_size)
         return found
 
     def _next_number(self) -> int:

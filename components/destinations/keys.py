@@ -4,16 +4,15 @@ Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and
 `openssl pkey -in key.pem -pubout -out public.pem`.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tfx_tflite.components.errors import ConfigError
-
-_Key = TypeVar("_Key", Ed25519PrivateKey, Ed25519PublicKey)
 
 
 def load_private_key(path: str | Path) -> Ed25519PrivateKey:
@@ -22,7 +21,11 @@ def load_private_key(path: str | Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: There is none.
     """
-    return _load(path, Ed25519PrivateKey)
+    with _refused(path, "private"):
+        key = load_pem_private_key(_content(path), password=None)
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    raise ConfigError(f"{path} holds a private key, but not an Ed25519 one")
 
 
 def load_public_key(path: str | Path) -> Ed25519PublicKey:
@@ -31,29 +34,31 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: There is none.
     """
-    return _load(path, Ed25519PublicKey)
+    with _refused(path, "public"):
+        key = load_pem_public_key(_content(path))
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    raise ConfigError(f"{path} holds a public key, but not an Ed25519 one")
 
 
-def _load(path: str | Path, kind: type[_Key]) -> _Key:
-    name = "private" if kind is Ed25519PrivateKey else "public"
+def _content(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _refused(path: str | Path, kind: str) -> Iterator[None]:
     try:
-        key = (
-            load_pem_private_key(content, password=None)
-            if kind is Ed25519PrivateKey
-            else load_pem_public_key(content)
-        )
+        yield
+    except ConfigError:
+        raise
     # TypeError: it is encrypted.
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(
-            f"{path} is not a PEM file with a {name} Ed25519 key that needs no password"
+            f"{path} is not a PEM file with a {kind} Ed25519 key that needs no password"
         ) from error
-    if not isinstance(key, kind):
-        raise ConfigError(f"{path} is not an Ed25519 key but {type(key).__name__.strip('_')}")
-    return key
 
 
 def is_signed_by(key: Ed25519PublicKey, content: bytes, signature: bytes) -> bool:

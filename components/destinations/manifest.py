@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tfx_tflite.components.errors import DestinationError
 
 MODEL_FILE = "model.tflite"
-FORMAT = 2
+FORMAT: Literal[2] = 2
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -126,8 +126,8 @@ class Executor(tfx_pusher.Executor):
         )
 
     def _execution_id(self) -> int | None:
-        unique_id = getattr(self._context, "_unique_id", None)
-        return int(unique_id) if str(unique_id).isdecimal() else None
+        unique_id = str(getattr(self._context, "_unique_id", None))
+        return int(unique_id) if unique_id.isdecimal() else None
 
 
 def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:

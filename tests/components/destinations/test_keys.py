@@ -1,0 +1,57 @@
+"""Only an Ed25519 key in a readable PEM file is a key."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from tfx_tflite.components.destinations.keys import load_private_key, load_public_key
+from tfx_tflite.components.errors import ConfigError
+
+
+def private_pem(key, password: bytes | None = None) -> bytes:
+    encryption = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+
+
+def public_pem(key) -> bytes:
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(content: bytes) -> Path:
+        (tmp_path / "key.pem").write_bytes(content)
+        return tmp_path / "key.pem"
+
+    return write
+
+
+def test_reads_both_halves_of_a_pair(file):
+    key = ed25519.Ed25519PrivateKey.generate()
+    signature = load_private_key(file(private_pem(key))).sign(b"x")
+    load_public_key(file(public_pem(key))).verify(signature, b"x")
+
+
+def test_says_what_is_wrong_with_a_key(file, tmp_path: Path):
+    ours, other = ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_private_key(tmp_path / "nowhere.pem")
+    for content in (b"", b"not a key", public_pem(ours), private_pem(ours, b"secret")):
+        with pytest.raises(ConfigError, match="not a PEM file with a private Ed25519 key"):
+            load_private_key(file(content))
+    with pytest.raises(ConfigError, match="holds a private key, but not an Ed25519 one"):
+        load_private_key(file(private_pem(other)))
+    with pytest.raises(ConfigError, match="not a PEM file with a public Ed25519 key"):
+        load_public_key(file(private_pem(ours)))
+    with pytest.raises(ConfigError, match="holds a public key, but not an Ed25519 one"):
+        load_public_key(file(public_pem(other)))
