@@ -123,7 +123,7 @@ def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
     shown = sorted(rules, key=lambda rule: rule["verdict"] == "blessed")[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            escape(rule["metric"]),
+            escape(rule["metric"] + (" (pushed)" if rule.get("against") == "pushed" else "")),
             escape(rule["slice"]),
             *(_number(rule[key]) for key in columns),
             rule["verdict"],

@@ -23,13 +23,20 @@ from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config import PipelineConfig
 
 
-def create_pipeline(config: PipelineConfig, input_base: str, force: bool = False) -> Pipeline:
+def create_pipeline(
+    config: PipelineConfig,
+    input_base: str,
+    force: bool = False,
+    pushed_version: int | None = None,
+) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
     Args:
         config: The config.
         input_base: Where the examples are: `data.input_base`, or where builtin data was written.
         force: Whether to push a model that is at the destination already.
+        pushed_version: Which version is current there; an evaluation against another one is not
+            taken from TFX's cache.
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
@@ -66,6 +73,7 @@ def create_pipeline(config: PipelineConfig, input_base: str, force: bool = False
         time_limit=config.quantization.time_limit,
         memory_limit=config.quantization.memory_limit,
     )
+    against_pushed = bool(config.gate.against("pushed").rules)
     evaluator = QuantizationEvaluator(
         examples=examples,
         model=quantizer.outputs["quantized_model"],
@@ -78,6 +86,8 @@ def create_pipeline(config: PipelineConfig, input_base: str, force: bool = False
         preprocessing_signature=config.model.preprocessing_signature,
         output=config.evaluation.output,
         golden_samples=config.push.golden_samples,
+        pushed_destination=config.push.destination if against_pushed else None,
+        pushed_version=pushed_version if against_pushed else None,
     )
     pusher = TFLitePusher(
         model=quantizer.outputs["quantized_model"],

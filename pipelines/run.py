@@ -8,6 +8,7 @@ from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
+from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import DataError, TfxTfliteError, telling_line, user_error_in
 from tfx_tflite.pipelines import preflight
 from tfx_tflite.pipelines.builtin_data import write_builtin_data
@@ -96,7 +97,8 @@ def run(
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
     )
     preflight.check_data(config, input_base)
-    pipeline = create_pipeline(config, input_base, force)
+    current = Destination.open(config.push.destination).current()
+    pipeline = create_pipeline(config, input_base, force, pushed_version=current)
     try:
         results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:

@@ -6,6 +6,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.quantization_evaluator import executor
 from tfx_tflite.components.quantization_evaluator.evaluation import (
@@ -29,6 +30,8 @@ class QuantizationEvaluatorSpec(ComponentSpec):
         "preprocessing_signature": ExecutionParameter(type=str, optional=True),
         "output": ExecutionParameter(type=str, optional=True),
         "golden_samples": ExecutionParameter(type=int),
+        "pushed_destination": ExecutionParameter(type=str, optional=True),
+        "pushed_version": ExecutionParameter(type=int, optional=True),
     }
     # The keys are those of TFX's Evaluator, whose place this component takes.
     INPUTS = {
@@ -72,9 +75,14 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         output: Which output to evaluate; None where there is one.
         golden_samples: How many examples of the split a push ships beside the model, with the
             outputs that the model gave for them.
+        pushed_destination: Where the model was pushed to that rules with `against: pushed` compare
+            with; its current version is read when the component runs.
+        pushed_version: Which version that is expected to be. It is only part of what TFX's cache
+            goes by, so that an evaluation against another version is not taken for this one.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.
+        ConfigError: A rule is against the pushed model and no destination is given.
     """
 
     SPEC_CLASS = QuantizationEvaluatorSpec
@@ -93,7 +101,11 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         preprocessing_signature: str | None = None,
         output: str | None = None,
         golden_samples: int = 8,
+        pushed_destination: str | None = None,
+        pushed_version: int | None = None,
     ):
+        if gate.against("pushed").rules and pushed_destination is None:
+            raise ConfigError("a rule is against: pushed, which needs pushed_destination")
         compared = two_model_config(eval_config)
         check_metrics(compared)
         metric_directions(compared, gate)
@@ -110,6 +122,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 preprocessing_signature=preprocessing_signature,
                 output=output,
                 golden_samples=golden_samples,
+                pushed_destination=pushed_destination,
+                pushed_version=pushed_version,
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

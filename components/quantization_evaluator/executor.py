@@ -1,5 +1,6 @@
 """The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
 
+import dataclasses
 import json
 import math
 import posixpath
@@ -10,12 +11,14 @@ from absl import logging
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.float_model import read_tensor_signature
 from tfx_tflite.components.quantization_evaluator import page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
@@ -33,6 +36,11 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     judge,
 )
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+from tfx_tflite.components.quantization_evaluator.pushed_reference import (
+    PushedReference,
+    merged,
+    without_reference,
+)
 from tfx_tflite.components.quantization_evaluator.shipped_files import (
     DIRECTORY as SHIPPED,
 )
@@ -40,6 +48,8 @@ from tfx_tflite.components.quantization_evaluator.shipped_files import write_shi
 from tfx_tflite.components.quantization_evaluator.validation import write_validation
 
 _COMPONENT = "QuantizationEvaluator"
+# TFMA's result files of the comparison with the pushed model, below those with the float model.
+_AGAINST_PUSHED = "against_pushed"
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
     "quantized_model": "model_digest",
@@ -77,19 +87,36 @@ class Executor(tfx_evaluator.Executor):
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
         pair = _model_pair(input_dict, exec_properties, model.quantization)
-        evaluation = self._evaluate(output_dict, eval_config, gate, source, pair)
+        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+        float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
+        evaluation = self._evaluate(output_path, eval_config, float_gate, source, pair)
         directions = metric_directions(eval_config, gate)
         result = judge(
-            gate,
+            float_gate,
             evaluation.values,
             evaluation.examples,
             directions,
             ComparisonEvidence(evaluation, model.ratios),
         )
+        reference = None
+        if pushed_gate.rules:
+            reference = PushedReference.at(exec_properties["pushed_destination"])
+            if reference is None:
+                result = without_reference(result, pushed_gate, evaluation.values)
+            else:
+                compared = self._judge_against(
+                    reference, output_path, eval_config, pushed_gate, source, pair
+                )
+                result = merged(result, compared, reference.number)
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
         document.update(_ship(output_dict, exec_properties, pair, source))
+        document["pushed_reference"] = reference and {
+            "version": reference.number,
+            "uri": reference.uri,
+            "digest": reference.digest,
+        }
         write_validation(
             artifact_utils.get_single_uri(output_dict["evaluation"]),
             gate,
@@ -104,7 +131,7 @@ class Executor(tfx_evaluator.Executor):
 
     def _evaluate(
         self,
-        output_dict: dict[str, list[types.Artifact]],
+        output_path: str,
         eval_config: tfma.EvalConfig,
         gate: Gate,
         source: example_splits.SplitFiles,
@@ -112,7 +139,6 @@ class Executor(tfx_evaluator.Executor):
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         plan = MetricPlan.make(eval_config, pair.resolve_output(), gate)
-        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
@@ -123,6 +149,41 @@ class Executor(tfx_evaluator.Executor):
         if not evaluation.examples:
             raise DataError(f"split {source.split!r} holds no examples; nothing to evaluate on")
         return evaluation
+
+    def _judge_against(
+        self,
+        reference: PushedReference,
+        output_path: str,
+        eval_config: tfma.EvalConfig,
+        gate: Gate,
+        source: example_splits.SplitFiles,
+        pair: ModelPair,
+    ) -> GateResult:
+        """Returns what the rules against the pushed model say, on the same examples."""
+        reference.check(
+            read_tensor_signature(pair.saved_model, pair.signature), pair.resolve_output().name
+        )
+        directory = posixpath.join(output_path, _AGAINST_PUSHED)
+        # Where every worker can read it.
+        copy = posixpath.join(directory, "reference.tflite")
+        fileio.makedirs(directory)
+        with fileio.open(copy, "wb") as file:
+            file.write(reference.content)
+        evaluation = self._evaluate(
+            directory,
+            eval_config,
+            gate,
+            source,
+            dataclasses.replace(pair, reference=copy, input_ranges=()),
+        )
+        return judge(
+            # Whether there are enough examples is said once.
+            gate.model_copy(update={"min_examples": 1}),
+            evaluation.values,
+            evaluation.examples,
+            metric_directions(eval_config, gate),
+            ComparisonEvidence(evaluation, {}),
+        )
 
 
 def _source(
@@ -223,7 +284,7 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
     artifact.set_string_custom_property("verdict", result.verdict.value)
     artifact.set_int_custom_property("examples", result.examples)
     for rule in result.rules:
-        if rule.slice == OVERALL:
+        if rule.slice == OVERALL and rule.against == "float":
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
             for name, figure in {**figures, "drop": rule.drop}.items():
                 if math.isfinite(figure):

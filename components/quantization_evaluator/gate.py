@@ -60,6 +60,8 @@ class GateRule(BaseModel):
         confidence: How sure the verdict must be, above 0.5 and below 1; None compares the figures
             as they are.
         direction: Which way the metric is better; needed only where it is not known.
+        against: What the quantized model is compared with: today's `float` model, or the one that
+            was `pushed` last, on today's examples.
         max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
         max_latency_ratio: The longest inference allowed, as a multiple of the float32 TFLite
             model's on the machine of the evaluation.
@@ -80,6 +82,7 @@ class GateRule(BaseModel):
     slices: Literal["overall", "each"] = "overall"
     confidence: float | None = Field(default=None, strict=True, gt=0.5, lt=1)
     direction: Direction | None = None
+    against: Literal["float", "pushed"] = "float"
     max_size_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
     max_latency_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
     max_arena_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
@@ -178,6 +181,11 @@ class Gate(BaseModel):
     min_slice_examples: int = Field(default=20, strict=True, ge=1)
     rules: tuple[GateRule, ...] = Field(min_length=1)
 
+    def against(self, reference: Literal["float", "pushed"]) -> "Gate":
+        """Returns the gate with only the rules against one reference, maybe none."""
+        rules = tuple(rule for rule in self.rules if rule.against == reference)
+        return self.model_copy(update={"rules": rules})
+
 
 class Verdict(str, Enum):
     """What a rule, or the whole gate, says of the quantized model."""
@@ -222,6 +230,7 @@ class RuleResult(MetricValues):
         verdict: Whether the rule holds.
         more_examples: About how many more examples would settle an undecided verdict.
         reason: Why the rule does not hold, in words; empty where it holds.
+        against: What `float_value` is of: the `float` model, or the `pushed` one.
     """
 
     drop: float
@@ -234,6 +243,7 @@ class RuleResult(MetricValues):
     verdict: Verdict
     more_examples: int | None = None
     reason: str = ""
+    against: Literal["float", "pushed"] = "float"
 
 
 class GateResult(BaseModel):

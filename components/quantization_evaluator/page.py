@@ -51,6 +51,13 @@ _TURNS = dict.fromkeys(
 _SEVERITY = ("refused", "undecided", "blessed", "not_judged")
 
 
+def _named(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a rule by a name that says what it compares with."""
+    if rule.get("against") != "pushed":
+        return rule
+    return {**rule, "metric": f"{rule.get('metric')} against the pushed model"}
+
+
 def render(report: Mapping[str, Any]) -> str:
     """Returns a report as one HTML file that fetches nothing.
 
@@ -61,7 +68,8 @@ def render(report: Mapping[str, Any]) -> str:
     Raises:
         KeyError: The report has no verdict.
     """
-    checks = _checks(report.get("rules") or ())
+    report = {**report, "rules": [_named(rule) for rule in report.get("rules") or ()]}
+    checks = _checks(report["rules"])
     flips = (report.get("agreement") or {}).get("flips") or ()
     layers = report.get("layers") or ()
     return _template().render(

@@ -40,6 +40,8 @@ class ModelPair:
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
         output: Which output is evaluated; None where there is one.
+        reference: The TFLite file that is compared with instead of the float model, from which only
+            the inputs come then.
         input_ranges: What the quantized model's inputs were calibrated for, where that is known.
     """
 
@@ -49,6 +51,7 @@ class ModelPair:
     tflite: str
     output: str | None
     input_ranges: tuple[InputRange, ...] = ()
+    reference: str | None = None
 
     def resolve_output(self) -> InputSpec:
         """Returns the output that is evaluated.
@@ -70,17 +73,22 @@ class ModelPair:
 
 @dataclass
 class _FloatSide:
-    """What threads of a process may share: the float model, which is slow to load."""
+    """What threads of a process may share: the float model, which is slow to load.
+
+    Attributes:
+        reader: What turns examples into inputs.
+        model: The model; None where another is compared with.
+    """
 
     reader: InputReader
-    model: FloatModel
+    model: FloatModel | None
 
     @classmethod
     def load(cls, pair: ModelPair) -> "_FloatSide":
         signature = read_tensor_signature(pair.saved_model, pair.signature)
         return cls(
             input_reader(pair.saved_model, signature, pair.preprocessing_signature),
-            FloatModel(pair.saved_model, signature),
+            FloatModel(pair.saved_model, signature) if pair.reference is None else None,
         )
 
 
@@ -95,15 +103,15 @@ class _PredictDoFn(beam.DoFn):
     def setup(self) -> None:
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair))
         # An interpreter serves one thread.
-        with tf.io.gfile.GFile(self._pair.tflite, "rb") as file:
-            self._tflite = TFLiteModel(file.read())
+        self._tflite = _tflite_model(self._pair.tflite)
+        self._reference = self._float.model or _tflite_model(str(self._pair.reference))
         self._output = self._pair.resolve_output().name
 
     def process(self, extracts: dict[str, Any]) -> Any:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = self._float.reader(batch)
         predictions = {
-            FLOAT: self._float.model.predict(inputs)[self._output],
+            FLOAT: self._reference.predict(inputs)[self._output],
             QUANTIZED: self._tflite.predict(inputs)[self._output],
         }
         self._check(batch, predictions[FLOAT])
@@ -112,6 +120,11 @@ class _PredictDoFn(beam.DoFn):
         if self._pair.input_ranges:
             result[INPUTS_SEEN_KEY] = InputsSeen.of(inputs, self._pair.input_ranges)
         yield result
+
+
+def _tflite_model(path: str) -> TFLiteModel:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return TFLiteModel(file.read())
 
 
 class _Predict(beam.PTransform):

@@ -103,10 +103,6 @@ def test_reports_every_mistake_a_line_each(config):
         (("[AUC]", "[MeanLabel]"), "gate.rules.0.metric: 'AUC' is not evaluated"),
         (("max_drop: 0.01", "slices: each, max_drop: 0"), "rules.0.slices: is 'each', but"),
         (("max_drop: 0.01", "max_drop: 0, max_relative_drop: 0"), "exactly one of max_drop"),
-        (
-            ("destination: pushed", "destination: gs://b"),
-            "push.destination: expected a path on",
-        ),
         (("    - {metric: AUC, max_drop: 0.01}", "    []"), "gate.rules: expected at least one"),
     ],
 )

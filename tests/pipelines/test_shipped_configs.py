@@ -39,6 +39,12 @@ def run_in_process(config: str, directory: Path, *overrides: str, runner: str = 
     return result.to_json(), {stage.name: stage for stage in stages}
 
 
+def pushed_versions(directory: Path) -> list[str]:
+    return sorted(
+        entry.name for entry in (directory / "pushed").iterdir() if entry.name.isdecimal()
+    )
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory):
     """The main job, as `make demo` runs it, with its JSON."""
@@ -100,7 +106,7 @@ def test_a_second_run_takes_unchanged_stages_from_the_cache_and_pushes_nothing_n
     document, stages = run_in_process("digits.yaml", directory, runner="beam")
     assert {stage.outcome for name, stage in stages.items() if name != "Pusher"} == {"cached"}
     assert document["pushed_to"] == first["pushed_to"]
-    assert len(list((directory / "pushed").iterdir())) == 1
+    assert pushed_versions(directory) == [Path(first["pushed_to"]).name]
 
 
 def test_another_scheme_reuses_data_training_and_sample(digits):
@@ -144,6 +150,36 @@ def test_every_other_scheme_is_pushed_and_samples_only_where_it_calibrates(
     document, stages = run_in_process("digits.yaml", directory, f"quantization.scheme={scheme}")
     assert ("CalibrationSampler" in stages) is calibrated
     assert document["status"] == "pushed" and document["scheme"] == scheme
+
+
+def test_a_bad_retrain_does_not_replace_a_good_pushed_model(tmp_path: Path):
+    """Float and quantized agree on every run; only the model pushed before shows the difference."""
+    rules = "[{metric: SparseCategoricalAccuracy, max_drop: 0.01}, "
+    rules += (
+        "{metric: SparseCategoricalAccuracy, max_drop: 0.02, against: pushed, confidence: 0.9}]"
+    )
+    setting = f"gate.rules={rules}"
+
+    def against_pushed(document):
+        [rule] = [rule for rule in document["rules"] if rule["against"] == "pushed"]
+        return rule
+
+    first, _ = run_in_process("digits.yaml", tmp_path, setting)
+    assert first["status"] == "pushed"
+    rule = against_pushed(first)
+    assert rule["verdict"] == "not_judged" and "nothing was pushed yet" in rule["reason"]
+    bad, stages = run_in_process("digits.yaml", tmp_path, setting, "model.trainer.train_steps=3")
+    assert bad["status"] == "refused" and stages["Trainer"].outcome == "done"
+    rule = against_pushed(bad)
+    assert rule["verdict"] == "refused" and rule["float"] > 0.95 > rule["quantized"]
+    number = Path(first["pushed_to"]).name
+    assert f"(against the pushed version {number})" in bad["reasons"][0]
+    assert (tmp_path / "pushed" / "LATEST").read_text() == f"{number}\n"
+    # The good one again is compared with itself, though the evaluation of before is in the cache.
+    again, stages = run_in_process("digits.yaml", tmp_path, setting)
+    assert again["status"] == "pushed" and again["pushed_to"] == first["pushed_to"]
+    assert stages["QuantizationEvaluator"].outcome == "done"
+    assert against_pushed(again)["drop"] == 0
 
 
 def test_a_model_that_is_already_trained_is_quantized(digits_model: Path, tmp_path: Path):
