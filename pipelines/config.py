@@ -4,7 +4,7 @@ Nothing here needs TensorFlow or TFX. Paths are made absolute against the direct
 `base` in the validation context, that of the config file.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +24,7 @@ from tfx_tflite.components.errors import listed
 from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
 BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
 
@@ -214,30 +215,34 @@ class ScheduleConfig(_Section):
     cron: str
     time_zone: str = "UTC"
     # Whether the ticks that were missed are made up for, by one run.
-    catch_up: bool = False
+    catch_up: bool = Field(default=False, strict=True)
     start: datetime | None = None
     end: datetime | None = None
 
-    @model_validator(mode="after")
-    def _ticks(self) -> "ScheduleConfig":
-        try:
-            zone = ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise _problem(
-                "schedule.time_zone",
-                f"{self.time_zone!r} is not a time zone, expected a name like Europe/Berlin",
-            ) from error
-        # Imported here: most configs have no schedule.
-        from apscheduler.triggers.cron import CronTrigger
+    @field_validator("cron")
+    @classmethod
+    def _ticks(cls, cron: str) -> str:
+        CronExpression.parse(cron)
+        return cron
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, time_zone: str) -> str:
         try:
-            CronTrigger.from_crontab(self.cron, timezone=zone)
-        except ValueError as error:
-            raise _problem(
-                "schedule.cron",
-                f"{self.cron!r} is not a cron expression of five fields: {error}",
+            ZoneInfo(time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{time_zone!r} is not a time zone, expected a name like Europe/Berlin"
             ) from error
-        return self
+        return time_zone
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _is_a_time(cls, moment: Any) -> Any:
+        # A number would be taken for seconds since 1970.
+        if isinstance(moment, bool | int | float):
+            raise ValueError(f"expected a time like 2026-01-31 06:00, received {moment!r}")
+        return moment
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> "ScheduleConfig":
@@ -245,10 +250,32 @@ class ScheduleConfig(_Section):
             moment = getattr(self, key)
             if moment is not None and moment.tzinfo is None:
                 # A time without a zone is one of the schedule's.
-                object.__setattr__(self, key, moment.replace(tzinfo=ZoneInfo(self.time_zone)))
+                object.__setattr__(self, key, moment.replace(tzinfo=self.zone))
         if self.start and self.end and self.end <= self.start:
             raise _problem("schedule.end", "is not after schedule.start")
         return self
+
+    @property
+    def expression(self) -> CronExpression:
+        """When it ticks."""
+        return CronExpression.parse(self.cron)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that the fields are in."""
+        return ZoneInfo(self.time_zone)
+
+    def next_tick(self, after: datetime) -> datetime | None:
+        """Returns the first tick after a moment, between start and end; None where none is left.
+
+        Args:
+            after: With a time zone.
+        """
+        if self.start is not None and after < self.start:
+            # A tick at the very start counts.
+            after = self.start - timedelta(microseconds=1)
+        tick = self.expression.next_after(after, self.zone)
+        return None if self.end is not None and tick > self.end else tick
 
 
 class PipelineConfig(_Section):
