@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines.cli_schedule import schedule
 
 EXIT_PUSHED = 0
 EXIT_FAILED = 1
@@ -84,6 +85,9 @@ def report(run: Path, in_browser: bool) -> None:
     RunPrinter(sys.stdout).result(result)
     if in_browser:
         click.launch(result["page"])
+
+
+main.add_command(schedule)
 
 
 def _load_config(config: Path, overrides: tuple[str, ...] = ()) -> Any:
