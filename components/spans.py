@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError, DataError, listed
 
-# Paths of the files that match a pattern.
-Lister = Callable[[str], Iterable[str]]
+# The paths, below a directory, of the files that match a pattern there.
+Lister = Callable[[str, str], Iterable[str]]
 
 _SPEC = re.compile(r"\{(?P<name>SPAN|VERSION|YYYY|MM|DD)(?::(?P<width>[^}]*))?\}")
 _DATE = ("YYYY", "MM", "DD")
@@ -79,7 +79,8 @@ class SpanPattern:
             allowed = width is None or (name not in _DATE and width.isdecimal() and int(width) > 0)
             if not allowed:
                 raise ConfigError(
-                    f"{{{name}:{width}}} in {text!r}: expected a width like {{SPAN:3}}; dates have none"
+                    f"{{{name}:{width}}} in {text!r}: expected a width like {{SPAN:3}}, "
+                    "and none for dates"
                 )
         return cls(text)
 
@@ -90,7 +91,8 @@ class SpanPattern:
 
     def glob(self) -> str:
         """Returns the pattern that every span's files match."""
-        return _SPEC.sub("*", self.text)
+        # Several stars in a row are as one to TensorFlow, and an error to pathlib.
+        return re.sub(r"\*+", "*", _SPEC.sub("*", self.text))
 
     def filled(self, span: Span) -> str:
         """Returns the pattern of one span's files, as ExampleGen fills it.
@@ -198,8 +200,8 @@ class RollingSplits:
         for split, pattern in parsed.items():
             if pattern.kind != first.kind:
                 raise ConfigError(
-                    f"split {split!r} has other placeholders ({pattern.text!r}) than {first.text!r}, "
-                    "expected the same in all splits"
+                    f"split {split!r} has other placeholders ({pattern.text!r}) than "
+                    f"{first.text!r}, expected the same in all splits"
                 )
         return cls(input_base, parsed, frozenset(rolled), spans)
 
@@ -254,25 +256,19 @@ class RollingSplits:
         }
 
     def _spans(self, pattern: SpanPattern, glob: Lister) -> frozenset[Span]:
-        base = self.input_base.rstrip("/") + "/"
-        paths = [path.removeprefix(base) for path in glob(base + pattern.glob())]
+        paths = list(glob(self.input_base, pattern.glob()))
         if not paths:
-            raise NoSpanError(f"no span matches {base}{pattern.text}")
+            raise NoSpanError(f"no span matches {self.input_base}/{pattern.text}")
         return frozenset(pattern.span_of(path) for path in paths)
 
 
-def local_glob(pattern: str) -> list[str]:
-    """Returns the files on this machine that match a pattern.
+def local_glob(directory: str, pattern: str) -> list[str]:
+    """Returns the files on this machine that match a pattern, relative to the directory.
 
     Hidden files match too, as they do for TensorFlow's file system, which TFX lists with.
     """
-    path = Path(pattern)
-    # Of the directories before the first wildcard nothing is to be taken for one.
-    wild = next((i for i, part in enumerate(path.parts) if set(part) & set("*?[")), None)
-    if wild is None:
-        return [pattern] if path.exists() else []
-    base = Path(*path.parts[:wild])
-    return sorted(str(found) for found in base.glob(str(Path(*path.parts[wild:]))))
+    base = Path(directory)
+    return sorted(path.relative_to(base).as_posix() for path in base.glob(pattern))
 
 
 def _age(span: Span) -> tuple[int, int]:

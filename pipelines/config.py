@@ -20,9 +20,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from tfx_tflite.components.errors import listed
+from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
@@ -75,6 +76,8 @@ class DataConfig(_Section):
     splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
         default={"train": "train/*", "eval": "eval/*"}, min_length=1
     )
+    # Of rolling data, on how many of the newest spans is trained.
+    spans: Count = 1
     # Not `schema`, which is a method of pydantic's models.
     schema_file: ConfigPath | None = Field(default=None, alias="schema")
 
@@ -84,6 +87,25 @@ class DataConfig(_Section):
             raise ValueError("give exactly one of input_base and builtin")
         if self.builtin is not None and self.format != "tfrecord":
             raise ValueError("builtin data is in format tfrecord")
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_those_of_example_gen(self) -> "DataConfig":
+        for split, pattern in self.splits.items():
+            try:
+                SpanPattern.parse(pattern)
+            except ConfigError as error:
+                raise _problem(f"data.splits.{split}", str(error)) from error
+        try:
+            rolling = RollingSplits.parse("", self.splits)
+        except ConfigError as error:
+            raise _problem("data.splits", str(error)) from error
+        if rolling.is_rolling and self.builtin is not None:
+            raise _problem("data.splits", "builtin data has no spans; give input_base")
+        if self.spans > 1 and not rolling.is_rolling:
+            raise _problem(
+                "data.spans", f"is {self.spans}, but data.splits has neither {{SPAN}} nor a date"
+            )
         return self
 
 
@@ -332,6 +354,28 @@ class PipelineConfig(_Section):
             if rule.slices == "each" and not self.evaluation.slices:
                 raise _problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
         return self
+
+    @model_validator(mode="after")
+    def _spans_have_a_split(self) -> "PipelineConfig":
+        if self.data.spans > 1 and not self.rolled_splits & {"train", self.calibration.split}:
+            raise _problem(
+                "data.spans",
+                f"is {self.data.spans}, but evaluation.split, of which the newest span alone is "
+                "taken, is the split to train on, too",
+            )
+        return self
+
+    @property
+    def rolled_splits(self) -> frozenset[str]:
+        """The splits of which `data.spans` spans are taken: all that nothing is evaluated on."""
+        trained_on = {"eval"} if self.model.trainer is not None else set()
+        return frozenset(self.data.splits) - {self.evaluation.split} - trained_on
+
+    def rolling_splits(self) -> RollingSplits:
+        """Returns the splits of `data.input_base` with their spans."""
+        return RollingSplits.parse(
+            str(self.data.input_base), self.data.splits, self.rolled_splits, self.data.spans
+        )
 
     @property
     def metadata_path(self) -> str:
