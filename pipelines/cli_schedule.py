@@ -131,13 +131,14 @@ def _give(files: dict[str, str], clock: str, output: Path | None) -> None:
 
 
 def _on_kubeflow(settings: Any, config: Path, host: str | None, action: str | None) -> None:
+    from importlib import import_module
     from importlib.util import find_spec
 
     if find_spec("kfp") is None:
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
         )
-    from tfx_tflite.pipelines import kubeflow_schedule
+    kubeflow_schedule = import_module("tfx_tflite.pipelines.kubeflow_schedule")
 
     if action is None:
         click.echo(kubeflow_schedule.apply(settings, host, config))

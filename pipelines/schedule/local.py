@@ -229,13 +229,13 @@ class LocalClock:
         try:
             exit_code, output = self._execute(log)
         except OSError as error:
-            reason = f"{self._command[0]}: {error.strerror}"
-            return TickRecord(scheduled, None, started, "failed", reason=reason)
+            problem = f"{self._command[0]}: {error.strerror}"
+            return TickRecord(scheduled, None, started, "failed", reason=problem)
         if exit_code is None:
             return TickRecord(scheduled, None, started, "interrupted")
         result = _last_json(output)
         status = str(result["status"]) if result else "failed"
-        reason = None
+        reason: str | None = None
         if status == "failed":
             reason = (result or {}).get("error") or _ending(exit_code, log)
             status = "interrupted" if self._stopping else "failed"

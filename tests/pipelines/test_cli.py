@@ -81,6 +81,8 @@ HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarro
         ["validate", DIGITS],
         ["run", DIGITS, "--set", "gate.rules=[]"],
         ["run", "none.yaml"],
+        ["schedule", "--help"],
+        ["schedule", DIGITS, "--on", "cron", "--set", "schedule.cron=0 6 * * mon"],
     ],
 )
 def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]):
