@@ -12,6 +12,7 @@ from tfx_tflite.pipelines.config import PipelineConfig, ScheduleConfig
 
 # Of Vixie's cron and its descendants, for one command.
 _MAX_COMMAND = 998
+_UTC = {"UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu"}
 
 
 def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
@@ -59,7 +60,7 @@ def _head(name: str, schedule: ScheduleConfig) -> list[str]:
     lines = [f"# {name}: tfx-tflite schedule --on cron"]
     if schedule.catch_up:
         lines.append("# cron does not make up for ticks that it missed; --on systemd and local do.")
-    if schedule.time_zone != _local_zone():
+    if not _is_local(schedule.time_zone):
         lines += [
             "# This machine is in another zone. cronie heeds CRON_TZ, for all lines below it; the",
             "# cron of Debian and Ubuntu does not: there, take --on systemd.",
@@ -68,11 +69,12 @@ def _head(name: str, schedule: ScheduleConfig) -> list[str]:
     return lines
 
 
-def _local_zone() -> str | None:
+def _is_local(time_zone: str) -> bool:
     try:
-        return get_localzone_name()
+        local = get_localzone_name()
     except LookupError:
-        return None
+        return False
+    return time_zone == local or {time_zone, local} <= _UTC
 
 
 def _window(schedule: ScheduleConfig) -> list[str]:

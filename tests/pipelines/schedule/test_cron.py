@@ -98,6 +98,8 @@ def test_another_zone_than_this_machines_is_named(tmp_path: Path, monkeypatch):
     assert "CRON_TZ=Asia/Tokyo" in crontab(config(tmp_path, time_zone="Asia/Tokyo"), "true")
     here = crontab(config(tmp_path, time_zone="Europe/Berlin"), "true")
     assert not any("CRON_TZ" in line for line in here)
+    monkeypatch.setattr(cron, "get_localzone_name", lambda: "Etc/UTC")
+    assert not any("CRON_TZ" in line for line in crontab(config(tmp_path), "true"))
 
 
 def test_says_that_cron_does_not_catch_up(tmp_path: Path):
