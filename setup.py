@@ -35,6 +35,7 @@ setup(
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
         "tfx_tflite.components.quantization_evaluator": ["*.j2"],
+        "tfx_tflite.pipelines.schedule": ["*.j2"],
     },
     install_requires=[
         "tfx>=1.16,<1.22",
@@ -60,8 +61,9 @@ setup(
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
         "sqlalchemy>=2",
-        # Time zones, where the system has none of its own.
+        # Time zones, where the system has none of its own, and the name of the system's.
         "tzdata",
+        "tzlocal",
         # For `data: {builtin: ...}`: the data sets that scikit-learn carries.
         "scikit-learn>=1.3",
         # tfx_bsl 1.16 imports it and does not declare it; Beam no longer brings it.

@@ -12,15 +12,28 @@ if TYPE_CHECKING:
     from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
     from tfx_tflite.components.pusher.component import TFLitePusher
     from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+    from tfx_tflite.components.rolling_example_gen.component import (
+        RollingCsvExampleGen,
+        RollingImportExampleGen,
+    )
     from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 
-__all__ = ["CalibrationSampler", "QuantizationEvaluator", "TFLitePusher", "TFLiteQuantizer"]
+__all__ = [
+    "CalibrationSampler",
+    "QuantizationEvaluator",
+    "RollingCsvExampleGen",
+    "RollingImportExampleGen",
+    "TFLitePusher",
+    "TFLiteQuantizer",
+]
 
 _MODULES = {
     "CalibrationSampler": "calibration_sampler",
     "TFLiteQuantizer": "tflite_quantizer",
     "QuantizationEvaluator": "quantization_evaluator",
     "TFLitePusher": "pusher",
+    "RollingCsvExampleGen": "rolling_example_gen",
+    "RollingImportExampleGen": "rolling_example_gen",
 }
 
 

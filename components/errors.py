@@ -40,6 +40,10 @@ class DestinationError(TfxTfliteError):
     """A destination of pushes, or a version at it, is not what it should be."""
 
 
+class BusyError(TfxTfliteError):
+    """Another process is at work where this one was to begin; nothing was run."""
+
+
 _ERRORS: dict[str, type[TfxTfliteError]] = {
     cls.__name__: cls
     for cls in (
@@ -50,6 +54,7 @@ _ERRORS: dict[str, type[TfxTfliteError]] = {
         EvaluationError,
         PushError,
         DestinationError,
+        BusyError,
     )
 }
 

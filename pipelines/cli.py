@@ -10,10 +10,13 @@ from typing import IO, Any
 
 import click
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.components.errors import BusyError, ConfigError, TfxTfliteError
 from tfx_tflite.pipelines import cli_destination
+from tfx_tflite.pipelines.cli_schedule import schedule
+from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
 
 EXIT_PUSHED = 0
+EXIT_NOTHING_NEW = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
@@ -49,7 +52,8 @@ class _Commands(click.Group):
 def main() -> None:
     """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
 
-    Exit codes: 0 pushed (or valid), 3 refused by the gate, 2 wrong usage or config, 1 failure.
+    Exit codes: 0 pushed (or valid, or nothing new), 3 refused by the gate, 2 wrong usage or config,
+    1 failure.
     """
 
 
@@ -64,14 +68,23 @@ def main() -> None:
     help="Who runs the pipeline's stages: TFX's BeamDagRunner or its LocalDagRunner.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
-@click.option("--force", is_flag=True, help="Push a model that is at the destination already.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run though the data hold nothing new, and push a model that is there already.",
+)
 def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     try:
         settings = _load(config, overrides)
     except TfxTfliteError as error:
         sys.exit(_fail(error, as_json))
-    sys.exit(_run(settings, runner, as_json, force))
+    try:
+        with held(Path(settings.root) / RUN_LOCK, "run"):
+            code = _run(settings, runner, as_json, force)
+    except (BusyError, ConfigError) as error:
+        code = _fail(error, as_json)
+    sys.exit(code)
 
 
 @main.command()
@@ -104,7 +117,7 @@ def report(run: Path, in_browser: bool) -> None:
         click.launch(result["page"])
 
 
-for _command in cli_destination.COMMANDS:
+for _command in (*cli_destination.COMMANDS, schedule):
     main.add_command(_command)
 
 
@@ -151,6 +164,7 @@ def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
 
 def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
     from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json, save_result
+    from tfx_tflite.pipelines.new_data import RunInputs
 
     start = time.monotonic()
     log = Path(settings.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
@@ -160,6 +174,16 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
     with output_to_log(log) as (stdout, stderr):
         printer = RunPrinter(stderr if as_json else stdout)
         try:
+            # Before the run: what arrives in the middle of it is new to the next one.
+            inputs = RunInputs.of(settings)
+            last = inputs and not force and inputs.used_before(Path(settings.root))
+            if inputs and last:
+                result = inputs.nothing_new(settings.quantization.scheme.value, last)
+                printer.say(f"{settings.name}: {result['reasons'][0]}")
+                if as_json:
+                    print_json(result, stdout)
+                _remove_if_empty(log)
+                return EXIT_NOTHING_NEW
             result = _run_with(settings, runner, printer, force)
         except (Exception, KeyboardInterrupt) as error:
             message = _failure(error, log)
@@ -168,12 +192,22 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
                 _print_failure(message, settings.quantization.scheme.value, stdout)
             return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
         save_result(result, log)
+        if inputs:
+            inputs.remember(Path(settings.root), result["status"])
         if as_json:
             # First, so that nothing that goes wrong in showing it can hide a push.
             print_json(result, stdout)
         printer.result(result)
         printer.say(f"{time.monotonic() - start:.1f} s in all")
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
+
+
+def _remove_if_empty(log: Path) -> None:
+    """Removes the log of a run that did nothing; a clock would leave thousands."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if log.stat().st_size == 0:
+        log.unlink()
 
 
 def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:

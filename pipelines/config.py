@@ -5,7 +5,7 @@ Nothing here needs TensorFlow or TFX. Paths are made absolute against the direct
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,10 +22,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from tfx_tflite.components.errors import listed
+from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
 BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
 
@@ -76,6 +78,8 @@ class DataConfig(_Section):
     splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
         default={"train": "train/*", "eval": "eval/*"}, min_length=1
     )
+    # Of rolling data, on how many of the newest spans is trained.
+    spans: Count = 1
     # Not `schema`, which is a method of pydantic's models.
     schema_file: ConfigPath | None = Field(default=None, alias="schema")
 
@@ -85,6 +89,25 @@ class DataConfig(_Section):
             raise ValueError("give exactly one of input_base and builtin")
         if self.builtin is not None and self.format != "tfrecord":
             raise ValueError("builtin data is in format tfrecord")
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_those_of_example_gen(self) -> "DataConfig":
+        for split, pattern in self.splits.items():
+            try:
+                SpanPattern.parse(pattern)
+            except ConfigError as error:
+                raise _problem(f"data.splits.{split}", str(error)) from error
+        try:
+            rolling = RollingSplits.parse("", self.splits)
+        except ConfigError as error:
+            raise _problem("data.splits", str(error)) from error
+        if rolling.is_rolling and self.builtin is not None:
+            raise _problem("data.splits", "builtin data has no spans; give input_base")
+        if self.spans > 1 and not rolling.is_rolling:
+            raise _problem(
+                "data.spans", f"is {self.spans}, but data.splits has neither {{SPAN}} nor a date"
+            )
         return self
 
 
@@ -230,30 +253,34 @@ class ScheduleConfig(_Section):
     cron: str
     time_zone: str = "UTC"
     # Whether the ticks that were missed are made up for, by one run.
-    catch_up: bool = False
+    catch_up: bool = Field(default=False, strict=True)
     start: datetime | None = None
     end: datetime | None = None
 
-    @model_validator(mode="after")
-    def _ticks(self) -> "ScheduleConfig":
-        try:
-            zone = ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise _problem(
-                "schedule.time_zone",
-                f"{self.time_zone!r} is not a time zone, expected a name like Europe/Berlin",
-            ) from error
-        # Imported here: most configs have no schedule.
-        from apscheduler.triggers.cron import CronTrigger
+    @field_validator("cron")
+    @classmethod
+    def _ticks(cls, cron: str) -> str:
+        CronExpression.parse(cron)
+        return cron
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, time_zone: str) -> str:
         try:
-            CronTrigger.from_crontab(self.cron, timezone=zone)
-        except ValueError as error:
-            raise _problem(
-                "schedule.cron",
-                f"{self.cron!r} is not a cron expression of five fields: {error}",
+            ZoneInfo(time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{time_zone!r} is not a time zone, expected a name like Europe/Berlin"
             ) from error
-        return self
+        return time_zone
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _is_a_time(cls, moment: Any) -> Any:
+        # A number would be taken for seconds since 1970.
+        if isinstance(moment, bool | int | float):
+            raise ValueError(f"expected a time like 2026-01-31 06:00, received {moment!r}")
+        return moment
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> "ScheduleConfig":
@@ -261,10 +288,32 @@ class ScheduleConfig(_Section):
             moment = getattr(self, key)
             if moment is not None and moment.tzinfo is None:
                 # A time without a zone is one of the schedule's.
-                object.__setattr__(self, key, moment.replace(tzinfo=ZoneInfo(self.time_zone)))
+                object.__setattr__(self, key, moment.replace(tzinfo=self.zone))
         if self.start and self.end and self.end <= self.start:
             raise _problem("schedule.end", "is not after schedule.start")
         return self
+
+    @property
+    def expression(self) -> CronExpression:
+        """When it ticks."""
+        return CronExpression.parse(self.cron)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that the fields are in."""
+        return ZoneInfo(self.time_zone)
+
+    def next_tick(self, after: datetime) -> datetime | None:
+        """Returns the first tick after a moment, between start and end; None where none is left.
+
+        Args:
+            after: With a time zone.
+        """
+        if self.start is not None and after < self.start:
+            # A tick at the very start counts.
+            after = self.start - timedelta(microseconds=1)
+        tick = self.expression.next_after(after, self.zone)
+        return None if self.end is not None and tick > self.end else tick
 
 
 _MEMORY_UNITS = {
@@ -380,6 +429,28 @@ class PipelineConfig(_Section):
             if rule.slices == "each" and not self.evaluation.slices:
                 raise _problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
         return self
+
+    @model_validator(mode="after")
+    def _spans_have_a_split(self) -> "PipelineConfig":
+        if self.data.spans > 1 and not self.rolled_splits & {"train", self.calibration.split}:
+            raise _problem(
+                "data.spans",
+                f"is {self.data.spans}, but evaluation.split, of which the newest span alone is "
+                "taken, is the split to train on, too",
+            )
+        return self
+
+    @property
+    def rolled_splits(self) -> frozenset[str]:
+        """The splits of which `data.spans` spans are taken: all that nothing is evaluated on."""
+        trained_on = {"eval"} if self.model.trainer is not None else set()
+        return frozenset(self.data.splits) - {self.evaluation.split} - trained_on
+
+    def rolling_splits(self) -> RollingSplits:
+        """Returns the splits of `data.input_base` with their spans."""
+        return RollingSplits.parse(
+            str(self.data.input_base), self.data.splits, self.rolled_splits, self.data.spans
+        )
 
     @property
     def metadata_path(self) -> str:

@@ -117,7 +117,7 @@ def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
 
 def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     # Where several spans are taken at once, the newest are.
-    is_one = getattr(config.data, "spans", 1) == 1
+    is_one = config.data.spans == 1
     if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
         example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
         yield RuntimeParameter(

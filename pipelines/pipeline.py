@@ -19,6 +19,10 @@ from tfx_tflite.components.calibration_sampler.component import CalibrationSampl
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+from tfx_tflite.components.rolling_example_gen.component import (
+    RollingCsvExampleGen,
+    RollingImportExampleGen,
+)
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config import PipelineConfig
 
@@ -118,12 +122,17 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         example_gen_pb2.Input.Split(name=name, pattern=pattern)
         for name, pattern in config.data.splits.items()
     ]
-    component = (
-        tfx_components.CsvExampleGen
-        if config.data.format == "csv"
-        else tfx_components.ImportExampleGen
-    )
-    return component(input_base=input_base, input_config=example_gen_pb2.Input(splits=splits))
+    input_config = example_gen_pb2.Input(splits=splits)
+    is_csv = config.data.format == "csv"
+    # One name for the stage, however many spans it takes.
+    name = "CsvExampleGen" if is_csv else "ImportExampleGen"
+    if config.data.spans > 1:
+        rolling = RollingCsvExampleGen if is_csv else RollingImportExampleGen
+        return rolling(input_base, input_config, config.data.spans, config.rolled_splits).with_id(
+            name
+        )
+    component = getattr(tfx_components, name)
+    return component(input_base=input_base, input_config=input_config)
 
 
 def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:

@@ -11,6 +11,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.components.spans import NoSpanError, local_glob
 from tfx_tflite.pipelines.config import PipelineConfig
 
 # Length, its checksum, and the record's checksum: the bytes of a TFRecord beside the record.
@@ -30,7 +31,7 @@ def check_files(config: PipelineConfig) -> None:
     if config.data.schema_file is not None:
         _check_file("data.schema", config.data.schema_file)
     if config.data.input_base is not None and _is_local(config.data.input_base):
-        _check_splits(config.data.input_base, config.data.splits)
+        _check_splits(config, config.data.input_base)
     if _is_local(config.push.destination):
         _check_writable("push.destination", config.push.destination)
     if config.push.signing_key is not None:
@@ -56,13 +57,31 @@ def _check_file(key: str, path: str) -> None:
         raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
 
 
-def _check_splits(input_base: str, splits: dict[str, str]) -> None:
+def _check_splits(config: PipelineConfig, input_base: str) -> None:
     if not Path(input_base).is_dir():
         raise ConfigError(f"data.input_base: there is no directory {input_base}")
-    for split, pattern in splits.items():
-        # A pattern with {SPAN} or the like is resolved by ExampleGen.
-        if "{" not in pattern and not _files(input_base, pattern):
-            raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+    try:
+        patterns = _patterns(config, input_base)
+    except NoSpanError as error:
+        raise ConfigError(f"data.splits: {error}") from error
+    for split, found in patterns.items():
+        for pattern in found:
+            if not _files(input_base, pattern):
+                raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+
+
+def _patterns(config: PipelineConfig, input_base: str) -> dict[str, tuple[str, ...]]:
+    """Returns the patterns of each split, those of the spans that are taken where it has spans.
+
+    Raises:
+        DataError: The spans cannot be told.
+    """
+    if config.data.input_base is None:
+        return {split: (pattern,) for split, pattern in config.data.splits.items()}
+    rolling = config.rolling_splits()
+    if not rolling.is_rolling:
+        return {split: (pattern,) for split, pattern in config.data.splits.items()}
+    return rolling.filled(rolling.newest(local_glob))
 
 
 def _check_writable(key: str, path: str) -> None:
@@ -125,15 +144,15 @@ def check_data(config: PipelineConfig, input_base: str) -> None:
         return
     import tensorflow as tf
 
-    for split, pattern in config.data.splits.items():
-        if "{" in pattern:
-            continue
-        files = _files(input_base, pattern)
-        try:
-            if not any(True for _ in tf.data.TFRecordDataset(files, _compression(files)).take(1)):
-                raise DataError(f"split {split!r} holds no examples ({input_base}/{pattern})")
-        except tf.errors.OpError as error:
-            raise DataError(_corrupt(files) or str(error.message)) from error
+    for split, patterns in _patterns(config, input_base).items():
+        for pattern in patterns:
+            files = _files(input_base, pattern)
+            try:
+                examples = tf.data.TFRecordDataset(files, _compression(files))
+                if not any(True for _ in examples.take(1)):
+                    raise DataError(f"split {split!r} holds no examples ({input_base}/{pattern})")
+            except tf.errors.OpError as error:
+                raise DataError(_corrupt(files) or str(error.message)) from error
 
 
 def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
@@ -143,7 +162,8 @@ def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
     """
     if config.data.format != "tfrecord" or not _is_local(input_base):
         return None
-    for pattern in config.data.splits.values():
+    patterns = _patterns(config, input_base).values()
+    for pattern in (pattern for split in patterns for pattern in split):
         files = _files(input_base, pattern)
         if found := _corrupt(files):
             return found

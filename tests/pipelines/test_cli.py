@@ -85,6 +85,8 @@ HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarro
         ["compile", DIGITS, "--output", "p.txt"],
         ["compile", DIGITS, "--output", "p.yaml", "--set", "kubeflow.paths={}"],
         ["submit", DIGITS, "--host", "http://127.0.0.1:1", "--param", "steps=1"],
+        ["schedule", "--help"],
+        ["schedule", DIGITS, "--on", "cron", "--set", "schedule.cron=0 6 * * mon"],
     ],
 )
 def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]):

@@ -1,3 +1,4 @@
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,61 @@ def test_ranges_are_one_of_three(config, ranges: str):
 def test_limits_of_the_converter_are_positive(config):
     assert "time_limit" in problem(config, MINIMAL, "quantization.time_limit=0")
     assert "memory_limit" in problem(config, MINIMAL, "quantization.memory_limit=0")
+
+
+def test_without_a_schedule_there_is_none(config):
+    assert config().schedule is None
+
+
+def test_a_schedule_is_in_utc_and_does_not_catch_up_by_default(config):
+    schedule = config(MINIMAL + "schedule: {cron: 0 6 * * mon}\n").schedule
+    assert schedule.time_zone == "UTC" and schedule.catch_up is False
+    monday = datetime(2026, 3, 2, 6, tzinfo=timezone.utc)
+    assert schedule.next_tick(datetime(2026, 2, 25, tzinfo=timezone.utc)) == monday
+
+
+def test_start_and_end_are_in_the_zone_of_the_schedule_and_ticks_lie_between(config):
+    text = (
+        "schedule: {cron: 0 6 * * *, time_zone: Asia/Tokyo, start: 2026-01-01 06:00, "
+        "end: 2026-01-02 06:00}\n"
+    )
+    schedule = config(MINIMAL + text).schedule
+    first = schedule.next_tick(datetime(2025, 1, 1, tzinfo=timezone.utc))
+    assert first.isoformat() == "2026-01-01T06:00:00+09:00"
+    second = schedule.next_tick(first)
+    assert second.isoformat() == "2026-01-02T06:00:00+09:00"
+    assert schedule.next_tick(second) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["cron: 0 6 * *"], "c.yaml:16: schedule.cron: '0 6 * *': 4 given, expected five fields"),
+        (["cron: 0 6 * * 8"], "c.yaml:16: schedule.cron: '8' is not a day of week"),
+        (["cron: 0 6 30 2 *"], "c.yaml:16: schedule.cron: '0 6 30 2 *' never comes"),
+        (["cron: 7"], "c.yaml:16: schedule.cron: expected a valid string, received 7"),
+        (["time_zone: UTC"], "c.yaml:15: schedule.cron: this key is needed"),
+        (
+            ["cron: 0 6 * * 1", "time_zone: Mars/Base"],
+            "c.yaml:17: schedule.time_zone: 'Mars/Base' is not a time zone, expected a name like",
+        ),
+        (
+            ["cron: 0 6 * * 1", "timezone: UTC"],
+            "c.yaml:17: schedule.timezone: unknown key; did you mean 'time_zone'?",
+        ),
+        (["cron: 0 6 * * 1", "catch_up: 3"], "c.yaml:17: schedule.catch_up: expected a valid bool"),
+        (
+            ["cron: 0 6 * * 1", "start: soon"],
+            "c.yaml:17: schedule.start: expected a valid datetime",
+        ),
+        (["cron: 0 6 * * 1", "start: 2026"], "c.yaml:17: schedule.start: expected a time like"),
+        (
+            ["cron: 0 6 * * 1", "start: 2026-02-01", "end: 2026-01-01"],
+            "c.yaml:18: schedule.end: is not after schedule.start",
+        ),
+        (["cron: 0 6 * * 1", "end: 1e9"], "c.yaml:17: schedule.end: expected a time like"),
+    ],
+)
+def test_names_line_and_key_of_what_is_wrong_in_a_schedule(config, lines, expected: str):
+    section = "".join(f"  {line}\n" for line in lines)
+    assert expected in problem(config, MINIMAL + "schedule:\n" + section)

@@ -1,0 +1,1 @@
+"""ExampleGen over several spans at once."""

@@ -1,0 +1,81 @@
+"""RollingImportExampleGen and RollingCsvExampleGen: what they take and give."""
+
+import json
+from collections.abc import Iterable
+
+from tfx import types
+from tfx.components.example_gen import component, utils
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ComponentSpec, ExecutionParameter
+
+from tfx_tflite.components.rolling_example_gen import driver, executor
+
+
+class RollingExampleGenSpec(ComponentSpec):
+    """Inputs, outputs and execution properties of both."""
+
+    PARAMETERS = {
+        **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
+        "spans": ExecutionParameter(type=int),
+        "rolled_splits": ExecutionParameter(type=str),
+    }
+    INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
+    OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
+
+
+class _RollingExampleGen(component.FileBasedExampleGen):
+    """Takes the newest N spans of rolling data into one `Examples` artifact.
+
+    ExampleGen takes one span at a time, and a Resolver over what it took knows neither the spans of
+    before the first run, nor late ones, nor which of two deliveries of a span is the newer. Here
+    the spans are resolved from the files, anew at every launch.
+
+    Component `outputs` contains:
+        - `examples`: `Examples` with the splits of `input_config` and, as from ExampleGen, the
+          custom properties `span`, `version` (of the newest) and `input_fingerprint` (of all).
+
+    Args:
+        input_base: The directory below which the files are.
+        input_config: Splits, with patterns that have `{SPAN}` or a date, and maybe `{VERSION}`.
+        spans: How many spans are taken.
+        rolled_splits: Of which splits; of the others the newest span is taken.
+    """
+
+    SPEC_CLASS = RollingExampleGenSpec
+    DRIVER_CLASS = driver.Driver
+
+    def __init__(
+        self,
+        input_base: str,
+        input_config: example_gen_pb2.Input,
+        spans: int,
+        rolled_splits: Iterable[str],
+    ):
+        # Not that of FileBasedExampleGen, whose spec has no place for spans.
+        base_beam_component.BaseBeamComponent.__init__(
+            self,
+            spec=RollingExampleGenSpec(
+                input_base=input_base,
+                input_config=input_config,
+                output_config=utils.make_default_output_config(input_config),
+                output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
+                output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+                spans=spans,
+                rolled_splits=json.dumps(sorted(rolled_splits)),
+                examples=types.Channel(type=standard_artifacts.Examples),
+            ),
+        )
+
+
+class RollingImportExampleGen(_RollingExampleGen):
+    """Takes the newest spans of TFRecords of tf.Example; see the base class."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.ImportExecutor)
+
+
+class RollingCsvExampleGen(_RollingExampleGen):
+    """Takes the newest spans of CSV files; see the base class."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.CsvExecutor)

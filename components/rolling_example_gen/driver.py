@@ -1,0 +1,62 @@
+"""The driver: which files are read, resolved when the component is launched."""
+
+import json
+import posixpath
+from typing import Any
+
+from tfx.components.example_gen import driver, utils
+from tfx.dsl.io import fileio
+from tfx.orchestration import data_types
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_component_specs
+from tfx.utils import io_utils, proto_utils
+
+from tfx_tflite.components.spans import RollingSplits
+
+# Between the patterns of several spans, in the one text that ExampleGen has for a split's pattern.
+SEPARATOR = "\n"
+
+
+def list_files(directory: str, pattern: str) -> list[str]:
+    """Returns the files that match a pattern below a directory, wherever TFX's file I/O reaches."""
+    base = directory.rstrip("/") + "/"
+    return sorted(str(path).removeprefix(base) for path in fileio.glob(base + pattern))
+
+
+class Driver(driver.FileBasedDriver):
+    """Fills the patterns with the newest spans, and fingerprints the files of all of them."""
+
+    def resolve_exec_properties(
+        self,
+        exec_properties: dict[str, Any],
+        pipeline_info: data_types.PipelineInfo,
+        component_info: data_types.ComponentInfo,
+    ) -> dict[str, Any]:
+        """Returns the properties with resolved patterns, the newest span and a fingerprint.
+
+        Raises:
+            DataError: The spans cannot be told.
+        """
+        input_config = example_gen_pb2.Input()
+        key = standard_component_specs.INPUT_CONFIG_KEY
+        proto_utils.json_to_proto(exec_properties[key], input_config)
+        input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        rolling = RollingSplits.parse(
+            input_base,
+            {split.name: split.pattern for split in input_config.splits},
+            json.loads(exec_properties["rolled_splits"]),
+            exec_properties["spans"],
+        )
+        spans = rolling.newest(list_files)
+        filled = rolling.filled(spans)
+        for split in input_config.splits:
+            split.pattern = SEPARATOR.join(filled[split.name])
+        exec_properties[key] = proto_utils.proto_to_json(input_config)
+        exec_properties[utils.SPAN_PROPERTY_NAME] = spans[0].number
+        exec_properties[utils.VERSION_PROPERTY_NAME] = spans[0].version
+        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = "\n".join(
+            io_utils.generate_fingerprint(split, posixpath.join(input_base, pattern))
+            for split, patterns in filled.items()
+            for pattern in patterns
+        )
+        return exec_properties

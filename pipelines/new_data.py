@@ -1,0 +1,157 @@
+"""Whether there is anything new to train on: rolling data against what the last run used.
+
+Only configs whose splits have spans are asked; others are run whenever somebody wants them to. All
+of it is said without loading TFX where the data are on this machine.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tfx_tflite.components.digests import directory_digest, file_digest
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.spans import RollingSplits, Span, local_glob
+from tfx_tflite.components.versions import code_version
+from tfx_tflite.pipelines.config import PipelineConfig
+
+_FILE_NAME = "last_data.json"
+_FINISHED = ("pushed", "refused")
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What the outcome of a run depends on.
+
+    Attributes:
+        spans: The spans that it takes, the newest first.
+        digest: Of the files of those spans (names, sizes and times of change, as ExampleGen goes
+            by), the config, the module or model it names, and the versions of the code.
+    """
+
+    spans: tuple[Span, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, config: PipelineConfig) -> "RunInputs | None":
+        """Returns what a run of a config would depend on now; None where its data have no spans.
+
+        Raises:
+            DataError: The spans cannot be told.
+        """
+        if config.data.input_base is None or not config.rolling_splits().is_rolling:
+            return None
+        rolling = config.rolling_splits()
+        spans = rolling.newest(local_glob if _is_local(rolling.input_base) else _remote_glob)
+        parts = {
+            "config": config.model_dump(mode="json", exclude={"schedule"}),
+            "versions": code_version(),
+            "code": dict(_code(config)),
+            "files": sorted(_files(rolling, spans)),
+        }
+        text = json.dumps(parts, sort_keys=True)
+        return cls(spans, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+
+    def used_before(self, root: Path) -> dict[str, Any] | None:
+        """Returns the record of the last finished run if it used the very same; None otherwise.
+
+        Args:
+            root: The config's `root`.
+        """
+        try:
+            record = json.loads((root / _FILE_NAME).read_text(encoding="utf-8"))
+            return record if record["digest"] == self.digest else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def remember(self, root: Path, status: str) -> None:
+        """Records that a run used this, if it came to a verdict.
+
+        Args:
+            root: The config's `root`.
+            status: That of the run.
+        """
+        if status not in _FINISHED:
+            return
+        record = {
+            "digest": self.digest,
+            "spans": [asdict(span) for span in self.spans],
+            "status": status,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        # Whole or not there: a run may be killed at any time.
+        stage = root / f".{_FILE_NAME}"
+        stage.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        stage.replace(root / _FILE_NAME)
+
+    def nothing_new(self, scheme: str, last: dict[str, Any]) -> dict[str, Any]:
+        """Returns what `run --json` prints where nothing is new, with the keys of other results.
+
+        Args:
+            scheme: The config's.
+            last: The record of the run that used the same.
+        """
+        return {
+            "status": "nothing_new",
+            "scheme": scheme,
+            "examples": None,
+            "rules": [],
+            "reasons": [
+                f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
+                f"{last['finished']}"
+            ],
+            "size_bytes": {"float": None, "quantized": None},
+            "pushed_to": None,
+            "report": None,
+            "page": None,
+            "warnings": [],
+        }
+
+
+def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    if config.model.trainer is not None:
+        yield "trainer", file_digest(config.model.trainer.module_file)
+    if config.model.saved_model is not None:
+        yield "saved_model", directory_digest(config.model.saved_model)
+    if config.data.schema_file is not None:
+        yield "schema", file_digest(config.data.schema_file)
+
+
+def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[str, str, int, int]]:
+    local = _is_local(rolling.input_base)
+    for split, patterns in rolling.filled(spans).items():
+        for pattern in patterns:
+            for path in (local_glob if local else _remote_glob)(rolling.input_base, pattern):
+                size, changed = (_local_stat if local else _remote_stat)(
+                    f"{rolling.input_base}/{path}"
+                )
+                yield split, path, size, changed
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def _local_stat(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    return found.st_size, found.st_mtime_ns
+
+
+def _remote_glob(directory: str, pattern: str) -> list[str]:
+    # Loads TFX: only its file I/O reaches there.
+    from tfx_tflite.components.rolling_example_gen.driver import list_files
+
+    return list_files(directory, pattern)
+
+
+def _remote_stat(path: str) -> tuple[int, int]:
+    import tensorflow as tf
+
+    found = tf.io.gfile.stat(path)
+    return found.length, found.mtime_nsec

@@ -1,0 +1,104 @@
+"""The clock of systemd: a service and its timer for one config."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from tfx_tflite.pipelines.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.schedule.command import EXIT_REFUSED
+from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
+
+_WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+
+
+def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
+    """Returns the unit files, by file name.
+
+    Args:
+        config: The config, with a schedule.
+        command: What is run at a tick.
+    """
+    assert config.schedule is not None
+    unit = f"tfx-tflite-{config.name}"
+    return {
+        f"{unit}.service": _service(config.name, config.schedule, command),
+        f"{unit}.timer": _timer(config.name, config.schedule),
+    }
+
+
+def _service(name: str, schedule: ScheduleConfig, command: Sequence[str]) -> str:
+    lines = [
+        "[Unit]",
+        f"Description=tfx-tflite run {name}",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        *_window(schedule),
+        f"ExecStart={' '.join(_quoted(word) for word in command)}",
+        "# A model that the gate refused is no failure of the service.",
+        f"SuccessExitStatus={EXIT_REFUSED}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _timer(name: str, schedule: ScheduleConfig) -> str:
+    lines = [
+        "[Unit]",
+        f"Description=When tfx-tflite run {name} is due",
+        "",
+        "[Timer]",
+        *(
+            f"OnCalendar={text}"
+            for text in calendar_events(schedule.expression, schedule.time_zone)
+        ),
+        "AccuracySec=1s",
+        f"Persistent={str(schedule.catch_up).lower()}",
+        "",
+        "[Install]",
+        "WantedBy=timers.target",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def calendar_events(expression: CronExpression, time_zone: str) -> Iterator[str]:
+    """Yields what systemd calls the ticks of an expression.
+
+    Two events where both days are restricted, because systemd needs both days of one and cron
+    either.
+
+    Args:
+        expression: When to tick.
+        time_zone: The zone that it is in.
+    """
+    months = "*" if len(expression.months) == 12 else _listed(expression.months)
+    time = f"{_hours(expression)}:{_listed(expression.minutes)}:00 {time_zone}"
+    if expression.weekdays is not None:
+        days = ",".join(_WEEKDAYS[number] for number in expression.weekdays)
+        yield f"{days} *-{months}-* {time}"
+    if expression.days is not None or expression.weekdays is None:
+        of_month = "*" if expression.days is None else _listed(expression.days)
+        yield f"*-{months}-{of_month} {time}"
+
+
+def _hours(expression: CronExpression) -> str:
+    return "*" if len(expression.hours) == 24 else _listed(expression.hours)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ",".join(f"{value:02}" for value in values)
+
+
+def _window(schedule: ScheduleConfig) -> list[str]:
+    """Returns conditions that hold between start and end, which a timer cannot have."""
+    bounds: list[tuple[str, datetime | None]] = [("-ge", schedule.start), ("-le", schedule.end)]
+    return [
+        f"ExecCondition=/bin/sh -c '[ \"$$(date +%%s)\" {test} {int(at.timestamp())} ]'"
+        for test, at in bounds
+        if at is not None
+    ]
+
+
+def _quoted(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'

@@ -1,0 +1,305 @@
+"""The local clock with commands that stand for a run; none of this loads TensorFlow or TFX."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from tests.pipelines.test_config import MINIMAL
+from tfx_tflite.components.errors import BusyError
+from tfx_tflite.pipelines import file_lock
+from tfx_tflite.pipelines.config_file import load_config
+from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTrigger
+
+RESULT = {"status": "pushed", "pushed_to": "/pushed/1", "reasons": []}
+# Prints a run's JSON and exits with the code it goes with.
+RUN = f"import json, sys; print('note'); print(json.dumps({RESULT!r}))"
+
+
+def config(root: Path, *overrides: str):
+    path = root / "c.yaml"
+    path.write_text(MINIMAL + "schedule: {cron: '* * * * *'}\n")
+    return load_config(path, overrides)
+
+
+def python(script: str) -> list[str]:
+    return [sys.executable, "-c", script]
+
+
+def records(root: Path) -> list[dict]:
+    path = root / "runs" / "schedule" / "runs.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wait_for(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def serve(tmp_path: Path):
+    """Runs a clock until a condition holds, then stops it by a signal; returns its lines."""
+
+    def until(condition, command, *overrides: str, trigger=None, number=signal.SIGTERM):
+        lines: list[str] = []
+        clock = LocalClock(
+            config(tmp_path, *overrides),
+            command,
+            lines.append,
+            trigger or IntervalTrigger(seconds=0.2, timezone=timezone.utc),
+        )
+
+        serving = True
+
+        def stop() -> None:
+            end = time.monotonic() + 20
+            while not (lines and condition()) and time.monotonic() < end and serving:
+                time.sleep(0.02)
+            if serving:
+                os.kill(os.getpid(), number)
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        try:
+            clock.serve()
+        finally:
+            serving = False
+            stopper.join()
+        return lines
+
+    return until
+
+
+def test_runs_at_every_tick_and_records_each_run(serve, tmp_path: Path):
+    lines = serve(lambda: len(records(tmp_path)) >= 2, python(RUN))
+    first, second, *_ = records(tmp_path)
+    assert first["status"] == "pushed" and first["exit_code"] == 0 and first["result"] == RESULT
+    assert first["scheduled"] < first["started"] < first["ended"] < second["started"]
+    assert first["scheduled"] < second["scheduled"]
+    assert "pushed" in lines[1] and "/pushed/1" in lines[1]
+
+
+def test_ends_with_one_line_on_sigterm(serve, tmp_path: Path):
+    lines = serve(lambda: records(tmp_path), python(RUN))
+    assert lines[-1] == "mine: stopped by SIGTERM"
+    assert len(lines) == 2 + len(records(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_the_run_by_sigterm_and_records_that_it_was_interrupted(
+    serve, tmp_path: Path, number: signal.Signals
+):
+    begun = tmp_path / "begun"
+    script = (
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(begun)!r}).write_text('x'),"
+        " sys.exit(1)))\n"
+        f"pathlib.Path({str(begun)!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+    serve(begun.exists, python(script), number=number)
+    assert begun.read_text() == "x"
+    [record] = records(tmp_path)
+    assert record["status"] == "interrupted" and record["exit_code"] == 1
+
+
+def test_a_run_that_does_not_stop_is_killed_when_asked_a_second_time(serve, tmp_path: Path):
+    begun = tmp_path / "begun"
+    script = (
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"pathlib.Path({str(begun)!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+
+    def again() -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def when_begun() -> bool:
+        if begun.exists():
+            threading.Thread(target=again).start()
+        return begun.exists()
+
+    serve(when_begun, python(script))
+    [record] = records(tmp_path)
+    assert record["status"] == "interrupted" and record["exit_code"] == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("script", "exit_code", "reason"),
+    [
+        ('print(\'{"status": "failed", "error": "no data"}\'); raise SystemExit(1)', 1, "no data"),
+        ("raise ValueError('bug')", 1, "ValueError: bug"),
+        ("import os; os.abort()", -signal.SIGABRT, "ended by SIGABRT"),
+        ("raise SystemExit(7)", 7, "ended with exit code 7 and without a result"),
+    ],
+)
+def test_a_run_that_fails_is_a_record_and_the_scheduler_goes_on(
+    serve, tmp_path: Path, script: str, exit_code: int, reason: str
+):
+    serve(lambda: len(records(tmp_path)) >= 2, python(script))
+    for record in records(tmp_path)[:2]:
+        assert record["status"] == "failed" and record["exit_code"] == exit_code
+        assert record["reason"] == reason
+
+
+def test_a_command_that_is_not_there_does_not_end_the_scheduler(serve, tmp_path: Path):
+    serve(lambda: len(records(tmp_path)) >= 2, ["/nowhere/python"])
+    assert {record["status"] for record in records(tmp_path)} == {"failed"}
+
+
+def test_runs_never_overlap(serve, tmp_path: Path):
+    script = f"import time; time.sleep(0.5)\n{RUN}"
+    serve(lambda: len(records(tmp_path)) >= 3, python(script), "schedule.catch_up=true")
+    found = records(tmp_path)
+    for before, after in itertools.pairwise(found):
+        assert before["ended"] <= after["started"]
+
+
+def test_a_tick_is_skipped_while_another_process_runs_below_the_root(serve, tmp_path: Path):
+    with file_lock.held(tmp_path / "runs" / file_lock.RUN_LOCK, "run"):
+        lines = serve(lambda: records(tmp_path), python("raise SystemExit(9)"))
+    assert records(tmp_path)[0]["status"] == "skipped"
+    assert records(tmp_path)[0]["reason"] == "another run is going on"
+    assert "skipped  another run is going on" in lines[1]
+
+
+def test_a_second_scheduler_for_the_same_root_is_refused(serve, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    with (
+        file_lock.held(tmp_path / "runs" / "schedule" / "scheduler.lock", "scheduler"),
+        pytest.raises(BusyError, match=f"another scheduler is going on .*process {os.getpid()}"),
+    ):
+        LocalClock(config(tmp_path), python(RUN), print).serve()
+
+
+class Once(BaseTrigger):
+    """A tick hours ago and then one far away."""
+
+    def __init__(self) -> None:
+        self.first = datetime.now(timezone.utc) - timedelta(hours=3)
+
+    def get_next_fire_time(self, previous, now):
+        return self.first if previous is None else datetime(2099, 1, 1, tzinfo=timezone.utc)
+
+
+def test_a_missed_tick_is_skipped_by_default(serve, tmp_path: Path):
+    lines = serve(lambda: records(tmp_path), python(RUN), trigger=Once())
+    [record] = records(tmp_path)
+    assert record["status"] == "skipped" and record["reason"].startswith("missed by 3:00:0")
+    assert record["started"] is None and record["result"] is None
+    assert "missed by" in lines[1]
+
+
+def test_a_missed_tick_is_made_up_for_where_the_schedule_catches_up(serve, tmp_path: Path):
+    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=Once())
+    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
+
+
+class Minutes(ScheduleTrigger):
+    """The ticks of every minute, begun three hours ago."""
+
+    def get_next_fire_time(self, previous, now):
+        if previous is None:
+            now -= timedelta(hours=3)
+        return super().get_next_fire_time(previous, now)
+
+
+def test_all_missed_ticks_are_made_up_for_by_one_run(serve, tmp_path: Path):
+    trigger = Minutes(config(tmp_path).schedule)
+    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=trigger)
+    scheduled = [record["scheduled"] for record in records(tmp_path)]
+    last = datetime.fromisoformat(scheduled[0])
+    assert datetime.now(timezone.utc) - last < timedelta(minutes=2)
+    assert len(scheduled) <= 2
+
+
+def test_a_tick_that_was_missed_while_the_scheduler_was_not_there_is_known_after_a_restart(
+    serve, tmp_path: Path
+):
+    soon = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=6))
+    serve(lambda: True, python(RUN), "schedule.catch_up=true", trigger=soon)
+    assert records(tmp_path) == []
+    wait_for(lambda: datetime.now(timezone.utc) > soon.run_date)
+    lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=soon)
+    assert "runs at once" in lines[0]
+    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
+
+
+def test_another_schedule_forgets_the_ticks_of_the_old_one(serve, tmp_path: Path):
+    soon = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=6))
+    serve(lambda: True, python(RUN), "schedule.catch_up=true", trigger=soon)
+    wait_for(lambda: datetime.now(timezone.utc) > soon.run_date)
+    yearly = ["schedule.catch_up=true", "schedule.cron=0 0 1 1 *"]
+    trigger = ScheduleTrigger(config(tmp_path, *yearly).schedule)
+    lines = serve(lambda: True, python(RUN), *yearly, trigger=trigger)
+    assert "next run" in lines[0] and records(tmp_path) == []
+
+
+def test_an_interrupted_run_is_made_up_for_after_a_restart(serve, tmp_path: Path):
+    begun = tmp_path / "begun"
+    script = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+    far = IntervalTrigger(days=1, timezone=timezone.utc, start_date=datetime.now(timezone.utc))
+    trigger = Once()
+    serve(begun.exists, python(script), "schedule.catch_up=true", trigger=trigger)
+    serve(lambda: len(records(tmp_path)) > 1, python(RUN), "schedule.catch_up=true", trigger=far)
+    assert [record["status"] for record in records(tmp_path)] == ["interrupted", "pushed"]
+
+
+def test_a_schedule_that_is_over_ends_the_scheduler(tmp_path: Path):
+    lines: list[str] = []
+    settings = config(tmp_path, "schedule.end=2020-01-01")
+    LocalClock(settings, python(RUN), lines.append).serve()
+    assert lines == ["mine: the schedule has ended"]
+
+
+def test_the_scheduler_ends_after_the_last_tick(tmp_path: Path):
+    lines: list[str] = []
+    once = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=0.3))
+    LocalClock(config(tmp_path), python(RUN), lines.append, once).serve()
+    assert lines[-1] == "mine: the schedule has ended" and len(records(tmp_path)) == 1
+
+
+def test_a_killed_scheduler_leaves_the_lock_free_and_its_tick_due(tmp_path: Path):
+    settings = tmp_path / "c.yaml"
+    settings.write_text(MINIMAL + "schedule: {cron: '* * * * *', catch_up: true}\n")
+    begun = tmp_path / "begun"
+    run = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(3)"
+    script = (
+        "import sys\n"
+        "from datetime import datetime, timezone\n"
+        "from tests.pipelines.schedule.test_local import Once\n"
+        "from tfx_tflite.pipelines.config_file import load_config\n"
+        "from tfx_tflite.pipelines.schedule.local import LocalClock\n"
+        f"command = [sys.executable, '-c', {run!r}]\n"
+        f"LocalClock(load_config({str(settings)!r}), command, print, Once()).serve()\n"
+    )
+    process = subprocess.Popen(python(script))
+    wait_for(begun.exists)
+    process.kill()
+    process.wait()
+    lines: list[str] = []
+    clock = LocalClock(load_config(settings), python(RUN), lines.append, Once())
+
+    def stop() -> None:
+        wait_for(lambda: records(tmp_path))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    clock.serve()
+    assert "runs at once" in lines[0]
+    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
