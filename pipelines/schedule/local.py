@@ -5,6 +5,7 @@ next tick only when a run has ended, so that a tick that was due while the sched
 or was killed, is still due when it comes back.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -165,7 +166,10 @@ class LocalClock:
         scheduler.add_listener(lambda event: self._stops.put(_ENDED), EVENT_JOB_REMOVED)
         self._say(f"{self._name}: {_when(next_run)}; records are in {self._records}")
         scheduler.resume()
-        return self._stops.get()
+        while True:
+            # A signal just before the wait would end it only with the next one.
+            with contextlib.suppress(queue.Empty):
+                return self._stops.get(timeout=1)
 
     def _due(self, scheduler: BackgroundScheduler) -> datetime | None:
         """Sees to it that the job is in the store, and returns when it is due next.
