@@ -167,7 +167,9 @@ def test_a_wrong_param_exits_with_2_and_reaches_no_server(parameter: str, expect
 
 
 def test_spans_can_be_given_where_the_data_has_them():
-    settings = config("data={input_base: x, splits: {train: 'span-{SPAN}/train', eval: 'e'}}")
+    settings = config(
+        "data={input_base: x, splits: {train: 'span-{SPAN}/train', eval: 'span-{SPAN}/eval'}}"
+    )
     values = given_values(settings, ["data.span=12"])
     assert {parameter.name: value for parameter, value in values.items()} == {"data_span": 12}
     # The config has no such key.
