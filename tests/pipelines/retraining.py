@@ -1,7 +1,7 @@
 """What a pipeline that retrains for ever meets, at random: a simulation with real runs.
 
-Spans arrive, or do not, or are delivered again; the trainer is at times a bad one; two runs begin at
-once; runs are killed by `kill -9` at any moment; somebody rolls back. Every run is the command
+Spans arrive, or do not, or are delivered again; the trainer is at times a bad one; two runs begin
+at once; runs are killed by `kill -9` at any moment; somebody rolls back. Every run is the command
 `tfx-tflite run` in a process of its own, forked from a server that has TFX loaded.
 
     python -m tests.pipelines.retraining --ticks 100 --seed 0
@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ push: {destination: pushed, golden_samples: 2}
 
 _DIRECTION = np.array([1.0, -2.0, 0.5, 1.5])
 _GOOD = 0.9
+_EVENTS = {"good": 0.35, "bad": 0.25, "killed": 0.2, "overlap": 0.1, "rollback": 0.1}
 
 
 @dataclass
@@ -110,14 +112,18 @@ class Retraining:
         """Where it pushes to."""
         return Destination.open(str(self.directory / "pushed"))
 
-    def live(self, ticks: int) -> None:
-        """Lets so many ticks pass and checks everything after each of them."""
+    def random_events(self, count: int) -> list[str]:
+        """Returns what happens at so many ticks."""
+        return self._rng.choices(list(_EVENTS), list(_EVENTS.values()), k=count)
+
+    def live(self, events: Sequence[str]) -> None:
+        """Lets a tick pass for each event, between two good ones, and checks after each of them."""
         self._deliver(new=True)
         assert self._run([])[0]["status"] == "pushed"
         self.check()
-        for _ in range(ticks - 2):
+        for event in events:
             self._data_come()
-            self._tick()
+            self._tick(event)
             self.check()
         # A last good run, which nothing disturbs, lands.
         self._deliver(new=True)
@@ -147,10 +153,7 @@ class Retraining:
                 for row in self._data.normal(size=(count, 4)):
                     writer.write(_example(row).SerializeToString())
 
-    def _tick(self) -> None:
-        event = self._rng.choices(
-            ["good", "bad", "killed", "overlap", "rollback"], [0.35, 0.25, 0.2, 0.1, 0.1]
-        )[0]
+    def _tick(self, event: str) -> None:
         self.counts[f"run: {event}"] += 1
         bad = ["--set", "model.trainer.custom_config={bad: true}"]
         if event == "rollback":
@@ -288,7 +291,7 @@ def _run_command(config: str, options: list[str], output: str) -> None:
     os.setsid()
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT, 0o644)
     os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     main(["run", config, "--runner", "local", *options, "--json"])
 
 
@@ -302,7 +305,7 @@ def main() -> None:
         life = Retraining(Path(directory), arguments.seed)
         start = time.monotonic()
         try:
-            life.live(arguments.ticks)
+            life.live(life.random_events(arguments.ticks - 2))
         finally:
             print(f"{time.monotonic() - start:.0f} s, {life.summary}", file=sys.stderr)
     print(f"{arguments.ticks} ticks: {life.summary}")
