@@ -36,9 +36,21 @@ class PushError(TfxTfliteError):
     """The model was not pushed: not blessed, changed since, or the destination failed."""
 
 
+class MetadataError(TfxTfliteError):
+    """The store of ML Metadata cannot be reached or refuses the login."""
+
+
 _ERRORS: dict[str, type[TfxTfliteError]] = {
     cls.__name__: cls
-    for cls in (ConfigError, DataError, ModelError, ConversionError, EvaluationError, PushError)
+    for cls in (
+        ConfigError,
+        DataError,
+        ModelError,
+        ConversionError,
+        EvaluationError,
+        PushError,
+        MetadataError,
+    )
 }
 
 # The last line of a traceback. Beam appends where in its graph the error was raised.

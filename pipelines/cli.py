@@ -155,7 +155,11 @@ def _run(settings: Any, runner: str, as_json: bool) -> int:
 
 
 def _run_with(settings: Any, runner: str, printer: Any) -> dict[str, Any]:
+    # What can be wrong with the store shows at once, before TFX is loaded.
+    from tfx_tflite.pipelines.metadata_store import check_connection
+
     printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
+    check_connection(settings)
     printer.started("loading TFX")
     start = time.monotonic()
     from tfx_tflite.pipelines.run import run as run_once

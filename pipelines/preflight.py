@@ -31,6 +31,9 @@ def check_files(config: PipelineConfig) -> None:
         _check_file("data.schema", config.data.schema_file)
     if config.data.input_base is not None and _is_local(config.data.input_base):
         _check_splits(config.data.input_base, config.data.splits)
+    server = config.metadata.server
+    if server is not None and server.password_file is not None:
+        _check_file(f"{server.key}.password_file", server.password_file)
     _check_writable("push.destination", config.push.destination)
     _check_writable("root", config.root)
 
