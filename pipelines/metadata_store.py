@@ -7,8 +7,10 @@ this loads neither TensorFlow nor TFX; ML Metadata itself takes a quarter of a s
 
 import contextlib
 import os
+import random
 import re
 import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,10 +20,14 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from tfx_tflite.components.errors import ConfigError, MetadataError
+from tfx_tflite.pipelines import postgresql_text
 from tfx_tflite.pipelines.config import MySQLConfig, PipelineConfig, PostgreSQLConfig
 
 _ServerConfig = MySQLConfig | PostgreSQLConfig
 _CONNECT_SECONDS = 10.0
+# Two runs that prepare an empty store at once get into each other's way.
+_RACE = re.compile("retry|concurrent|already exists|duplicate key|deadlock", re.IGNORECASE)
+_ATTEMPTS = 10
 # Listings that PostgreSQL returns in no order, or in that of the last change; TFX takes the order
 # for that of the ids.
 _LISTINGS = (
@@ -185,12 +191,18 @@ def _place(server: _ServerConfig) -> str:
 
 
 def _connect(server: _ServerConfig, connection: metadata_store_pb2.ConnectionConfig) -> None:
-    try:
-        with _no_debug_log():
-            ml_metadata.MetadataStore(connection)
-    except RuntimeError as error:
-        # Not as its cause: nobody knows what a client writes into its messages.
-        raise MetadataError(_refusal(server, str(error))) from None
+    for attempt in range(_ATTEMPTS):
+        try:
+            with _no_debug_log():
+                ml_metadata.MetadataStore(connection)
+            return
+        except RuntimeError as error:
+            if attempt + 1 < _ATTEMPTS and _RACE.search(str(error)):
+                # Not in step with the other run.
+                time.sleep(random.uniform(0.2, 1.0))
+                continue
+            # Not as its cause: nobody knows what a client writes into its messages.
+            raise MetadataError(_refusal(server, str(error))) from None
 
 
 # What ML Metadata says when it does not know why.
@@ -283,6 +295,14 @@ def _store_class(
                 # A RuntimeError too, as TFX then tries again for some seconds.
                 raise RuntimeError(_refusal(server, str(error))) from None
             self._config = config
+
+        def _call(self, name: str, request: Any, response: Any, *arguments: Any) -> None:
+            if self._config != public or not public.HasField("postgresql"):
+                super()._call(name, request, response, *arguments)
+                return
+            postgresql_text.encode(request)
+            super()._call(name, request, response, *arguments)
+            postgresql_text.decode(response)
 
     for name in _LISTINGS:
         setattr(OrderedStore, name, _listing(name, getattr(original, name)))
