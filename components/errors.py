@@ -44,6 +44,10 @@ class BusyError(TfxTfliteError):
     """Another process is at work where this one was to begin; nothing was run."""
 
 
+class MetadataError(TfxTfliteError):
+    """The store of ML Metadata cannot be reached or refuses the login."""
+
+
 _ERRORS: dict[str, type[TfxTfliteError]] = {
     cls.__name__: cls
     for cls in (
@@ -55,6 +59,7 @@ _ERRORS: dict[str, type[TfxTfliteError]] = {
         PushError,
         DestinationError,
         BusyError,
+        MetadataError,
     )
 }
 

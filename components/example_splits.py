@@ -1,19 +1,18 @@
-"""Reading the splits of TFX `Examples` artifacts through TFXIO."""
+"""Reading the splits of TFX `Examples` artifacts through TFXIO.
+
+Workers import this module to read files, so TFX itself, which takes them 20 seconds to load, is
+imported only where artifacts are looked into.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx import types
-from tfx.components.util import examples_utils
-from tfx.dsl.io import fileio
-from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils
-from tfx.utils import io_utils
 from tfx_bsl.tfxio import dataset_options, tf_example_record
 
 from tfx_tflite.components.errors import DataError, listed
@@ -23,12 +22,18 @@ from tfx_tflite.components.model_inputs import (
     RAW_RECORD_COLUMN,
 )
 
+if TYPE_CHECKING:
+    from tfx import types
+
 # The one split of the examples that a model is calibrated with.
 CALIBRATION = "calibration"
 
 
-def read_schema(artifacts: Sequence[types.Artifact] | None) -> schema_pb2.Schema | None:
+def read_schema(artifacts: "Sequence[types.Artifact] | None") -> schema_pb2.Schema | None:
     """Returns the schema of a `Schema` artifact, or None where there is no artifact."""
+    from tfx.types import artifact_utils
+    from tfx.utils import io_utils
+
     if not artifacts:
         return None
     uri = artifact_utils.get_single_uri(list(artifacts))
@@ -54,7 +59,7 @@ class SplitFiles:
     @classmethod
     def of(
         cls,
-        examples: Sequence[types.Artifact],
+        examples: "Sequence[types.Artifact]",
         split: str,
         schema: schema_pb2.Schema | None,
         component: str,
@@ -72,6 +77,9 @@ class SplitFiles:
         Raises:
             DataError: There is no such split or feature, or the payload is not tf.Example.
         """
+        from tfx.components.util import examples_utils
+        from tfx.dsl.io import fileio
+
         check_split(examples, split)
         if features is not None:
             schema = _only(schema, features) if schema is not None or not features else None
@@ -162,12 +170,16 @@ def _read_file(place: int, source: SplitFiles, batch_size: int) -> Iterator[pa.R
         position += batch.num_rows
 
 
-def check_split(examples: Sequence[types.Artifact], split: str) -> None:
+def check_split(examples: "Sequence[types.Artifact]", split: str) -> None:
     """Checks that the artifacts have the split, as tf.Examples.
 
     Raises:
         DataError: They do not; the splits that they have are listed.
     """
+    from tfx.components.util import examples_utils
+    from tfx.proto import example_gen_pb2
+    from tfx.types import artifact_utils
+
     for artifact in examples:
         splits = artifact_utils.decode_split_names(artifact.split_names)
         if split not in splits:

@@ -211,7 +211,11 @@ def _remove_if_empty(log: Path) -> None:
 
 
 def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:
+    # What can be wrong with the store shows at once, before TFX is loaded.
+    from tfx_tflite.pipelines.metadata_store import check_connection
+
     printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
+    check_connection(settings)
     printer.started("loading TFX")
     start = time.monotonic()
     from tfx_tflite.pipelines.run import run as run_once

@@ -4,10 +4,11 @@ Nothing here needs TensorFlow or TFX. Paths are made absolute against the direct
 `base` in the validation context, that of the config file.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
@@ -231,10 +233,114 @@ class PushConfig(_Section):
         return None if self.retention is None else self.retention.keep
 
 
+def _variable(name: str) -> str:
+    # A message of our own: the usual one repeats the value, which may be a password by mistake.
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("expected the name of an environment variable, not the password itself")
+    return name
+
+
+# ML Metadata puts it into SQL statements as it is.
+_DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
+_Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+
+
+class _ServerConfig(_Section):
+    """A database server that keeps ML Metadata; the password is never part of the config."""
+
+    # Where in the config a section of the class is.
+    key: ClassVar[str]
+
+    database: _DatabaseName
+    user: str = Field(min_length=1)
+    password_env: Annotated[str, AfterValidator(_variable)] | None = None
+    password_file: ConfigPath | None = None
+    create_database: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_password(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "password" in values:
+            raise _problem(
+                f"{cls.key}.password",
+                "a password does not belong in a config; put it into an environment variable or "
+                "a file, and name that: password_env or password_file",
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_env is not None and self.password_file is not None:
+            raise _problem(f"{self.key}.password_env", "give password_env or password_file")
+        return self
+
+
+class MySQLTLSConfig(_Section):
+    """How the connection to a MySQL server is encrypted: the options of MySQL's own client."""
+
+    key: ConfigPath | None = None
+    cert: ConfigPath | None = None
+    ca: ConfigPath | None = None
+    capath: ConfigPath | None = None
+    cipher: str | None = None
+    verify_server_cert: bool = True
+
+
+class MySQLConfig(_ServerConfig):
+    """A MySQL or MariaDB server."""
+
+    key: ClassVar[str] = "metadata.mysql"
+
+    host: str | None = Field(default=None, min_length=1)
+    port: _Port = 3306
+    socket: ConfigPath | None = None
+    ssl: MySQLTLSConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.host is None) == (self.socket is None):
+            raise _problem(f"{self.key}.host", "give exactly one of host and socket")
+        return self
+
+
+class PostgreSQLConfig(_ServerConfig):
+    """A PostgreSQL server."""
+
+    key: ClassVar[str] = "metadata.postgresql"
+
+    # A name or address, or the directory of the server's socket.
+    host: str = Field(min_length=1)
+    port: _Port = 5432
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_tls(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "ssl" in values:
+            raise _problem(
+                f"{cls.key}.ssl",
+                "ML Metadata's PostgreSQL client is built without TLS; reach the server through a "
+                "tunnel, or use mysql",
+            )
+        return values
+
+
 class MetadataConfig(_Section):
-    """Where ML Metadata is kept."""
+    """Where ML Metadata is kept: a file, or a server that several machines share."""
 
     sqlite: ConfigPath | None = None
+    mysql: MySQLConfig | None = None
+    postgresql: PostgreSQLConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_store(self) -> "MetadataConfig":
+        if sum(store is not None for store in (self.sqlite, self.mysql, self.postgresql)) > 1:
+            raise _problem("metadata", "give at most one of sqlite, mysql and postgresql")
+        return self
+
+    @property
+    def server(self) -> MySQLConfig | PostgreSQLConfig | None:
+        """The server; None where the store is a file."""
+        return self.mysql or self.postgresql
 
 
 class BeamConfig(_Section):
@@ -454,7 +560,7 @@ class PipelineConfig(_Section):
 
     @property
     def metadata_path(self) -> str:
-        """The sqlite file of ML Metadata."""
+        """The sqlite file of ML Metadata, where `metadata` names no server."""
         return self.metadata.sqlite or str(Path(self.root) / "metadata.sqlite")
 
     @property

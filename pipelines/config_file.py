@@ -63,7 +63,7 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     if not key or not equals:
         raise ConfigError(f"--set {text!r}: expected key=value")
     try:
-        parsed = YAML(typ="safe").load(value)
+        parsed = YAML(typ="rt").load(value)
     except YAMLError as error:
         raise ConfigError(f"--set {key}: the value is not YAML: {value!r}") from error
     *parents, last = key.split(".")

@@ -10,7 +10,6 @@ from tfx import components as tfx_components
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
@@ -25,6 +24,7 @@ from tfx_tflite.components.rolling_example_gen.component import (
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.metadata_store import connection_config
 
 
 def create_pipeline(
@@ -112,7 +112,7 @@ def create_pipeline(
         pipeline_root=config.artifacts_path,
         components=nodes,
         enable_cache=True,
-        metadata_connection_config=_metadata_connection(config),
+        metadata_connection_config=connection_config(config),
         beam_pipeline_args=list(config.beam.args),
     )
 
@@ -192,8 +192,3 @@ def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
 
 def _slicing_specs(slices: Sequence[Sequence[str]]) -> list[tfma.SlicingSpec]:
     return [tfma.SlicingSpec(feature_keys=list(features)) for features in slices]
-
-
-def _metadata_connection(config: PipelineConfig) -> object:
-    Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
-    return metadata.sqlite_metadata_connection_config(config.metadata_path)

@@ -36,6 +36,9 @@ def check_files(config: PipelineConfig) -> None:
         _check_writable("push.destination", config.push.destination)
     if config.push.signing_key is not None:
         _check_signing_key(config.push.signing_key)
+    server = config.metadata.server
+    if server is not None and server.password_file is not None:
+        _check_file(f"{server.key}.password_file", server.password_file)
     _check_writable("root", config.root)
 
 

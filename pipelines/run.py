@@ -10,8 +10,10 @@ from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import DataError, TfxTfliteError, telling_line, user_error_in
-from tfx_tflite.pipelines import preflight
+from tfx_tflite.pipelines import metadata_store, preflight
+from tfx_tflite.pipelines.beam_options import check_beam_args
 from tfx_tflite.pipelines.builtin_data import write_builtin_data
+from tfx_tflite.pipelines.cache import cache_of_root
 from tfx_tflite.pipelines.config import PipelineConfig
 from tfx_tflite.pipelines.pipeline import create_pipeline
 from tfx_tflite.pipelines.runners import (
@@ -92,6 +94,12 @@ def run(
     """
     preflight.check_files(config)
     preflight.check_destination(config)
+    with metadata_store.connected(config):
+        return _run(config, runner, observer, force)
+
+
+def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bool) -> RunResult:
+    check_beam_args(config.beam.args)
     preflight.check_model(config)
     input_base = config.data.input_base or str(
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
@@ -100,7 +108,8 @@ def run(
     current = Destination.open(config.push.destination).current()
     pipeline = create_pipeline(config, input_base, force, pushed_version=current)
     try:
-        results = run_pipeline(pipeline, runner, observer)
+        with cache_of_root(config.artifacts_path):
+            results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         raise _explained(failure, config, input_base) from failure
     return _result(pipeline, results)

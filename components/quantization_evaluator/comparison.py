@@ -20,6 +20,7 @@ from tfx_tflite.components.quantization_evaluator.batched_metrics import (
     BatchedMetric,
     MeanMetric,
 )
+from tfx_tflite.components.quantization_evaluator.exact_sums import ExactSums, exact_layers
 from tfx_tflite.components.quantization_evaluator.paired_scores import (
     PairedScores,
     ScoreBuckets,
@@ -39,6 +40,8 @@ _DIGEST_BYTES = 16
 # their difference d = q - f: products for the variance and skewness of any combination, and where
 # only one model is right.
 _SUMS = ("f", "q", "d", "dd", "df", "ff", "ddd", "ddf", "dff", "fff", "worse", "better")
+# What is summed for the outputs, in the order of `OutputSums`.
+_OUTPUT_SUMS = ("signal", "noise", "absolute", "divergence")
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,8 @@ class OutputSums:
 
     def merge(self, other: "OutputSums") -> None:
         """Adds what another part of the data gave."""
-        for name in ("examples", "values", "signal", "noise", "absolute", "divergence"):
+        for name in ("examples", "values", *_OUTPUT_SUMS, "distributions"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.distributions += other.distributions
         self.largest = max(self.largest, other.largest)
         self.transitions.update(other.transitions)
         self.worst = heapq.nlargest(_WORST_EXAMPLES, {*self.worst, *other.worst})
@@ -220,8 +222,31 @@ class Comparison:
         self.saturation.merge(other.saturation)
 
 
+@dataclass
+class _Accumulator:
+    """A comparison whose sums of numbers are still exact, and therefore apart.
+
+    Attributes:
+        comparison: What has no rounding: counts, extremes, digests.
+        slices: For each slice the sums of `Comparison.slices` and then of `Saturation.outside`.
+        outputs: The sums of `_OUTPUT_SUMS`.
+    """
+
+    comparison: Comparison
+    slices: dict[SliceKey, ExactSums] = field(default_factory=dict)
+    outputs: ExactSums = field(default_factory=lambda: ExactSums(np.zeros((0, len(_OUTPUT_SUMS)))))
+
+    def merge(self, other: "_Accumulator") -> None:
+        """Adds what another part of the data gave."""
+        self.comparison.merge(other.comparison)
+        for key, sums in other.slices.items():
+            known = self.slices.get(key)
+            self.slices[key] = sums if known is None else ExactSums.merged([known, sums])
+        self.outputs = ExactSums.merged([self.outputs, other.outputs])
+
+
 class CompareOutputs(beam.CombineFn):
-    """Combines `ComparedBatch`es into one `Comparison`.
+    """Combines `ComparedBatch`es into one `Comparison`, the same in whatever order they come.
 
     Args:
         metrics: What to compute.
@@ -243,37 +268,51 @@ class CompareOutputs(beam.CombineFn):
         self._slices = tuple(tuple(features) for features in slices)
         self._classify = classify
 
-    def create_accumulator(self) -> Comparison:
+    def create_accumulator(self) -> _Accumulator:
         """Returns a comparison of nothing."""
-        return Comparison(tuple(metric.name for metric in self._metrics))
+        return _Accumulator(Comparison(tuple(metric.name for metric in self._metrics)))
 
-    def add_input(self, accumulator: Comparison, element: ComparedBatch) -> Comparison:
+    def add_input(self, accumulator: _Accumulator, element: ComparedBatch) -> _Accumulator:
         """Adds a batch."""
-        digests = _digests(element.batch)
-        terms = self._terms(element)
         rows_by_slice = dict(slice_rows(element.batch, self._slices))
-        accumulator.merge(
-            Comparison(
-                accumulator.metrics,
-                {key: terms[rows].sum(axis=0) for key, rows in rows_by_slice.items()},
-                self._output_sums(element, digests),
-                self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
-            )
+        layers = exact_layers(self._terms(element))
+        outputs, output_terms = self._outputs(element)
+        part = Comparison(
+            accumulator.comparison.metrics,
+            outputs=outputs,
+            scores=self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
         )
         if element.inputs is not None:
-            accumulator.saturation.add(element.inputs, rows_by_slice)
+            part.saturation.lowest = element.inputs.lowest
+            part.saturation.highest = element.inputs.highest
+        accumulator.merge(
+            _Accumulator(
+                part,
+                {key: ExactSums.of(layers[:, rows]) for key, rows in rows_by_slice.items()},
+                ExactSums.of(exact_layers(output_terms)),
+            )
+        )
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Comparison]) -> Comparison:
-        """Merges in any order to the same result, up to the rounding of sums."""
+    def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
+        """Merges in any order to the same result."""
         merged = self.create_accumulator()
         for accumulator in accumulators:
             merged.merge(accumulator)
         return merged
 
-    def extract_output(self, accumulator: Comparison) -> Comparison:
+    def extract_output(self, accumulator: _Accumulator) -> Comparison:
         """Returns the comparison."""
-        return accumulator
+        comparison = accumulator.comparison
+        width = 1 + len(_SUMS) * len(self._metrics)
+        for key, sums in sorted(accumulator.slices.items(), key=by_name):
+            totals = sums.totals()
+            comparison.slices[key] = totals[:width]
+            if comparison.saturation.lowest is not None:
+                comparison.saturation.outside[key] = totals[width:]
+        for name, total in zip(_OUTPUT_SUMS, accumulator.outputs.totals(), strict=True):
+            setattr(comparison.outputs, name, float(total))
+        return comparison
 
     def _scores(
         self,
@@ -291,7 +330,7 @@ class CompareOutputs(beam.CombineFn):
         }
 
     def _terms(self, element: ComparedBatch) -> np.ndarray:
-        """Returns what each example adds to the sums, shape (n, 1 + sums of all metrics)."""
+        """Returns what each example adds to the sums of its slices, shape (n, sums)."""
         columns = [np.ones(element.batch.num_rows)]
         for metric in self._metrics:
             assert element.labels is not None
@@ -300,25 +339,27 @@ class CompareOutputs(beam.CombineFn):
             d = q - f
             dd, ff = d * d, f * f
             columns += [f, q, d, dd, d * f, ff, dd * d, dd * f, d * ff, ff * f, d < 0, d > 0]
+        if element.inputs is not None:
+            columns += list(element.inputs.outside.T)
         return np.stack(columns, axis=1)
 
-    def _output_sums(self, element: ComparedBatch, digests: Sequence[bytes]) -> OutputSums:
+    def _outputs(self, element: ComparedBatch) -> tuple[OutputSums, np.ndarray]:
+        """Returns how the outputs differ, and what each example adds to `_OUTPUT_SUMS`."""
         a = element.float_output.astype(np.float64)
         b = element.quantized_output.astype(np.float64)
         difference = np.abs(a - b)
         per_example = difference.max(axis=1)
-        divergence = _divergence(a, b)
+        distributions = _is_distribution(a) & _is_distribution(b)
+        divergence = np.zeros(len(a))
+        divergence[distributions] = _divergence(a[distributions], b[distributions])
         worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
         positions = _positions(element.batch)
-        return OutputSums(
+        digests = _digests(element.batch)
+        outputs = OutputSums(
             examples=len(a),
             values=a.size,
-            signal=float(np.square(a).sum()),
-            noise=float(np.square(difference).sum()),
-            absolute=float(difference.sum()),
             largest=float(per_example.max(initial=0.0)),
-            divergence=float(divergence.sum()),
-            distributions=len(divergence),
+            distributions=int(distributions.sum()),
             transitions=self._transitions(a, b),
             worst=[
                 (float(per_example[row]), digests[row].hex(), int(positions[row])) for row in worst
@@ -326,6 +367,9 @@ class CompareOutputs(beam.CombineFn):
             digest=sum(int.from_bytes(digest, "little") for digest in digests)
             % (1 << 8 * _DIGEST_BYTES),
         )
+        terms = [np.square(a).sum(axis=1), np.square(difference).sum(axis=1)]
+        terms += [difference.sum(axis=1), divergence]
+        return outputs, np.stack(terms, axis=1)
 
     def _transitions(self, a: np.ndarray, b: np.ndarray) -> Counter[tuple[int, int]]:
         if self._classify is None:
@@ -346,10 +390,9 @@ def above_one_half(outputs: np.ndarray) -> np.ndarray:
 
 
 def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the divergence of each example's outputs that both are distributions, in nats."""
-    rows = _is_distribution(a) & _is_distribution(b)
+    """Returns the divergence of each example's two distributions, in nats."""
     # An integer output may be 0 where the float one is not; as Keras, take that for 1e-7.
-    p, q = (np.clip(values[rows], 1e-7, None) for values in (a, b))
+    p, q = (np.clip(values, 1e-7, None) for values in (a, b))
     p, q = (values / values.sum(axis=1, keepdims=True) for values in (p, q))
     return (p * np.log(p / q)).sum(axis=1)
 

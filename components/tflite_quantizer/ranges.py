@@ -355,5 +355,5 @@ class CollectRanges(beam.PTransform):
             batches
             | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))
             | "Combine" >> beam.CombineGlobally(CombineExtremes())
-            | "Ranges" >> beam.Map(lambda extremes: extremes.ranges(digest, tensors))
+            | "Ranges" >> beam.Map(Extremes.ranges, digest, tensors)
         )

@@ -51,6 +51,10 @@ def test_a_wrong_config_is_json_where_json_was_asked_for():
         ("data={builtin: digits, schema: none.pbtxt}", "data.schema: there is no file"),
         ("model={saved_model: none}", "model.saved_model: there is no file"),
         ("push.destination=digits.yaml/x", "push.destination: "),
+        (
+            "metadata={mysql: {host: h, database: d, user: u, password_file: none}}",
+            "metadata.mysql.password_file: there is no file",
+        ),
     ],
 )
 def test_files_that_a_config_names_must_be_there(override: str, expected: str):

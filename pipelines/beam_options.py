@@ -1,0 +1,47 @@
+"""What `beam.args` may hold. Importing this loads Beam."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from tfx_tflite.components.errors import ConfigError
+
+# Their job servers have options of their own, which Beam asks them for when a job is submitted.
+_RUNNERS_WITH_JOB_SERVER = ("PortableRunner", "FlinkRunner", "SparkRunner")
+# How alike an option of a job server and one of Beam's must be to be taken for a misspelling.
+_MISSPELLED = 0.85
+
+
+def check_beam_args(args: Sequence[str]) -> None:
+    """Checks that Beam knows every option, because it ignores those that it does not.
+
+    Args:
+        args: As in the config's `beam.args`.
+
+    Raises:
+        ConfigError: It does not know one, or an option's value is none that it takes.
+    """
+    known: list[str] = []
+
+    def see_options(parser: argparse.ArgumentParser) -> None:
+        known.extend(parser._option_string_actions)
+        # Beam would end the process.
+        parser.error = _refuse  # type: ignore[method-assign]
+
+    options = PipelineOptions(list(args))
+    options.get_all_options(add_extra_args_fn=see_options)
+    served = (options.view_as(StandardOptions).runner or "").endswith(_RUNNERS_WITH_JOB_SERVER)
+    for name in (argument.partition("=")[0] for argument in args if argument.startswith("-")):
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, 1, _MISSPELLED if served else 0.6)
+        if close or not served:
+            hint = f"did you mean {close[0]}?" if close else "see docs/beam.md"
+            raise ConfigError(f"beam.args: Beam has no option {name}; {hint}")
+
+
+def _refuse(message: Any) -> NoReturn:
+    raise ConfigError(f"beam.args: {message}")

@@ -1,0 +1,120 @@
+"""What crosses to Beam's workers: picklable, light to load, and the same on another machine."""
+
+import base64
+import bz2
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from apache_beam.internal import pickler
+from apache_beam.utils import shared
+
+from tests.conftest import ROOT
+from tfx_tflite.components.calibration_sampler import sample_file, sampling
+from tfx_tflite.components.quantization_evaluator.batched_metrics import batched_metric
+from tfx_tflite.components.quantization_evaluator.comparison import (
+    CompareOutputs,
+    most_likely_class,
+)
+from tfx_tflite.components.tflite_quantizer import ranges
+
+PLAN = sampling.SamplePlan(10, "label")
+SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
+METRICS = [
+    batched_metric(name, config, name, 10)
+    for name, config in (
+        ("SparseCategoricalAccuracy", {}),
+        ("SparseTopKCategoricalAccuracy", {"k": 2}),
+        ("SparseCategoricalCrossentropy", {"from_logits": True}),
+    )
+]
+
+
+def of_the_readers() -> list[object]:
+    from tfx_tflite.components.example_splits import SplitFiles, _read_file, with_position
+
+    return [_read_file, with_position, SplitFiles("train", ("a.gz",), None, "CalibrationSampler")]
+
+
+def of_the_evaluator() -> list[object]:
+    from tfx_tflite.components.quantization_evaluator import evaluation, prediction
+    from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+
+    check = LabelCheck("label", True, False)
+    pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite", None)
+    return [
+        prediction._PredictDoFn(pair, check, shared.Shared()),
+        evaluation._compared_batch,
+        evaluation._metrics_by_slice,
+        evaluation._write_comparison,
+        evaluation.MetricPlan(tuple(METRICS), None, ()),
+    ]
+
+
+CROSSING = {
+    "the sampler": (
+        lambda: [
+            sampling.strata_and_records,
+            sampling.SampleCalibrationExamples(PLAN),
+            sample_file._write,
+        ],
+        ["tfx", "tensorflow", "tensorflow_model_analysis"],
+    ),
+    "the quantizer": (
+        lambda: [
+            ranges._ObserveDoFn(SOURCE, shared.Shared()),
+            ranges.CombineExtremes(),
+            ranges.Extremes.ranges,
+            ranges.write,
+        ],
+        ["tfx", "tensorflow", "tensorflow_model_analysis"],
+    ),
+    "the comparison": (
+        lambda: [CompareOutputs(METRICS, [(), ("label",)], None, most_likely_class)],
+        ["tfx", "tensorflow", "tensorflow_model_analysis"],
+    ),
+    # Decoding examples is TFXIO's work, which loads TensorFlow.
+    "the readers": (of_the_readers, ["tfx", "tensorflow_model_analysis"]),
+    # The evaluation runs in TFMA.
+    "the evaluator": (of_the_evaluator, ["tfx"]),
+}
+
+
+# These load TensorFlow or TFMA here, too.
+HEAVY = ("the readers", "the evaluator")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in CROSSING
+    ],
+    scope="module",
+)
+def crossing(request: pytest.FixtureRequest) -> tuple[bytes, list[str]]:
+    make, unwanted = CROSSING[request.param]
+    return pickler.dumps(make()), unwanted
+
+
+def test_a_worker_loads_it_without_what_it_does_not_need(crossing, tmp_path: Path):
+    pickled, unwanted = crossing
+    (tmp_path / "pickled").write_bytes(pickled)
+    script = (
+        "import pathlib, sys\n"
+        "from apache_beam.internal import pickler\n"
+        "found = pickler.loads(pathlib.Path('pickled').read_bytes())\n"
+        "assert found\n"
+        f"print([name for name in {unwanted!r} if name in sys.modules])\n"
+    )
+    # Elsewhere than in the checkout, as a worker is.
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_holds_no_path_of_this_machine(crossing):
+    pickled, _ = crossing
+    raw = bz2.decompress(base64.b64decode(pickled))
+    assert str(ROOT).encode() not in raw
+    assert sys.prefix.encode() not in raw
