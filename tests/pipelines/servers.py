@@ -53,6 +53,7 @@ class Server:
 
 
 def free_port() -> int:
+    """A port that nothing listens at."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -7,16 +7,15 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CONFIGS
+from tests.pipelines.servers import free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +29,6 @@ MEASURED = {
 }
 # The report as a page, which shows the latencies, in the evaluation and as Kubeflow's artifact.
 PAGES = ("report.html", "value")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -59,15 +52,6 @@ def server(module: str, *arguments: str, port: int, log: Path) -> Iterator[None]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"nothing listens: {log.read_text(errors='replace')[-2000:]}")
 
 
 @pytest.fixture(scope="module")
