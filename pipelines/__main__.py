@@ -1,6 +1,6 @@
 """`python -m tfx_tflite.pipelines`: the command line, for clocks that know an interpreter only."""
 
-from tfx_tflite.pipelines.cli import main
+from tfx_tflite.pipelines.cli import command_line
 
 if __name__ == "__main__":
-    main(prog_name="tfx-tflite")
+    command_line()

@@ -31,23 +31,7 @@ _SET = click.option(
 )
 
 
-class _Commands(click.Group):
-    """The commands, each of which ends with its own exit code."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs a command."""
-        try:
-            return super().main(*args, **kwargs)
-        except SystemExit as end:
-            if "tensorflow_io" in sys.modules:
-                # Its S3 plugin aborts a process that ends in any other way.
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
-            raise
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("tfx-tflite"), prog_name="tfx-tflite")
 def main() -> None:
     """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
@@ -248,3 +232,16 @@ from tfx_tflite.pipelines import cli_kubeflow  # noqa: E402
 
 main.add_command(cli_kubeflow.compile_command)
 main.add_command(cli_kubeflow.submit)
+
+
+def command_line() -> None:
+    """Runs the command that the process was started with, and ends it with the exit code."""
+    try:
+        main(prog_name="tfx-tflite")
+    except SystemExit as end:
+        if "tensorflow_io" in sys.modules:
+            # Its S3 plugin aborts a process that ends in any other way.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
+        raise

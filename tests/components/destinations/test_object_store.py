@@ -222,7 +222,7 @@ def test_commands_on_it_end_with_their_own_exit_codes(s3, tmp_path: Path):
     found = run(
         s3, tmp_path, 'found["uri"], found["number"] = URI, to.push(candidate(b"a")).number'
     )
-    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()"]
+    command = [sys.executable, "-m", "tfx_tflite.pipelines"]
     done = [
         subprocess.run(
             [*command, *arguments], env={**os.environ, **s3}, capture_output=True, text=True
