@@ -134,7 +134,7 @@ def test_its_json_has_the_keys_of_other_results(inputs):
     from tfx_tflite.pipelines.run import RunResult
 
     report = dict.fromkeys(["scheme", "examples", "rules", "reasons", "size_bytes"])
-    other = RunResult("pushed", report, "report.json", None).to_json()
+    other = RunResult("pushed", (), report, "report.json", None).to_json()
     last = {"status": "pushed", "finished": "2026-01-01"}
     assert inputs().nothing_new("int8", last).keys() == other.keys()
 

@@ -98,6 +98,7 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
             "gate": gate.model_dump_json(),
             "split": "eval",
             "signature": "serving_tensors",
+            "golden_samples": 5,
             **properties,
         },
     )
@@ -126,6 +127,37 @@ def test_tfma_reads_the_evaluation(evaluated):
 def test_the_page_lies_beside_the_report(evaluated):
     page = (Path(evaluated[0].uri) / "report.html").read_text()
     assert "SparseCategoricalAccuracy" in page and "may be pushed" in page
+
+
+def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest(
+    evaluated, digits_arrays
+):
+    from tfx_tflite.components import golden_samples
+    from tfx_tflite.components.digests import file_digest
+
+    evaluation, blessing = evaluated
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    shipped = Path(blessing.uri) / "shipped"
+    files = {path.relative_to(shipped).as_posix() for path in shipped.rglob("*.*")}
+    assert files == set(report["shipped"]) >= {"golden/input_0.bin", "golden/output_0.bin"}
+    assert all(file_digest(shipped / name) == report["shipped"][name] for name in files)
+    golden = report["golden"]
+    assert golden["samples"] == 5 and golden["outputs"][0]["shape"] == [5, 10]
+    [image] = report["signature"]["inputs"]
+    recorded = golden_samples.read(shipped, golden["inputs"][0])
+    real = (recorded.astype(np.float32) - (image["zero_point"] or 0)) * (image["scale"] or 1)
+    eval_images = digits_arrays["eval"][0].reshape(-1, 64)
+    distances = np.abs(eval_images[:, None] - real.reshape(1, 5, 64)).max(axis=2).min(axis=0)
+    # Each is an example of the split, to half a step of its quantization.
+    assert distances.max() <= 0.5 * (image["scale"] or 0) + 1e-6
+
+
+def test_a_blessing_names_the_report_by_its_digest(evaluated):
+    from tfx_tflite.components.digests import file_digest
+
+    _, blessing = evaluated
+    found = blessing.get_string_custom_property("report_digest")
+    assert found == file_digest(Path(blessing.uri) / "report.json")
 
 
 def test_the_figures_are_those_of_the_models(
