@@ -120,7 +120,31 @@ def content(path: Path) -> object:
     if path.name in MEASURED:
         document = json.loads(path.read_text())
         return {key: document[key] for key in document if key not in MEASURED[path.name]}
+    if path.name == "eval_config.json":
+        # TFMA writes the mapping of the models' places in no fixed order.
+        return json.loads(path.read_text())
+    if path.name == "FeatureStats.pb":
+        return statistics(path)
     return None if path.name in PAGES else path.read_bytes()
+
+
+def statistics(path: Path) -> list[object]:
+    """Returns TFDV's statistics as words and numbers.
+
+    Means are sums of floats in the order in which bundles come, so their last digit is not fixed.
+    """
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+    return [word if not number(word) else f"{float(word):.10g}" for word in str(found).split()]
+
+
+def number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def test_workers_in_other_processes_write_the_same_bytes(
