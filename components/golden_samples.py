@@ -14,8 +14,9 @@ import numpy as np
 
 DIRECTORY = "golden"
 # How far another machine's kernels may be off: this share of an integer type's range, and at least
-# a step, or of the span of an output's recorded values.
+# a step, or of the span of an output's recorded values; and floats by their own rounding.
 _TOLERANCE = 0.01
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def run(
 ) -> dict[str, np.ndarray]:
     """Returns a model's outputs for samples, run in batches of one size.
 
+    Outputs of strings, and those whose shape varies with the input, are left out.
+
     Args:
         interpreter: An interpreter of the model.
         inputs: By name, the samples first; their number is a multiple of the batch size.
@@ -100,8 +103,13 @@ def run(
     for start in range(0, samples, batch_size):
         batch = {name: values[start : start + batch_size] for name, values in inputs.items()}
         for name, values in runner(**batch).items():
-            found.setdefault(name, []).append(np.array(values))
-    return {name: np.concatenate(values) for name, values in found.items()}
+            found.setdefault(name, []).append(np.atleast_1d(values).copy())
+    return {name: np.concatenate(parts) for name, parts in found.items() if _can_be_kept(parts)}
+
+
+def _can_be_kept(parts: list[np.ndarray]) -> bool:
+    """Returns whether an output is of numbers, and of one shape whatever the input."""
+    return parts[0].dtype.kind in "biuf" and len({part.shape[1:] for part in parts}) == 1
 
 
 def read(directory: Path, entry: Mapping[str, Any]) -> np.ndarray:
@@ -143,4 +151,6 @@ def _tolerance(recorded: np.ndarray) -> float:
     if not np.issubdtype(recorded.dtype, np.floating):
         return 0.0
     finite = recorded[np.isfinite(recorded)].astype(np.float64)
-    return float(_TOLERANCE * np.ptp(finite) + 1e-6) if finite.size else 0.0
+    if not finite.size:
+        return 0.0
+    return float(_TOLERANCE * np.ptp(finite) + _ROUNDING * np.abs(finite).max() + 1e-6)

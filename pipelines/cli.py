@@ -175,13 +175,16 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             if as_json:
                 _print_failure(message, settings.quantization.scheme.value, stdout)
             return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
-        save_result(result, log)
-        if inputs:
-            inputs.remember(Path(settings.root), result["status"])
         if as_json:
-            # First, so that nothing that goes wrong in showing it can hide a push.
+            # First, so that nothing that goes wrong in keeping or showing it can hide a push.
             print_json(result, stdout)
         printer.result(result)
+        try:
+            save_result(result, log)
+            if inputs:
+                inputs.remember(Path(settings.root), result["status"])
+        except OSError as error:
+            printer.say(f"warning: the result was not kept: {error.strerror}: {error.filename}")
         printer.say(f"{time.monotonic() - start:.1f} s in all")
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
 

@@ -21,7 +21,7 @@ def history_of(destination: Destination) -> dict[str, Any]:
         DestinationError: It cannot be read, or nothing was ever pushed there.
     """
     events, current = destination.events(), destination.current()
-    signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events, current)
+    signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events)
     present = destination.versions()
     versions = [
         {
@@ -46,8 +46,8 @@ def history_of(destination: Destination) -> dict[str, Any]:
             "state": "removed",
             "signed_off": False,
         }
-        for event in events
-        if event.kind == "removed" and event.version not in present
+        for event in {event.version: event for event in events if event.kind == "removed"}.values()
+        if event.version not in present
     ]
     if not versions:
         raise DestinationError(f"there is no version at {destination.uri}")

@@ -50,6 +50,8 @@ SIGNATURE_FILE = "manifest.sig"
 _HISTORY = ".history"
 # TensorFlow Serving's versions are int64; nothing else that is named by digits is one.
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
+_LARGEST = 2**63 - 2
+_EVENT = re.compile(r"[0-9]{20}\.json")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Destination:
         """Returns all entries that are named like versions, rising."""
         with self._reading():
             entries = self._store.entries()
-        return sorted(int(entry) for entry in entries if _VERSION.fullmatch(entry))
+        return sorted(number for number in map(_number, entries) if number is not None)
 
     def is_version(self, number: int) -> bool:
         """Returns whether an entry has a manifest, without which it is not a version."""
@@ -134,14 +136,24 @@ class Destination:
                 text = self._store.read(LATEST).decode("ascii", "replace").strip()
             except FileNotFoundError:
                 return None
-        return int(text) if _VERSION.fullmatch(text) else None
+        return _number(text)
 
     def current(self) -> int | None:
-        """Returns the current version: LATEST's, or the newest where there is no LATEST yet."""
-        versions, pointer = self.versions(), self.pointer()
-        if pointer is None:
-            return versions[-1] if versions else None
-        return pointer if pointer in versions else None
+        """Returns the current version: LATEST's, or the newest where LATEST holds no number.
+
+        None where there is no version, or LATEST names one that is not there.
+        """
+        pointer = self.pointer()
+        while pointer is not None:
+            if self.is_version(pointer):
+                return pointer
+            # Meanwhile a push may have gone on, and removed what was current before.
+            before, pointer = pointer, self.pointer()
+            if pointer == before:
+                return None
+        withdrawn = ledger.withdrawn(self.events())
+        found = [number for number in self.versions() if number not in withdrawn]
+        return found[-1] if found else None
 
     def manifest(self, number: int) -> Manifest:
         """Returns a version's manifest.
@@ -166,15 +178,23 @@ class Destination:
             return self._store.files(str(number))
 
     def events(self) -> list[Event]:
-        """Returns the ledger, in the order in which things happened."""
+        """Returns the ledger, in the order in which things happened.
+
+        Raises:
+            DestinationError: It cannot be read.
+        """
         with self._reading():
-            names = sorted(self._store.entries(_HISTORY))
+            names = sorted(filter(_EVENT.fullmatch, self._store.entries(_HISTORY)))
             contents = [self._store.read(posixpath.join(_HISTORY, name)) for name in names]
         found = []
-        for content in contents:
-            # Something else's file is not the ledger's.
-            with contextlib.suppress(ValidationError):
+        for name, content in zip(names, contents, strict=True):
+            try:
                 found.append(Event.model_validate_json(content))
+            except ValidationError as error:
+                raise DestinationError(
+                    f"{self.uri}/{_HISTORY}/{name} is not an event of the history; put it back, or "
+                    "remove it if what it tells of may be forgotten"
+                ) from error
         return found
 
     def problems(self, number: int, key: "Ed25519PublicKey | None" = None) -> list[str]:
@@ -214,7 +234,7 @@ class Destination:
         """
         try:
             with self._changing():
-                pushed = None if force else self._present(candidate.digests[MODEL_FILE])
+                pushed = None if force else self._present(candidate.digests[MODEL_FILE], key)
                 if pushed is None:
                     pushed = self._publish(candidate, key, trial)
                 if keep is None or pushed.outcome == "withdrawn":
@@ -223,35 +243,37 @@ class Destination:
         except (OSError, DestinationError) as error:
             raise PushError(f"the model was not pushed: {_reason(error)}") from error
 
-    def _present(self, digest: str) -> PushedVersion | None:
+    def _present(self, digest: str, key: "Ed25519PrivateKey | None") -> PushedVersion | None:
         """Returns the version that holds a model already, and makes it current where it should."""
         current = self.current()
-        if current is not None and self._holds(current, digest):
+        signer = None if key is None else key.public_key()
+        if current is not None and self._holds(current, digest, signer):
             if self.pointer() is None:
                 self._point_to(current)
             return PushedVersion(current, self.path(current), "present")
-        withdrawn = ledger.withdrawn(self.events(), current)
-        newer = [number for number in self.versions() if number > (current or 0)]
-        for number in reversed(newer):
-            if not self._holds(number, digest):
-                continue
-            if number in withdrawn:
+        withdrawn = ledger.withdrawn(self.events())
+        for number in reversed(self.versions()):
+            if number in withdrawn and self._is_of(number, digest):
                 note = (
-                    f"version {number} holds this model, but the destination was rolled back to "
-                    f"{current}, which stays; use --force to push it, or roll back to {number}"
+                    f"version {number} holds this model, but the destination was rolled back from "
+                    f"it; {current} stays; use --force to push it, or roll back to {number}"
                 )
                 return PushedVersion(number, self.path(number), "withdrawn", note)
-            # A push was killed between the version and the pointer.
-            self._point_to(number)
-            return PushedVersion(number, self.path(number), "present")
+            if number > (current or 0) and self._holds(number, digest, signer):
+                # A push was killed between the version and the pointer.
+                self._point_to(number)
+                return PushedVersion(number, self.path(number), "present")
         return None
 
-    def _holds(self, number: int, digest: str) -> bool:
-        """Returns whether a version is whole and of a model."""
+    def _is_of(self, number: int, digest: str) -> bool:
         try:
-            return self.manifest(number).model.digest == digest and not self.problems(number)
+            return self.manifest(number).model.digest == digest
         except DestinationError:
             return False
+
+    def _holds(self, number: int, digest: str, signer: "Ed25519PublicKey | None") -> bool:
+        """Returns whether a version is whole, of a model, and signed where it is to be."""
+        return self._is_of(number, digest) and not self.problems(number, signer)
 
     def _publish(
         self,
@@ -312,8 +334,9 @@ class Destination:
         return pushed
 
     def _prune(self, keep: int) -> None:
-        versions = self.versions()
-        kept = {*versions[-keep:], self.current(), *ledger.signed_off(self.events())}
+        versions, events = self.versions(), self.events()
+        kept = {*versions[-keep:], self.current(), *ledger.signed_off(events)}
+        told = {event.version for event in events if event.kind == "removed"}
         for number in versions:
             if number in kept:
                 continue
@@ -325,7 +348,8 @@ class Destination:
                     "scheme": manifest.scheme,
                     "pushed_at": manifest.pushed_at,
                 }
-            self._record(Event(kind="removed", version=number, at=_now(), **known))
+            if number not in told:
+                self._record(Event.now("removed", number, **known))
             self._store.remove(str(number))
 
     def roll_back(self, number: int | None = None, note: str | None = None) -> tuple[int, int]:
@@ -351,18 +375,15 @@ class Destination:
                 )
             if target != before:
                 # First, so that no push takes the version for one that was left by a killed push.
-                self._record(
-                    Event(
-                        kind="rolled_back", version=target, at=_now(), instead_of=before, note=note
-                    )
-                )
+                self._record(Event.now("rolled_back", target, instead_of=before, note=note))
                 self._point_to(target)
             return before if before is not None else target, target
 
     def _earlier(self, current: int | None) -> int:
         if current is None:
             raise DestinationError(f"{self.uri} has no current version; name one")
-        earlier = [number for number in self.versions() if number < current]
+        withdrawn = ledger.withdrawn(self.events())
+        earlier = [n for n in self.versions() if n < current and n not in withdrawn]
         if not earlier:
             raise DestinationError(f"{self.uri} has no version before {current}")
         return earlier[-1]
@@ -383,7 +404,7 @@ class Destination:
         """
         with self._changed():
             kind: ledger.Kind = "sign_off_withdrawn" if withdraw else "signed_off"
-            self._record(Event(kind=kind, version=self._known(number), at=_now(), note=note))
+            self._record(Event.now(kind, self._known(number), note=note))
 
     def _record(self, event: Event) -> None:
         names = self._store.entries(_HISTORY)
@@ -417,6 +438,12 @@ class Destination:
             yield
         except OSError as error:
             raise DestinationError(_reason(error)) from error
+
+
+def _number(name: str) -> int | None:
+    """Returns the version that a name is of; None where it is none."""
+    number = int(name) if _VERSION.fullmatch(name) else None
+    return number if number is not None and number <= _LARGEST else None
 
 
 def _now() -> str:

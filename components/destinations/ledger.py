@@ -1,11 +1,13 @@
 """What was done at a destination beside pushes, of which the manifests tell: one file an event."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tfx_tflite.components.destinations.manifest import Text
+from tfx_tflite.components.errors import DestinationError
 
 
 def _short(text: str) -> str:
@@ -42,6 +44,21 @@ class Event(BaseModel):
     pushed_at: Text | None = None
     note: Annotated[Text, AfterValidator(_short)] | None = None
 
+    @classmethod
+    def now(cls, kind: Kind, version: int, **details: Any) -> "Event":
+        """Returns an event of this moment.
+
+        Raises:
+            DestinationError: The note cannot be kept.
+        """
+        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        try:
+            return cls(kind=kind, version=version, at=at, **details)
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = first["msg"].removeprefix("Value error, ")
+            raise DestinationError(f"{first['loc'][0]}: {reason}; nothing was changed") from error
+
 
 def signed_off(events: Iterable[Event]) -> set[int]:
     """Returns the versions that are signed off.
@@ -58,14 +75,15 @@ def signed_off(events: Iterable[Event]) -> set[int]:
     return found
 
 
-def withdrawn(events: Iterable[Event], current: int | None) -> range:
-    """Returns the numbers of the versions that the current one was rolled back from.
+def withdrawn(events: Iterable[Event]) -> set[int]:
+    """Returns the versions that were rolled back from, and not made current by hand since.
 
     Args:
         events: In the order in which they happened.
-        current: The version that is current.
     """
-    back = [event for event in events if event.kind == "rolled_back"]
-    if not back or back[-1].version != current or back[-1].instead_of is None:
-        return range(0)
-    return range(current + 1, back[-1].instead_of + 1)
+    found: set[int] = set()
+    for event in events:
+        if event.kind == "rolled_back" and event.instead_of is not None:
+            found.update(range(event.version + 1, event.instead_of + 1))
+            found.discard(event.version)
+    return found

@@ -56,9 +56,14 @@ class LocalStore:
         Raises:
             OSError: It is not there, cannot be read, or is a link, which may lead anywhere.
         """
-        descriptor = os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
+        path = self._root / name
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read()
+        except OSError as error:
+            # It would name the descriptor.
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -32,6 +32,9 @@ def _inside(name: str) -> str:
 def _printable(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError("holds control characters")
+    if not text.isascii():
+        # What came from a terminal in another encoding cannot be written.
+        text.encode("utf-8")
     return text
 
 

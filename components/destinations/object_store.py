@@ -129,7 +129,7 @@ class ObjectStore:
             if MANIFEST_FILE in entries:
                 self._delete(version, _MARKER)
             else:
-                self._delete(version)
+                self._delete_version(version)
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Path]:
@@ -172,6 +172,12 @@ class ObjectStore:
         """Removes a version: its manifest first, after which it is none."""
         self._mark(version)
         self._delete(version, MANIFEST_FILE)
+        self._delete_version(version)
+
+    def _delete_version(self, version: str) -> None:
+        # The marker last: without it what is left would be taken for somebody else's.
+        for name in self.files(version):
+            self._delete(version, name)
         self._delete(version)
 
     def _delete(self, *names: str) -> None:

@@ -27,6 +27,8 @@ def destination_problems(
     Raises:
         DestinationError: There is no version, or none of that number.
     """
+    # The pointer first: what it names is there, whatever is pushed meanwhile.
+    pointer = destination.pointer()
     versions = destination.versions()
     if number is not None:
         if number not in versions:
@@ -34,12 +36,20 @@ def destination_problems(
         return version_problems(destination, number, key)
     if not versions:
         raise DestinationError(f"there is no version at {destination.uri}")
-    found = [problem for each in versions for problem in version_problems(destination, each, key)]
-    return [*_pointer_problems(destination, versions), *found]
+    problems = {each: version_problems(destination, each, key) for each in versions}
+    found = [
+        problem
+        for each, problems_of_one in problems.items()
+        # What a push has removed meanwhile is nobody's any more.
+        if problems_of_one and each in destination.versions()
+        for problem in problems_of_one
+    ]
+    return [*_pointer_problems(destination, pointer, versions), *found]
 
 
-def _pointer_problems(destination: Destination, versions: list[int]) -> list[str]:
-    pointer = destination.pointer()
+def _pointer_problems(
+    destination: Destination, pointer: int | None, versions: list[int]
+) -> list[str]:
     if pointer in versions:
         return []
     file = f"{destination.uri}/{LATEST}"

@@ -50,6 +50,11 @@ class PushedReference:
         """
         opened = Destination.open(destination)
         number = opened.current()
+        if number is None and opened.versions():
+            raise EvaluationError(
+                f"{opened.uri}: LATEST names a version that is not there, so there is nothing to "
+                "compare with; roll back to one that is"
+            )
         if number is None:
             return None
         if problems := opened.problems(number):
@@ -86,6 +91,13 @@ class PushedReference:
                     f"{where} takes {name!r} of shape {format_shape((None, *found))}, but the new "
                     f"model {format_shape(spec.shape)}: they cannot be compared; leave out the "
                     "rules that are against: pushed for one push"
+                )
+            detail = model.input_details[name]
+            if not detail["quantization"][0] and detail["dtype"] != spec.dtype:
+                raise EvaluationError(
+                    f"{where} takes {name!r} as {np.dtype(detail['dtype'])}, but the new model as "
+                    f"{spec.dtype}: they cannot be compared; leave out the rules that are against: "
+                    "pushed for one push"
                 )
         if output not in model.output_details:
             raise EvaluationError(

@@ -67,7 +67,8 @@ def _inputs(
 ) -> dict[str, np.ndarray]:
     signature = read_tensor_signature(pair.saved_model, pair.signature)
     reader = input_reader(pair.saved_model, signature, pair.preprocessing_signature)
-    batch = next(source.batches(batch_size=samples))
+    # TFXIO reads several files in turns; the first that has any gives the same ones every time.
+    batch = next(batch for file in source.files for batch in source.batches(samples, files=[file]))
     return InputQuantizer(interpreter.get_signature_runner().get_input_details())(reader(batch))
 
 

@@ -242,7 +242,7 @@ def test_a_model_that_was_rolled_back_from_is_not_pushed_again(destination, cand
     destination.roll_back(note="bad on old phones")
     again = destination.push(candidate(b"b"))
     assert again.outcome == "withdrawn" and again.number == second
-    assert f"rolled back to {first}, which stays" in again.note
+    assert f"rolled back from it; {first} stays" in again.note
     assert destination.current() == first
 
 
@@ -252,8 +252,88 @@ def test_another_model_is_pushed_after_a_rollback(destination, candidate):
     destination.roll_back()
     third = destination.push(candidate(b"c"))
     assert third.outcome == "pushed" and destination.current() == third.number
-    # That is no longer a rollback: the model may come again.
-    assert destination.push(candidate(b"b")).outcome == "pushed"
+
+
+def test_what_was_rolled_back_from_stays_so_until_it_is_made_current_by_hand(
+    destination, candidate
+):
+    a, b, c = (destination.push(candidate(content)).number for content in (b"a", b"b", b"c"))
+    destination.roll_back()
+    destination.roll_back()
+    assert [destination.push(candidate(x)).outcome for x in (b"b", b"c")] == ["withdrawn"] * 2
+    d = destination.push(candidate(b"d")).number
+    assert destination.push(candidate(b"c")).outcome == "withdrawn"
+    # Nor does a rollback lead there unasked.
+    assert destination.roll_back() == (d, a)
+    destination.roll_back(c)
+    assert destination.push(candidate(b"c")).outcome == "present"
+    assert destination.push(candidate(b"b")).outcome == "withdrawn" and b < c
+
+
+def test_without_latest_the_newest_version_not_rolled_back_from_is_current(
+    destination, candidate, tmp_path: Path
+):
+    first, _ = (destination.push(candidate(content)).number for content in (b"a", b"b"))
+    destination.roll_back()
+    (tmp_path / "to" / "LATEST").write_text("oops")
+    assert destination.current() == first
+
+
+def test_there_is_a_current_version_at_every_moment_of_a_push(destination, candidate):
+    destination.push(candidate(b"first"))
+    found, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            found.append(destination.current())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(60):
+        destination.push(candidate(bytes([number])), keep=1)
+    done.set()
+    reader.join()
+    assert found and None not in found
+
+
+def test_a_present_model_is_pushed_again_where_it_is_to_be_signed_and_is_not(
+    destination, candidate
+):
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    destination.push(candidate())
+    signed = destination.push(candidate(), key=key)
+    assert signed.outcome == "pushed"
+    assert destination.problems(signed.number, key.public_key()) == []
+    assert destination.push(candidate(), key=key).outcome == "present"
+
+
+def test_a_number_too_large_for_a_version_is_none(destination, candidate, tmp_path: Path):
+    (tmp_path / "to" / "9999999999999999999").mkdir(parents=True)
+    pushed = [destination.push(candidate(content)).number for content in (b"a", b"b")]
+    assert destination.versions() == pushed
+
+
+def test_a_damaged_history_is_said_and_nothing_is_removed_by_it(
+    destination, candidate, tmp_path: Path
+):
+    first = destination.push(candidate(b"a")).number
+    destination.sign_off(first)
+    [event] = (tmp_path / "to" / ".history").iterdir()
+    event.write_bytes(event.read_bytes()[:-10])
+    with pytest.raises(PushError, match="is not an event of the history"):
+        destination.push(candidate(b"b"), keep=1)
+    assert destination.versions() == [first]
+
+
+@pytest.mark.parametrize("note", ["a\nb", "x" * 501, "\udcff"])
+def test_a_note_that_cannot_be_kept_is_said_and_changes_nothing(destination, candidate, note: str):
+    destination.push(candidate(b"a"))
+    second = destination.push(candidate(b"b")).number
+    with pytest.raises(DestinationError, match=r"note: .*; nothing was changed"):
+        destination.roll_back(note=note)
+    assert destination.current() == second
 
 
 def test_retention_keeps_the_newest_the_current_and_those_signed_off(destination, candidate):

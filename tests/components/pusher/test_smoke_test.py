@@ -98,3 +98,39 @@ def test_samples_are_repeated_for_a_model_of_a_larger_fixed_batch(digits_model: 
     assert samples.batch_size == 4
     np.testing.assert_array_equal(samples.inputs["x"], rows[[0, 1, 2, 0]])
     np.testing.assert_array_equal(samples.outputs["y"], 2 * rows[[0, 1, 2, 0]])
+
+
+class Interpreter:
+    """Gives outputs such as models have that are no plain tensors of a batch."""
+
+    def __init__(self, outputs):
+        self._outputs = outputs
+
+    def get_signature_runner(self):
+        return self
+
+    def get_input_details(self):
+        return {"x": {"shape_signature": np.array([-1, 2])}}
+
+    def __call__(self, x):
+        return self._outputs(x)
+
+
+def test_outputs_of_strings_and_of_varying_shapes_are_no_golden_samples():
+    lengths = iter(range(1, 9))
+
+    def outputs(x):
+        word = np.array([b"cat"], object)
+        varying = np.zeros((1, next(lengths)), np.float32)
+        return {"y": x, "word": word, "varying": varying, "scalar": np.float32(2)}
+
+    rows = np.ones((3, 2), np.float32)
+    samples = GoldenSamples.record(Interpreter(outputs), {"x": rows})
+    assert set(samples.outputs) == {"y", "scalar"}
+
+
+def test_the_tolerance_of_one_large_value_allows_for_its_rounding(tmp_path: Path):
+    rows = np.full((1, 2), 1234.567, np.float32)
+    samples = GoldenSamples.record(Interpreter(lambda x: {"y": x}), {"x": rows})
+    [entry] = samples.write(tmp_path)["outputs"]
+    assert np.spacing(rows).max() < entry["tolerance"] < 1
