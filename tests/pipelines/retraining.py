@@ -167,10 +167,7 @@ class Retraining:
             failed = [result for result, _ in results if result["status"] == "failed"]
             # Not before both have begun can one be in the other's way.
             assert (
-                all(
-                    "run.lock" in result["error"] or "at work" in result["error"]
-                    for result in failed
-                )
+                all("another run is going on below" in result["error"] for result in failed)
                 and len(failed) <= 1
             ), results
         elif event == "killed":

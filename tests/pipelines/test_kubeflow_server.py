@@ -396,7 +396,7 @@ def test_what_is_not_scheduled_cannot_be_changed(server: FakeKubeflow, action: s
 
 def test_a_config_without_a_schedule_is_refused():
     with pytest.raises(ConfigError, match="schedule: this section is needed"):
-        kubeflow_schedule.apply(config(), "http://127.0.0.1:1", DIGITS)
+        kubeflow_schedule.apply(config("schedule=null"), "http://127.0.0.1:1", DIGITS)
 
 
 @pytest.mark.parametrize(
