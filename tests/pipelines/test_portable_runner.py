@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 MEASURED = {
     # How long an inference took.
     "report.json": ("latency_ms", "latency_by_threads"),
-    # When the model was pushed, which is its version; and ids, which ML Metadata gives to the outputs
-    # of a stage in no fixed order.
+    # When the model was pushed, which is its version; and ids, which ML Metadata gives to the
+    # outputs of a stage in no fixed order.
     "manifest.json": ("pushed_at", "version", "metadata"),
 }
 # The report as a page, which shows the latencies, in the evaluation and as Kubeflow's artifact.
