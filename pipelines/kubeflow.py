@@ -361,9 +361,13 @@ def _compile_with_tfx(
         )
     )
     job = runner.run(pipeline, write_out=False)
+    # A push looks at the destination every time: what was pushed may be gone from there. So does an
+    # evaluation against what was pushed.
+    never_cached = {"Pusher"}
+    if config.gate.against("pushed").rules:
+        never_cached.add("QuantizationEvaluator")
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
-        if name == "Pusher":
-            # A push looks at the destination every time: what was pushed may be gone from there.
+        if name in never_cached:
             task.pop("cachingOptions", None)
     return job, _own_drivers(pipeline)
 

@@ -115,7 +115,8 @@ class Server:
                 pipeline_package_path=package,
                 params=dict(values),
                 pipeline_root=self._kubeflow.pipeline_root,
-                enable_caching=self._kubeflow.cache,
+                # None leaves to each task what the compiled file says: a push is never cached.
+                enable_caching=None if self._kubeflow.cache else False,
                 service_account=self._kubeflow.service_account,
             )
         return self.link(f"runs/details/{run.run_id}")

@@ -126,7 +126,7 @@ def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[st
         for pattern in patterns:
             for path in (local_glob if local else _remote_glob)(rolling.input_base, pattern):
                 size, changed = (_local_stat if local else _remote_stat)(
-                    f"{rolling.input_base}/{path}"
+                    f"{rolling.input_base.rstrip('/')}/{path}"
                 )
                 yield split, path, size, changed
 

@@ -106,7 +106,10 @@ class LocalStore:
         """Removes what killed processes have left; under the lock nobody is at work on it."""
         for entry in self.entries():
             if entry.startswith(_UNFINISHED):
-                self._operations.remove(self._root / entry)
+                # What cannot be removed, such as a file that a server has open, must not stand in
+                # the way of a push or a rollback.
+                with contextlib.suppress(OSError):
+                    self._operations.remove(self._root / entry)
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Path]:

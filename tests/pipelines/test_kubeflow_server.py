@@ -51,12 +51,18 @@ def config(*overrides: str) -> PipelineConfig:
     return load_config(DIGITS, overrides)
 
 
+TASKS = ("Trainer", "Pusher")
+
+
 def compiled(settings: PipelineConfig) -> CompiledPipeline:
     spec: dict[str, Any] = {
         "pipelineInfo": {"name": "digits"},
         "schemaVersion": "2.1.0",
-        "root": {"dag": {"tasks": {"Trainer": {"componentRef": {"name": "Trainer"}}}}},
+        "root": {"dag": {"tasks": {n: {"componentRef": {"name": n}} for n in TASKS}}},
     }
+    if settings.kubeflow and settings.kubeflow.cache:
+        # A push never is.
+        spec["root"]["dag"]["tasks"]["Trainer"]["cachingOptions"] = {"enableCache": True}
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {}}}}
     volumes = settings.kubeflow and settings.kubeflow.volumes
     return CompiledPipeline(
@@ -134,12 +140,13 @@ def test_an_experiment_that_is_there_is_used_again(server: FakeKubeflow):
 
 def test_nothing_is_cached_unless_the_config_says_so(server: FakeKubeflow):
     submit(server.url)
-    task = only(server.runs)["pipeline_spec"]["root"]["dag"]["tasks"]["Trainer"]
-    assert task.get("cachingOptions", {}) == {}
+    tasks = only(server.runs)["pipeline_spec"]["root"]["dag"]["tasks"]
+    assert all(tasks[name].get("cachingOptions", {}) == {} for name in TASKS)
     server.runs.clear()
     submit(server.url, "--set", "kubeflow.cache=true")
-    task = only(server.runs)["pipeline_spec"]["root"]["dag"]["tasks"]["Trainer"]
-    assert task["cachingOptions"] == {"enableCache": True}
+    tasks = only(server.runs)["pipeline_spec"]["root"]["dag"]["tasks"]
+    assert tasks["Trainer"]["cachingOptions"] == {"enableCache": True}
+    assert tasks["Pusher"].get("cachingOptions", {}) == {}
 
 
 def test_volumes_go_with_the_run(server: FakeKubeflow):
