@@ -13,10 +13,7 @@ from tfx import types
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-
-def is_local(uri: str) -> bool:
-    """Returns whether a URI is a path on this machine."""
-    return "://" not in uri
+from tfx_tflite.components.uris import is_local
 
 
 @contextlib.contextmanager

@@ -6,29 +6,23 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
-from tfx_tflite.components.errors import BusyError, ConfigError, TfxTfliteError
-from tfx_tflite.pipelines import cli_destination
+from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.pipelines import cli_destination, cli_kubeflow
+from tfx_tflite.pipelines.cli_config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli_outcome import (
+    EXIT_NOTHING_NEW,
+    EXIT_PUSHED,
+    EXIT_REFUSED,
+    errors_in_a_line,
+    exit_code,
+    print_failure,
+)
 from tfx_tflite.pipelines.cli_schedule import schedule
 from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
-
-EXIT_PUSHED = 0
-EXIT_NOTHING_NEW = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_REFUSED = 3
-
-_CONFIG = click.argument("config", type=click.Path(path_type=Path))
-_SET = click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Replace a value of the config, for instance quantization.scheme=float16. Repeatable.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,8 +36,8 @@ def main() -> None:
 
 
 @main.command()
-@_CONFIG
-@_SET
+@CONFIG
+@SET
 @click.option(
     "--runner",
     type=click.Choice(["beam", "local"]),
@@ -59,27 +53,20 @@ def main() -> None:
 )
 def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
-    try:
-        settings = _load(config, overrides)
-    except TfxTfliteError as error:
-        sys.exit(_fail(error, as_json))
-    try:
+    with errors_in_a_line(as_json):
+        settings = load_checked(config, overrides)
         with held(Path(settings.root) / RUN_LOCK, "run"):
             code = _run(settings, runner, as_json, force)
-    except (BusyError, ConfigError) as error:
-        code = _fail(error, as_json)
     sys.exit(code)
 
 
 @main.command()
-@_CONFIG
-@_SET
+@CONFIG
+@SET
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check CONFIG and the files it names, without running anything."""
-    try:
-        settings = _load(config, overrides)
-    except TfxTfliteError as error:
-        sys.exit(_fail(error, as_json=False))
+    with errors_in_a_line():
+        settings = load_checked(config, overrides)
     scheme = settings.quantization.scheme.value
     click.echo(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
 
@@ -89,69 +76,33 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
 def report(run: Path, in_browser: bool) -> None:
     """Show the report of the last run of RUN: a config, or the root of its runs."""
+    from tfx_tflite.pipelines.config_file import load_config
     from tfx_tflite.pipelines.console import RunPrinter, last_result
 
-    try:
-        root = Path(_load_config(run).root) if run.suffix in (".yaml", ".yml") else run
+    with errors_in_a_line():
+        root = Path(load_config(run).root) if run.suffix in (".yaml", ".yml") else run
         result = last_result(root)
-    except TfxTfliteError as error:
-        sys.exit(_fail(error, as_json=False))
     RunPrinter(sys.stdout).result(result)
     if in_browser:
         click.launch(result["page"])
 
 
-for _command in (*cli_destination.COMMANDS, schedule):
+for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
     main.add_command(_command)
 
 
-def _load_config(config: Path, overrides: tuple[str, ...] = ()) -> Any:
-    from tfx_tflite.pipelines.config_file import load_config
-
-    return load_config(config, overrides)
-
-
-def _load(config: Path, overrides: tuple[str, ...]) -> Any:
-    from tfx_tflite.pipelines.preflight import check_files
-
-    settings = _load_config(config, overrides)
-    try:
-        check_files(settings)
-    except ConfigError as error:
-        raise ConfigError(f"{config}: {error}") from error
-    return settings
-
-
-def _fail(error: TfxTfliteError, as_json: bool) -> int:
-    click.echo(f"error: {error}", err=True)
-    if as_json:
-        _print_failure(str(error), None, sys.stdout)
-    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
-
-
-def _print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
-    from tfx_tflite.pipelines.console import print_json
-
-    print_json(
-        {
-            "status": "failed",
-            "scheme": scheme,
-            "rules": [],
-            "size_bytes": {"float": None, "quantized": None},
-            "pushed_to": None,
-            "report": None,
-            "error": error,
-        },
-        stream,
-    )
-
-
 def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
-    from tfx_tflite.pipelines.console import RunPrinter, output_to_log, print_json, save_result
+    from tfx_tflite.pipelines.console import (
+        RunPrinter,
+        log_file,
+        output_to_log,
+        print_json,
+        save_result,
+    )
     from tfx_tflite.pipelines.new_data import RunInputs
 
     start = time.monotonic()
-    log = Path(settings.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
+    log = log_file(settings.root)
     # A scheduler's stop is as orderly as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -173,8 +124,8 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             message = _failure(error, log)
             print(f"error: {message}", file=stderr, flush=True)
             if as_json:
-                _print_failure(message, settings.quantization.scheme.value, stdout)
-            return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+                print_failure(message, settings.quantization.scheme.value, stdout)
+            return exit_code(error)
         if as_json:
             # First, so that nothing that goes wrong in keeping or showing it can hide a push.
             print_json(result, stdout)
@@ -228,13 +179,6 @@ def _failure(error: BaseException, log: Path) -> str:
         return str(error)
     text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
     return f"{text}\n  the log has more: {log}"
-
-
-# Here, because what they share with the commands above must be there first.
-from tfx_tflite.pipelines import cli_kubeflow  # noqa: E402
-
-main.add_command(cli_kubeflow.compile_command)
-main.add_command(cli_kubeflow.submit)
 
 
 def command_line() -> None:

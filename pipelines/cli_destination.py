@@ -1,18 +1,15 @@
 """The commands on a destination: what was pushed there, whether it is whole, and the way back."""
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.cli_outcome import EXIT_FAILED, errors_in_a_line
 
 _DESTINATION = click.argument("destination")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -30,7 +27,7 @@ def history(destination: str, as_json: bool) -> None:
     """Show what was pushed to DESTINATION (a path, a URI, or a config), and which is current."""
     from tfx_tflite.pipelines.destination_history import history_of, print_history
 
-    with _errors_in_a_line():
+    with errors_in_a_line():
         document = history_of(_opened(destination))
         if as_json:
             click.echo(json.dumps(document))
@@ -50,7 +47,7 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
     """
     from tfx_tflite.components.destinations.verification import destination_problems
 
-    with _errors_in_a_line():
+    with errors_in_a_line():
         opened = _opened(destination)
         problems = destination_problems(opened, version, _public_key(key))
         checked = [version] if version is not None else opened.versions()
@@ -75,7 +72,7 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
 
     What was rolled back from is not pushed again by a later run that makes the very same model.
     """
-    with _errors_in_a_line():
+    with errors_in_a_line():
         opened = _opened(destination)
         before, after = opened.roll_back(version, note)
     if as_json:
@@ -93,7 +90,7 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
 @_NOTE
 def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -> None:
     """Sign VERSION at DESTINATION off: retention never removes it."""
-    with _errors_in_a_line():
+    with errors_in_a_line():
         _opened(destination).sign_off(version, note, withdraw)
     click.echo(f"version {version} is {'no longer ' if withdraw else ''}signed off")
 
@@ -108,7 +105,7 @@ def _opened(destination: str) -> Any:
         from tfx_tflite.pipelines.config_file import load_config
 
         destination = load_config(destination).push.destination
-    elif "://" not in destination:
+    elif is_local(destination):
         destination = str(Path(destination).absolute())
     return Destination.open(destination)
 
@@ -121,13 +118,3 @@ def _public_key(path: str | None) -> Any:
 
 def _counted(versions: list[int]) -> str:
     return f"version {versions[0]}" if len(versions) == 1 else f"{len(versions)} versions"
-
-
-@contextlib.contextmanager
-def _errors_in_a_line() -> Iterator[None]:
-    """Ends the command with one line where what it encloses raises an error meant for the user."""
-    try:
-        yield
-    except TfxTfliteError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)

@@ -1,31 +1,22 @@
 """The commands for Kubeflow: `compile` and `submit`."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines.cli_config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli_outcome import errors_in_a_line
 
-_CONFIG = click.argument("config", type=click.Path(path_type=Path))
-_SET = click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Replace a value of the config, for instance quantization.scheme=float16. Repeatable.",
-)
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
 )
 
 
 @click.command("compile")
-@_CONFIG
-@_SET
+@CONFIG
+@SET
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -35,23 +26,25 @@ _JSON = click.option(
 @_JSON
 def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_json: bool) -> None:
     """Write the pipeline of CONFIG as Kubeflow Pipelines or Vertex AI run it."""
-    with _answering(as_json) as answer:
-        from tfx_tflite.pipelines.kubeflow import check_suffix, compile_logged
+    with errors_in_a_line(as_json):
+        from tfx_tflite.pipelines.kubeflow import check_suffix, compile_logged, kubeflow_of
 
         check_suffix(output)
-        settings = _load(config, overrides)
+        settings = load_checked(config, overrides)
         compiled = compile_logged(settings)
         compiled.write(output)
-        answer.give(
-            f"{output}: {settings.name} for image {settings.kubeflow.image}; runtime parameters: "
+        _give(
+            f"{output}: {settings.name} for image {kubeflow_of(settings).image}; "
+            "runtime parameters: "
             + ", ".join(f"{name}={value}" for name, value in compiled.values.items()),
             {"status": "compiled", "output": str(output), "parameters": compiled.values},
+            as_json,
         )
 
 
 @click.command()
-@_CONFIG
-@_SET
+@CONFIG
+@SET
 @click.option("--host", required=True, metavar="URL", help="The Kubeflow Pipelines server.")
 @click.option(
     "--param",
@@ -65,61 +58,29 @@ def submit(
     config: Path, overrides: tuple[str, ...], host: str, parameters: tuple[str, ...], as_json: bool
 ) -> None:
     """Run the pipeline of CONFIG once on Kubeflow Pipelines, and print the run's link."""
-    with _answering(as_json) as answer:
+    with errors_in_a_line(as_json):
         from tfx_tflite.pipelines import kubeflow, kubeflow_client
 
-        settings = _load(config, overrides)
+        settings = load_checked(config, overrides)
         values = kubeflow.given_values(settings, parameters)
         # What a run is given must be as possible as what a config says.
-        settings = _load(config, (*overrides, *kubeflow.as_overrides(values)))
+        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values)))
         kubeflow.container_places(settings)
         server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
         compiled = kubeflow.compile_logged(settings)
         arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
         link = server.submit(compiled, settings, arguments)
-        answer.give(link, {"status": "submitted", "run": link, "parameters": arguments})
+        _give(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
 
 
-def _load(config: Path, overrides: tuple[str, ...]) -> Any:
-    from tfx_tflite.pipelines.cli import _load_config
-    from tfx_tflite.pipelines.preflight import check_files
-
-    settings = _load_config(config, overrides)
-    try:
-        check_files(settings)
-    except ConfigError as error:
-        raise ConfigError(f"{config}: {error}") from error
-    return settings
+COMMANDS = (compile_command, submit)
 
 
-class _Answer:
-    """What a command says at its end.
+def _give(text: str, document: dict[str, Any], as_json: bool) -> None:
+    """Prints what a command says at its end, in words or as one JSON object."""
+    from tfx_tflite.pipelines.console import print_json
 
-    Args:
-        as_json: Whether one JSON object is wanted.
-        stdout: Where answers go.
-    """
-
-    def __init__(self, as_json: bool, stdout: IO[str]):
-        self._as_json = as_json
-        self._stdout = stdout
-
-    def give(self, text: str, document: dict[str, Any]) -> None:
-        """Prints the answer."""
-        from tfx_tflite.pipelines.console import print_json
-
-        if self._as_json:
-            print_json(document, self._stdout)
-        else:
-            click.echo(text)
-
-
-@contextlib.contextmanager
-def _answering(as_json: bool) -> Iterator[_Answer]:
-    """Turns errors meant for the user into a line and an exit code."""
-    from tfx_tflite.pipelines.cli import _fail
-
-    try:
-        yield _Answer(as_json, sys.stdout)
-    except TfxTfliteError as error:
-        sys.exit(_fail(error, as_json))
+    if as_json:
+        print_json(document, sys.stdout)
+    else:
+        click.echo(text)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.cli_outcome import errors_in_a_line
 
 _CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
 _ACTIONS = ("list", "pause", "resume", "delete")
@@ -51,9 +52,7 @@ def schedule(
 
     Exit codes: 0 done (or stopped), 2 wrong usage or config, 1 failure.
     """
-    from tfx_tflite.pipelines.cli import EXIT_FAILED, EXIT_USAGE
-
-    try:
+    with errors_in_a_line():
         _check_options(clock, output, host, action)
         settings = _load(config, overrides)
         if clock == "local":
@@ -62,9 +61,6 @@ def schedule(
             _on_kubeflow(settings, config, host, action)
         else:
             _give(_files(clock, settings, config, overrides), clock, output)
-    except TfxTfliteError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
 
 
 def _check_options(clock: str, output: Path | None, host: str | None, action: str | None) -> None:

@@ -29,13 +29,14 @@ from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
 BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
 
 
 def _absolute(path: str, info: ValidationInfo) -> str:
-    if "://" in path:
+    if not is_local(path):
         return path
     base = (info.context or {}).get("base", Path.cwd())
     try:
@@ -45,7 +46,7 @@ def _absolute(path: str, info: ValidationInfo) -> str:
 
 
 def _local(path: str) -> str:
-    if "://" in path:
+    if not is_local(path):
         raise ValueError("expected a path on this machine")
     return path
 
@@ -245,6 +246,13 @@ _DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_le
 _Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
+def _without(values: Any, key: str, problem: str) -> Any:
+    """Returns a section's values, after checking that they do not have a key that is refused."""
+    if isinstance(values, dict) and key.rpartition(".")[2] in values:
+        raise _problem(key, problem)
+    return values
+
+
 class _ServerConfig(_Section):
     """A database server that keeps ML Metadata; the password is never part of the config."""
 
@@ -260,13 +268,12 @@ class _ServerConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _no_password(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "password" in values:
-            raise _problem(
-                f"{cls.key}.password",
-                "a password does not belong in a config; put it into an environment variable or "
-                "a file, and name that: password_env or password_file",
-            )
-        return values
+        return _without(
+            values,
+            f"{cls.key}.password",
+            "a password does not belong in a config; put it into an environment variable or a "
+            "file, and name that: password_env or password_file",
+        )
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -315,13 +322,12 @@ class PostgreSQLConfig(_ServerConfig):
     @model_validator(mode="before")
     @classmethod
     def _no_tls(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "ssl" in values:
-            raise _problem(
-                f"{cls.key}.ssl",
-                "ML Metadata's PostgreSQL client is built without TLS; reach the server through a "
-                "tunnel, or use mysql",
-            )
-        return values
+        return _without(
+            values,
+            f"{cls.key}.ssl",
+            "ML Metadata's PostgreSQL client is built without TLS; reach the server through a "
+            "tunnel, or use mysql",
+        )
 
 
 class MetadataConfig(_Section):
@@ -458,7 +464,7 @@ class KubeflowConfig(_Section):
     @classmethod
     def _places(cls, paths: dict[str, str]) -> dict[str, str]:
         for place in paths.values():
-            if not place.startswith("/") and "://" not in place:
+            if not place.startswith("/") and is_local(place):
                 raise ValueError(f"{place!r} is neither an absolute path nor a URI")
         return paths
 
@@ -585,7 +591,7 @@ def _local_paths(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
         key, value = prefix + (field.alias or name), getattr(section, name)
         if isinstance(value, BaseModel):
             yield from _local_paths(value, f"{key}.")
-        elif isinstance(value, str) and "://" not in value and _is_path(field):
+        elif isinstance(value, str) and is_local(value) and _is_path(field):
             yield key, value
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,15 @@ from tfx_tflite.components.errors import ConfigError
 
 _VERDICT_STYLE = {"blessed": "green", "refused": "bold red"}
 _SLICE_ROWS = 12
+
+
+def log_file(root: str) -> Path:
+    """Returns where this process's output goes.
+
+    Args:
+        root: The config's `root`.
+    """
+    return Path(root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
 
 
 @contextlib.contextmanager

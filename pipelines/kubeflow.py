@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,10 +286,10 @@ def compile_logged(config: PipelineConfig) -> CompiledPipeline:
     """
     import traceback
 
-    from tfx_tflite.pipelines.console import output_to_log
+    from tfx_tflite.pipelines.console import log_file, output_to_log
 
     container_places(config)
-    log = Path(config.root) / "logs" / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.log")
+    log = log_file(config.root)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with output_to_log(log):
         try:
@@ -346,6 +345,7 @@ def _compile_with_tfx(
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
     from tfx_tflite.pipelines.pipeline import create_pipeline
+    from tfx_tflite.pipelines.runners import NEVER_CACHED
 
     named = config.model_copy(update={"name": pipeline_name(config)})
     input_base = config.data.input_base or f"{BUILTIN_SCHEME}{config.data.builtin}"
@@ -361,10 +361,9 @@ def _compile_with_tfx(
         )
     )
     job = runner.run(pipeline, write_out=False)
-    # A push looks at the destination every time: what was pushed may be gone from there. So does an
-    # evaluation against what was pushed.
-    never_cached = {"Pusher"}
+    never_cached = set(NEVER_CACHED)
     if config.gate.against("pushed").rules:
+        # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
         if name in never_cached:

@@ -15,6 +15,7 @@ from typing import Any
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.spans import RollingSplits, Span, local_glob
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config import PipelineConfig
 
@@ -42,10 +43,12 @@ class RunInputs:
         Raises:
             DataError: The spans cannot be told.
         """
-        if config.data.input_base is None or not config.rolling_splits().is_rolling:
+        if config.data.input_base is None:
             return None
         rolling = config.rolling_splits()
-        spans = rolling.newest(local_glob if _is_local(rolling.input_base) else _remote_glob)
+        if not rolling.is_rolling:
+            return None
+        spans = rolling.newest(local_glob if is_local(rolling.input_base) else _remote_glob)
         parts = {
             "config": config.model_dump(mode="json", exclude={"schedule"}),
             "versions": code_version(),
@@ -121,7 +124,7 @@ def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
 
 
 def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[str, str, int, int]]:
-    local = _is_local(rolling.input_base)
+    local = is_local(rolling.input_base)
     for split, patterns in rolling.filled(spans).items():
         for pattern in patterns:
             for path in (local_glob if local else _remote_glob)(rolling.input_base, pattern):
@@ -129,10 +132,6 @@ def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[st
                     f"{rolling.input_base.rstrip('/')}/{path}"
                 )
                 yield split, path, size, changed
-
-
-def _is_local(path: str) -> bool:
-    return "://" not in path
 
 
 def _local_stat(path: str) -> tuple[int, int]:

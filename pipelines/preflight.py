@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.spans import NoSpanError, local_glob
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config import PipelineConfig
 
 # Length, its checksum, and the record's checksum: the bytes of a TFRecord beside the record.
@@ -30,9 +31,9 @@ def check_files(config: PipelineConfig) -> None:
         _check_file("model.saved_model", f"{config.model.saved_model}/saved_model.pb")
     if config.data.schema_file is not None:
         _check_file("data.schema", config.data.schema_file)
-    if config.data.input_base is not None and _is_local(config.data.input_base):
+    if config.data.input_base is not None and is_local(config.data.input_base):
         _check_splits(config, config.data.input_base)
-    if _is_local(config.push.destination):
+    if is_local(config.push.destination):
         _check_writable("push.destination", config.push.destination)
     if config.push.signing_key is not None:
         _check_signing_key(config.push.signing_key)
@@ -44,10 +45,6 @@ def check_files(config: PipelineConfig) -> None:
 
 def _files(input_base: str, pattern: str) -> list[str]:
     return sorted(str(path) for path in Path(input_base).glob(pattern))
-
-
-def _is_local(path: str) -> bool:
-    return "://" not in path
 
 
 def _check_file(key: str, path: str) -> None:
@@ -79,10 +76,7 @@ def _patterns(config: PipelineConfig, input_base: str) -> dict[str, tuple[str, .
     Raises:
         DataError: The spans cannot be told.
     """
-    if config.data.input_base is None:
-        return {split: (pattern,) for split, pattern in config.data.splits.items()}
-    rolling = config.rolling_splits()
-    if not rolling.is_rolling:
+    if config.data.input_base is None or not (rolling := config.rolling_splits()).is_rolling:
         return {split: (pattern,) for split, pattern in config.data.splits.items()}
     return rolling.filled(rolling.newest(local_glob))
 
@@ -118,7 +112,7 @@ def check_destination(config: PipelineConfig) -> None:
     """
     from tfx_tflite.components.destinations.destination import Destination
 
-    if not _is_local(config.push.destination):
+    if not is_local(config.push.destination):
         Destination.open(config.push.destination).numbers()
 
 
@@ -143,7 +137,7 @@ def check_data(config: PipelineConfig, input_base: str) -> None:
     Raises:
         DataError: One has none, or its first file is not a TFRecord file.
     """
-    if config.data.format != "tfrecord" or not _is_local(input_base):
+    if config.data.format != "tfrecord" or not is_local(input_base):
         return
     import tensorflow as tf
 
@@ -163,7 +157,7 @@ def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
 
     It reads everything, so it is for after a failure.
     """
-    if config.data.format != "tfrecord" or not _is_local(input_base):
+    if config.data.format != "tfrecord" or not is_local(input_base):
         return None
     patterns = _patterns(config, input_base).values()
     for pattern in (pattern for split in patterns for pattern in split):

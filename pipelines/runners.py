@@ -18,7 +18,7 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
 # A push looks at the destination every time: what the cache remembers may be gone from there.
-_NEVER_CACHED = frozenset({"Pusher"})
+NEVER_CACHED = frozenset({"Pusher"})
 _CACHED = metadata_store_pb2.Execution.CACHED
 _FAILED = metadata_store_pb2.Execution.FAILED
 
@@ -84,7 +84,7 @@ def run_pipeline(
     """
     compiled = compiler.Compiler().compile(pipeline)
     for node in compiled.nodes:
-        if node.pipeline_node.node_info.id in _NEVER_CACHED:
+        if node.pipeline_node.node_info.id in NEVER_CACHED:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
     # Beam's default would first look for a runner to download.
     StandardOptions.DEFAULT_RUNNER = "FnApiRunner"

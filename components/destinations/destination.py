@@ -21,7 +21,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -288,7 +287,7 @@ class Destination:
             description = dict(candidate.description)
             manifest = Manifest(
                 version=number,
-                pushed_at=_now(),
+                pushed_at=ledger.utc_now(),
                 model=ModelEntry(**files[MODEL_FILE].model_dump()),
                 files=files,
                 versions={**description.pop("versions", {}), **versions},
@@ -444,10 +443,6 @@ def _number(name: str) -> int | None:
     """Returns the version that a name is of; None where it is none."""
     number = int(name) if _VERSION.fullmatch(name) else None
     return number if number is not None and number <= _LARGEST else None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _reason(error: Exception) -> str:

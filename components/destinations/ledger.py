@@ -16,6 +16,11 @@ def _short(text: str) -> str:
     return text
 
 
+def utc_now() -> str:
+    """Returns this moment as manifests and the ledger write it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 Kind = Literal["rolled_back", "signed_off", "sign_off_withdrawn", "removed"]
 
 
@@ -51,9 +56,8 @@ class Event(BaseModel):
         Raises:
             DestinationError: The note cannot be kept.
         """
-        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         try:
-            return cls(kind=kind, version=version, at=at, **details)
+            return cls(kind=kind, version=version, at=utc_now(), **details)
         except ValidationError as error:
             first = error.errors()[0]
             reason = first["msg"].removeprefix("Value error, ")

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from tfx_tflite.components.uris import is_local
+
 # A version is a directory of this file and the files it lists; without it there is no version.
 MANIFEST_FILE = "manifest.json"
 
@@ -65,7 +67,7 @@ def open_store(uri: str) -> Store:
     Args:
         uri: A path on this machine, or a URI of any file system that TFX's file I/O has.
     """
-    if "://" not in uri:
+    if is_local(uri):
         from tfx_tflite.components.destinations.local_store import LocalStore
 
         return LocalStore(Path(uri))

@@ -41,7 +41,7 @@ def destination_problems(
         problem
         for each, problems_of_one in problems.items()
         # What a push has removed meanwhile is nobody's any more.
-        if problems_of_one and each in destination.versions()
+        if problems_of_one and destination.is_version(each)
         for problem in problems_of_one
     ]
     return [*_pointer_problems(destination, pointer, versions), *found]

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-EXIT_REFUSED = 3
-
 
 def run_command(config: Path, overrides: Sequence[str]) -> list[str]:
     """Returns the command of one run, which works from any directory.

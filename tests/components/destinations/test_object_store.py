@@ -6,38 +6,33 @@ its own.
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.pipelines.servers import free_port, wait_for
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An S3 server on this machine with a bucket `models`; yields how to reach it."""
     import boto3
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, log = free_port(), tmp_path_factory.mktemp("s3") / "log"
     endpoint = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=stream,
+            stderr=stream,
+        )
     try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        wait_for(port, server, log)
         credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         boto3.client(
             "s3",
@@ -234,30 +229,21 @@ def test_commands_on_it_end_with_their_own_exit_codes(s3, tmp_path: Path):
     assert f"has no version before {found['number']}" in done[1].stderr
 
 
-def test_a_bucket_that_is_not_there_is_one_line(s3, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [("s3://nowhere/x", "s3://nowhere/x"), ("nosuch://bucket/x", "nosuch")],
+    ids=["no_such_bucket", "no_such_file_system"],
+)
+def test_a_place_that_is_not_there_is_one_line(s3, tmp_path: Path, uri: str, named: str):
     found = run(
         s3,
         tmp_path,
-        """
+        f"""
 try:
-    Destination.open("s3://nowhere/x").push(candidate(b"a"))
+    Destination.open("{uri}").push(candidate(b"a"))
 except TfxTfliteError as error:
     found["error"] = str(error)
 """,
     )
     assert found["error"].startswith("the model was not pushed: ")
-    assert "s3://nowhere/x" in found["error"] and "\n" not in found["error"]
-
-
-def test_a_file_system_that_tensorflow_does_not_have_is_one_line(s3, tmp_path: Path):
-    found = run(
-        s3,
-        tmp_path,
-        """
-try:
-    Destination.open("nosuch://bucket/x").push(candidate(b"a"))
-except TfxTfliteError as error:
-    found["error"] = str(error)
-""",
-    )
-    assert "nosuch" in found["error"] and "\n" not in found["error"]
+    assert named in found["error"] and "\n" not in found["error"]
