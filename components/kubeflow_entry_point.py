@@ -42,6 +42,7 @@ from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.types.standard_artifacts import ModelBlessing
 from tfx.utils import import_utils
 
+from tfx_tflite.components.beam_packages import no_package_of_tfx
 from tfx_tflite.components.kubeflow_artifacts import CLASS_PATHS
 
 # Where Kubeflow's launcher keeps its copies of artifacts in the container.
@@ -91,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
         run_driver(invocation, inputs_spec, arguments.driver_class_path)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(invocation)
     arguments.json_serialized_inputs_spec_args = arguments.inputs_spec
-    with _blessings_with_ids():
+    with no_package_of_tfx(), _blessings_with_ids():
         kubeflow_v2_run_executor.main((arguments, beam_args))
     _restore_uris(invocation.outputs.output_file, copies)
 

@@ -17,6 +17,8 @@ from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
+from tfx_tflite.components.beam_packages import no_package_of_tfx
+
 # A push looks at the destination every time: what the cache remembers may be gone from there.
 NEVER_CACHED = frozenset({"Pusher"})
 _CACHED = metadata_store_pb2.Execution.CACHED
@@ -91,7 +93,7 @@ def run_pipeline(
     dag_runner = (
         beam_dag_runner.BeamDagRunner() if runner == "beam" else local_dag_runner.LocalDagRunner()
     )
-    with _observed_launches(observer) as record:
+    with no_package_of_tfx(), _observed_launches(observer) as record:
         try:
             dag_runner.run_with_ir(compiled)
         except Exception as error:

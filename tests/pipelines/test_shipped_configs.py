@@ -21,8 +21,13 @@ def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
     command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
     command += [str(CONFIGS / config), *(part for text in settings for part in ("--set", text))]
+    temporary = directory / "tmp"
+    temporary.mkdir(exist_ok=True)
     return subprocess.run(
-        [*command, *(["--json"] if json_wanted else [])], capture_output=True, text=True
+        [*command, *(["--json"] if json_wanted else [])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
 
 
@@ -84,6 +89,13 @@ def test_the_manifest_names_what_was_blessed(digits):
     assert manifest["model"]["digest"] == file_digest(pushed / "model.tflite")
     assert manifest["digests"]["quantized_model"] == manifest["model"]["digest"]
     assert manifest["digests"]["calibration_sample"].startswith("sha256:")
+
+
+def test_a_run_leaves_next_to_nothing_in_the_directory_for_temporary_files(digits):
+    directory, _, _ = digits
+    left = [path for path in (directory / "tmp").rglob("*") if path.is_file()]
+    # TensorFlow's autograph leaves the sources of the functions that it has rewritten.
+    assert sum(path.stat().st_size for path in left) < 200_000, left
 
 
 def test_progress_is_a_line_a_stage_and_json_is_alone_on_stdout(digits):
