@@ -1,7 +1,7 @@
 """The command line. Nothing here loads TensorFlow or TFX until a run needs them."""
 
+import contextlib
 import os
-import signal
 import sys
 import time
 from importlib.metadata import version
@@ -20,6 +20,9 @@ from tfx_tflite.pipelines.cli_outcome import (
     errors_in_a_line,
     exit_code,
     print_failure,
+    stopped_by_sigterm,
+    told,
+    uninterrupted,
 )
 from tfx_tflite.pipelines.cli_schedule import schedule
 from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
@@ -53,7 +56,7 @@ def main() -> None:
 )
 def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
-    with errors_in_a_line(as_json):
+    with stopped_by_sigterm(), errors_in_a_line(as_json):
         settings = load_checked(config, overrides)
         with held(Path(settings.root) / RUN_LOCK, "run"):
             code = _run(settings, runner, as_json, force)
@@ -103,8 +106,6 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
 
     start = time.monotonic()
     log = log_file(settings.root)
-    # A scheduler's stop is as orderly as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with output_to_log(log) as (stdout, stderr):
         printer = RunPrinter(stderr if as_json else stdout)
@@ -126,17 +127,18 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             if as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
             return exit_code(error)
-        if as_json:
-            # First, so that nothing that goes wrong in keeping or showing it can hide a push.
-            print_json(result, stdout)
-        printer.result(result)
-        try:
-            save_result(result, log)
-            if inputs:
-                inputs.remember(Path(settings.root), result["status"])
-        except OSError as error:
-            printer.say(f"warning: the result was not kept: {error.strerror}: {error.filename}")
-        printer.say(f"{time.monotonic() - start:.1f} s in all")
+        with uninterrupted():
+            if as_json:
+                # First, so that nothing that goes wrong in keeping or showing it can hide a push.
+                print_json(result, stdout)
+            printer.result(result)
+            try:
+                save_result(result, log)
+                if inputs:
+                    inputs.remember(Path(settings.root), result)
+            except OSError as error:
+                printer.say(f"warning: the result was not kept: {told(error)}")
+            printer.say(f"{time.monotonic() - start:.1f} s in all")
         return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
 
 
@@ -172,11 +174,10 @@ def _failure(error: BaseException, log: Path) -> str:
     """Returns a failure in one or two lines; what only a traceback explains goes to the log."""
     import traceback
 
-    traceback.print_exception(error, file=sys.stderr)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; run again to go on from the last finished stage"
-    if isinstance(error, TfxTfliteError):
-        return str(error)
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, (TfxTfliteError, KeyboardInterrupt)):
+        return told(error)
     text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
     return f"{text}\n  the log has more: {log}"
 

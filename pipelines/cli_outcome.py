@@ -1,6 +1,7 @@
 """How commands end: their exit codes, and errors in a line instead of a traceback."""
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from typing import IO
@@ -8,28 +9,68 @@ from typing import IO
 import click
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines.results import result_without_verdict
 
 EXIT_PUSHED = 0
 EXIT_NOTHING_NEW = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+INTERRUPTED = "interrupted; run again to go on from the last finished stage"
 
 
 @contextlib.contextmanager
 def errors_in_a_line(as_json: bool = False) -> Iterator[None]:
     """Ends the command where what it encloses raises an error meant for the user.
 
+    A disk or file that fails it is one, and so is Ctrl-C.
+
     Args:
         as_json: Whether the failure is printed as a JSON object, too.
     """
     try:
         yield
-    except TfxTfliteError as error:
-        click.echo(f"error: {error}", err=True)
+    except BrokenPipeError:
+        # Nobody reads on, which click ends quietly.
+        raise
+    except (TfxTfliteError, OSError, KeyboardInterrupt) as error:
+        message = told(error)
+        click.echo(f"error: {message}", err=True)
         if as_json:
-            print_failure(str(error), None, sys.stdout)
+            print_failure(message, None, sys.stdout)
         sys.exit(exit_code(error))
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Makes a scheduler's stop (SIGTERM) as orderly as Ctrl-C while the block runs."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Lets neither SIGTERM nor Ctrl-C end the block, which must be short."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def told(error: BaseException) -> str:
+    """Returns what the user is told of an error that needs no log to be understood."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
 
 
 def exit_code(error: BaseException) -> int:
@@ -47,15 +88,4 @@ def print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
     """
     from tfx_tflite.pipelines.console import print_json
 
-    print_json(
-        {
-            "status": "failed",
-            "scheme": scheme,
-            "rules": [],
-            "size_bytes": {"float": None, "quantized": None},
-            "pushed_to": None,
-            "report": None,
-            "error": error,
-        },
-        stream,
-    )
+    print_json({**result_without_verdict("failed", scheme), "error": error}, stream)

@@ -67,6 +67,8 @@ def _check_options(clock: str, output: Path | None, host: str | None, action: st
     if clock != "kubeflow" and (host or action):
         option = "--host" if host else f"--{action}"
         raise ConfigError(f"{option} goes with --on kubeflow alone")
+    if clock == "kubeflow" and host is None:
+        raise ConfigError("--on kubeflow needs --host, the URL of the server")
     if output is not None and clock in ("local", "kubeflow"):
         raise ConfigError("--output goes with --on cron, systemd or airflow alone")
 

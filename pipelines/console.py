@@ -40,23 +40,32 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 
     Yields:
         The terminal's own (stdout, stderr).
+
+    Raises:
+        ConfigError: The log cannot be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        opened = log.open("ab")
+    except OSError as error:
+        raise ConfigError(f"root: {log} cannot be written: {error.strerror}") from error
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     with (
+        opened as file,
         os.fdopen(os.dup(1), "w", encoding="utf-8") as stdout,
         os.fdopen(os.dup(2), "w", encoding="utf-8") as stderr,
-        log.open("ab") as file,
     ):
         try:
             for descriptor in (1, 2):
                 os.dup2(file.fileno(), descriptor)
             yield stdout, stderr
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            # A log that cannot take more must not keep the terminal from being given back.
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)

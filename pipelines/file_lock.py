@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +14,9 @@ from tfx_tflite.components.errors import BusyError, ConfigError
 
 # One run at a time below a root.
 RUN_LOCK = "run.lock"
+# More than it takes to see whether a lock is held, in seconds; and how many looks are waited for.
+_LOOK = 0.01
+_TRIES = 20
 
 
 @contextlib.contextmanager
@@ -29,7 +33,7 @@ def held(path: Path, what: str) -> Iterator[None]:
     """
     with _opened(path) as file:
         try:
-            _lock(file)
+            _lock_in_time(file)
         except BlockingIOError as error:
             raise BusyError(
                 f"another {what} is going on below {path.parent} ({_holder(path)}); wait for it to "
@@ -37,10 +41,7 @@ def held(path: Path, what: str) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be locked: {error.strerror}") from error
-        file.truncate(0)
-        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "since": since}, file)
-        file.flush()
+        _say_who(file, path)
         yield
         file.truncate(0)
 
@@ -57,15 +58,33 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _opened(path: Path) -> IO[str]:
+def _opened(path: Path) -> IO[bytes]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", encoding="utf-8")
+        return path.open("ab", buffering=0)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _lock(file: IO[str]) -> None:
+def _say_who(file: IO[bytes], path: Path) -> None:
+    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    try:
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "since": since}).encode())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _lock_in_time(file: IO[bytes]) -> None:
+    """Takes the lock, even where somebody who only looks (`is_held`) has it for a moment."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return _lock(file)
+        time.sleep(_LOOK)
+    return _lock(file)
+
+
+def _lock(file: IO[bytes]) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

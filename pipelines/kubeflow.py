@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.quantization_evaluator.gate import LIMITS
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow_task")
@@ -27,6 +28,8 @@ NEWEST_SPAN = -1
 _SPEC_ARGUMENT = "--json_serialized_inputs_spec_args"
 _BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
+# What is read as a plain file wherever it is used.
+_FILES = ("model.trainer.module_file", "push.signing_key")
 # What kfp's runs and Vertex' jobs may be called.
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
@@ -206,7 +209,8 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
     """Returns where containers have each path of this machine that the config names.
 
     Raises:
-        ConfigError: `kubeflow.paths` does not say it for a path; a line for each.
+        ConfigError: `kubeflow.paths` does not say it for a path, or names a URI for a file that is
+            read as one; a line for each.
     """
     kubeflow = kubeflow_of(config)
     places = {path: kubeflow.place_of(path) for path in config.local_paths().values()}
@@ -216,8 +220,14 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
         for key, path in config.local_paths().items()
         if places[path] is None
     ]
-    if missing:
-        raise ConfigError("\n".join(missing))
+    elsewhere = [
+        f"{key}: kubeflow.paths puts it at {places[config.local_paths()[key]]}, but it is read as "
+        "a file: have it in the image or on a volume"
+        for key in _FILES
+        if not is_local(places.get(config.local_paths().get(key, "")) or "")
+    ]
+    if missing or elsewhere:
+        raise ConfigError("\n".join(missing + elsewhere))
     return {path: place for path, place in places.items() if place is not None}
 
 

@@ -7,6 +7,7 @@ context file and the service account's token. None are taken from a config, and 
 import contextlib
 import json
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -15,11 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
 from tfx_tflite.pipelines.kubeflow import CompiledPipeline
 
 _Value = TypeVar("_Value")
+_URL = re.compile(r"https?://[^/\s]+")
 _SERVER_SAYS = 300
 _PAGE = 100
 # Seconds, for the first word of a server.
@@ -38,8 +40,12 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
         host: The server's URL.
 
     Raises:
+        ConfigError: That is no URL.
         ServerError: Nothing answers there, or it does not take the credentials.
     """
+    # Without one, KFP's client would look for a cluster by itself.
+    if not _URL.match(host):
+        raise ConfigError(f"--host {host!r}: expected a URL, like https://kubeflow.example.com")
     with _explained(host, kubeflow), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = _client(host, kubeflow.namespace)

@@ -51,15 +51,26 @@ def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
     if same:
         current, done = same[0], "unchanged"
     else:
-        current = server.create_recurring_run(compiled, config, cron, description, enabled=False)
+        current = server.create_recurring_run(
+            compiled, config, cron, description, enabled=not existing
+        )
         done = "updated" if existing else "created"
     for run in existing:
         if run.recurring_run_id != current.recurring_run_id:
             server.delete(run)
-    if not paused and not (same and _is_enabled(current)):
-        server.resume(current)
+    if not paused and not _is_enabled(current):
+        _start(server, current, config)
     state = "; paused, --resume starts it" if paused else ""
     return f"{config.name}: {done}, {cron!r} in {_zone(config)}{state}: {_link(server, current)}"
+
+
+def _start(server: kubeflow_client.Server, recurring_run: Any, config: PipelineConfig) -> None:
+    try:
+        server.resume(recurring_run)
+    except kubeflow_client.ServerError as error:
+        raise kubeflow_client.ServerError(
+            f"{config.name} was brought up to date but is paused, --resume starts it: {error}"
+        ) from error
 
 
 def list_runs(config: PipelineConfig, host: str) -> list[str]:

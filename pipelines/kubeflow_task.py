@@ -11,11 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfx_tflite.components.errors import ConfigError
+from pydantic import ValidationError
+
+from tfx_tflite.components.errors import ConfigError, user_error_in
+from tfx_tflite.components.quantization_evaluator.gate import Gate
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.pipelines.kubeflow import BUILTIN_SCHEME
 
 _INVOCATION = "--json_serialized_invocation_args"
+_COUNTS = ("samples", "num_steps")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,20 +57,43 @@ def put_in_place(
         values: The values of a component's parameters; changed in place.
         parameters: From the name of a runtime parameter to its target: an execution property and,
             where that holds JSON, the keys and indices inside.
+
+    Raises:
+        ConfigError: A value is not possible.
     """
     for name, target in parameters.items():
         if name not in values:
             continue
         value, prop, path = values.pop(name), str(target[0]), target[1:]
         if prop == "range_config":
-            _set_span(values, int(value))
+            _set_span(values, _whole(name, value, -1))
         elif path:
             document = json.loads(values.get(prop) or "{}")
-            _set_within(document, path, value)
+            _set_within(document, path, _checked(name, target, value))
             values[prop] = json.dumps(document)
+            if prop == "gate":
+                _check_gate(name, values[prop])
         else:
-            values[prop] = value
+            values[prop] = _checked(name, target, value)
     return values
+
+
+def _checked(name: str, target: Sequence[str | int], value: Any) -> Any:
+    # Numbers travel as doubles, and a count must not have a fraction.
+    return _whole(name, value, 1) if target[-1] in _COUNTS else value
+
+
+def _whole(name: str, value: float, least: int) -> int:
+    if value != int(value) or value < least:
+        raise ConfigError(f"{name}: expected a whole number of at least {least}, received {value}")
+    return int(value)
+
+
+def _check_gate(name: str, gate: str) -> None:
+    try:
+        Gate.model_validate_json(gate)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {error.errors()[0]['msg']}") from error
 
 
 def _set_span(values: dict[str, Any], span: int) -> None:
@@ -81,9 +108,7 @@ def _set_within(document: Any, path: Sequence[str | int], value: Any) -> None:
     node = document
     for part in parents:
         node = node[part] if isinstance(part, int) else node.setdefault(part, {})
-    before = node[last] if isinstance(last, int) else node.get(last)
-    # Numbers travel as doubles, and a count in a proto must not have a fraction.
-    node[last] = int(value) if isinstance(before, int) else value
+    node[last] = value
 
 
 def check_scheme(invocation: Mapping[str, Any]) -> None:
@@ -117,5 +142,16 @@ def _write_builtin_data(values: dict[str, Any]) -> None:
         values["input_base"] = str(write_builtin_data(base.removeprefix(BUILTIN_SCHEME), directory))
 
 
+def container(argv: Sequence[str]) -> None:
+    """Runs `main` and ends the process, with one line for what a user can mend."""
+    try:
+        main(argv)
+    except Exception as failure:
+        error = user_error_in(failure)
+        if error is None:
+            raise
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    main(sys.argv)
+    container(sys.argv)

@@ -6,18 +6,21 @@ of it is said without loading TFX where the data are on this machine.
 
 import hashlib
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.spans import RollingSplits, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.results import result_without_verdict
 
 _FILE_NAME = "last_data.json"
 _FINISHED = ("pushed", "refused")
@@ -31,10 +34,14 @@ class RunInputs:
         spans: The spans that it takes, the newest first.
         digest: Of the files of those spans (names, sizes and times of change, as ExampleGen goes
             by), the config, the module or model it names, and the versions of the code.
+        current: The version that is current at the destination; None where none is.
+        is_compared: Whether the new model is compared with that version (`against: pushed`).
     """
 
     spans: tuple[Span, ...]
     digest: str
+    current: int | None
+    is_compared: bool
 
     @classmethod
     def of(cls, config: PipelineConfig) -> "RunInputs | None":
@@ -42,6 +49,7 @@ class RunInputs:
 
         Raises:
             DataError: The spans cannot be told.
+            DestinationError: The destination cannot be read.
         """
         if config.data.input_base is None:
             return None
@@ -56,7 +64,12 @@ class RunInputs:
             "files": sorted(_files(rolling, spans)),
         }
         text = json.dumps(parts, sort_keys=True)
-        return cls(spans, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+        return cls(
+            spans,
+            f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
+            Destination.open(config.push.destination).current(),
+            bool(config.gate.against("pushed").rules),
+        )
 
     def used_before(self, root: Path) -> dict[str, Any] | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
@@ -66,23 +79,32 @@ class RunInputs:
         """
         try:
             record = json.loads((root / _FILE_NAME).read_text(encoding="utf-8"))
-            return record if record["digest"] == self.digest else None
+            same = record["digest"] == self.digest and not self._is_other(record["current"])
+            return record if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def remember(self, root: Path, status: str) -> None:
+    def _is_other(self, current: int | None) -> bool:
+        """Returns whether the destination has changed in a way that another run would act on."""
+        if self.is_compared:
+            return current != self.current
+        return current is not None and self.current is None
+
+    def remember(self, root: Path, result: Mapping[str, Any]) -> None:
         """Records that a run used this, if it came to a verdict.
 
         Args:
             root: The config's `root`.
-            status: That of the run.
+            result: What `run --json` prints.
         """
-        if status not in _FINISHED:
+        if result["status"] not in _FINISHED:
             return
+        pushed = result["pushed_to"]
         record = {
             "digest": self.digest,
             "spans": [asdict(span) for span in self.spans],
-            "status": status,
+            "status": result["status"],
+            "current": int(posixpath.basename(pushed)) if pushed else self.current,
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         # Whole or not there: a run may be killed at any time.
@@ -97,21 +119,11 @@ class RunInputs:
             scheme: The config's.
             last: The record of the run that used the same.
         """
-        return {
-            "status": "nothing_new",
-            "scheme": scheme,
-            "examples": None,
-            "rules": [],
-            "reasons": [
-                f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
-                f"{last['finished']}"
-            ],
-            "size_bytes": {"float": None, "quantized": None},
-            "pushed_to": None,
-            "report": None,
-            "page": None,
-            "warnings": [],
-        }
+        reason = (
+            f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
+            f"{last['finished']}"
+        )
+        return result_without_verdict("nothing_new", scheme, [reason])
 
 
 def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:

@@ -58,16 +58,21 @@ def _check_file(key: str, path: str) -> None:
 
 
 def _check_splits(config: PipelineConfig, input_base: str) -> None:
-    if not Path(input_base).is_dir():
-        raise ConfigError(f"data.input_base: there is no directory {input_base}")
     try:
-        patterns = _patterns(config, input_base)
+        if not Path(input_base).is_dir():
+            raise ConfigError(f"data.input_base: there is no directory {input_base}")
+        for split, patterns in _patterns(config, input_base).items():
+            for pattern in patterns:
+                if not _files(input_base, pattern):
+                    raise ConfigError(
+                        f"data.splits.{split}: no file matches {input_base}/{pattern}"
+                    )
     except NoSpanError as error:
         raise ConfigError(f"data.splits: {error}") from error
-    for split, found in patterns.items():
-        for pattern in found:
-            if not _files(input_base, pattern):
-                raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+    except OSError as error:
+        raise ConfigError(
+            f"data.input_base: {error.filename} cannot be read: {error.strerror}"
+        ) from error
 
 
 def _patterns(config: PipelineConfig, input_base: str) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,9 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import DatabaseError
 
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines import file_lock
 from tfx_tflite.pipelines.config import PipelineConfig, ScheduleConfig
 from tfx_tflite.pipelines.schedule import records
@@ -149,7 +151,13 @@ class LocalClock:
             executors={"default": _InTurn(self._tick)},
             timezone=self._schedule.zone,
         )
-        scheduler.start(paused=True)
+        try:
+            scheduler.start(paused=True)
+        except DatabaseError as error:
+            raise ConfigError(
+                f"{engine.url.database} cannot be used: {error.orig}; without the file the "
+                "schedule begins anew, and runs missed so far are forgotten"
+            ) from error
         try:
             reason = self._wait(scheduler)
         finally:

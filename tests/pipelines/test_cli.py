@@ -48,6 +48,7 @@ def test_a_wrong_config_is_json_where_json_was_asked_for():
         ("model.trainer.module_file=none.py", "model.trainer.module_file: there is no file"),
         ("data={input_base: nowhere}", "data.input_base: there is no directory"),
         ("data={input_base: .}", "data.splits.train: no file matches"),
+        (f"data={{input_base: {'x' * 300}}}", "data.input_base: "),
         ("data={builtin: digits, schema: none.pbtxt}", "data.schema: there is no file"),
         ("model={saved_model: none}", "model.saved_model: there is no file"),
         ("push.destination=digits.yaml/x", "push.destination: "),
@@ -62,6 +63,58 @@ def test_files_that_a_config_names_must_be_there(override: str, expected: str):
     assert result.exit_code == 2
     assert f"digits.yaml: {expected}" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def run_below(tmp_path: Path):
+    """Runs digits with everything that it writes below a directory."""
+    overrides = (f"root={tmp_path}/runs", f"push.destination={tmp_path}/pushed")
+
+    def run(*options: str):
+        settings = (part for override in overrides for part in ("--set", override))
+        return invoke("run", DIGITS, *settings, *options)
+
+    return run
+
+
+def test_a_log_that_cannot_be_written_is_json_where_json_was_asked_for(run_below, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "logs").touch()
+    result = run_below("--json")
+    assert result.exit_code == 2
+    document = json.loads(result.stdout)
+    assert document["error"].startswith(f"root: {tmp_path}/runs/logs/")
+    assert result.stderr == f"error: {document['error']}\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left", "a.file")])
+def test_whatever_stops_a_run_early_ends_in_one_line_and_json(
+    run_below, monkeypatch, error: BaseException
+):
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tfx_tflite.pipelines.preflight.check_files", fail)
+    result = run_below("--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert document["status"] == "failed" and document["page"] is None
+    expected = "interrupted" if isinstance(error, KeyboardInterrupt) else "No space left"
+    assert expected in document["error"] and result.stderr.startswith("error: ")
+
+
+def test_sigterm_while_the_config_is_read_ends_in_json(tmp_path: Path):
+    script = (
+        "import os, signal\n"
+        "from tfx_tflite.pipelines import config_file\n"
+        "config_file.load_config = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from tfx_tflite.pipelines.cli import main\n"
+        f"main(['run', {DIGITS!r}, '--json'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"].startswith("interrupted")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_config_exits_with_2(tmp_path: Path):

@@ -50,6 +50,7 @@ def test_a_config_without_a_schedule_is_told_how_to_have_one():
     [
         (["--on", "cron", "--host", "http://h"], "--host goes with --on kubeflow alone"),
         (["--on", "local", "--pause"], "--pause goes with --on kubeflow alone"),
+        (["--on", "kubeflow"], "--on kubeflow needs --host, the URL of the server"),
         (["--on", "local", "--output", "x"], "--output goes with --on cron, systemd or airflow"),
         (["--on", "cron", "--set", "schedule.cron=x"], "schedule.cron: 'x': 1 given"),
     ],
@@ -68,16 +69,18 @@ def test_kubeflow_is_handed_the_config_and_the_host(schedule, kubeflow, tmp_path
 
 @pytest.mark.parametrize("action", ["pause", "resume", "delete"])
 def test_kubeflow_is_handed_the_action(schedule, kubeflow, action: str):
-    assert schedule("--on", "kubeflow", f"--{action}").stdout == f"{action}d\n"
-    assert kubeflow == [(action, "mine", None)]
+    assert (
+        schedule("--on", "kubeflow", "--host", "http://h", f"--{action}").stdout == f"{action}d\n"
+    )
+    assert kubeflow == [(action, "mine", "http://h")]
 
 
 def test_the_runs_on_kubeflow_are_listed_a_line_each(schedule, kubeflow):
-    assert schedule("--on", "kubeflow", "--list").stdout == "one\ntwo\n"
+    assert schedule("--on", "kubeflow", "--host", "http://h", "--list").stdout == "one\ntwo\n"
 
 
 def test_without_the_client_the_extra_is_named(schedule, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    result = schedule("--on", "kubeflow")
+    result = schedule("--on", "kubeflow", "--host", "http://h")
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1 and "pip install 'tfx-tflite[kubeflow]'" in result.stderr

@@ -192,6 +192,13 @@ def one_line(result) -> str:
     return result.stderr
 
 
+@pytest.mark.parametrize("host", ["", "kubeflow.example.com", "ftp://kubeflow.example.com"])
+def test_a_host_that_is_no_url_exits_with_2(host: str):
+    result = submit(host)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: --host {host!r}: expected a URL")
+
+
 def test_no_server_is_one_line():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -354,6 +361,22 @@ def test_an_update_that_was_cut_short_is_finished_by_the_next(server: FakeKubefl
     recurring = only(server.recurring_runs)
     assert recurring["status"] == "ENABLED"
     assert recurring["runtime_config"]["parameters"]["calibration_samples"] == 100
+
+
+def test_a_new_recurring_run_needs_no_second_step_to_start(server: FakeKubeflow):
+    server.failing = {"enable_recurring_run"}
+    schedule(server.url)
+    assert only(server.recurring_runs)["status"] == "ENABLED"
+
+
+def test_an_update_that_cannot_be_started_says_that_it_is_paused(server: FakeKubeflow):
+    schedule(server.url)
+    server.failing = {"enable_recurring_run"}
+    with pytest.raises(kubeflow_client.ServerError, match="digits was brought up to date but is p"):
+        schedule(server.url, "calibration.samples=100")
+    server.failing = set()
+    kubeflow_schedule.resume(config(*NIGHTLY, "calibration.samples=100"), server.url)
+    assert only(server.recurring_runs)["status"] == "ENABLED"
 
 
 def test_what_is_paused_stays_so_when_it_is_scheduled_again(server: FakeKubeflow):

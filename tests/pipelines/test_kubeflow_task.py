@@ -18,10 +18,12 @@ def test_a_parameter_can_be_a_whole_property():
 
 
 def test_a_parameter_can_be_inside_a_property_that_holds_json():
-    values = {"gate": '{"min_examples": 9, "rules": [{}, {"max_drop": 0.1}]}', "margin": 0.5}
+    first, second = ({"metric": "AUC", "max_drop": bound} for bound in (0.2, 0.1))
+    gate = {"min_examples": 9, "rules": [first, second]}
+    values = {"gate": json.dumps(gate), "margin": 0.5}
     found = put_in_place(values, {"margin": ["gate", "rules", 1, "max_drop"]})
     assert set(found) == {"gate"}
-    assert json.loads(found["gate"]) == {"min_examples": 9, "rules": [{}, {"max_drop": 0.5}]}
+    assert json.loads(found["gate"]) == {**gate, "rules": [first, {**second, "max_drop": 0.5}]}
 
 
 def test_a_count_that_travelled_as_a_double_is_a_count_again():
@@ -30,10 +32,37 @@ def test_a_count_that_travelled_as_a_double_is_a_count_again():
     assert found == {"train_args": '{"num_steps": 500}'}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "target", "expected"),
+    [
+        ("calibration_samples", 0.0, ["samples"], "a whole number of at least 1, received 0.0"),
+        ("model_trainer_train_steps", 1.5, ["train_args", "num_steps"], "at least 1, received 1.5"),
+        ("data_span", -2.0, ["range_config", "span"], "at least -1, received -2.0"),
+        ("gate_rules_0_max_drop", -1.0, ["gate", "rules", 0, "max_drop"], "greater than or equal"),
+    ],
+)
+def test_a_value_that_is_not_possible_is_refused_by_name(name, value, target, expected):
+    values = {name: value, "gate": '{"rules": [{"metric": "AUC", "max_drop": 0.1}]}'}
+    with pytest.raises(ConfigError, match=f"^{name}: .*{expected}"):
+        put_in_place(values, {name: target})
+
+
+def test_what_a_user_can_mend_is_one_line_in_the_containers_log():
+    call = {"inputs": {"parameterValues": {"calibration_samples": 0}}}
+    command = [sys.executable, "-m", "tfx_tflite.pipelines.kubeflow_task"]
+    command += ["--json_serialized_invocation_args", json.dumps(call)]
+    command += ["--parameters", json.dumps({"calibration_samples": ["samples"]})]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: calibration_samples: expected a whole number of at least 1, received 0\n"
+    )
+
+
 def test_a_margin_of_1_stays_a_number_with_a_fraction():
-    values = {"gate": '{"rules": [{"max_drop": 0.1}]}', "margin": 1.0}
+    values = {"gate": '{"rules": [{"metric": "AUC", "max_drop": 0.1}]}', "margin": 1.0}
     found = put_in_place(values, {"margin": ["gate", "rules", 0, "max_drop"]})
-    assert found == {"gate": '{"rules": [{"max_drop": 1.0}]}'}
+    assert found == {"gate": '{"rules": [{"metric": "AUC", "max_drop": 1.0}]}'}
 
 
 def test_a_span_becomes_a_range_of_that_span_alone():

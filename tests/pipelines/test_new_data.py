@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,10 @@ def inputs(tmp_path: Path):
     return now
 
 
+def result(status: str, pushed_to: Path | None = None) -> dict:
+    return {"status": status, "pushed_to": pushed_to and str(pushed_to)}
+
+
 def run(tmp_path: Path, *options: str):
     return CliRunner().invoke(main, ["run", str(tmp_path / "c.yaml"), *options])
 
@@ -50,12 +55,12 @@ def run(tmp_path: Path, *options: str):
 @pytest.mark.parametrize("status", ["pushed", "refused"])
 def test_nothing_is_new_after_a_run_that_came_to_a_verdict(inputs, tmp_path: Path, status: str):
     assert inputs().used_before(tmp_path / "runs") is None
-    inputs().remember(tmp_path / "runs", status)
+    inputs().remember(tmp_path / "runs", result(status))
     assert inputs().used_before(tmp_path / "runs")["status"] == status
 
 
 def test_a_run_that_failed_used_nothing(inputs, tmp_path: Path):
-    inputs().remember(tmp_path / "runs", "failed")
+    inputs().remember(tmp_path / "runs", result("failed"))
     assert inputs().used_before(tmp_path / "runs") is None
 
 
@@ -78,9 +83,46 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_is_new(inputs, tmp_path: Path, change):
-    inputs().remember(tmp_path / "runs", "pushed")
+    inputs().remember(tmp_path / "runs", result("pushed"))
     change(tmp_path)
     assert inputs().used_before(tmp_path / "runs") is None
+
+
+def push(root: Path, *numbers: int) -> None:
+    """Writes versions as far as it takes to be one, the last one current."""
+    for number in numbers:
+        version = root / "pushed" / str(number)
+        version.mkdir(parents=True, exist_ok=True)
+        (version / "manifest.json").write_text("{}")
+        (root / "pushed" / "LATEST").write_text(f"{number}\n")
+
+
+AGAINST_PUSHED = "gate.rules=[{metric: AUC, max_drop: 1, against: pushed}]"
+
+
+def test_a_destination_that_was_emptied_is_reason_for_another_run(inputs, tmp_path: Path):
+    push(tmp_path, 7)
+    inputs().remember(tmp_path / "runs", result("pushed", tmp_path / "pushed" / "7"))
+    assert inputs().used_before(tmp_path / "runs")["current"] == 7
+    shutil.rmtree(tmp_path / "pushed")
+    assert inputs().used_before(tmp_path / "runs") is None
+
+
+def test_another_current_version_is_new_only_to_rules_against_it(inputs, tmp_path: Path):
+    push(tmp_path, 7, 8)
+    compared, alone = inputs(AGAINST_PUSHED), inputs()
+    push(tmp_path, 7)
+    for before, overrides, is_new in ((compared, [AGAINST_PUSHED], True), (alone, [], False)):
+        before.remember(tmp_path / "runs", result("refused"))
+        assert (inputs(*overrides).used_before(tmp_path / "runs") is None) == is_new
+
+
+def test_what_another_pipeline_pushes_during_a_run_is_new_to_the_next(inputs, tmp_path: Path):
+    push(tmp_path, 7)
+    before = inputs(AGAINST_PUSHED)
+    push(tmp_path, 8, 9)
+    before.remember(tmp_path / "runs", result("pushed", tmp_path / "pushed" / "8"))
+    assert inputs(AGAINST_PUSHED).used_before(tmp_path / "runs") is None
 
 
 def test_a_late_span_is_new_only_where_it_is_among_those_taken(inputs, tmp_path: Path):
@@ -115,7 +157,7 @@ def test_data_without_spans_are_never_asked(tmp_path: Path):
 
 
 def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: Path):
-    inputs().remember(tmp_path / "runs", "pushed")
+    inputs().remember(tmp_path / "runs", result("pushed"))
     done = subprocess.run(
         [sys.executable, "-m", "tfx_tflite.pipelines", "run", str(tmp_path / "c.yaml"), "--json"],
         capture_output=True,
@@ -140,7 +182,7 @@ def test_its_json_has_the_keys_of_other_results(inputs):
 
 
 def test_saying_so_loads_nothing_heavy(inputs, tmp_path: Path):
-    inputs().remember(tmp_path / "runs", "pushed")
+    inputs().remember(tmp_path / "runs", result("pushed"))
     script = (
         "import sys\n"
         "from tfx_tflite.pipelines.cli import main\n"

@@ -17,7 +17,7 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from tests.pipelines.test_config import MINIMAL
-from tfx_tflite.components.errors import BusyError
+from tfx_tflite.components.errors import BusyError, ConfigError
 from tfx_tflite.pipelines import file_lock
 from tfx_tflite.pipelines.config_file import load_config
 from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTrigger
@@ -184,6 +184,32 @@ def test_a_second_scheduler_for_the_same_root_is_refused(serve, tmp_path: Path):
         file_lock.held(tmp_path / "runs" / "schedule" / "scheduler.lock", "scheduler"),
         pytest.raises(BusyError, match=f"another scheduler is going on .*process {os.getpid()}"),
     ):
+        LocalClock(config(tmp_path), python(RUN), print).serve()
+
+
+def test_a_look_at_the_lock_is_not_in_the_way_of_a_run(tmp_path: Path):
+    path, looking = tmp_path / file_lock.RUN_LOCK, True
+
+    def look() -> None:
+        while looking:
+            file_lock.is_held(path)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(20):
+            with file_lock.held(path, "run"):
+                pass
+    finally:
+        looking = False
+        looker.join()
+
+
+def test_a_damaged_job_store_is_one_line(tmp_path: Path):
+    directory = tmp_path / "runs" / "schedule"
+    directory.mkdir(parents=True)
+    (directory / "schedule.sqlite").write_text("not a database" * 100)
+    with pytest.raises(ConfigError, match=r"schedule.sqlite cannot be used: .*not a database"):
         LocalClock(config(tmp_path), python(RUN), print).serve()
 
 
