@@ -39,8 +39,8 @@ def create_pipeline(
         config: The config.
         input_base: Where the examples are: `data.input_base`, or where builtin data was written.
         force: Whether to push a model that is at the destination already.
-        pushed_version: Which version is current there; an evaluation against another one is not
-            taken from TFX's cache.
+        pushed_version: Which version is current there, 0 where none is; an evaluation against
+            another one is not taken from TFX's cache. None where that is not known.
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]

@@ -105,7 +105,7 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
     )
     preflight.check_data(config, input_base)
-    current = Destination.open(config.push.destination).current()
+    current = Destination.open(config.push.destination).current() or 0
     pipeline = create_pipeline(config, input_base, force, pushed_version=current)
     try:
         with cache_of_root(config.artifacts_path):

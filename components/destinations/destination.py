@@ -61,11 +61,14 @@ class Candidate:
         files: The files to ship, by their names below the version.
         digests: What each of them must be, by the same names.
         description: The manifest's keys but for `version`, `pushed_at`, `model` and `files`.
+        compared_with: The current version that it was found to be no worse than, 0 where there was
+            none; None where it was not compared with what is pushed.
     """
 
     files: Mapping[str, Path]
     digests: Mapping[str, str]
     description: Mapping[str, Any]
+    compared_with: int | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,7 @@ class Destination:
             with self._changing():
                 pushed = None if force else self._present(candidate.digests[MODEL_FILE], key)
                 if pushed is None:
+                    self._check_compared(candidate)
                     pushed = self._publish(candidate, key, trial)
                 if keep is None or pushed.outcome == "withdrawn":
                     return pushed
@@ -263,6 +267,14 @@ class Destination:
                 self._point_to(number)
                 return PushedVersion(number, self.path(number), "present")
         return None
+
+    def _check_compared(self, candidate: Candidate) -> None:
+        current = self.current() or 0
+        if candidate.compared_with not in (None, current):
+            raise PushError(
+                f"the model was not pushed: it was compared with {_named(candidate.compared_with)} "
+                f"at {self.uri}, but {_named(current)} is current by now; run again"
+            )
 
     def _is_of(self, number: int, digest: str) -> bool:
         try:
@@ -443,6 +455,10 @@ def _number(name: str) -> int | None:
     """Returns the version that a name is of; None where it is none."""
     number = int(name) if _VERSION.fullmatch(name) else None
     return number if number is not None and number <= _LARGEST else None
+
+
+def _named(number: int | None) -> str:
+    return f"version {number}" if number else "no version"
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
-from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
 from tfx_tflite.components.destinations.keys import load_private_key
 from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.digests import bytes_digest
@@ -60,14 +60,21 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
+        destination = Destination.open(_base_directory(exec_properties))
         key = exec_properties.get("signing_key")
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
             artifact_files.readable(self.GetModelPath(input_dict)) as model,
             artifact_files.readable(posixpath.join(blessing, "shipped")) as shipped,
         ):
-            version = Destination.open(_base_directory(exec_properties)).push(
-                self._candidate(input_dict, report, model / "tflite", shipped),
+            version = destination.push(
+                self._candidate(
+                    input_dict,
+                    report,
+                    model / "tflite",
+                    shipped,
+                    _compared_with(report, destination),
+                ),
                 force=bool(exec_properties.get("force")),
                 keep=exec_properties.get("keep"),
                 key=load_private_key(key) if key else None,
@@ -76,7 +83,7 @@ class Executor(tfx_pusher.Executor):
         if version.outcome == "withdrawn":
             self._MarkNotPushed(pushed)
         else:
-            io_utils.copy_dir(version.uri, pushed.uri)
+            _copy(destination, version, pushed.uri)
             self._MarkPushed(pushed, version.uri, str(version.number))
         pushed.set_string_custom_property("push_outcome", version.outcome)
         pushed.set_string_custom_property("push_note", version.note)
@@ -108,6 +115,7 @@ class Executor(tfx_pusher.Executor):
         report: dict[str, Any],
         model: Path,
         shipped: Path,
+        compared_with: int | None,
     ) -> Candidate:
         model_artifact = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
@@ -123,6 +131,7 @@ class Executor(tfx_pusher.Executor):
                     "blessing_artifact": blessing.id,
                 },
             },
+            compared_with=compared_with,
         )
 
     def _execution_id(self) -> int | None:
@@ -157,6 +166,25 @@ def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, An
             f"{expected}"
         )
     return json.loads(content)
+
+
+def _compared_with(report: dict[str, Any], destination: Destination) -> int | None:
+    """Returns the version at a destination that the model was compared with, as of `Candidate`."""
+    compared_at = report.get("pushed_destination")
+    if compared_at is None or Destination.open(compared_at).uri != destination.uri:
+        return None
+    reference = report["pushed_reference"]
+    return reference["version"] if reference else 0
+
+
+def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
+    try:
+        io_utils.copy_dir(version.uri, uri)
+    except OSError:
+        if destination.is_version(version.number):
+            raise
+        # A push that came after this one keeps fewer versions.
+        logging.warning("%s was removed before it could be copied.", version.uri)
 
 
 def _base_directory(exec_properties: dict[str, Any]) -> str:

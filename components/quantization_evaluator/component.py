@@ -77,8 +77,9 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
             outputs that the model gave for them.
         pushed_destination: Where the model was pushed to that rules with `against: pushed` compare
             with; its current version is read when the component runs.
-        pushed_version: Which version that is expected to be. It is only part of what TFX's cache
-            goes by, so that an evaluation against another version is not taken for this one.
+        pushed_version: Which version that must be, 0 for none; None takes whichever it is. It is
+            part of what TFX's cache goes by, so that an evaluation against another version is not
+            taken for this one.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.

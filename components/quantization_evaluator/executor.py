@@ -100,7 +100,9 @@ class Executor(tfx_evaluator.Executor):
         )
         reference = None
         if pushed_gate.rules:
-            reference = PushedReference.at(exec_properties["pushed_destination"])
+            reference = PushedReference.at(
+                exec_properties["pushed_destination"], exec_properties.get("pushed_version")
+            )
             if reference is None:
                 result = without_reference(result, pushed_gate, evaluation.values)
             else:
@@ -112,6 +114,9 @@ class Executor(tfx_evaluator.Executor):
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
         document.update(_ship(output_dict, exec_properties, pair, source))
+        document["pushed_destination"] = (
+            exec_properties["pushed_destination"] if pushed_gate.rules else None
+        )
         document["pushed_reference"] = reference and {
             "version": reference.number,
             "uri": reference.uri,

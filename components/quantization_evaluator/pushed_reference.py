@@ -38,14 +38,15 @@ class PushedReference:
     content: bytes
 
     @classmethod
-    def at(cls, destination: str) -> "PushedReference | None":
+    def at(cls, destination: str, expected: int | None = None) -> "PushedReference | None":
         """Returns the current version at a destination; None where nothing was pushed.
 
         Args:
             destination: A path or URI.
+            expected: Which version it must be, 0 for none; None takes whichever it is.
 
         Raises:
-            EvaluationError: The version is not what was pushed.
+            EvaluationError: The version is not what was pushed, or another than expected.
             DestinationError: The destination cannot be read.
         """
         opened = Destination.open(destination)
@@ -54,6 +55,11 @@ class PushedReference:
             raise EvaluationError(
                 f"{opened.uri}: LATEST names a version that is not there, so there is nothing to "
                 "compare with; roll back to one that is"
+            )
+        if expected not in (None, number or 0):
+            raise EvaluationError(
+                f"{opened.uri}: version {expected or 'none'} was current when the run began, and "
+                f"{number or 'none'} is by now; run again"
             )
         if number is None:
             return None

@@ -15,7 +15,9 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
     """Makes a model artifact and a blessing of it."""
     from tfx.types import standard_artifacts
 
-    def artifacts(identity: int = 1, blessed: int = 1, shipped: dict[str, bytes] | None = None):
+    def artifacts(
+        identity: int = 1, blessed: int = 1, shipped: dict[str, bytes] | None = None, **told
+    ):
         model = standard_artifacts.Model()
         model.uri, model.id = str(tmp_path / f"model{identity}"), identity
         tflite = Path(model.uri) / "Format-Serving" / "tflite"
@@ -33,6 +35,7 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
                 "scheme": "float32",
                 "verdict": "blessed",
                 "shipped": {name: bytes_digest(data) for name, data in (shipped or {}).items()},
+                **told,
             }
         )
         (Path(blessing.uri) / "report.json").write_text(report)
@@ -156,6 +159,47 @@ def test_what_was_rolled_back_from_is_recorded_as_not_pushed(make, tmp_path: Pat
     assert again.get_int_custom_property("pushed") == 0
     assert again.get_string_custom_property("push_outcome") == "withdrawn"
     assert f"{number} stays" in again.get_string_custom_property("push_note")
+
+
+def test_what_was_compared_with_a_version_that_is_not_current_any_more_is_not_pushed(
+    make, tmp_path: Path
+):
+    where = {"pushed_destination": f"{tmp_path}/to/"}
+    push(tmp_path, *make(1, pushed_reference=None, **where))
+    [first] = Destination.open(str(tmp_path / "to")).versions()
+    for index, reference, named in ((2, None, "no version"), (3, {"version": 7}, "version 7")):
+        late = make(index, pushed_reference=reference, **where)
+        expected = f"compared with {named} at .*/to, but version {first} is current by now; run aga"
+        with pytest.raises(PushError, match=expected):
+            push(tmp_path, *late, force=1)
+    assert Destination.open(str(tmp_path / "to")).versions() == [first]
+    push(tmp_path, *make(4, pushed_reference={"version": first}, **where), force=1)
+    assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
+
+
+def test_what_was_compared_with_another_destination_is_pushed(make, tmp_path: Path):
+    elsewhere = {"pushed_destination": f"{tmp_path}/production", "pushed_reference": {"version": 7}}
+    pushed = push(tmp_path, *make(**elsewhere))
+    assert pushed.get_int_custom_property("pushed") == 1
+
+
+def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
+    make, tmp_path: Path, monkeypatch
+):
+    from tfx_tflite.components.pusher import executor
+
+    model, blessing = make()
+    copy = executor.io_utils.copy_dir
+
+    def push_another_and_copy(source: str, target: str) -> None:
+        monkeypatch.setattr(executor.io_utils, "copy_dir", copy)
+        push(tmp_path, model, blessing, force=1, keep=1)
+        copy(source, target)
+
+    monkeypatch.setattr(executor.io_utils, "copy_dir", push_another_and_copy)
+    pushed = push(tmp_path, model, blessing)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert not Path(pushed.get_string_custom_property("pushed_destination")).exists()
 
 
 def test_keeps_as_many_versions_as_asked_for(make, tmp_path: Path):

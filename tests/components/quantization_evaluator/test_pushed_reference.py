@@ -1,0 +1,50 @@
+"""Which pushed version a new model is compared with."""
+
+from pathlib import Path
+
+import pytest
+
+from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.errors import EvaluationError
+from tfx_tflite.components.quantization_evaluator.pushed_reference import PushedReference
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Destination:
+    """A destination with one version."""
+    model = tmp_path / "model"
+    model.write_bytes(b"TFL3")
+    opened = Destination.open(str(tmp_path / "to"))
+    description = {"scheme": "int8", "verdict": "blessed"}
+    opened.push(
+        Candidate({"model.tflite": model}, {"model.tflite": file_digest(model)}, description)
+    )
+    return opened
+
+
+def test_it_is_the_current_version(destination: Destination):
+    found = PushedReference.at(destination.uri)
+    assert found is not None and found.content == b"TFL3"
+    assert found.number == destination.current()
+    assert PushedReference.at(destination.uri, found.number) == found
+
+
+def test_there_is_none_before_the_first_push(tmp_path: Path):
+    assert PushedReference.at(str(tmp_path)) is None
+    assert PushedReference.at(str(tmp_path), 0) is None
+
+
+@pytest.mark.parametrize("expected", [0, 7])
+def test_another_version_than_expected_is_an_error(destination: Destination, expected: int):
+    number = destination.current()
+    message = f"version {expected or 'none'} was current when the run began, and {number} is by now"
+    with pytest.raises(EvaluationError, match=message):
+        PushedReference.at(destination.uri, expected)
+
+
+def test_a_damaged_version_is_an_error_that_names_the_file(destination: Destination):
+    number = destination.current()
+    (Path(destination.uri) / str(number) / "model.tflite").write_bytes(b"TFL4")
+    with pytest.raises(EvaluationError, match=r"cannot be compared with: .*model\.tflite"):
+        PushedReference.at(destination.uri)
