@@ -108,3 +108,52 @@ def test_where_the_back_end_runs_the_driver_and_types_artifacts_the_data_is_the_
     assert names[0] == names[1] and len(names[0]) == 2
     metadata = other.artifacts["ImportExampleGen", "examples"].metadata
     assert "split:train,num_files:1" in metadata["input_fingerprint"]
+
+
+@pytest.fixture(scope="module")
+def compiled_for_two_spans(tmp_path_factory: pytest.TempPathFactory, write_records) -> Path:
+    """A pipeline on the newest two of three spans, whose data are where containers have them."""
+    directory = tmp_path_factory.mktemp("spans")
+    for span in (1, 2, 3):
+        for split in ("train", "eval"):
+            write_records(directory / f"data/span-{span}/{split}/a.tfrecord", [{"x": float(span)}])
+    splits = "{train: 'span-{SPAN}/train/*', eval: 'span-{SPAN}/eval/*'}"
+    settings = [
+        f"root={directory}/root",
+        f"data={{input_base: {directory}/data, spans: 2, splits: {splits}}}",
+        f"kubeflow.paths={{{CONFIGS.parent}: /app, {directory}/data: {directory}/data}}",
+    ]
+    path = directory / "p.yaml"
+    command = [
+        sys.executable,
+        "-m",
+        "tfx_tflite.pipelines",
+        "compile",
+        str(CONFIGS / "digits.yaml"),
+    ]
+    command += [part for setting in settings for part in ("--set", setting)]
+    done = subprocess.run([*command, "--output", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.mark.parametrize("name", ["OPEN_SOURCE", "VERTEX"])
+def test_the_newest_spans_are_trained_on_and_the_newest_one_is_evaluated_on(
+    compiled_for_two_spans: Path, tmp_path: Path, name: str
+):
+    import tensorflow as tf
+
+    from tests.pipelines import kubeflow_harness
+
+    backend = getattr(kubeflow_harness, name)
+    spec = kubeflow_harness.read_yaml(compiled_for_two_spans)
+    run = kubeflow_harness.Harness(spec, tmp_path, backend).run(until="ImportExampleGen")
+    examples = run.path("ImportExampleGen", "examples")
+    found = {}
+    for split in ("train", "eval"):
+        files = [str(file) for file in (examples / f"Split-{split}").iterdir()]
+        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+        read = [tf.train.Example.FromString(record).features.feature["x"] for record in records]
+        found[split] = sorted(feature.float_list.value[0] for feature in read)
+    assert found == {"train": [2.0, 3.0], "eval": [3.0]}
+    assert run.artifacts["ImportExampleGen", "examples"].metadata["custom:span"] == 3
