@@ -11,6 +11,8 @@ from tfx_tflite.components.errors import ConfigError
 
 # Their job servers have options of their own, which Beam asks them for when a job is submitted.
 _RUNNERS_WITH_JOB_SERVER = ("PortableRunner", "FlinkRunner", "SparkRunner")
+# What brings packages to workers.
+_PACKAGES = ("sdk_container_image", "extra_packages", "requirements_file", "setup_file")
 # How alike an option of a job server and one of Beam's must be to be taken for a misspelling.
 _MISSPELLED = 0.85
 
@@ -22,7 +24,8 @@ def check_beam_args(args: Sequence[str]) -> None:
         args: As in the config's `beam.args`.
 
     Raises:
-        ConfigError: It does not know one, or an option's value is none that it takes.
+        ConfigError: It does not know one, an option's value is none that it takes, or Dataflow is
+            not told where its workers have this package from.
     """
     known: list[str] = []
 
@@ -32,8 +35,9 @@ def check_beam_args(args: Sequence[str]) -> None:
         parser.error = _refuse  # type: ignore[method-assign]
 
     options = PipelineOptions(list(args))
-    options.get_all_options(add_extra_args_fn=see_options)
-    served = (options.view_as(StandardOptions).runner or "").endswith(_RUNNERS_WITH_JOB_SERVER)
+    values = options.get_all_options(add_extra_args_fn=see_options)
+    runner = options.view_as(StandardOptions).runner or ""
+    served = runner.endswith(_RUNNERS_WITH_JOB_SERVER)
     for name in (argument.partition("=")[0] for argument in args if argument.startswith("-")):
         if name in known:
             continue
@@ -41,6 +45,11 @@ def check_beam_args(args: Sequence[str]) -> None:
         if close or not served:
             hint = f"did you mean {close[0]}?" if close else "see docs/beam.md"
             raise ConfigError(f"beam.args: Beam has no option {name}; {hint}")
+    if runner.endswith("DataflowRunner") and not any(values.get(name) for name in _PACKAGES):
+        raise ConfigError(
+            "beam.args: Dataflow's workers need this package; give them an image that has it, "
+            "--sdk_container_image, or see docs/beam.md"
+        )
 
 
 def _refuse(message: Any) -> NoReturn:

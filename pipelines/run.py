@@ -105,14 +105,20 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
     )
     preflight.check_data(config, input_base)
-    current = Destination.open(config.push.destination).current() or 0
-    pipeline = create_pipeline(config, input_base, force, pushed_version=current)
+    pipeline = create_pipeline(config, input_base, force, _compared_version(config))
     try:
         with cache_of_root(config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         raise _explained(failure, config, input_base) from failure
     return _result(pipeline, results)
+
+
+def _compared_version(config: PipelineConfig) -> int | None:
+    """Returns the pushed version that rules compare with, 0 for none; None without such rules."""
+    if not config.gate.against("pushed").rules:
+        return None
+    return Destination.open(config.push.destination).current() or 0
 
 
 def _explained(

@@ -7,6 +7,8 @@ from tfx_tflite.pipelines.beam_options import check_beam_args
 
 FLINK = ["--runner=FlinkRunner", "--flink_master=host:8081", "--environment_type=LOOPBACK"]
 
+DATAFLOW = ["--runner=DataflowRunner", "--project=p", "--region=r"]
+
 
 @pytest.mark.parametrize(
     "args",
@@ -18,7 +20,8 @@ FLINK = ["--runner=FlinkRunner", "--flink_master=host:8081", "--environment_type
         ["--runner=PortableRunner", "--job_endpoint=h:1", "--environment_type=EXTERNAL"],
         [*FLINK, "--flink_version=1.20", "--parallelism=4"],
         ["--runner=SparkRunner", "--spark_version=3", "--spark_master_url=spark://h:7077"],
-        ["--runner=DataflowRunner", "--project=p", "--region=r", "--temp_location=gs://b/t"],
+        [*DATAFLOW, "--temp_location=gs://b/t", "--sdk_container_image=image"],
+        [*DATAFLOW, "--extra_package=tfx_tflite.whl"],
     ],
 )
 def test_options_of_every_runner_pass(args: list[str]):
@@ -39,6 +42,11 @@ def test_an_option_that_beam_would_ignore_is_refused(args: list[str], expected: 
     with pytest.raises(ConfigError) as caught:
         check_beam_args(args)
     assert str(caught.value).startswith("beam.args: ") and expected in str(caught.value)
+
+
+def test_dataflow_must_be_told_where_workers_have_this_package_from():
+    with pytest.raises(ConfigError, match=r"need this package; .*--sdk_container_image"):
+        check_beam_args(DATAFLOW)
 
 
 def test_a_job_servers_own_options_pass_as_only_the_server_knows_them():

@@ -37,7 +37,7 @@ def compiled(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compiled") / "digits.yaml"
     paths = f"{{{CONFIGS}: {image}/configs, {CONFIGS.parent}/pushed: {image}/pushed}}"
     settings = [f"root={path.parent}/root", f"kubeflow.paths={paths}"]
-    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "compile"]
+    command = [sys.executable, "-m", "tfx_tflite.pipelines", "compile"]
     command += [str(CONFIGS / "digits.yaml"), "--output", str(path)]
     command += [part for setting in settings for part in ("--set", setting)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -18,7 +18,7 @@ from tfx_tflite.pipelines.metadata_store import check_connection, connected
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
+COMMAND = [sys.executable, "-m", "tfx_tflite.pipelines", "run"]
 
 
 @pytest.fixture(scope="module", params=sorted(SERVERS))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool = True):
     """Runs `tfx-tflite run` with everything it writes below a directory."""
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
-    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
+    command = [sys.executable, "-m", "tfx_tflite.pipelines", "run"]
     command += [str(CONFIGS / config), *(part for text in settings for part in ("--set", text))]
     temporary = directory / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -223,7 +223,7 @@ def test_an_interrupt_ends_the_run_with_one_line_and_without_leftovers(
     # What the digits run has cached is reused, so that the converter's stage comes at once.
     settings = [f"root={directory}/root", f"push.destination={tmp_path}/pushed"]
     settings += ["quantization.batch_size=7"]
-    command = [sys.executable, "-c", "from tfx_tflite.pipelines.cli import main; main()", "run"]
+    command = [sys.executable, "-m", "tfx_tflite.pipelines", "run"]
     command += [str(CONFIGS / "digits.yaml"), "--json", "--runner", runner]
     # The converter works below it, in a process group of its own.
     temporary = tmp_path / "temporary"
