@@ -28,7 +28,21 @@ from tfx_tflite.pipelines.cli_schedule import schedule
 from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands that print JSON where it was asked for, also when they are called wrongly."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command that the arguments name."""
+        as_json = "--json" in [*ctx.protected_args, *ctx.args]
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if as_json:
+                print_failure(error.format_message(), None, sys.stdout)
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("tfx-tflite"), prog_name="tfx-tflite")
 def main() -> None:
     """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
@@ -70,8 +84,10 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check CONFIG and the files it names, without running anything."""
     with errors_in_a_line():
         settings = load_checked(config, overrides)
-    scheme = settings.quantization.scheme.value
-    click.echo(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
+        scheme = settings.quantization.scheme.value
+        click.echo(
+            f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}"
+        )
 
 
 @main.command()
@@ -100,6 +116,7 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
         log_file,
         output_to_log,
         print_json,
+        print_line,
         save_result,
     )
     from tfx_tflite.pipelines.new_data import RunInputs
@@ -123,7 +140,7 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             result = _run_with(settings, runner, printer, force)
         except (Exception, KeyboardInterrupt) as error:
             message = _failure(error, log)
-            print(f"error: {message}", file=stderr, flush=True)
+            print_line(f"error: {message}", stderr)
             if as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
             return exit_code(error)
@@ -184,12 +201,33 @@ def _failure(error: BaseException, log: Path) -> str:
 
 def command_line() -> None:
     """Runs the command that the process was started with, and ends it with the exit code."""
+    _open_closed_streams()
     try:
         main(prog_name="tfx-tflite")
     except SystemExit as end:
+        _let_go_of_stdout()
         if "tensorflow_io" in sys.modules:
             # Its S3 plugin aborts a process that ends in any other way.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
         raise
+
+
+def _open_closed_streams() -> None:
+    """Opens what the process was started without, before a file gets the stream's descriptor."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
+
+
+def _let_go_of_stdout() -> None:
+    """Keeps a full disk under stdout, of which was told, from changing the exit code at the end."""
+    from tfx_tflite.pipelines.console import drop
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop(sys.stdout)

@@ -27,7 +27,7 @@ def history(destination: str, as_json: bool) -> None:
     """Show what was pushed to DESTINATION (a path, a URI, or a config), and which is current."""
     from tfx_tflite.pipelines.destination_history import history_of, print_history
 
-    with errors_in_a_line():
+    with errors_in_a_line(as_json):
         document = history_of(_opened(destination))
         if as_json:
             click.echo(json.dumps(document))
@@ -47,7 +47,7 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
     """
     from tfx_tflite.components.destinations.verification import destination_problems
 
-    with errors_in_a_line():
+    with errors_in_a_line(as_json):
         opened = _opened(destination)
         problems = destination_problems(opened, version, _public_key(key))
         checked = [version] if version is not None else opened.versions()
@@ -72,7 +72,7 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
 
     What was rolled back from is not pushed again by a later run that makes the very same model.
     """
-    with errors_in_a_line():
+    with errors_in_a_line(as_json):
         opened = _opened(destination)
         before, after = opened.roll_back(version, note)
     if as_json:

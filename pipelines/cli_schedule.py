@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.cli_config import CONFIG, SET
 from tfx_tflite.pipelines.cli_outcome import errors_in_a_line
 
 _CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
@@ -14,7 +15,7 @@ _ACTIONS = ("list", "pause", "resume", "delete")
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@CONFIG
 @click.option(
     "--on",
     "clock",
@@ -23,13 +24,7 @@ _ACTIONS = ("list", "pause", "resume", "delete")
     help="local: run here in the foreground; cron, systemd, airflow: print what to install; "
     "kubeflow: create or update the recurring run.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Replace a value of the config in every run. Repeatable.",
-)
+@SET
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

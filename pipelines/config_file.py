@@ -18,6 +18,9 @@ _SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_sho
 
 _Location = tuple[str | int, ...]
 
+# Somebody may have written a password there, which must not be repeated.
+_SECRET = ("metadata",)
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Returns the config in a YAML file.
@@ -50,7 +53,8 @@ def _read(path: Path) -> CommentedMap:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not YAML: {error.problem}") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
+        # A date that is none is the one, and a number that is none.
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(document, CommentedMap):
         raise ConfigError(f"{path}: expected a mapping of keys, see docs/config.md")
@@ -64,8 +68,8 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
         raise ConfigError(f"--set {text!r}: expected key=value")
     try:
         parsed = YAML(typ="rt").load(value)
-    except YAMLError as error:
-        raise ConfigError(f"--set {key}: the value is not YAML: {value!r}") from error
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"--set {key}: the value is not YAML") from error
     *parents, last = key.split(".")
     node: Any = document
     for part in parents:
@@ -85,7 +89,7 @@ def _descend(node: Any, part: str, key: str) -> Any:
             node[part] = CommentedMap()
         child = node[part]
     if not isinstance(child, CommentedMap | CommentedSeq):
-        raise ConfigError(f"--set {key}: {part!r} has the value {child!r}, not keys of its own")
+        raise ConfigError(f"--set {key}: {part!r} has a value, not keys of its own")
     return child
 
 
@@ -107,7 +111,7 @@ def _explain(
     for entry in error.errors():
         location = _yaml_location(document, entry)
         messages.setdefault(location, []).append(_message(entry, location))
-        if entry["type"] not in _SELF_EXPLAINED:
+        if entry["type"] not in _SELF_EXPLAINED and location[:1] != _SECRET:
             received[location] = f", received {_shown(entry['input'])}"
     set_keys = {_parts(".".join(key)) for key in overridden}
     return "\n".join(

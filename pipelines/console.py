@@ -74,12 +74,17 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 class _Terminal(Console):
     """A console that goes quiet when nobody reads on; a run goes on without being watched."""
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints as rich does, and lets it be where nothing more can be kept."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
     def on_broken_pipe(self) -> None:
         """Sends the rest nowhere; rich would end the process."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.file.fileno())
-        os.close(nowhere)
+        drop(self.file)
 
 
 class RunPrinter:
@@ -164,14 +169,34 @@ def _sizes(scheme: str | None, sizes: Mapping[str, int | None]) -> str:
     return f"float32 {before:,} bytes, {scheme} {after:,} bytes ({after / before:.0%})"
 
 
+def print_line(text: str, stream: IO[str]) -> None:
+    """Prints a line; where nobody reads on, or nothing more can be kept, it is let go.
+
+    What has been done is not undone by that, and the exit code tells of it, too.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        drop(stream)
+
+
+def drop(stream: IO[str]) -> None:
+    """Sends what is printed to a stream, and what it still holds, nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def print_json(document: Mapping[str, Any], stream: IO[str]) -> None:
-    """Prints a document as one line."""
-    print(json.dumps(document, allow_nan=False), file=stream, flush=True)
+    """Prints a document as one line, as `print_line` does."""
+    print_line(json.dumps(document, allow_nan=False), stream)
 
 
 def save_result(result: Mapping[str, Any], log: Path) -> None:
-    """Writes the result of a run beside its log, for `last_result`."""
-    log.with_suffix(".json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    """Writes the result of a run, whole or not at all, beside its log, for `last_result`."""
+    stage = log.with_suffix(".unfinished")
+    stage.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    stage.replace(log.with_suffix(".json"))
 
 
 def last_result(root: Path) -> dict[str, Any]:
@@ -181,9 +206,14 @@ def last_result(root: Path) -> dict[str, Any]:
         root: The config's `root`.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it is damaged.
     """
     results = sorted((root / "logs").glob("*.json"))
     if not results:
         raise ConfigError(f"{root}: no run has come to a verdict here; expected a config or a root")
-    return json.loads(results[-1].read_text(encoding="utf-8"))
+    try:
+        return json.loads(results[-1].read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(
+            f"{results[-1]} is damaged; without it the run before is shown"
+        ) from error

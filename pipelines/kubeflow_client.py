@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
@@ -45,7 +46,12 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
     """
     # Without one, KFP's client would look for a cluster by itself.
     if not _URL.match(host):
-        raise ConfigError(f"--host {host!r}: expected a URL, like https://kubeflow.example.com")
+        raise ConfigError("--host: expected a URL, like https://kubeflow.example.com")
+    if "@" in urlsplit(host).netloc:
+        raise ConfigError(
+            "--host: credentials do not belong in the URL; they are the KFP client's own, see "
+            "docs/kubeflow.md"
+        )
     with _explained(host, kubeflow), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = _client(host, kubeflow.namespace)

@@ -32,8 +32,8 @@ class RunInputs:
 
     Attributes:
         spans: The spans that it takes, the newest first.
-        digest: Of the files of those spans (names, sizes and times of change, as ExampleGen goes
-            by), the config, the module or model it names, and the versions of the code.
+        digest: Of the files of those spans (names, sizes and times of change), the config, the
+            module or model it names, and the versions of the code.
         current: The version that is current at the destination; None where none is.
         is_compared: Whether the new model is compared with that version (`against: pushed`).
     """

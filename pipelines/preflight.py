@@ -44,7 +44,10 @@ def check_files(config: PipelineConfig) -> None:
 
 
 def _files(input_base: str, pattern: str) -> list[str]:
-    return sorted(str(path) for path in Path(input_base).glob(pattern))
+    try:
+        return sorted(str(path) for path in Path(input_base).glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
 
 
 def _check_file(key: str, path: str) -> None:

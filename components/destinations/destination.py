@@ -236,7 +236,7 @@ class Destination:
         """
         try:
             with self._changing():
-                pushed = None if force else self._present(candidate.digests[MODEL_FILE], key)
+                pushed = None if force else self._present(candidate, key)
                 if pushed is None:
                     self._check_compared(candidate)
                     pushed = self._publish(candidate, key, trial)
@@ -246,9 +246,11 @@ class Destination:
         except (OSError, DestinationError) as error:
             raise PushError(f"the model was not pushed: {_reason(error)}") from error
 
-    def _present(self, digest: str, key: "Ed25519PrivateKey | None") -> PushedVersion | None:
+    def _present(
+        self, candidate: Candidate, key: "Ed25519PrivateKey | None"
+    ) -> PushedVersion | None:
         """Returns the version that holds a model already, and makes it current where it should."""
-        current = self.current()
+        current, digest = self.current(), candidate.digests[MODEL_FILE]
         signer = None if key is None else key.public_key()
         if current is not None and self._holds(current, digest, signer):
             if self.pointer() is None:
@@ -264,6 +266,7 @@ class Destination:
                 return PushedVersion(number, self.path(number), "withdrawn", note)
             if number > (current or 0) and self._holds(number, digest, signer):
                 # A push was killed between the version and the pointer.
+                self._check_compared(candidate)
                 self._point_to(number)
                 return PushedVersion(number, self.path(number), "present")
         return None

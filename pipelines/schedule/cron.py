@@ -1,5 +1,6 @@
 """The clock of Unix: a crontab for one config."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
@@ -70,10 +71,15 @@ def _head(name: str, schedule: ScheduleConfig) -> list[str]:
 
 
 def _is_local(time_zone: str) -> bool:
+    # That of the one who asks need not be that of cron.
+    own = os.environ.pop("TZ", None)
     try:
         local = get_localzone_name()
     except LookupError:
         return False
+    finally:
+        if own is not None:
+            os.environ["TZ"] = own
     return time_zone == local or {time_zone, local} <= _UTC
 
 

@@ -4,7 +4,9 @@ The meaning is that of crontab(5): days of the week count from Sunday, and where
 restricted a tick needs one of them. APScheduler's own parser counts from Monday and needs both.
 """
 
+import bisect
 import calendar
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -123,14 +125,19 @@ class CronExpression:
         # A day earlier, because a tick that was skipped comes later than its time says.
         day = moment.astimezone(zone).date() - timedelta(days=1)
         for offset in range(_HORIZON_DAYS):
-            ticks = sorted(self._ticks_on(day + timedelta(days=offset), zone))
-            found = [tick for tick in ticks if tick > moment]
-            if found:
-                return found[0].astimezone(zone)
+            ticks = _ticks_of(self, day + timedelta(days=offset), zone)
+            later = bisect.bisect_right(ticks, moment)
+            if later < len(ticks):
+                return ticks[later].astimezone(zone)
         raise AssertionError("an expression that ticks was not found to")
 
-    def _ticks_on(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
-        """Yields the ticks that are written for a day, in UTC."""
+    def ticks_on(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
+        """Yields the ticks that are written for a day, in UTC.
+
+        Args:
+            day: In the zone.
+            zone: The zone that the fields are in.
+        """
         if not self._is_on(day):
             return
         for hour in self.hours:
@@ -167,6 +174,12 @@ class CronExpression:
         # 2000 was a leap year.
         longest = max(calendar.monthrange(2000, month)[1] for month in self.months)
         return min(self.days) <= longest
+
+
+@functools.lru_cache(maxsize=8)
+def _ticks_of(expression: CronExpression, day: date, zone: ZoneInfo) -> tuple[datetime, ...]:
+    # Who goes from tick to tick asks for the same days again and again.
+    return tuple(sorted(expression.ticks_on(day, zone)))
 
 
 def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:

@@ -40,7 +40,6 @@ _GRACE = timedelta(seconds=30)
 # Of ticks that were missed one is made up for, so those of the last day will do.
 _LOOK_BACK = timedelta(days=1)
 _ENDED = "the schedule has ended"
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class ScheduleTrigger(BaseTrigger):
@@ -134,16 +133,21 @@ class LocalClock:
             ConfigError: The root cannot be written.
         """
         with file_lock.held(self.directory / "scheduler.lock", "scheduler"):
-            previous = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+            previous = {number: signal.signal(number, self._signalled) for number in _signals()}
             try:
                 self._serve()
+            except DatabaseError as error:
+                raise ConfigError(
+                    f"{self._job_store} cannot be used: {error.orig}; without the file the "
+                    "schedule begins anew, and runs missed so far are forgotten"
+                ) from error
             finally:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
 
     def _serve(self) -> None:
         engine = create_engine(
-            URL.create("sqlite", database=str(self.directory / "schedule.sqlite")),
+            URL.create("sqlite", database=str(self._job_store)),
             connect_args={"check_same_thread": False},
         )
         scheduler = BackgroundScheduler(
@@ -151,13 +155,7 @@ class LocalClock:
             executors={"default": _InTurn(self._tick)},
             timezone=self._schedule.zone,
         )
-        try:
-            scheduler.start(paused=True)
-        except DatabaseError as error:
-            raise ConfigError(
-                f"{engine.url.database} cannot be used: {error.orig}; without the file the "
-                "schedule begins anew, and runs missed so far are forgotten"
-            ) from error
+        scheduler.start(paused=True)
         try:
             reason = self._wait(scheduler)
         finally:
@@ -184,7 +182,7 @@ class LocalClock:
 
         A job that is there with the same schedule stays as it is: it knows what was missed.
         """
-        job = scheduler.get_job(_JOB)
+        job = self._known_job(scheduler)
         now = datetime.now(timezone.utc)
         if job is None or job.args != (self._specification,):
             first = self._trigger.get_next_fire_time(None, now)
@@ -205,6 +203,23 @@ class LocalClock:
         elif self._schedule.catch_up and records.last_status(self._records) == "interrupted":
             job.modify(next_run_time=now)
         return job.next_run_time
+
+    def _known_job(self, scheduler: BackgroundScheduler) -> Job | None:
+        try:
+            return scheduler.get_job(_JOB)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            # Pickled by another version, or damaged: that may fail in any way.
+            self._say(
+                f"{self._name}: the schedule begins anew, its state was not readable: {error}"
+            )
+            scheduler.remove_job(_JOB)
+            return None
+
+    @property
+    def _job_store(self) -> Path:
+        return self.directory / "schedule.sqlite"
 
     @property
     def _records(self) -> Path:
@@ -229,8 +244,9 @@ class LocalClock:
 
     def _record_of(self, scheduled: datetime) -> TickRecord:
         now = datetime.now(self._schedule.zone)
-        if now - scheduled > _GRACE and not self._schedule.catch_up:
-            late = timedelta(seconds=round((now - scheduled).total_seconds()))
+        late = records.elapsed(scheduled, now)
+        if late > _GRACE and not self._schedule.catch_up:
+            late = timedelta(seconds=round(late.total_seconds()))
             return TickRecord(scheduled, None, now, "skipped", reason=f"missed by {late}")
         if file_lock.is_held(self._root / file_lock.RUN_LOCK):
             return TickRecord(scheduled, None, now, "skipped", reason="another run is going on")
@@ -272,6 +288,12 @@ class LocalClock:
         with self._guard:
             self._process = None
         return process.returncode, output
+
+
+def _signals() -> list[signal.Signals]:
+    """Returns the signals that stop a scheduler; under nohup that of a closed terminal does not."""
+    stops = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    return [number for number in stops if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _last_json(output: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class TickRecord:
         return "  ".join(part for part in (self.status, self._elapsed(), self._outcome()) if part)
 
     def _elapsed(self) -> str:
-        return f"{(self.ended - self.started).total_seconds():.1f} s" if self.started else ""
+        if not self.started:
+            return ""
+        return f"{elapsed(self.started, self.ended).total_seconds():.1f} s"
 
     def _outcome(self) -> str:
         if self.reason is not None:
@@ -56,6 +58,11 @@ class TickRecord:
             return ""
         reasons = self.result.get("reasons") or [""]
         return self.result.get("pushed_to") or reasons[0]
+
+
+def elapsed(start: datetime, end: datetime) -> timedelta:
+    """Returns the time between two moments, which Python takes off the clock in one zone."""
+    return end.astimezone(timezone.utc) - start.astimezone(timezone.utc)
 
 
 def append(record: TickRecord, path: Path) -> None:

@@ -49,6 +49,7 @@ def test_a_wrong_config_is_json_where_json_was_asked_for():
         ("data={input_base: nowhere}", "data.input_base: there is no directory"),
         ("data={input_base: .}", "data.splits.train: no file matches"),
         (f"data={{input_base: {'x' * 300}}}", "data.input_base: "),
+        ("data={input_base: ., splits: {train: 'a**b/*', eval: b}}", "data.splits: 'a**b/*' is n"),
         ("data={builtin: digits, schema: none.pbtxt}", "data.schema: there is no file"),
         ("model={saved_model: none}", "model.saved_model: there is no file"),
         ("push.destination=digits.yaml/x", "push.destination: "),
@@ -127,6 +128,62 @@ def test_an_unknown_runner_exits_with_2():
     assert invoke("run", DIGITS, "--runner", "airflow").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--json"],
+        ["run", DIGITS, "--json", "--runner", "airflow"],
+        ["submit", DIGITS, "--json"],
+        ["verify", "nowhere", "x", "--json"],
+    ],
+)
+def test_a_wrong_call_is_json_where_json_was_asked_for(arguments: list[str]):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert document["status"] == "failed" and document["error"] in result.stderr
+
+
+def run_with_a_result(directory: Path, redirection: str) -> subprocess.CompletedProcess:
+    """Runs digits with a stage's worth of result and its output somewhere else."""
+    script = directory / "run.py"
+    script.write_text(
+        "from tfx_tflite.pipelines import cli\n"
+        f"cli._run_with = lambda *_: {RESULT!r}\n"
+        "cli.command_line()\n"
+    )
+    command = (
+        f"{sys.executable} {script} run {DIGITS} --json --set root={directory}/runs "
+        f"--set push.destination={directory}/pushed"
+    )
+    return subprocess.run(
+        ["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    "redirection",
+    [">/dev/full", "2>/dev/full", ">&-", "> >(true)"],
+    ids=["disk full", "disk full under stderr", "closed", "nobody reads"],
+)
+def test_a_result_that_cannot_be_printed_is_kept_and_has_its_exit_code(
+    tmp_path: Path, redirection: str
+):
+    done = run_with_a_result(tmp_path, redirection)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    [result] = (tmp_path / "runs" / "logs").glob("*.json")
+    assert json.loads(result.read_text()) == RESULT
+
+
+@pytest.mark.parametrize("command", ["run none.yaml --json", f"validate {DIGITS}"])
+def test_a_full_disk_under_stdout_is_no_traceback(command: str):
+    text = f"{sys.executable} -m tfx_tflite.pipelines {command} >/dev/full"
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
+    assert done.returncode in (1, 2) and done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarrow".split()
 
 
@@ -194,6 +251,13 @@ def test_report_shows_the_last_run_that_came_to_a_verdict(tmp_path: Path):
     assert result.exit_code == 0
     for text in ("AUC", "country:[bold]x[/]", "0.1200", "refused: AUC (overall) is worse", "40%"):
         assert text in result.stdout
+
+
+def test_report_of_a_result_that_was_cut_off_exits_with_2_and_names_it(tmp_path: Path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "20260101-000000.json").write_text('{"status"')
+    result = invoke("report", str(tmp_path))
+    assert result.exit_code == 2 and "20260101-000000.json is damaged" in result.stderr
 
 
 def test_report_of_nothing_exits_with_2(tmp_path: Path):

@@ -63,6 +63,14 @@ def test_history_shows_what_was_rolled_back_from(pushed):
     assert line.rstrip().endswith("rolled back")
 
 
+@pytest.mark.parametrize("command", ["history", "verify", "rollback"])
+def test_an_error_is_json_where_json_was_asked_for(tmp_path: Path, command: str):
+    done = tfx_tflite(command, tmp_path / "nowhere", "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert "nowhere" in document["error"] and document["error"] in done.stderr
+
+
 def test_verify_passes_what_is_as_pushed(pushed):
     done = tfx_tflite("verify", pushed[0])
     assert done.exit_code == 0 and "2 versions as pushed" in done.stdout

@@ -159,13 +159,35 @@ def test_set_replaces_adds_and_reaches_into_lists(config):
         ("quantization.shceme=int8", "--set: quantization.shceme: unknown key; did you mean"),
         ("calibration.samples=x", "--set: calibration.samples: expected a valid integer"),
         ("nonsense", "--set 'nonsense': expected key=value"),
-        ("name.x=1", "--set name.x: 'name' has the value 'mine', not keys of its own"),
+        ("name.x=1", "--set name.x: 'name' has a value, not keys of its own"),
         ("gate.rules.4.max_drop=1", "--set gate.rules.4.max_drop: '4' is not an entry of a list"),
         ("name={", "--set name: the value is not YAML"),
     ],
 )
 def test_says_that_set_was_wrong(config, override: str, expected: str):
     assert expected in problem(config, MINIMAL, override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "metadata=mysql://root:geheim@db/x",
+        "metadata.mysql=root:geheim@db",
+        "metadata={mysql: {host: db, database: d, user: u, password_env: [geheim]}}",
+        "metadata={mysql: {host: db, password: geheim",
+    ],
+)
+def test_what_may_be_a_password_is_not_repeated(config, override: str):
+    message = problem(config, MINIMAL, override)
+    assert "metadata" in message and "geheim" not in message
+
+
+@pytest.mark.parametrize("value", ["2026-02-30", "2026-01-01T25:00:00", "!!int x"])
+def test_a_date_that_is_none_is_an_error(config, value: str):
+    content = MINIMAL + f"schedule: {{cron: 0 6 * * *, start: {value}}}\n"
+    assert "c.yaml: not YAML: " in problem(config, content)
+    override = f"schedule={{cron: 0 6 * * *, start: {value}}}"
+    assert "--set schedule: the value is not YAML" in problem(config, MINIMAL, override)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path):

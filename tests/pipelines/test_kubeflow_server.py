@@ -196,7 +196,14 @@ def one_line(result) -> str:
 def test_a_host_that_is_no_url_exits_with_2(host: str):
     result = submit(host)
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: --host {host!r}: expected a URL")
+    assert result.stderr.startswith("error: --host: expected a URL")
+
+
+def test_credentials_in_the_url_are_refused_and_not_repeated():
+    result = submit("https://me:geheim@kubeflow.example.com", "--json")
+    assert result.exit_code == 2
+    assert "credentials do not belong in the URL" in result.stderr
+    assert "geheim" not in result.stderr + result.stdout
 
 
 def test_no_server_is_one_line():

@@ -1,5 +1,6 @@
 """Pushing, rolling back and keeping versions, on a real file system."""
 
+import dataclasses
 import json
 import os
 import threading
@@ -244,6 +245,23 @@ def test_a_model_that_was_rolled_back_from_is_not_pushed_again(destination, cand
     assert again.outcome == "withdrawn" and again.number == second
     assert f"rolled back from it; {first} stays" in again.note
     assert destination.current() == first
+
+
+def test_what_a_killed_push_left_is_not_promoted_once_another_version_is_current(
+    destination, candidate, tmp_path: Path
+):
+    first, second = (destination.push(candidate(content)).number for content in (b"a", b"b"))
+    late = dataclasses.replace(candidate(b"c"), compared_with=second)
+    third = destination.push(late).number
+    (tmp_path / "to" / "LATEST").write_text(f"{second}\n")
+    destination.roll_back(first)
+    with pytest.raises(
+        PushError, match=f"compared with version {second} .* version {first} is cur"
+    ):
+        destination.push(late)
+    assert destination.current() == first
+    destination.roll_back(second)
+    assert destination.push(late).number == third == destination.current()
 
 
 def test_another_model_is_pushed_after_a_rollback(destination, candidate):

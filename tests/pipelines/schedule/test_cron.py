@@ -102,6 +102,18 @@ def test_another_zone_than_this_machines_is_named(tmp_path: Path, monkeypatch):
     assert not any("CRON_TZ" in line for line in crontab(config(tmp_path), "true"))
 
 
+def test_the_zone_of_the_one_who_asks_is_not_that_of_cron(tmp_path: Path):
+    config(tmp_path, time_zone="Pacific/Chatham")
+    command = [sys.executable, "-m", "tfx_tflite.pipelines", "schedule", str(tmp_path / "c.yaml")]
+    done = subprocess.run(
+        [*command, "--on", "cron"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TZ": "Pacific/Chatham"},
+    )
+    assert "CRON_TZ=Pacific/Chatham" in done.stdout
+
+
 def test_says_that_cron_does_not_catch_up(tmp_path: Path):
     assert "cron does not make up" in crontab(config(tmp_path, catch_up="true"), "true")[1]
 

@@ -168,3 +168,16 @@ def test_a_leap_day_is_found_years_ahead():
 def test_says_what_is_wrong(text: str, expected: str):
     with pytest.raises(ValueError, match=re.escape(expected)):
         CronExpression.parse(text)
+
+
+def test_going_through_a_day_of_minutes_works_each_day_out_once(monkeypatch):
+    worked_out = []
+    ticks_on = CronExpression.ticks_on
+
+    def counting(self, day, zone):
+        worked_out.append(day)
+        return ticks_on(self, day, zone)
+
+    monkeypatch.setattr(CronExpression, "ticks_on", counting)
+    assert len(set(ticks("* * * * *", "2031-05-05T00:00", 1440))) == 1440
+    assert len(worked_out) == len(set(worked_out)) <= 3

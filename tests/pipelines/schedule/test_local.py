@@ -4,12 +4,14 @@ import itertools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from apscheduler.triggers.base import BaseTrigger
@@ -21,6 +23,7 @@ from tfx_tflite.components.errors import BusyError, ConfigError
 from tfx_tflite.pipelines import file_lock
 from tfx_tflite.pipelines.config_file import load_config
 from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTrigger
+from tfx_tflite.pipelines.schedule.records import elapsed
 
 RESULT = {"status": "pushed", "pushed_to": "/pushed/1", "reasons": []}
 # Prints a run's JSON and exits with the code it goes with.
@@ -211,6 +214,28 @@ def test_a_damaged_job_store_is_one_line(tmp_path: Path):
     (directory / "schedule.sqlite").write_text("not a database" * 100)
     with pytest.raises(ConfigError, match=r"schedule.sqlite cannot be used: .*not a database"):
         LocalClock(config(tmp_path), python(RUN), print).serve()
+
+
+def test_a_job_that_another_version_has_kept_is_made_anew(serve, tmp_path: Path):
+    serve(lambda: records(tmp_path), python(RUN))
+    store = tmp_path / "runs" / "schedule" / "schedule.sqlite"
+    with sqlite3.connect(store) as connection:
+        connection.execute("update apscheduler_jobs set job_state = x'00'")
+    count = len(records(tmp_path))
+    lines = serve(lambda: len(records(tmp_path)) > count, python(RUN))
+    assert "the schedule begins anew" in lines[0]
+
+
+def test_time_is_counted_across_a_clock_change():
+    """In one zone Python takes wall clocks off each other."""
+    berlin = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, 10, 25, 2, 30, tzinfo=berlin)
+    assert elapsed(start, start.replace(fold=1)) == timedelta(hours=1)
+
+
+def test_a_closed_terminal_stops_it_as_sigterm_does(serve, tmp_path: Path):
+    lines = serve(lambda: records(tmp_path), python(RUN), number=signal.SIGHUP)
+    assert lines[-1] == "mine: stopped by SIGHUP"
 
 
 class Once(BaseTrigger):
