@@ -27,6 +27,8 @@ from tfx_tflite.pipelines.cli_outcome import (
 from tfx_tflite.pipelines.cli_schedule import schedule
 from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
 
+_EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
+
 
 class _Commands(click.Group):
     """Commands that print JSON where it was asked for, also when they are called wrongly."""
@@ -117,7 +119,6 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
         output_to_log,
         print_json,
         print_line,
-        save_result,
     )
     from tfx_tflite.pipelines.new_data import RunInputs
 
@@ -129,15 +130,9 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
         try:
             # Before the run: what arrives in the middle of it is new to the next one.
             inputs = RunInputs.of(settings)
-            last = inputs and not force and inputs.used_before(Path(settings.root))
-            if inputs and last:
-                result = inputs.nothing_new(settings.quantization.scheme.value, last)
-                printer.say(f"{settings.name}: {result['reasons'][0]}")
-                if as_json:
-                    print_json(result, stdout)
-                _remove_if_empty(log)
-                return EXIT_NOTHING_NEW
-            result = _run_with(settings, runner, printer, force)
+            result = inputs and not force and inputs.nothing_new(settings)
+            if not result:
+                result = _run_with(settings, runner, printer, force)
         except (Exception, KeyboardInterrupt) as error:
             message = _failure(error, log)
             print_line(f"error: {message}", stderr)
@@ -148,15 +143,25 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             if as_json:
                 # First, so that nothing that goes wrong in keeping or showing it can hide a push.
                 print_json(result, stdout)
-            printer.result(result)
-            try:
-                save_result(result, log)
-                if inputs:
-                    inputs.remember(Path(settings.root), result)
-            except OSError as error:
-                printer.say(f"warning: the result was not kept: {told(error)}")
-            printer.say(f"{time.monotonic() - start:.1f} s in all")
-        return EXIT_PUSHED if result["status"] == "pushed" else EXIT_REFUSED
+            if result["status"] == "nothing_new":
+                printer.say(f"{settings.name}: {result['reasons'][0]}")
+                _remove_if_empty(log)
+            else:
+                printer.result(result)
+                _keep(result, inputs, Path(settings.root), log, printer)
+                printer.say(f"{time.monotonic() - start:.1f} s in all")
+        return _EXIT_CODES[result["status"]]
+
+
+def _keep(result: dict[str, Any], inputs: Any, root: Path, log: Path, printer: Any) -> None:
+    from tfx_tflite.pipelines.console import save_result
+
+    try:
+        save_result(result, log)
+        if inputs:
+            inputs.remember(root, result)
+    except OSError as error:
+        printer.say(f"warning: the result was not kept: {told(error)}")
 
 
 def _remove_if_empty(log: Path) -> None:

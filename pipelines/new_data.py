@@ -71,6 +71,23 @@ class RunInputs:
             bool(config.gate.against("pushed").rules),
         )
 
+    def nothing_new(self, config: PipelineConfig) -> dict[str, Any] | None:
+        """Returns what `run --json` prints if the last finished run used the very same.
+
+        None where something is new.
+
+        Args:
+            config: The config.
+        """
+        last = self.used_before(Path(config.root))
+        if last is None:
+            return None
+        reason = (
+            f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
+            f"{last['finished']}"
+        )
+        return result_without_verdict("nothing_new", config.quantization.scheme.value, [reason])
+
     def used_before(self, root: Path) -> dict[str, Any] | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
 
@@ -111,19 +128,6 @@ class RunInputs:
         stage = root / f".{_FILE_NAME}"
         stage.write_text(json.dumps(record, indent=1), encoding="utf-8")
         stage.replace(root / _FILE_NAME)
-
-    def nothing_new(self, scheme: str, last: dict[str, Any]) -> dict[str, Any]:
-        """Returns what `run --json` prints where nothing is new, with the keys of other results.
-
-        Args:
-            scheme: The config's.
-            last: The record of the run that used the same.
-        """
-        reason = (
-            f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
-            f"{last['finished']}"
-        )
-        return result_without_verdict("nothing_new", scheme, [reason])
 
 
 def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:

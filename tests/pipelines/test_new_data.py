@@ -172,13 +172,14 @@ def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: P
 
 
 @pytest.mark.slow
-def test_its_json_has_the_keys_of_other_results(inputs):
+def test_its_json_has_the_keys_of_other_results(inputs, tmp_path: Path):
     from tfx_tflite.pipelines.run import RunResult
 
     report = dict.fromkeys(["scheme", "examples", "rules", "reasons", "size_bytes"])
     other = RunResult("pushed", (), report, "report.json", None).to_json()
-    last = {"status": "pushed", "finished": "2026-01-01"}
-    assert inputs().nothing_new("int8", last).keys() == other.keys()
+    inputs().remember(tmp_path / "runs", result("pushed"))
+    found = inputs().nothing_new(load_config(tmp_path / "c.yaml"))
+    assert found is not None and found.keys() == other.keys()
 
 
 def test_saying_so_loads_nothing_heavy(inputs, tmp_path: Path):
