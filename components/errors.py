@@ -107,7 +107,8 @@ def telling_line(message: str) -> str:
         return ""
     if not lines[0].endswith(":"):
         return lines[0]
-    telling = [line for line in lines if not line.startswith(("File ", "Traceback", "*", "^"))]
+    noise = ("File ", "Traceback", "*", "^", "[[{{node")
+    telling = [line for line in lines if not line.startswith(noise)]
     return telling[-1] if telling else lines[-1]
 
 

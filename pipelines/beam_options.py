@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, listed
 
 # Their job servers have options of their own, which Beam asks them for when a job is submitted.
 _RUNNERS_WITH_JOB_SERVER = ("PortableRunner", "FlinkRunner", "SparkRunner")
@@ -37,6 +37,7 @@ def check_beam_args(args: Sequence[str]) -> None:
     options = PipelineOptions(list(args))
     values = options.get_all_options(add_extra_args_fn=see_options)
     runner = options.view_as(StandardOptions).runner or ""
+    _check_runner(runner)
     served = runner.endswith(_RUNNERS_WITH_JOB_SERVER)
     for name in (argument.partition("=")[0] for argument in args if argument.startswith("-")):
         if name in known:
@@ -50,6 +51,16 @@ def check_beam_args(args: Sequence[str]) -> None:
             "beam.args: Dataflow's workers need this package; give them an image that has it, "
             "--sdk_container_image, or see docs/beam.md"
         )
+
+
+def _check_runner(name: str) -> None:
+    known = {runner.lower(): runner for runner in StandardOptions.KNOWN_RUNNER_NAMES}
+    # A class of one's own is named by its path.
+    if not name or "." in name or name.lower() in known:
+        return
+    close = difflib.get_close_matches(name.lower(), known, 1)
+    hint = f"did you mean {known[close[0]]}?" if close else f"it has: {listed(known.values(), 20)}"
+    raise ConfigError(f"beam.args: Beam has no runner {name!r}; {hint}")
 
 
 def _refuse(message: Any) -> NoReturn:

@@ -79,6 +79,8 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
         click.echo(json.dumps({"destination": opened.uri, "from": before, "to": after}))
     elif before == after:
         click.echo(f"version {after} is the current one already")
+    elif before is None:
+        click.echo(f"version {after} is current at {opened.uri}; LATEST named none")
     else:
         click.echo(f"version {after} is current at {opened.uri}; it was {before}")
 

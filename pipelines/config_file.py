@@ -52,13 +52,18 @@ def _read(path: Path) -> CommentedMap:
         raise ConfigError(f"{path}: not a text file in UTF-8") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not YAML: {error.problem}") from error
+        raise ConfigError(f"{path}:{line}: not YAML: {error.problem}{_hint(error)}") from error
     except (YAMLError, ValueError) as error:
         # A date that is none is the one, and a number that is none.
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(document, CommentedMap):
         raise ConfigError(f"{path}: expected a mapping of keys, see docs/config.md")
     return document
+
+
+def _hint(error: MarkedYAMLError) -> str:
+    # What begins with * is an alias in YAML, which a cron expression is not meant to be.
+    return "; quote text that begins with *" if "scanning an alias" in str(error.context) else ""
 
 
 def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
@@ -184,6 +189,10 @@ def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
         return "this key is needed, see docs/config.md"
     if kind == "too_short":
         return "expected at least one entry"
+    if kind in ("tuple_type", "list_type"):
+        return "expected a list"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return "expected keys of its own"
     message = entry["msg"].removeprefix("Value error, ")
     if kind in ("value_error", "elsewhere"):
         return message

@@ -22,7 +22,7 @@ def history_of(destination: Destination) -> dict[str, Any]:
     """
     events, current = destination.events(), destination.current()
     signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events)
-    present = destination.versions()
+    present = sorted([*destination.versions(), *destination.damaged()])
     versions = [
         {
             **_described(destination, number),
@@ -53,6 +53,7 @@ def history_of(destination: Destination) -> dict[str, Any]:
         raise DestinationError(f"there is no version at {destination.uri}")
     return {
         "destination": destination.uri,
+        "latest": destination.pointer(),
         "current": current,
         "versions": sorted(versions, key=lambda version: version["version"]),
         "events": [event.model_dump(exclude_none=True) for event in events],
@@ -110,6 +111,8 @@ def print_history(history: Mapping[str, Any], stream: IO[str]) -> None:
             style="bold" if version["state"] == "current" else "",
         )
     console.print(table)
+    if history["latest"] != history["current"]:
+        console.print("LATEST does not name the current version; `tfx-tflite rollback` can set it")
     for event in history["events"]:
         if event["kind"] != "removed":
             console.print(_told(event), soft_wrap=True)

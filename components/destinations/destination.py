@@ -34,7 +34,12 @@ from tfx_tflite.components.destinations.manifest import (
     Manifest,
     ModelEntry,
 )
-from tfx_tflite.components.destinations.store import MANIFEST_FILE, Store, open_store
+from tfx_tflite.components.destinations.store import (
+    MANIFEST_FILE,
+    UNFINISHED,
+    Store,
+    open_store,
+)
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError, listed
 
@@ -156,6 +161,22 @@ class Destination:
         withdrawn = ledger.withdrawn(self.events())
         found = [number for number in self.versions() if number not in withdrawn]
         return found[-1] if found else None
+
+    def damaged(self) -> list[int]:
+        """Returns the numbers of versions whose manifest is missing, rising.
+
+        One that is being pushed is not among them, nor is what another tool has put there.
+        """
+        found = []
+        for number in self.numbers():
+            with self._reading():
+                try:
+                    entries = self._store.entries(str(number))
+                except NotADirectoryError:
+                    continue
+            if MODEL_FILE in entries and not {MANIFEST_FILE, UNFINISHED} & {*entries}:
+                found.append(number)
+        return found
 
     def manifest(self, number: int) -> Manifest:
         """Returns a version's manifest.
@@ -366,23 +387,29 @@ class Destination:
                 self._record(Event.now("removed", number, **known))
             self._store.remove(str(number))
 
-    def roll_back(self, number: int | None = None, note: str | None = None) -> tuple[int, int]:
+    def roll_back(
+        self, number: int | None = None, note: str | None = None
+    ) -> tuple[int | None, int]:
         """Makes another version the current one.
 
         Args:
-            number: Which; None takes the newest before the current one.
+            number: Which; None takes the newest before the current one or, where LATEST holds no
+                number, what is current without it.
             note: Why.
 
         Returns:
-            The version that was current, and the one that is now.
+            The version that LATEST named, None where it held no number; and the one it names now.
 
         Raises:
             DestinationError: There is no such version, or it is not what was pushed; nothing was
                 changed.
         """
         with self._changed():
-            before = self.current()
-            target = self._earlier(before) if number is None else self._known(number)
+            pointer, before = self.pointer(), self.current()
+            if number is not None:
+                target = self._known(number)
+            else:
+                target = before if pointer is None and before else self._earlier(before)
             if problems := self.problems(target):
                 raise DestinationError(
                     f"version {target} is not what was pushed, so {before} stays: {problems[0]}"
@@ -390,8 +417,9 @@ class Destination:
             if target != before:
                 # First, so that no push takes the version for one that was left by a killed push.
                 self._record(Event.now("rolled_back", target, instead_of=before, note=note))
+            if target != pointer:
                 self._point_to(target)
-            return before if before is not None else target, target
+            return pointer, target
 
     def _earlier(self, current: int | None) -> int:
         if current is None:
@@ -414,9 +442,13 @@ class Destination:
         """Signs a version off, so that it is never removed; or takes that back.
 
         Raises:
-            DestinationError: There is no such version.
+            DestinationError: There is no such version, or what is to be signed off is not what was
+                pushed.
         """
         with self._changed():
+            problems = [] if withdraw else self.problems(self._known(number))
+            if problems:
+                raise DestinationError(f"version {number} is not signed off: {problems[0]}")
             kind: ledger.Kind = "sign_off_withdrawn" if withdraw else "signed_off"
             self._record(Event.now(kind, self._known(number), note=note))
 

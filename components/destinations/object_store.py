@@ -16,12 +16,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfx_tflite.components.destinations.store import MANIFEST_FILE
+from tfx_tflite.components.destinations.store import MANIFEST_FILE, UNFINISHED
 
 _LOCKS = ".locks"
-# In a version's directory while it is being written or removed, so that nothing else is taken for
-# one that was left.
-_MARKER = ".unfinished"
 # A process that was killed cannot take its lock along.
 _LOCK_LIFETIME = 3600.0
 
@@ -54,6 +51,8 @@ class ObjectStore:
             try:
                 names = self._fileio.listdir(self._path(directory))
             except self._fileio.NotFoundError:
+                # Unlike listing, this says where there is no file system for the scheme.
+                self._fileio.exists(self.uri)
                 return []
         return sorted({name.rstrip("/") for name in names} - {""})
 
@@ -66,7 +65,7 @@ class ObjectStore:
                 for parent, _, names in self._fileio.walk(top)
                 for name in names
             }
-        return sorted(found - {_MARKER})
+        return sorted(found - {UNFINISHED})
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes; FileNotFoundError where it is not there."""
@@ -124,10 +123,10 @@ class ObjectStore:
         """Removes versions that have no manifest: under the lock nobody is at work on them."""
         for version in versions:
             entries = self.entries(version)
-            if _MARKER not in entries:
+            if UNFINISHED not in entries:
                 continue
             if MANIFEST_FILE in entries:
-                self._delete(version, _MARKER)
+                self._delete(version, UNFINISHED)
             else:
                 self._delete_version(version)
 
@@ -154,10 +153,10 @@ class ObjectStore:
         self._mark(version)
         for name in sorted(names, key=lambda name: name == MANIFEST_FILE):
             self.replace(posixpath.join(version, name), (staged / name).read_bytes())
-        self._delete(version, _MARKER)
+        self._delete(version, UNFINISHED)
 
     def _mark(self, version: str) -> None:
-        self.replace(posixpath.join(version, _MARKER), b"")
+        self.replace(posixpath.join(version, UNFINISHED), b"")
 
     def replace(self, name: str, content: bytes) -> None:
         """Puts an object, which readers see at once or not yet."""

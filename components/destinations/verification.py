@@ -29,12 +29,14 @@ def destination_problems(
     """
     # The pointer first: what it names is there, whatever is pushed meanwhile.
     pointer = destination.pointer()
-    versions = destination.versions()
+    versions, damaged = destination.versions(), destination.damaged()
     if number is not None:
+        if number in damaged:
+            return _without_manifest(destination, [number])
         if number not in versions:
             raise DestinationError(f"{destination.uri} has no version {number}")
         return version_problems(destination, number, key)
-    if not versions:
+    if not versions and not damaged:
         raise DestinationError(f"there is no version at {destination.uri}")
     problems = {each: version_problems(destination, each, key) for each in versions}
     found = [
@@ -44,7 +46,15 @@ def destination_problems(
         if problems_of_one and destination.is_version(each)
         for problem in problems_of_one
     ]
-    return [*_pointer_problems(destination, pointer, versions), *found]
+    return [
+        *_pointer_problems(destination, pointer, versions),
+        *_without_manifest(destination, damaged),
+        *found,
+    ]
+
+
+def _without_manifest(destination: Destination, damaged: list[int]) -> list[str]:
+    return [f"{destination.path(number, MANIFEST_FILE)} is missing" for number in damaged]
 
 
 def _pointer_problems(
@@ -55,7 +65,10 @@ def _pointer_problems(
     file = f"{destination.uri}/{LATEST}"
     if pointer is None:
         return [f"{file} does not name a version; `tfx-tflite rollback` can set it"]
-    return [f"{file} names version {pointer}, which is not there"]
+    return [
+        f"{file} names {pointer}, which is not a whole version; `tfx-tflite rollback` can name "
+        "another one"
+    ]
 
 
 def version_problems(

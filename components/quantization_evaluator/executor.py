@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 from absl import logging
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
@@ -17,7 +18,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import bytes_digest, directory_digest
-from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.float_model import read_tensor_signature
 from tfx_tflite.components.quantization_evaluator import page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
@@ -84,6 +85,7 @@ class Executor(tfx_evaluator.Executor):
         )
         gate = Gate.model_validate_json(exec_properties["gate"])
         source = _source(input_dict, exec_properties)
+        _check_slices(eval_config, source)
         model = _model_properties(input_dict)
         _check_origin(input_dict, exec_properties, model)
         pair = _model_pair(input_dict, exec_properties, model.quantization)
@@ -198,6 +200,20 @@ def _source(
     return example_splits.SplitFiles.of(
         input_dict["examples"], exec_properties["split"], schema, _COMPONENT
     )
+
+
+def _check_slices(eval_config: tfma.EvalConfig, source: example_splits.SplitFiles) -> None:
+    """Checks that slices are by features that there are; others would have no examples."""
+    if source.schema is None:
+        return
+    known = {feature.name for feature in schema_pb2.Schema.FromString(source.schema).feature}
+    for spec in eval_config.slicing_specs:
+        for name in (*spec.feature_keys, *spec.feature_values):
+            if name not in known:
+                raise EvaluationError(
+                    f"evaluation.slices: there is no feature {name!r}; the schema has: "
+                    f"{listed(sorted(known))}"
+                )
 
 
 def _model_pair(

@@ -22,6 +22,9 @@ from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
 
 _schema = flatbuffer_utils.schema_fb
 
+# What the quantizer for int16x8 says of a tensor that is an integer already.
+_UNCALIBRATED = "should be recorded during calibration"
+
 
 def write_ranges(float_tflite: bytes, ranges: TensorRanges, policy: RangePolicy) -> bytes:
     """Returns the float model with a range at every activation: the calibrated model.
@@ -72,8 +75,11 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
     try:
         quantized = run(_without_metadata(calibrated), tf.as_dtype(quantization.resolved_io_type))
     except (RuntimeError, ValueError, convert.ConverterError) as error:
+        said = telling_line(str(error)).rstrip(".")
+        cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
         raise ConversionError(
-            f"the TensorFlow Lite quantizer refused the model: {telling_line(str(error))}"
+            f"the TensorFlow Lite quantizer refused the model: {said}; {cause}choose another "
+            "quantization.scheme"
         ) from error
     # The public converter ends with the same two steps.
     deduplicated = lite._deduplicate_readonly_buffers(quantized)

@@ -1,4 +1,10 @@
-from tfx_tflite.components.errors import ConfigError, DataError, TfxTfliteError, user_error_in
+from tfx_tflite.components.errors import (
+    ConfigError,
+    DataError,
+    TfxTfliteError,
+    telling_line,
+    user_error_in,
+)
 
 BEAM_TEXT = """Traceback (most recent call last):
   File "common.py", line 1499, in process
@@ -42,3 +48,14 @@ def test_finds_nothing_in_a_programming_error():
 
 def test_config_errors_are_value_errors_for_pydantic():
     assert issubclass(ConfigError, ValueError) and issubclass(ConfigError, TfxTfliteError)
+
+
+def test_the_telling_line_of_tensorflow_is_what_went_wrong_not_where_in_the_graph():
+    message = (
+        "Graph execution error:\n\nDetected at node loss/mul defined at (most recent call last):\n"
+        '  File "fit.py", line 3, in <module>\n\n'
+        "Received a label value of 9 which is outside the valid range of [0, 4).\n"
+        "\t [[{{node loss/mul}}]] [Op:__inference_one_step_377]"
+    )
+    expected = "Received a label value of 9 which is outside the valid range of [0, 4)."
+    assert telling_line(message) == expected

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import (
+    ConfigError,
     ConversionError,
     DataError,
     EvaluationError,
@@ -152,8 +153,14 @@ def test_an_output_that_is_not_there(run, tmp_path: Path):
 def test_a_metric_that_tfma_does_not_have(run, tmp_path: Path):
     overrides = ["evaluation.metrics=[NoSuchMetric]"]
     rule = "gate.rules=[{metric: NoSuchMetric, max_drop: 1, direction: lower_is_better}]"
-    found = problem(EvaluationError, run, tmp_path, None, None, *overrides, rule)
+    found = problem(ConfigError, run, tmp_path, None, None, *overrides, rule)
     assert "evaluation.metrics: TFMA cannot make 'NoSuchMetric'" in found
+
+
+def test_a_slice_by_a_feature_that_is_not_there(run, tmp_path: Path):
+    overrides = ["evaluation.slices=[[label], [nothing]]"]
+    found = problem(EvaluationError, run, tmp_path, None, None, *overrides)
+    assert "evaluation.slices: there is no feature 'nothing'; the schema has: image, label" in found
 
 
 def test_fewer_examples_than_samples_is_a_warning_with_the_true_count(run):
@@ -161,13 +168,6 @@ def test_fewer_examples_than_samples_is_a_warning_with_the_true_count(run):
     [warning] = document["warnings"]
     assert warning.startswith("calibrated with 7 examples")
     assert "calibration.samples is 20" in warning
-
-
-def test_a_slice_on_a_feature_that_is_not_there_is_refused_by_its_rule(run, tmp_path: Path):
-    rule = "gate.rules=[{metric: SparseCategoricalAccuracy, max_drop: 1, slices: each}]"
-    document = run(None, None, "evaluation.slices=[[nothing]]", rule)
-    assert document["status"] == "refused" and not (tmp_path / "pushed").exists()
-    assert "no figure to judge on any slice" in document["reasons"][0]
 
 
 def test_infinity_in_a_calibration_example(run, tmp_path: Path):

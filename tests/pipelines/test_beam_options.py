@@ -44,6 +44,12 @@ def test_an_option_that_beam_would_ignore_is_refused(args: list[str], expected: 
     assert str(caught.value).startswith("beam.args: ") and expected in str(caught.value)
 
 
+def test_a_runner_that_beam_does_not_have_is_refused():
+    with pytest.raises(ConfigError, match="no runner 'FlnkRunner'; did you mean FlinkRunner"):
+        check_beam_args(["--runner=FlnkRunner"])
+    check_beam_args(["--runner=my.package.Runner"])
+
+
 def test_dataflow_must_be_told_where_workers_have_this_package_from():
     with pytest.raises(ConfigError, match=r"need this package; .*--sdk_container_image"):
         check_beam_args(DATAFLOW)

@@ -159,6 +159,8 @@ def test_set_replaces_adds_and_reaches_into_lists(config):
         ("quantization.shceme=int8", "--set: quantization.shceme: unknown key; did you mean"),
         ("calibration.samples=x", "--set: calibration.samples: expected a valid integer"),
         ("nonsense", "--set 'nonsense': expected key=value"),
+        ("quantization=int8", "--set: quantization: expected keys of its own, received 'int8'"),
+        ("evaluation.slices=[a]", "--set: evaluation.slices.0: expected a list, received 'a'"),
         ("name.x=1", "--set name.x: 'name' has a value, not keys of its own"),
         ("gate.rules.4.max_drop=1", "--set gate.rules.4.max_drop: '4' is not an entry of a list"),
         ("name={", "--set name: the value is not YAML"),
@@ -200,6 +202,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path):
     [
         ("a: [1, 2", r"c\.yaml:\d: not YAML"),
         ("a: 1\na: 2", r"c\.yaml:2: not YAML: found duplicate key"),
+        ("a: 1\nb: */5 * * * *", r"c\.yaml:2: not YAML: .*; quote text that begins with \*"),
         ("- 1\n- 2", "expected a mapping of keys"),
         ("", "expected a mapping of keys"),
     ],

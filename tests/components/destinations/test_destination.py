@@ -10,6 +10,7 @@ import pytest
 
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.local_store import LocalStore
+from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError
 
@@ -226,6 +227,38 @@ def test_a_rollback_may_name_any_version(destination, candidate):
         DestinationError, match=rf"no version 7; it has: {numbers[2]}, {numbers[1]}"
     ):
         destination.roll_back(7)
+
+
+@pytest.mark.parametrize("content", ["garbage", None], ids=["no number", "missing"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_rollback_repairs_a_pointer_that_names_nothing(
+    destination, candidate, tmp_path: Path, content: str | None, named: bool
+):
+    _, second = (destination.push(candidate(content)).number for content in (b"a", b"b"))
+    latest = tmp_path / "to" / "LATEST"
+    latest.unlink() if content is None else latest.write_text(content)
+    assert destination.roll_back(second if named else None) == (None, second)
+    assert latest.read_text() == f"{second}\n"
+    assert destination.events() == []
+
+
+def test_a_version_whose_manifest_is_missing_is_a_problem_that_names_it(
+    destination, candidate, tmp_path: Path
+):
+    first, second = (destination.push(candidate(content)).number for content in (b"a", b"b"))
+    manifest = tmp_path / "to" / str(first) / "manifest.json"
+    manifest.unlink()
+    assert destination_problems(destination) == [f"{manifest} is missing"]
+    assert destination_problems(destination, first) == [f"{manifest} is missing"]
+    assert destination.versions() == [second] and destination.damaged() == [first]
+
+
+def test_a_damaged_version_is_not_signed_off(destination, candidate, tmp_path: Path):
+    number = destination.push(candidate(b"a")).number
+    (tmp_path / "to" / str(number) / "manifest.json").write_text("{")
+    with pytest.raises(DestinationError, match=f"version {number} is not signed off: .*manifest"):
+        destination.sign_off(number)
+    assert destination.events() == []
 
 
 def test_a_rollback_to_a_damaged_version_changes_nothing(destination, candidate, tmp_path: Path):

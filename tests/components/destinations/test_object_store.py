@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.servers import free_port, wait_for
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.errors import DestinationError
 
 pytestmark = pytest.mark.slow
 
@@ -247,3 +249,8 @@ except TfxTfliteError as error:
     )
     assert found["error"].startswith("the model was not pushed: ")
     assert named in found["error"] and "\n" not in found["error"]
+
+
+def test_a_scheme_without_a_file_system_is_said_before_anything_is_pushed():
+    with pytest.raises(DestinationError, match="TensorFlow has no file system for foo://"):
+        Destination.open("foo://bucket/models").numbers()

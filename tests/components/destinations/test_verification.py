@@ -91,7 +91,7 @@ def test_latest_must_name_a_version(pushed, tmp_path: Path):
     destination, _ = pushed
     latest = tmp_path / "to" / "LATEST"
     latest.write_text("12\n")
-    assert "LATEST names version 12, which is not there" in only_problem(destination)
+    assert "LATEST names 12, which is not a whole version" in only_problem(destination)
     for text in ("", "../../x\n", "-1"):
         latest.write_text(text)
         assert "LATEST does not name a version" in only_problem(destination)
