@@ -140,13 +140,34 @@ def check_model(config: PipelineConfig) -> None:
 
 
 def check_data(config: PipelineConfig, input_base: str) -> None:
-    """Checks that each split of TFRecords has at least one example.
+    """Checks that each split on this machine has at least one example.
 
     Raises:
         DataError: One has none, or its first file is not a TFRecord file.
     """
-    if config.data.format != "tfrecord" or not is_local(input_base):
+    if not is_local(input_base):
         return
+    if config.data.format == "tfrecord":
+        _check_records(config, input_base)
+        return
+    for split, patterns in _patterns(config, input_base).items():
+        for pattern in patterns:
+            if not any(_has_row(file) for file in _files(input_base, pattern)):
+                raise DataError(_empty(split, input_base, pattern))
+
+
+def _has_row(csv: str) -> bool:
+    """Returns whether a file has a line after its header."""
+    with Path(csv).open("rb") as lines:
+        next(lines, None)
+        return any(line.strip() for line in lines)
+
+
+def _empty(split: str, input_base: str, pattern: str) -> str:
+    return f"split {split!r} holds no examples ({input_base}/{pattern})"
+
+
+def _check_records(config: PipelineConfig, input_base: str) -> None:
     import tensorflow as tf
 
     for split, patterns in _patterns(config, input_base).items():
@@ -155,7 +176,7 @@ def check_data(config: PipelineConfig, input_base: str) -> None:
             try:
                 examples = tf.data.TFRecordDataset(files, _compression(files))
                 if not any(True for _ in examples.take(1)):
-                    raise DataError(f"split {split!r} holds no examples ({input_base}/{pattern})")
+                    raise DataError(_empty(split, input_base, pattern))
             except tf.errors.OpError as error:
                 raise DataError(_corrupt(files) or str(error.message)) from error
 
