@@ -36,8 +36,7 @@ def check_beam_args(args: Sequence[str]) -> None:
 
     options = PipelineOptions(list(args))
     values = options.get_all_options(add_extra_args_fn=see_options)
-    runner = options.view_as(StandardOptions).runner or ""
-    _check_runner(runner)
+    runner = _runner(options.view_as(StandardOptions).runner or "")
     served = runner.endswith(_RUNNERS_WITH_JOB_SERVER)
     for name in (argument.partition("=")[0] for argument in args if argument.startswith("-")):
         if name in known:
@@ -53,11 +52,15 @@ def check_beam_args(args: Sequence[str]) -> None:
         )
 
 
-def _check_runner(name: str) -> None:
+def _runner(name: str) -> str:
+    """Returns a runner's name as Beam writes it, which takes it without `Runner`, in any case."""
     known = {runner.lower(): runner for runner in StandardOptions.KNOWN_RUNNER_NAMES}
+    for spelling in (name.lower(), f"{name.lower()}runner"):
+        if spelling in known:
+            return known[spelling]
     # A class of one's own is named by its path.
-    if not name or "." in name or name.lower() in known:
-        return
+    if not name or "." in name:
+        return name
     close = difflib.get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {known[close[0]]}?" if close else f"it has: {listed(known.values(), 20)}"
     raise ConfigError(f"beam.args: Beam has no runner {name!r}; {hint}")

@@ -19,27 +19,32 @@ from tfx_tflite.pipelines.cli_outcome import (
     EXIT_REFUSED,
     errors_in_a_line,
     exit_code,
+    no_more_stops,
     print_failure,
-    stopped_by_sigterm,
+    stoppable,
     told,
-    uninterrupted,
 )
 from tfx_tflite.pipelines.cli_schedule import schedule
 from tfx_tflite.pipelines.file_lock import RUN_LOCK, held
 
+_AS_JSON = f"{__name__}.as_json"
 _EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
 
 
 class _Commands(click.Group):
     """Commands that print JSON where it was asked for, also when they are called wrongly."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Takes its own arguments, and remembers whether JSON is among the others."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command that the arguments name."""
-        as_json = "--json" in [*ctx.protected_args, *ctx.args]
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            if as_json:
+            if ctx.meta[_AS_JSON]:
                 print_failure(error.format_message(), None, sys.stdout)
             raise
 
@@ -72,7 +77,7 @@ def main() -> None:
 )
 def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
-    with stopped_by_sigterm(), errors_in_a_line(as_json):
+    with stoppable(), errors_in_a_line(as_json):
         settings = load_checked(config, overrides)
         with held(Path(settings.root) / RUN_LOCK, "run"):
             code = _run(settings, runner, as_json, force)
@@ -103,7 +108,7 @@ def report(run: Path, in_browser: bool) -> None:
     with errors_in_a_line():
         root = Path(load_config(run).root) if run.suffix in (".yaml", ".yml") else run
         result = last_result(root)
-    RunPrinter(sys.stdout).result(result)
+        RunPrinter(sys.stdout, goes_on=False).result(result)
     if in_browser:
         click.launch(result["page"])
 
@@ -139,17 +144,17 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             if as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
             return exit_code(error)
-        with uninterrupted():
-            if as_json:
-                # First, so that nothing that goes wrong in keeping or showing it can hide a push.
-                print_json(result, stdout)
-            if result["status"] == "nothing_new":
-                printer.say(f"{settings.name}: {result['reasons'][0]}")
-                _remove_if_empty(log)
-            else:
-                printer.result(result)
-                _keep(result, inputs, Path(settings.root), log, printer)
-                printer.say(f"{time.monotonic() - start:.1f} s in all")
+        no_more_stops()
+        if as_json:
+            # First, so that nothing that goes wrong in keeping or showing it can hide a push.
+            print_json(result, stdout)
+        if result["status"] == "nothing_new":
+            printer.say(f"{settings.name}: {result['reasons'][0]}")
+            _remove_if_empty(log)
+        else:
+            printer.result(result)
+            _keep(result, inputs, Path(settings.root), log, printer)
+            printer.say(f"{time.monotonic() - start:.1f} s in all")
         return _EXIT_CODES[result["status"]]
 
 
@@ -166,10 +171,11 @@ def _keep(result: dict[str, Any], inputs: Any, root: Path, log: Path, printer: A
 
 def _remove_if_empty(log: Path) -> None:
     """Removes the log of a run that did nothing; a clock would leave thousands."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if log.stat().st_size == 0:
-        log.unlink()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:

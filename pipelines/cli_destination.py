@@ -51,14 +51,14 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
         opened = _opened(destination)
         problems = destination_problems(opened, version, _public_key(key))
         checked = [version] if version is not None else opened.versions()
-    if as_json:
-        document = {"destination": opened.uri, "versions": checked, "problems": problems}
-        click.echo(json.dumps(document))
-    for problem in problems:
-        click.echo(f"error: {problem}", err=True)
-    if not problems and not as_json:
-        signed = ", signed by the key" if key else ""
-        click.echo(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
+        if as_json:
+            document = {"destination": opened.uri, "versions": checked, "problems": problems}
+            click.echo(json.dumps(document))
+        for problem in problems:
+            click.echo(f"error: {problem}", err=True)
+        if not problems and not as_json:
+            signed = ", signed by the key" if key else ""
+            click.echo(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
     sys.exit(EXIT_FAILED if problems else 0)
 
 
@@ -75,14 +75,14 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
     with errors_in_a_line(as_json):
         opened = _opened(destination)
         before, after = opened.roll_back(version, note)
-    if as_json:
-        click.echo(json.dumps({"destination": opened.uri, "from": before, "to": after}))
-    elif before == after:
-        click.echo(f"version {after} is the current one already")
-    elif before is None:
-        click.echo(f"version {after} is current at {opened.uri}; LATEST named none")
-    else:
-        click.echo(f"version {after} is current at {opened.uri}; it was {before}")
+        if as_json:
+            click.echo(json.dumps({"destination": opened.uri, "from": before, "to": after}))
+        elif before == after:
+            click.echo(f"version {after} is the current one already")
+        elif before is None:
+            click.echo(f"version {after} is current at {opened.uri}; LATEST named none")
+        else:
+            click.echo(f"version {after} is current at {opened.uri}; it was {before}")
 
 
 @click.command("sign-off")
@@ -94,7 +94,7 @@ def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -
     """Sign VERSION at DESTINATION off: retention never removes it."""
     with errors_in_a_line():
         _opened(destination).sign_off(version, note, withdraw)
-    click.echo(f"version {version} is {'no longer ' if withdraw else ''}signed off")
+        click.echo(f"version {version} is {'no longer ' if withdraw else ''}signed off")
 
 
 COMMANDS = (history, verify, rollback, sign_off)

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-import click
-
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.pipelines.results import result_without_verdict
 
@@ -16,6 +14,7 @@ EXIT_NOTHING_NEW = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = "interrupted; run again to go on from the last finished stage"
 
 
@@ -35,33 +34,30 @@ def errors_in_a_line(as_json: bool = False) -> Iterator[None]:
         raise
     except (TfxTfliteError, OSError, KeyboardInterrupt) as error:
         message = told(error)
-        click.echo(f"error: {message}", err=True)
+        from tfx_tflite.pipelines.console import print_line
+
+        print_line(f"error: {message}", sys.stderr)
         if as_json:
             print_failure(message, None, sys.stdout)
         sys.exit(exit_code(error))
 
 
 @contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """Makes a scheduler's stop (SIGTERM) as orderly as Ctrl-C while the block runs."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Lets neither SIGTERM nor Ctrl-C end the block, which must be short."""
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def no_more_stops() -> None:
+    """Lets neither SIGTERM nor Ctrl-C end what is left of a `stoppable` block."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def told(error: BaseException) -> str:

@@ -88,11 +88,10 @@ def _serve(settings: Any, config: Path, overrides: tuple[str, ...]) -> None:
 
 
 def _say(line: str) -> None:
-    try:
-        click.echo(line)
-    except BrokenPipeError:
-        # A scheduler goes on when nobody reads its lines any more.
-        sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
+    from tfx_tflite.pipelines.console import print_line
+
+    # A scheduler goes on when nobody reads its lines any more.
+    print_line(line, sys.stdout)
 
 
 def _files(clock: str, settings: Any, config: Path, overrides: tuple[str, ...]) -> dict[str, str]:

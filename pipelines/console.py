@@ -72,13 +72,24 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 
 
 class _Terminal(Console):
-    """A console that goes quiet when nobody reads on; a run goes on without being watched."""
+    """A console that goes quiet when nobody reads on; a run goes on without being watched.
+
+    Args:
+        goes_on: Whether it does so, too, where what is printed cannot be kept.
+        options: Rich's.
+    """
+
+    def __init__(self, goes_on: bool, **options: Any):
+        super().__init__(**options)
+        self._goes_on = goes_on
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Prints as rich does, and lets it be where nothing more can be kept."""
+        """Prints as rich does."""
         try:
             super().print(*objects, **options)
         except OSError:
+            if not self._goes_on:
+                raise
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
@@ -92,14 +103,15 @@ class RunPrinter:
 
     Args:
         stream: Where to.
+        goes_on: Whether there is more to do than to print, which a full disk must not end.
     """
 
-    def __init__(self, stream: IO[str]):
+    def __init__(self, stream: IO[str], goes_on: bool = True):
         self._live = stream.isatty()
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
         self._console = _Terminal(
-            file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
+            goes_on, file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
         )
 
     def started(self, name: str) -> None:

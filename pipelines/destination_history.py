@@ -20,7 +20,8 @@ def history_of(destination: Destination) -> dict[str, Any]:
     Raises:
         DestinationError: It cannot be read, or nothing was ever pushed there.
     """
-    events, current = destination.events(), destination.current()
+    # The pointer first: what it names is there, whatever is pushed meanwhile.
+    pointer, current, events = destination.pointer(), destination.current(), destination.events()
     signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events)
     present = sorted([*destination.versions(), *destination.damaged()])
     versions = [
@@ -53,7 +54,7 @@ def history_of(destination: Destination) -> dict[str, Any]:
         raise DestinationError(f"there is no version at {destination.uri}")
     return {
         "destination": destination.uri,
-        "latest": destination.pointer(),
+        "latest": pointer,
         "current": current,
         "versions": sorted(versions, key=lambda version: version["version"]),
         "events": [event.model_dump(exclude_none=True) for event in events],
@@ -111,8 +112,8 @@ def print_history(history: Mapping[str, Any], stream: IO[str]) -> None:
             style="bold" if version["state"] == "current" else "",
         )
     console.print(table)
-    if history["latest"] != history["current"]:
-        console.print("LATEST does not name the current version; `tfx-tflite rollback` can set it")
+    if history["latest"] not in [version["version"] for version in history["versions"]]:
+        console.print("LATEST does not name a version; `tfx-tflite rollback DEST VERSION` sets it")
     for event in history["events"]:
         if event["kind"] != "removed":
             console.print(_told(event), soft_wrap=True)

@@ -43,7 +43,9 @@ def held(path: Path, what: str) -> Iterator[None]:
             raise ConfigError(f"{path} cannot be locked: {error.strerror}") from error
         _say_who(file, path)
         yield
-        file.truncate(0)
+        # What was done is not undone by this.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
 
 
 def is_held(path: Path) -> bool:

@@ -7,7 +7,6 @@ context file and the service account's token. None are taken from a config, and 
 import contextlib
 import json
 import os
-import re
 import tempfile
 import time
 import warnings
@@ -22,7 +21,6 @@ from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
 from tfx_tflite.pipelines.kubeflow import CompiledPipeline
 
 _Value = TypeVar("_Value")
-_URL = re.compile(r"https?://[^/\s]+")
 _SERVER_SAYS = 300
 _PAGE = 100
 # Seconds, for the first word of a server.
@@ -45,7 +43,7 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
         ServerError: Nothing answers there, or it does not take the credentials.
     """
     # Without one, KFP's client would look for a cluster by itself.
-    if not _URL.match(host):
+    if not _is_url(host):
         raise ConfigError("--host: expected a URL, like https://kubeflow.example.com")
     if "@" in urlsplit(host).netloc:
         raise ConfigError(
@@ -62,6 +60,14 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
                 f"what answers at {host} is not a Kubeflow Pipelines server; a page to log in at?"
             )
         return Server(client, host, kubeflow)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _client(host: str, namespace: str | None) -> Any:

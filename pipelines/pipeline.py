@@ -16,6 +16,7 @@ from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
 from tfx_tflite.components.digests import directory_digest, file_digest
+from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
 from tfx_tflite.components.rolling_example_gen.component import (
@@ -41,6 +42,9 @@ def create_pipeline(
         force: Whether to push a model that is at the destination already.
         pushed_version: Which version is current there, 0 where none is; an evaluation against
             another one is not taken from TFX's cache. None where that is not known.
+
+    Raises:
+        ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
@@ -78,21 +82,25 @@ def create_pipeline(
         memory_limit=config.quantization.memory_limit,
     )
     against_pushed = bool(config.gate.against("pushed").rules)
-    evaluator = QuantizationEvaluator(
-        examples=examples,
-        model=quantizer.outputs["quantized_model"],
-        baseline_model=model,
-        schema=schema,
-        eval_config=_eval_config(config),
-        gate=config.gate,
-        split=config.evaluation.split,
-        signature=config.model.signature,
-        preprocessing_signature=config.model.preprocessing_signature,
-        output=config.evaluation.output,
-        golden_samples=config.push.golden_samples,
-        pushed_destination=config.push.destination if against_pushed else None,
-        pushed_version=pushed_version if against_pushed else None,
-    )
+    try:
+        evaluator = QuantizationEvaluator(
+            examples=examples,
+            model=quantizer.outputs["quantized_model"],
+            baseline_model=model,
+            schema=schema,
+            eval_config=_eval_config(config),
+            gate=config.gate,
+            split=config.evaluation.split,
+            signature=config.model.signature,
+            preprocessing_signature=config.model.preprocessing_signature,
+            output=config.evaluation.output,
+            golden_samples=config.push.golden_samples,
+            pushed_destination=config.push.destination if against_pushed else None,
+            pushed_version=pushed_version if against_pushed else None,
+        )
+    except EvaluationError as error:
+        # A metric that TFMA does not have, or that the gate cannot judge.
+        raise ConfigError(str(error)) from error
     pusher = TFLitePusher(
         model=quantizer.outputs["quantized_model"],
         model_blessing=evaluator.outputs["blessing"],

@@ -9,14 +9,7 @@ from typing import Any
 from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.errors import (
-    ConfigError,
-    DataError,
-    EvaluationError,
-    TfxTfliteError,
-    telling_line,
-    user_error_in,
-)
+from tfx_tflite.components.errors import DataError, TfxTfliteError, telling_line, user_error_in
 from tfx_tflite.pipelines import metadata_store, preflight
 from tfx_tflite.pipelines.beam_options import check_beam_args
 from tfx_tflite.pipelines.builtin_data import write_builtin_data
@@ -112,11 +105,7 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
         write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
     )
     preflight.check_data(config, input_base)
-    try:
-        pipeline = create_pipeline(config, input_base, force, _compared_version(config))
-    except EvaluationError as error:
-        # A metric that TFMA does not have, or that the gate cannot judge.
-        raise ConfigError(str(error)) from error
+    pipeline = create_pipeline(config, input_base, force, _compared_version(config))
     try:
         with cache_of_root(config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)

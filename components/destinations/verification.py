@@ -66,8 +66,8 @@ def _pointer_problems(
     if pointer is None:
         return [f"{file} does not name a version; `tfx-tflite rollback` can set it"]
     return [
-        f"{file} names {pointer}, which is not a whole version; `tfx-tflite rollback` can name "
-        "another one"
+        f"{file} names {pointer}, which is not a whole version; `tfx-tflite rollback DEST VERSION` "
+        "names another"
     ]
 
 

@@ -47,7 +47,14 @@ def test_an_option_that_beam_would_ignore_is_refused(args: list[str], expected: 
 def test_a_runner_that_beam_does_not_have_is_refused():
     with pytest.raises(ConfigError, match="no runner 'FlnkRunner'; did you mean FlinkRunner"):
         check_beam_args(["--runner=FlnkRunner"])
-    check_beam_args(["--runner=my.package.Runner"])
+    for name in ("my.package.Runner", "direct", "Prism", "fnapirunner"):
+        check_beam_args([f"--runner={name}"])
+
+
+@pytest.mark.parametrize("name", ["dataflow", "dataflowrunner"])
+def test_a_runner_may_be_spelled_as_beam_takes_it(name: str):
+    with pytest.raises(ConfigError, match="Dataflow's workers need this package"):
+        check_beam_args([f"--runner={name}", "--project=p", "--region=r"])
 
 
 def test_dataflow_must_be_told_where_workers_have_this_package_from():

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.components.destinations.interruption import make_candidate
 from tests.conftest import CONFIGS
+from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.pipelines.cli import main
 
 DIGITS = str(CONFIGS / "digits.yaml")
@@ -176,12 +178,49 @@ def test_a_result_that_cannot_be_printed_is_kept_and_has_its_exit_code(
     assert json.loads(result.read_text()) == RESULT
 
 
-@pytest.mark.parametrize("command", ["run none.yaml --json", f"validate {DIGITS}"])
-def test_a_full_disk_under_stdout_is_no_traceback(command: str):
-    text = f"{sys.executable} -m tfx_tflite.pipelines {command} >/dev/full"
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("run none.yaml --json", 2),
+        (f"validate {DIGITS}", 1),
+        ("report {root}", 1),
+        ("verify {root}/pushed", 1),
+    ],
+)
+def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path, command: str, code: int):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "20260101-000000.json").write_text(json.dumps(RESULT))
+    Destination.open(str(tmp_path / "pushed")).push(make_candidate(tmp_path, b"a", {}))
+    text = f"{sys.executable} -m tfx_tflite.pipelines {command.format(root=tmp_path)} >/dev/full"
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
-    assert done.returncode in (1, 2) and done.stderr.startswith("error: ")
+    assert done.returncode == code and done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_disk_under_stderr_leaves_json_and_exit_code():
+    text = f"{sys.executable} -m tfx_tflite.pipelines run none.yaml --json 2>/dev/full"
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
+    assert done.returncode == 2 and json.loads(done.stdout)["status"] == "failed"
+
+
+def test_a_stop_once_the_result_is_there_changes_nothing(tmp_path: Path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, signal\n"
+        "from tfx_tflite.pipelines import cli, console\n"
+        f"cli._run_with = lambda *_: {RESULT!r}\n"
+        "save = console.save_result\n"
+        "def stopped(*args):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    save(*args)\n"
+        "console.save_result = stopped\n"
+        "cli.command_line()\n"
+    )
+    settings = ["--set", f"root={tmp_path}/runs", "--set", f"push.destination={tmp_path}/pushed"]
+    command = [sys.executable, str(script), "run", DIGITS, "--json", *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [RESULT]
 
 
 HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarrow".split()

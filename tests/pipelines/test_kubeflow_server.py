@@ -192,7 +192,9 @@ def one_line(result) -> str:
     return result.stderr
 
 
-@pytest.mark.parametrize("host", ["", "kubeflow.example.com", "ftp://kubeflow.example.com"])
+@pytest.mark.parametrize(
+    "host", ["", "kubeflow.example.com", "ftp://kubeflow.example.com", "http://[::1"]
+)
 def test_a_host_that_is_no_url_exits_with_2(host: str):
     result = submit(host)
     assert result.exit_code == 2
