@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,6 @@ from tfx_tflite.pipelines.kubeflow import (
     kubeflow_of,
 )
 
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?$", re.ASCII)
 _SHOWN_RUNS = 10
 
 
@@ -159,53 +155,14 @@ def kubeflow_cron(schedule: ScheduleConfig, cluster_zone: str) -> str:
         cluster_zone: The zone that the cluster reads cron expressions in.
 
     Raises:
-        ConfigError: The zone is another, or Kubeflow does not know what the expression uses.
+        ConfigError: The zone is another.
     """
     if schedule.time_zone != cluster_zone:
         raise ConfigError(
             f"schedule.time_zone: Kubeflow reads cron expressions in its cluster's zone, "
             f"{cluster_zone} (kubeflow.time_zone), not in {schedule.time_zone}; use that here"
         )
-    minute, hour, day, month, weekday = schedule.cron.lower().split()
-    for field, names in ((minute, ()), (hour, ()), (day, ()), (month, _MONTHS)):
-        for part in field.split(","):
-            _parse(part, tuple(names))
-    return f"0 {minute} {hour} {day} {month} {_weekdays(weekday)}"
-
-
-def _parse(part: str, names: tuple[str, ...]) -> tuple[str, str | None, int]:
-    """Returns the first value, the last and the step of a part of a cron field."""
-    found = _PART.match(part)
-    values = [value for value in (found["first"], found["last"]) if value] if found else []
-    if not found or not all(v == "*" or v.isdecimal() or v in names for v in values):
-        raise ConfigError(f"schedule.cron: Kubeflow does not know {part!r}")
-    return found["first"], found["last"], int(found["step"] or 1)
-
-
-def _weekdays(field: str) -> str:
-    """Returns the days of a week as Kubeflow numbers them, from 0 for Sunday, and only to 6."""
-    if field == "*":
-        return field
-    days: set[int] = set()
-    for part in field.split(","):
-        first, last, step = _parse(part, _DAYS)
-        if first == "*":
-            start, end = 0, 6
-        else:
-            start = _weekday(first, part)
-            has_end = last is not None or "/" in part
-            end = _weekday(last, part) if last is not None else 6 if has_end else start
-        # From Friday to Sunday, be that 0 or 7.
-        end += 7 if end < start else 0
-        days |= {day % 7 for day in range(start, end + 1, step)}
-    return ",".join(str(day) for day in sorted(days))
-
-
-def _weekday(value: str, part: str) -> int:
-    number = _DAYS.index(value) if value in _DAYS else int(value)
-    if number > 7:
-        raise ConfigError(f"schedule.cron: {part!r} is not a day of the week")
-    return number
+    return f"0 {schedule.expression}"
 
 
 def _schedule_of(config: PipelineConfig) -> ScheduleConfig:

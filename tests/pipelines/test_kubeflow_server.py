@@ -18,7 +18,7 @@ from tests.pipelines.kfp_server import FakeKubeflow, serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines import kubeflow_client, kubeflow_schedule
 from tfx_tflite.pipelines.cli import main
-from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.config import PipelineConfig, ScheduleConfig
 from tfx_tflite.pipelines.config_file import load_config
 from tfx_tflite.pipelines.kubeflow import (
     CompiledPipeline,
@@ -303,12 +303,12 @@ def test_a_schedule_becomes_a_recurring_run(server: FakeKubeflow):
     recurring = only(server.recurring_runs)
     assert recurring["display_name"] == "digits"
     assert recurring["status"] == "ENABLED"
-    assert recurring["trigger"] == {"cron_schedule": {"cron": "0 30 2 * * 1,2,3,4,5"}}
+    assert recurring["trigger"] == {"cron_schedule": {"cron": "0 30 2 * * 1-5"}}
     assert recurring["max_concurrency"] == "1"
     assert recurring["no_catchup"] is True
     assert recurring["runtime_config"]["parameters"]["model_trainer_train_steps"] == 300
     assert line == (
-        "digits: created, '0 30 2 * * 1,2,3,4,5' in UTC: "
+        "digits: created, '0 30 2 * * 1-5' in UTC: "
         f"{server.url}/#/recurringrun/details/{recurring['recurring_run_id']}"
     )
 
@@ -418,7 +418,7 @@ def test_listing_shows_the_recurring_run_and_its_last_runs(server: FakeKubeflow)
             "state": "SUCCEEDED",
         }
     lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
-    assert lines[0].startswith("digits: enabled, '0 30 2 * * 1,2,3,4,5' in UTC: http")
+    assert lines[0].startswith("digits: enabled, '0 30 2 * * 1-5' in UTC: http")
     assert lines[1:] == [f"  2030-01-02T02:30:00Z succeeded: {server.url}/#/runs/details/run-0"]
 
 
@@ -442,30 +442,16 @@ def test_a_config_without_a_schedule_is_refused():
     ("cron", "expected"),
     [
         ("0 3 * * *", "0 0 3 * * *"),
-        ("*/15 8-18 1,15 jan-mar *", "0 */15 8-18 1,15 jan-mar *"),
-        ("0 3 * * 0", "0 0 3 * * 0"),
+        ("*/15 8-18 1,15 jan-mar *", "0 */15 8-18 1,15 1-3 *"),
         ("0 3 * * 7", "0 0 3 * * 0"),
-        ("0 3 * * 5-7", "0 0 3 * * 0,5,6"),
+        ("0 3 * * 5-7", "0 0 3 * * 0,5-6"),
         ("0 3 * * sun,Wed", "0 0 3 * * 0,3"),
-        ("0 3 * * fri-mon", "0 0 3 * * 0,1,5,6"),
         ("0 3 * * */2", "0 0 3 * * 0,2,4,6"),
     ],
 )
-def test_cron_gets_seconds_and_days_from_0_for_sunday(cron: str, expected: str):
-    from tfx_tflite.pipelines.config import ScheduleConfig
-
-    # The fields are crontab's own; whether all of them are, another test of the config says.
-    section = ScheduleConfig(cron="0 3 * * *").model_copy(update={"cron": cron})
+def test_cron_gets_seconds_and_numbers_with_days_from_0_for_sunday(cron: str, expected: str):
+    section = ScheduleConfig(cron=cron)
     assert kubeflow_schedule.kubeflow_cron(section, "UTC") == expected
-
-
-@pytest.mark.parametrize("cron", ["0 3 last * *", "0 3 2nd-mon * *", "0 3 * * 9"])
-def test_cron_that_kubeflow_does_not_know_is_refused(cron: str):
-    from tfx_tflite.pipelines.config import ScheduleConfig
-
-    section = ScheduleConfig(cron="0 3 * * *").model_copy(update={"cron": cron})
-    with pytest.raises(ConfigError, match=r"schedule\.cron: "):
-        kubeflow_schedule.kubeflow_cron(section, "UTC")
 
 
 def test_a_zone_that_is_not_the_clusters_is_refused():
