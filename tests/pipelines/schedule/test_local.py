@@ -234,7 +234,12 @@ def test_time_is_counted_across_a_clock_change():
 
 
 def test_a_closed_terminal_stops_it_as_sigterm_does(serve, tmp_path: Path):
-    lines = serve(lambda: records(tmp_path), python(RUN), number=signal.SIGHUP)
+    # Under nohup the tests have inherited that it is ignored, which the clock would keep to.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        lines = serve(lambda: records(tmp_path), python(RUN), number=signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
     assert lines[-1] == "mine: stopped by SIGHUP"
 
 
