@@ -9,11 +9,11 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.spans import RollingSplits, Span, local_glob
@@ -122,7 +122,7 @@ class RunInputs:
             "spans": [asdict(span) for span in self.spans],
             "status": result["status"],
             "current": int(posixpath.basename(pushed)) if pushed else self.current,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": utc_now(),
         }
         # Whole or not there: a run may be killed at any time.
         stage = root / f".{_FILE_NAME}"

@@ -446,11 +446,11 @@ class Destination:
                 pushed.
         """
         with self._changed():
-            problems = [] if withdraw else self.problems(self._known(number))
-            if problems:
+            known = self._known(number)
+            if not withdraw and (problems := self.problems(known)):
                 raise DestinationError(f"version {number} is not signed off: {problems[0]}")
             kind: ledger.Kind = "sign_off_withdrawn" if withdraw else "signed_off"
-            self._record(Event.now(kind, self._known(number), note=note))
+            self._record(Event.now(kind, known, note=note))
 
     def _record(self, event: Event) -> None:
         names = self._store.entries(_HISTORY)

@@ -17,7 +17,7 @@ def _short(text: str) -> str:
 
 
 def utc_now() -> str:
-    """Returns this moment as manifests and the ledger write it."""
+    """Returns this moment as manifests, the ledger and records of runs write it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
