@@ -16,10 +16,11 @@ COPY pipelines pipelines
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv build --wheel --build-constraints requirements.lock --out-dir dist
 # The lock has the tools of development too: as constraints, it pins what is wanted and no more.
+# Containers run as a user who may not write bytecode, so it is compiled here.
 RUN --mount=type=cache,target=/root/.cache/uv \
     python -m venv /opt/tfx-tflite \
  && uv pip install --python /opt/tfx-tflite/bin/python --constraints requirements.lock \
-    --link-mode copy "tfx-tflite[kubeflow,s3] @ $(ls /build/dist/*.whl)"
+    --link-mode copy --compile-bytecode "tfx-tflite[kubeflow,s3] @ $(ls /build/dist/*.whl)"
 
 FROM python:3.10-slim-bookworm
 # Kubeflow's launcher runs as this user too, and keeps its copies of artifacts below the root.

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,32 @@ def run(installed: Path, *command: str) -> "subprocess.CompletedProcess[str]":
         cwd=empty,
         capture_output=True,
         text=True,
-        env={"PATH": f"{installed}/bin:/usr/bin:/bin", "HOME": str(empty)},
+        # As a container's user, who may not write into the environment.
+        env={
+            "PATH": f"{installed}/bin:/usr/bin:/bin",
+            "HOME": str(empty),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )
+
+
+def without_bytecode(environment: Path) -> list[Path]:
+    """Returns the modules of TFX and TensorFlow that every process would have to compile."""
+    [packages] = environment.glob("lib/python3.*/site-packages")
+    modules = [
+        path for name in ("tfx", "tensorflow/python") for path in (packages / name).rglob("*.py")
+    ]
+    assert len(modules) > 1000
+    return [path for path in modules if not Path(cache_from_source(str(path))).exists()]
+
+
+def test_the_environment_has_bytecode():
+    assert without_bytecode(Path(sys.prefix)) == []
+
+
+@pytest.mark.slow
+def test_its_packages_have_bytecode(installed: Path):
+    assert without_bytecode(installed) == []
 
 
 @pytest.mark.slow
