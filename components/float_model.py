@@ -1,6 +1,6 @@
 """The float SavedModel: where it lies, which signatures it has, and how it predicts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,17 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import DataError, ModelError, listed
 from tfx_tflite.components.model_inputs import (
     RAW_RECORD_COLUMN,
+    FeatureShapes,
+    InputGroup,
     InputSpec,
     format_shape,
+    input_groups,
     predict_in_chunks,
-    tensors_from_features,
 )
 
 _SERVE_TAG = "serve"
@@ -109,12 +112,39 @@ def read_tensor_signature(path: str | Path, name: str) -> Signature:
     return signature
 
 
-# What turns a batch of examples into the tensors that a signature takes.
-InputReader = Callable[[pa.RecordBatch], dict[str, np.ndarray]]
+class InputReader:
+    """What turns a batch of examples into the tensors that a signature takes."""
+
+    def groups(self, batch: pa.RecordBatch) -> list[InputGroup]:
+        """Returns the tensors of a batch, those of one shape together.
+
+        Raises:
+            DataError: The examples do not fit the signature.
+        """
+        raise NotImplementedError
+
+    def __call__(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """Returns the tensors of a batch whose examples are of one shape, by input name.
+
+        Raises:
+            DataError: The examples do not fit the signature, or are of several shapes.
+        """
+        groups = self.groups(batch)
+        if len(groups) > 1:
+            shapes = listed(
+                format_shape(values.shape[1:])
+                for group in groups
+                for values in group.tensors.values()
+            )
+            raise DataError(f"examples of several shapes cannot be taken together here: {shapes}")
+        return groups[0].tensors
 
 
 def input_reader(
-    path: str | Path, signature: Signature, preprocessing_signature: str | None
+    path: str | Path,
+    signature: Signature,
+    preprocessing_signature: str | None,
+    schema: bytes | None = None,
 ) -> InputReader:
     """Returns how a batch of examples becomes the inputs of `signature`.
 
@@ -124,16 +154,38 @@ def input_reader(
         preprocessing_signature: Another signature of the same SavedModel: one string tensor of
             serialized tf.Examples in, the inputs of `signature` out by name. None takes each
             input from the feature of its name.
+        schema: The schema of the examples, serialized, which tells the shape of a feature for an
+            input with several free axes.
 
     Raises:
         ModelError: The preprocessing signature is not there or does not give what is needed.
     """
     if preprocessing_signature is None:
-        return lambda batch: tensors_from_features(batch, signature.inputs, signature.name)
+        return _Features(signature, _feature_shapes(schema))
     return _Preprocessing(path, signature, preprocessing_signature)
 
 
-class _Preprocessing:
+def _feature_shapes(schema: bytes | None) -> FeatureShapes:
+    features = schema_pb2.Schema.FromString(schema).feature if schema else ()
+    return {
+        feature.name: tuple(int(dim.size) for dim in feature.shape.dim)
+        for feature in features
+        if feature.HasField("shape")
+    }
+
+
+class _Features(InputReader):
+    """Takes each input from the feature of its name."""
+
+    def __init__(self, signature: Signature, shapes: FeatureShapes):
+        self._signature = signature
+        self._shapes = shapes
+
+    def groups(self, batch: pa.RecordBatch) -> list[InputGroup]:
+        return input_groups(batch, self._signature.inputs, self._signature.name, self._shapes)
+
+
+class _Preprocessing(InputReader):
     """Runs serialized examples through a preprocessing signature of the SavedModel."""
 
     def __init__(self, path: str | Path, signature: Signature, name: str):
@@ -144,7 +196,7 @@ class _Preprocessing:
                 f"{listed(spec.name for spec in preprocessing.inputs)}, expected one string input "
                 "of serialized tf.Examples"
             )
-        given = {spec.name for spec in preprocessing.outputs}
+        given = {spec.name: spec for spec in preprocessing.outputs}
         missing = [spec.name for spec in signature.inputs if spec.name not in given]
         if missing:
             raise ModelError(
@@ -156,9 +208,31 @@ class _Preprocessing:
         self._argument = preprocessing.inputs[0].name
         self._model = tf.saved_model.load(str(path))
         self._function = self._model.signatures[name]
+        # A signature that gives tensors of any size would fill up the examples of a batch to the
+        # largest of them, and an example would look different in other company.
+        self._singly = any(None in given[spec.name].example_shape for spec in signature.inputs)
 
-    def __call__(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def groups(self, batch: pa.RecordBatch) -> list[InputGroup]:
         serialized = raw_records(batch)
+        if not self._singly:
+            return [InputGroup(np.arange(len(serialized)), self._run(serialized))]
+        rows_by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        singles = [self._run(serialized[row : row + 1]) for row in range(len(serialized))]
+        for row, tensors in enumerate(singles):
+            shapes = tuple(values.shape for values in tensors.values())
+            rows_by_shape.setdefault(shapes, []).append(row)
+        return [
+            InputGroup(
+                np.array(rows),
+                {
+                    spec.name: np.concatenate([singles[row][spec.name] for row in rows])
+                    for spec in self._inputs
+                },
+            )
+            for _, rows in sorted(rows_by_shape.items())
+        ]
+
+    def _run(self, serialized: np.ndarray) -> dict[str, np.ndarray]:
         try:
             outputs = self._function(**{self._argument: tf.constant(serialized)})
         except tf.errors.OpError as error:

@@ -41,30 +41,90 @@ class InputSpec:
         return self.shape[1:]
 
 
-def tensors_from_features(
-    batch: pa.RecordBatch, inputs: Sequence[InputSpec], signature: str
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class InputGroup:
+    """Examples of a batch whose inputs are of one shape, so that a model takes them at once.
+
+    Attributes:
+        rows: Which examples of the batch, ascending, shape (examples,).
+        tensors: By input name, of shape (examples, *example_shape).
+    """
+
+    rows: np.ndarray
+    tensors: dict[str, np.ndarray]
+
+
+# The shapes that a schema gives features, without the batch dimension.
+FeatureShapes = Mapping[str, tuple[int, ...]]
+
+
+def input_groups(
+    batch: pa.RecordBatch, inputs: Sequence[InputSpec], signature: str, shapes: FeatureShapes
+) -> list[InputGroup]:
     """Returns the tensors that a signature takes, from the features of a batch of examples.
+
+    A model whose axes are free beside the batch takes examples of differing shapes, but not at
+    once; there is a group for each shape then, in the order of the shapes.
 
     Args:
         batch: Columns of lists, one list an example, as TFXIO decodes tf.Examples.
         inputs: What the signature takes.
         signature: The signature's name, for messages.
-
-    Returns:
-        An array for each input, of the input's dtype and of shape (batch, *example_shape).
+        shapes: Of the features, for inputs with more than one free axis.
 
     Raises:
         DataError: A feature is missing, has the wrong number of values, or would lose something
             in the cast.
     """
-    return {spec.name: _tensor(batch, spec, signature) for spec in inputs}
+    columns = [_Column.read(batch, spec, signature, shapes.get(spec.name)) for spec in inputs]
+    free = np.concatenate([column.free for column in columns], axis=1)
+    if (free == free[:1]).all():
+        rows = np.arange(batch.num_rows)
+        return [InputGroup(rows, {c.spec.name: c.of(rows, whole=True) for c in columns})]
+    _, codes = np.unique(free, axis=0, return_inverse=True)
+    groups = (np.flatnonzero(codes == code) for code in range(codes.max() + 1))
+    return [InputGroup(rows, {c.spec.name: c.of(rows) for c in columns}) for rows in groups]
 
 
-def _tensor(batch: pa.RecordBatch, spec: InputSpec, signature: str) -> np.ndarray:
-    lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
-    shape = _batch_shape(lengths, spec, signature)
-    return _cast(values, spec, signature).reshape(shape)
+@dataclass(frozen=True)
+class _Column:
+    """One input of all examples of a batch.
+
+    Attributes:
+        spec: The input.
+        values: Of all examples in order, of the input's dtype, flat.
+        starts: Where each example's values begin, shape (n,).
+        free: The sizes of the input's free axes, shape (n, free axes).
+    """
+
+    spec: InputSpec
+    values: np.ndarray
+    starts: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def read(
+        cls, batch: pa.RecordBatch, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+    ) -> "_Column":
+        lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
+        free = _free_sizes(lengths, spec, signature, shape)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]])
+        return cls(spec, _cast(values, spec, signature), starts, free)
+
+    def of(self, rows: np.ndarray, whole: bool = False) -> np.ndarray:
+        """Returns the tensor of some examples of one shape.
+
+        Args:
+            rows: Which.
+            whole: Whether they are all there are.
+        """
+        sizes = iter(self.free[rows[:1]].max(axis=0, initial=0).tolist())
+        shape = tuple(next(sizes) if size is None else size for size in self.spec.example_shape)
+        if whole:
+            return self.values.reshape(len(rows), *shape)
+        length = int(np.prod(shape, dtype=np.int64))
+        places = self.starts[rows][:, None] + np.arange(length)
+        return self.values[places].reshape(len(rows), *shape)
 
 
 def feature_values(
@@ -98,20 +158,43 @@ def feature_values(
     return lengths, column.flatten().to_numpy(zero_copy_only=False)
 
 
-def _batch_shape(lengths: np.ndarray, spec: InputSpec, signature: str) -> tuple[int, ...]:
+def _free_sizes(
+    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+) -> np.ndarray:
+    """Returns the sizes of an input's free axes in each example, shape (n, free axes)."""
     known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
-    unknown = [axis for axis, size in enumerate(spec.example_shape) if size is None]
-    length = int(lengths[0]) if len(lengths) else known
-    fits = length == known if not unknown else len(unknown) == 1 and length % max(known, 1) == 0
-    if not fits or np.any(lengths != length):
-        wrong = length if not fits else int(lengths[lengths != length][0])
+    free = [axis for axis, size in enumerate(spec.example_shape) if size is None]
+    if len(free) > 1 and len(lengths):
+        return np.tile(_declared_sizes(lengths, spec, signature, shape), (len(lengths), 1))
+    is_wrong = (lengths % max(known, 1) != 0) | (lengths == 0) if free else lengths != known
+    if np.any(is_wrong):
         raise DataError(
-            f"feature {spec.name!r} has {wrong} values in an example, but input {spec.name!r} of "
-            f"signature {signature!r} has shape {format_shape(spec.shape)}"
-            + (f" ({known} values an example)" if not unknown else "")
+            f"feature {spec.name!r} has {int(lengths[is_wrong][0])} values in an example, but "
+            f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+            + (f" ({known} values an example)" if not free else "")
         )
-    filled = tuple(length // max(known, 1) if size is None else size for size in spec.example_shape)
-    return (len(lengths), *filled)
+    return (lengths // max(known, 1))[:, None][:, : len(free)]
+
+
+def _declared_sizes(
+    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+) -> list[int]:
+    """Returns the sizes of several free axes, which no number of values could tell."""
+    wanted = spec.example_shape
+    where = f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+    if shape is None or len(shape) != len(wanted):
+        raise DataError(
+            f"{where}, and the {lengths[0]} values of feature {spec.name!r} do not tell its sizes; give "
+            "the feature's shape in data.schema, or the tensor by a preprocessing_signature"
+        )
+    fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
+    other = lengths != int(np.prod(shape, dtype=np.int64))
+    if not fits or other.any():
+        raise DataError(
+            f"{where}, but the schema gives feature {spec.name!r} the shape {format_shape(shape)} "
+            f"and an example has {lengths[np.argmax(other)]} values"
+        )
+    return [given for size, given in zip(wanted, shape, strict=True) if size is None]
 
 
 def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:

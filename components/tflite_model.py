@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.model_inputs import predict_in_chunks
+from tfx_tflite.components.errors import DataError, ModelError, telling_line
+from tfx_tflite.components.model_inputs import format_shape, predict_in_chunks
+from tfx_tflite.components.runtime import Kernels, kernels_in_use, open_interpreter
 
 _schema = flatbuffer_utils.schema_fb
 
@@ -16,22 +16,31 @@ _schema = flatbuffer_utils.schema_fb
 class TFLiteModel:
     """Runs a TFLite model with one signature on batches.
 
-    The model runs as it is, byte for byte. Tensors are allocated anew only where the batch size
-    changes, and delegates (XNNPACK) are on.
+    The model runs as it is, byte for byte. Tensors are allocated anew only if the shapes of the
+    inputs change.
 
     Args:
         content: The flatbuffer.
-        num_threads: Threads of the interpreter; more than one a worker is slower on few cores.
+        kernels: Which kernels run it, on inputs of any shape; None takes the runtime's default.
+
+    Raises:
+        ModelError: The runtime does not take the model.
     """
 
-    def __init__(self, content: bytes, num_threads: int = 1):
+    def __init__(self, content: bytes, kernels: Kernels | None = None):
         # The interpreter refers to the bytes without a copy.
         self._content = content
-        self._interpreter = tf.lite.Interpreter(model_content=content, num_threads=num_threads)
+        self._kernels = kernels
+        try:
+            self._interpreter = open_interpreter(content, kernels)
+        except ValueError as error:
+            raise ModelError(
+                f"the TensorFlow Lite runtime does not take the model: {telling_line(str(error))}"
+            ) from error
         runner = self._interpreter.get_signature_runner()
         self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
         self._outputs: dict[str, dict[str, Any]] = runner.get_output_details()
-        self._quantizer = InputQuantizer(self._inputs)
+        self._quantizer = InputQuantizer(self._inputs, kernels)
         self._shapes: list[tuple[int, ...]] = []
         self._fixed_batch_size = self._read_fixed_batch_size()
 
@@ -44,6 +53,15 @@ class TFLiteModel:
     def output_details(self) -> Mapping[str, Mapping[str, Any]]:
         """The interpreter's description of the outputs, by signature name."""
         return self._outputs
+
+    @property
+    def kernels(self) -> Kernels:
+        """Which kernels ran the model last; the default interpreter chooses by the shapes."""
+        return self._kernels if self._kernels else kernels_in_use(self._interpreter)
+
+    def quantize(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns inputs in the types that the model takes; see `InputQuantizer`."""
+        return self._quantizer(inputs)
 
     def _read_fixed_batch_size(self) -> int | None:
         sizes = {int(detail["shape_signature"][0]) for detail in self._inputs.values()}
@@ -79,11 +97,30 @@ class TFLiteModel:
         shapes = [by_name[name] for name in self._inputs]
         if shapes == self._shapes:
             return
-        if self._fixed_batch_size is None:
-            for shape, detail in zip(shapes, self._inputs.values(), strict=True):
+        for shape, detail in zip(shapes, self._inputs.values(), strict=True):
+            if -1 in detail["shape_signature"]:
                 self._interpreter.resize_tensor_input(detail["index"], shape)
-        self._interpreter.allocate_tensors()
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            shown = ", ".join(
+                f"{name} {format_shape(shape)}"
+                for name, shape in zip(self._inputs, shapes, strict=True)
+            )
+            raise ModelError(
+                f"the TensorFlow Lite model does not take inputs of shape {shown}: "
+                f"{telling_line(str(error))}"
+            ) from error
+        self._check_kernels()
         self._shapes = shapes
+
+    def _check_kernels(self) -> None:
+        if self._kernels is Kernels.XNNPACK and kernels_in_use(self._interpreter) != self._kernels:
+            raise ModelError(
+                "the TensorFlow Lite runtime takes XNNPACK's kernels for some shapes of the inputs "
+                "and not for others, so no figure would be of one family of kernels; build the "
+                "batch size in (quantization.batch_size: 1)"
+            )
 
 
 class InputQuantizer:
@@ -95,15 +132,16 @@ class InputQuantizer:
 
     Args:
         details: The interpreter's description of the model's inputs, by name.
+        kernels: Those that run the model.
     """
 
-    def __init__(self, details: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, details: Mapping[str, Mapping[str, Any]], kernels: Kernels | None = None):
         self._details = details
         self._names = [name for name, detail in details.items() if detail["quantization"][0]]
         self._shapes: list[tuple[int, ...]] = []
         if self._names:
             content = _quantize_model([details[name] for name in self._names])
-            self._interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
+            self._interpreter = open_interpreter(content, kernels)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the inputs in the types that the model takes.
@@ -177,6 +215,21 @@ def _tensor(detail: Mapping[str, Any], quantized: bool) -> Any:
         tensor.quantization.scale = [float(scale)]
         tensor.quantization.zeroPoint = [int(zero_point)]
     return tensor
+
+
+def default_kernels(content: bytes, inputs: Mapping[str, np.ndarray]) -> Kernels:
+    """Returns which kernels the default interpreter runs a model with, whatever the batch size.
+
+    Args:
+        content: The flatbuffer.
+        inputs: Examples by input name, the batch dimension first.
+    """
+    for rows in {1, len(next(iter(inputs.values())))}:
+        model = TFLiteModel(content)
+        model.predict({name: values[:rows] for name, values in inputs.items()})
+        if model.kernels is not Kernels.XNNPACK:
+            return Kernels.BUILTIN
+    return Kernels.XNNPACK
 
 
 def dequantize(values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:

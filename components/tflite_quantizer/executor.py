@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
@@ -19,14 +18,19 @@ from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.float_model import (
+    InputReader,
     Signature,
     input_reader,
     read_tensor_signature,
 )
+from tfx_tflite.components.runtime import open_interpreter
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.components.tflite_quantizer import audit, layer_noise, ranges, report
 from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
-from tfx_tflite.components.tflite_quantizer.calibration_tensors import collect_tensors
+from tfx_tflite.components.tflite_quantizer.calibration_tensors import (
+    collect_tensors,
+    tensor_groups,
+)
 from tfx_tflite.components.tflite_quantizer.conversion import (
     FLOAT_TFLITE,
     ConvertedModels,
@@ -37,6 +41,8 @@ from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 _COMPONENT = "TFLiteQuantizer"
 # Few enough that a small sample gives every worker some of it.
 _BATCH_SIZE = 32
+# What free axes beside the batch are tried with.
+_FREE_SIZES = (1, 32, 256)
 # How many calibration examples the layers of both models are compared on.
 _COMPARED_EXAMPLES = 16
 
@@ -101,7 +107,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         elif sample is None:
             quantized = converter.convert(model.directory, name, settings.quantization)
         elif settings.policy is None:
-            samples = collect_tensors(sample.source.batches(_BATCH_SIZE), model.reader())
+            samples = collect_tensors(
+                sample.source.batches(_BATCH_SIZE), model.reader(sample.source.schema)
+            )
             quantized = converter.convert(model.directory, name, settings.quantization, samples)
         else:
             found = self._collect_ranges(float32, model, sample, output_uri)
@@ -120,7 +128,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with fileio.open(tflite, "wb") as file:
             file.write(float32)
         source = ranges.RangeSource(
-            tflite, model.uri, model.signature.name, model.settings.preprocessing_signature
+            tflite,
+            model.uri,
+            model.signature.name,
+            model.settings.preprocessing_signature,
+            sample.source.schema,
         )
         with self._make_beam_pipeline() as pipeline:
             _ = (
@@ -148,9 +160,11 @@ class _FloatModel:
         self.signature = signature
         self.settings = settings
 
-    def reader(self) -> Any:
-        """Returns how examples become the model's inputs."""
-        return input_reader(self.directory, self.signature, self.settings.preprocessing_signature)
+    def reader(self, schema: bytes | None) -> InputReader:
+        """Returns how examples become the model's inputs; see `float_model.input_reader`."""
+        return input_reader(
+            self.directory, self.signature, self.settings.preprocessing_signature, schema
+        )
 
 
 class _Sample:
@@ -180,14 +194,28 @@ class _Sample:
 
 
 def _check_runs(quantized: bytes) -> None:
-    """Checks that the runtime takes the model, which it does not take all that converts."""
-    try:
-        tf.lite.Interpreter(model_content=quantized).allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise ConversionError(
-            f"TensorFlow Lite's runtime refuses the converted model: {telling_line(str(error))}; "
-            "choose another quantization.scheme"
-        ) from error
+    """Checks that the runtime takes the model, which it does not take all that converts.
+
+    A free axis beside the batch has no size of its own, and 1 is too small for a convolution with
+    valid padding, so larger ones are tried too.
+    """
+    problem: Exception | None = None
+    for size in _FREE_SIZES:
+        try:
+            interpreter = open_interpreter(quantized)
+            for detail in interpreter.get_input_details():
+                if -1 in detail["shape_signature"][1:]:
+                    batch, *axes = detail["shape_signature"]
+                    shape = [max(batch, 1), *(size if axis == -1 else axis for axis in axes)]
+                    interpreter.resize_tensor_input(detail["index"], shape)
+            interpreter.allocate_tensors()
+            return
+        except (RuntimeError, ValueError) as error:
+            problem = problem or error
+    raise ConversionError(
+        f"TensorFlow Lite's runtime refuses the converted model: {telling_line(str(problem))}; "
+        "choose another quantization.scheme"
+    ) from problem
 
 
 def _layer_noise(
@@ -197,8 +225,8 @@ def _layer_noise(
     if sample is None:
         return {}
     batches = itertools.islice(sample.source.batches(_COMPARED_EXAMPLES), 1)
-    inputs = collect_tensors(batches, model.reader())
-    return layer_noise.measure(models.float32, models.quantized, inputs)
+    groups = tensor_groups(batches, model.reader(sample.source.schema))
+    return layer_noise.measure(models.float32, models.quantized, groups)
 
 
 def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:

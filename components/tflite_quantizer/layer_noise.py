@@ -2,18 +2,19 @@
 
 The quantizer keeps the names of the tensors, so a layer of one model is found by its output's name
 in the other. Both models are run with every activation as an output, one example at a time: no more
-memory is used than the activations of one example take.
+memory is used than the activations of one example take. They run on the runtime's builtin kernels,
+as a delegate keeps activations to itself.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.runtime import Kernels, open_interpreter
 from tfx_tflite.components.tflite_model import InputQuantizer, dequantize
 from tfx_tflite.components.tflite_quantizer.flatbuffer import representable, tensor_name
 
@@ -37,14 +38,14 @@ class LayerNoise:
 
 
 def measure(
-    float32: bytes, quantized: bytes, inputs: Mapping[str, np.ndarray]
+    float32: bytes, quantized: bytes, groups: Iterable[Mapping[str, np.ndarray]]
 ) -> dict[str, LayerNoise]:
     """Returns the noise of every layer that both models have, by its output's name.
 
     Args:
         float32: The float flatbuffer.
         quantized: The quantized flatbuffer, made from it.
-        inputs: Examples, by input name, each of shape (examples, *example_shape).
+        groups: Examples of one shape, by input name, each of shape (examples, *example_shape).
 
     Returns:
         Nothing where the runtime refuses to run one of the models.
@@ -52,8 +53,7 @@ def measure(
     try:
         models = [_ExposedModel(content) for content in (float32, quantized)]
         sums: dict[str, _Sums] = {}
-        for row in range(len(next(iter(inputs.values())))):
-            example = {name: values[row : row + 1] for name, values in inputs.items()}
+        for example in _single_examples(groups):
             before, after = (model.run(example) for model in models)
             for name in before.keys() & after.keys():
                 found = sums.setdefault(name, _Sums(models[1].representable(name)))
@@ -61,6 +61,14 @@ def measure(
     except (RuntimeError, ValueError):  # Some int16x8 models do not even allocate.
         return {}
     return {name: found.result() for name, found in sums.items()}
+
+
+def _single_examples(
+    groups: Iterable[Mapping[str, np.ndarray]],
+) -> Iterator[dict[str, np.ndarray]]:
+    for inputs in groups:
+        for row in range(len(next(iter(inputs.values())))):
+            yield {name: values[row : row + 1] for name, values in inputs.items()}
 
 
 @dataclass
@@ -109,9 +117,9 @@ class _ExposedModel:
         graph.outputs = list(dict.fromkeys([*graph.outputs, *self._tensors]))
         # The interpreter refers to the bytes without a copy.
         self._content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-        self._interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
+        self._interpreter = open_interpreter(self._content, Kernels.BUILTIN)
         self._inputs = self._interpreter.get_signature_runner().get_input_details()
-        self._quantizer = InputQuantizer(self._inputs)
+        self._quantizer = InputQuantizer(self._inputs, Kernels.BUILTIN)
         self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
         self._shapes: list[tuple[int, ...]] | None = None
 

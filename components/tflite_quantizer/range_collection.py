@@ -130,17 +130,24 @@ class ActivationObserver:
         self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
         self._shapes: list[tuple[int, ...]] | None = None
 
-    def __call__(self, inputs: Mapping[str, np.ndarray], position: int = 0) -> BatchExtremes:
+    def __call__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        position: int = 0,
+        places: np.ndarray | None = None,
+    ) -> BatchExtremes:
         """Returns the extremes of every tensor in each example.
 
         Args:
             inputs: By name, each of shape (batch, *example_shape).
-            position: The place of the first example among all, for messages.
+            position: The place of the first example of the batch among all, for messages.
+            places: Where in that batch each example is, for messages; one after another if None.
 
         Raises:
             ConversionError: The runtime refuses the model or an example.
         """
         rows = len(next(iter(inputs.values())))
+        places = np.arange(rows) if places is None else places
         minima = np.empty((rows, len(self.tensors)), np.float32)
         maxima = np.empty_like(minima)
         for row in range(rows):
@@ -149,7 +156,7 @@ class ActivationObserver:
             except (RuntimeError, ValueError) as error:
                 raise ConversionError(
                     "the float TensorFlow Lite model does not run on calibration example "
-                    f"{position + row}: {telling_line(str(error))}"
+                    f"{position + int(places[row])}: {telling_line(str(error))}"
                 ) from error
             self._reduce(given, minima[row], maxima[row])
         return BatchExtremes(position, minima, maxima)
@@ -198,7 +205,11 @@ class _Reader:
     @classmethod
     def load(cls, source: RangeSource) -> "_Reader":
         signature = read_tensor_signature(source.saved_model, source.signature)
-        return cls(input_reader(source.saved_model, signature, source.preprocessing_signature))
+        return cls(
+            input_reader(
+                source.saved_model, signature, source.preprocessing_signature, source.schema
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -221,7 +232,16 @@ class ExampleObserver:
 
     def __call__(self, position: int, batch: pa.RecordBatch) -> BatchExtremes:
         """Returns the extremes in each example of a batch."""
-        return self.observer(self.reader(batch), position)
+        groups = self.reader.groups(batch)
+        parts = [self.observer(group.tensors, position, group.rows) for group in groups]
+        if len(parts) == 1:
+            return parts[0]
+        order = np.argsort(np.concatenate([group.rows for group in groups]))
+        return BatchExtremes(
+            position,
+            np.concatenate([part.minima for part in parts])[order],
+            np.concatenate([part.maxima for part in parts])[order],
+        )
 
 
 def collect_ranges(

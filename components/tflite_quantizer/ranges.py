@@ -282,12 +282,14 @@ class RangeSource:
         saved_model: The float SavedModel.
         signature: The signature that was converted.
         preprocessing_signature: As in `float_model.input_reader`.
+        schema: The same.
     """
 
     tflite: str
     saved_model: str
     signature: str
     preprocessing_signature: str | None = None
+    schema: bytes | None = None
 
 
 def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.model_inputs import InputSpec, tensors_from_features
+from tfx_tflite.components.model_inputs import InputSpec, input_groups
 
 FLOAT32, INT32, UINT8 = np.dtype("float32"), np.dtype("int32"), np.dtype("uint8")
 
@@ -19,7 +19,9 @@ def spec(shape: tuple, dtype: np.dtype = FLOAT32, name: str = "x") -> InputSpec:
 
 
 def read(record_batch: pa.RecordBatch, *inputs: InputSpec) -> dict[str, np.ndarray]:
-    return tensors_from_features(record_batch, inputs, "serving_tensors")
+    [group] = input_groups(record_batch, inputs, "serving_tensors", {})
+    assert group.rows.tolist() == list(range(record_batch.num_rows))
+    return group.tensors
 
 
 def test_takes_each_input_from_the_feature_of_its_name():
@@ -95,9 +97,14 @@ def test_names_feature_input_signature_and_both_shapes_where_the_length_is_wrong
         read(batch(x=[[1.0, 2.0, 3.0]]), spec((None, 2, 2)))
 
 
-def test_refuses_a_batch_of_different_lengths():
+def test_refuses_the_example_of_another_length():
     with pytest.raises(DataError, match="'x' has 1 values in an example"):
-        read(batch(x=[[1.0, 2.0], [1.0]]), spec((None, None)))
+        read(batch(x=[[1.0, 2.0], [1.0]]), spec((None, 2)))
+
+
+def test_refuses_an_example_without_values_on_a_free_axis():
+    with pytest.raises(DataError, match="'x' has 0 values in an example"):
+        read(batch(x=[[1.0, 2.0], []]), spec((None, None)))
 
 
 def test_refuses_strings_for_a_number():
@@ -105,3 +112,37 @@ def test_refuses_strings_for_a_number():
         DataError, match=r"'x' holds strings.*takes float32.*preprocessing_signature"
     ):
         read(batch(x=[["a"]]), spec((None, 1)))
+
+
+def test_examples_of_differing_lengths_are_grouped_by_shape_and_keep_their_values():
+    values = [[1.0, 2.0], [3.0, 4.0, 5.0, 6.0], [7.0, 8.0], [9.0, 10.0, 11.0, 12.0]]
+    groups = input_groups(batch(x=values), [spec((None, None, 2))], "s", {})
+    assert [group.rows.tolist() for group in groups] == [[0, 2], [1, 3]]
+    np.testing.assert_array_equal(groups[0].tensors["x"], [[[1, 2]], [[7, 8]]])
+    np.testing.assert_array_equal(groups[1].tensors["x"], [[[3, 4], [5, 6]], [[9, 10], [11, 12]]])
+
+
+def test_two_inputs_of_differing_lengths_make_a_group_for_each_pair_of_lengths():
+    record_batch = batch(x=[[1.0], [1.0, 2.0], [3.0]], y=[[1.0], [1.0], [1.0, 2.0]])
+    inputs = [spec((None, None)), spec((None, None), name="y")]
+    groups = input_groups(record_batch, inputs, "s", {})
+    assert [group.rows.tolist() for group in groups] == [[0], [2], [1]]
+    assert groups[1].tensors["y"].tolist() == [[1.0, 2.0]]
+
+
+def test_the_schema_tells_the_sizes_of_several_free_axes():
+    values = list(map(float, range(12)))
+    [group] = input_groups(batch(x=[values]), [spec((None, None, None, 3))], "s", {"x": (2, 2, 3)})
+    assert group.tensors["x"].shape == (1, 2, 2, 3)
+
+
+def test_several_free_axes_without_a_shape_in_the_schema_are_refused_with_the_remedies():
+    expected = r"12 values of feature 'x' do not tell its sizes; .*data\.schema.*preprocessing_sig"
+    with pytest.raises(DataError, match=expected):
+        read(batch(x=[[0.0] * 12]), spec((None, None, None, 3)))
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 3), (2, 3, 2)])
+def test_a_shape_in_the_schema_that_does_not_fit_is_refused(shape: tuple):
+    with pytest.raises(DataError, match=r"but the schema gives feature 'x' the shape"):
+        input_groups(batch(x=[[0.0] * 12]), [spec((None, None, None, 3))], "s", {"x": shape})

@@ -1,0 +1,125 @@
+"""Which runtime and which of its kernels run a TensorFlow Lite model.
+
+Kernels differ: of one and the same int8 file XNNPACK, the builtin and the reference kernels give
+other answers for 2 to 4 % of the examples, and single outputs that are tens of steps apart. So a
+figure belongs to the kernels that gave it, and everything that runs a model says which it wants.
+
+- The runtime's default kernels are what a phone or a server runs: LiteRT's XNNPACK delegate, and
+  its builtin kernels for what the delegate does not take. LiteRT is used where it is installed.
+- The reference kernels are plain loops in C++, the same on every processor. TensorFlow's own
+  interpreter has them, and its figures equal TensorFlow Lite Micro's to the bit. LiteRT's setting of
+  the same name does not: it gives the delegate's figures on dense nets.
+
+Nothing is imported here before an interpreter is asked for.
+"""
+
+from enum import Enum
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+_LITERT, _TENSORFLOW = "ai-edge-litert", "tensorflow"
+
+
+class Kernels(str, Enum):
+    """The families of kernels that one runtime has."""
+
+    XNNPACK = "xnnpack"
+    BUILTIN = "builtin"
+    REFERENCE = "reference"
+
+
+class Runtime(BaseModel):
+    """What gave a figure.
+
+    Attributes:
+        package: The distribution that the runtime is from.
+        version: Its version.
+        kernels: Which of its kernels ran; `xnnpack` with builtin ones for what XNNPACK lacks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    package: str
+    version: str
+    kernels: Kernels
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} ({self.kernels.value} kernels)"
+
+    @classmethod
+    def of(cls, kernels: Kernels) -> "Runtime":
+        """Returns the runtime that `open_interpreter` takes for some kernels."""
+        package = _TENSORFLOW if kernels is Kernels.REFERENCE else _default_package()
+        return cls(package=package, version=version(package), kernels=kernels)
+
+
+@cache
+def _default_package() -> str:
+    return _LITERT if find_spec("ai_edge_litert") else _TENSORFLOW
+
+
+def open_interpreter(content: bytes, kernels: Kernels | None = None, num_threads: int = 1) -> Any:
+    """Returns an interpreter of a model, nothing allocated yet.
+
+    TensorFlow's and LiteRT's interpreters are alike.
+
+    Args:
+        content: The flatbuffer; the interpreter refers to it without a copy.
+        kernels: Which; None and `XNNPACK` take the runtime's default, of which `kernels_in_use` says
+            what it came to once tensors are allocated.
+        num_threads: Threads of the interpreter; more than one a worker is slower on few cores.
+
+    Raises:
+        ValueError: The runtime does not take the model.
+    """
+    if kernels is Kernels.REFERENCE or _default_package() == _TENSORFLOW:
+        from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
+    else:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = {
+        Kernels.BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        Kernels.REFERENCE: OpResolverType.BUILTIN_REF,
+    }
+    return Interpreter(
+        model_content=content,
+        num_threads=num_threads,
+        experimental_op_resolver_type=resolver.get(kernels or Kernels.XNNPACK, OpResolverType.AUTO),
+    )
+
+
+def kernels_in_use(interpreter: Any) -> Kernels:
+    """Returns whether the default interpreter took its delegate.
+
+    It does so without a word for some shapes of the inputs and not for others: TensorFlow's runs a
+    graph that computes shapes from a free batch axis with builtin kernels.
+
+    Args:
+        interpreter: Of the default kernels, its tensors allocated.
+    """
+    operators = {detail["op_name"] for detail in interpreter._get_ops_details()}
+    return Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
+
+
+def reproducible_kernels(content: bytes) -> Kernels:
+    """Returns the kernels that give a model's outputs again to the bit, wherever they run.
+
+    Those are the reference kernels. A few new versions of operators (TILE of int8, say) have none
+    yet; a model with one is run with the builtin kernels.
+
+    Args:
+        content: The flatbuffer.
+
+    Raises:
+        ValueError: No runtime takes the model.
+    """
+    try:
+        open_interpreter(content, Kernels.REFERENCE)
+    except ValueError:
+        open_interpreter(content, Kernels.BUILTIN)
+        return Kernels.BUILTIN
+    return Kernels.REFERENCE
