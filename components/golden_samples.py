@@ -1,8 +1,11 @@
 """Golden samples: inputs of a model and what it gave for them, to try it with elsewhere.
 
+They are recorded with the reference kernels, which are the same on every processor, and whoever
+replays them with these gets the same bits; other kernels round differently, without a bound.
+
 A file holds one tensor of all samples: little-endian values in C order, nothing else, so that a
 device can read it with no library. The description of the files is in the manifest of a push.
-Nothing here needs TensorFlow; an interpreter is TensorFlow's or LiteRT's, which are alike.
+Nothing here needs TensorFlow but an interpreter of its.
 """
 
 from collections.abc import Mapping
@@ -12,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.errors import EvaluationError
+from tfx_tflite.components.runtime import Runtime, open_interpreter, reproducible_kernels
+
 DIRECTORY = "golden"
-# How far another machine's kernels may be off: this share of an integer type's range, and at least
-# a step, or of the span of an output's recorded values; and floats by their own rounding.
-_TOLERANCE = 0.01
-_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,43 @@ class GoldenSamples:
         inputs: What the model takes; of shape (samples, …).
         outputs: What it gave; of shape (samples, …).
         batch_size: How many samples were run at once.
+        runtime: What it was run with.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     batch_size: int
+    runtime: Runtime
 
     @classmethod
-    def record(cls, interpreter: Any, inputs: Mapping[str, np.ndarray]) -> "GoldenSamples":
+    def record(cls, content: bytes, inputs: Mapping[str, np.ndarray]) -> "GoldenSamples":
         """Runs a model on some inputs.
 
         Args:
-            interpreter: An interpreter of the model.
-            inputs: Of the model's own types. For a model of a fixed batch size their number need
-                not be a multiple of it: samples are left out, or repeated where there are too few.
+            content: The flatbuffer.
+            inputs: Of the model's own types and of one shape. For a model of a fixed batch size
+                their number need not be a multiple of it: samples are left out, or repeated if
+                there are too few.
+
+        Raises:
+            EvaluationError: An output is NaN or infinite.
         """
+        kernels = reproducible_kernels(content)
+        interpreter = open_interpreter(content, kernels)
         details = interpreter.get_signature_runner().get_input_details()
         batch_size = max(1, *(int(detail["shape_signature"][0]) for detail in details.values()))
         samples = max(1, len(next(iter(inputs.values()))) // batch_size) * batch_size
         rows = {
             name: np.resize(values, (samples, *values.shape[1:])) for name, values in inputs.items()
         }
-        return cls(rows, run(interpreter, rows, batch_size), batch_size)
+        outputs = run(interpreter, rows, batch_size)
+        for name, values in outputs.items():
+            if (bad := first_non_finite(values)) is not None:
+                raise EvaluationError(
+                    f"golden sample {bad}: the quantized model gives {name!r} as NaN or infinity "
+                    f"with {Runtime.of(kernels)}"
+                )
+        return cls(rows, outputs, batch_size, Runtime.of(kernels))
 
     def write(self, directory: Path) -> dict[str, Any]:
         """Writes the files into a directory and returns their description, ready for JSON.
@@ -74,14 +91,12 @@ class GoldenSamples:
                 )
             return found
 
-        outputs = written("output", self.outputs)
-        for entry in outputs:
-            entry["tolerance"] = _tolerance(self.outputs[entry["name"]])
         return {
             "samples": len(next(iter(self.inputs.values()))),
             "batch_size": self.batch_size,
+            "runtime": self.runtime.model_dump(mode="json"),
             "inputs": written("input", self.inputs),
-            "outputs": outputs,
+            "outputs": written("output", self.outputs),
         }
 
 
@@ -128,29 +143,63 @@ def read(directory: Path, entry: Mapping[str, Any]) -> np.ndarray:
     return values.reshape(entry["shape"]).astype(dtype.newbyteorder("="), copy=False)
 
 
-def deviation(found: np.ndarray, recorded: np.ndarray) -> float:
-    """Returns the largest absolute difference; infinite where shapes or what is finite differ."""
-    if found.shape != recorded.shape:
-        return float("inf")
-    wide = [values.astype(np.float64) for values in (found, recorded)]
-    same = (wide[0] == wide[1]) | (np.isnan(wide[0]) & np.isnan(wide[1]))
-    difference = np.where(same, 0.0, np.abs(wide[0] - wide[1]))
-    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+def is_same(found: np.ndarray, recorded: np.ndarray) -> bool:
+    """Returns whether two tensors are equal to the last bit."""
+    return (
+        found.shape == recorded.shape
+        and found.dtype == recorded.dtype
+        and found.tobytes() == recorded.tobytes()
+    )
+
+
+def first_non_finite(values: np.ndarray) -> int | None:
+    """Returns the first sample with NaN or infinity, None if there is none."""
+    if values.dtype.kind != "f":
+        return None
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return int(np.argmax(bad)) if bad.any() else None
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a model's outputs with some kernels are from those with others.
+
+    Attributes:
+        examples: How many examples were compared.
+        answers: On how many of them the largest value of an output is at another place; None if
+            there is no output with several values.
+        largest: The largest absolute difference, in the unit of the values compared.
+    """
+
+    examples: int
+    answers: int | None
+    largest: float
+
+    @classmethod
+    def between(
+        cls, found: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
+    ) -> "Deviation":
+        """Returns the deviation of finite outputs, by name and of shape (examples, …)."""
+        pairs = [(found[name], values) for name, values in others.items()]
+        if not pairs:
+            return cls(0, None, 0.0)
+        examples = len(pairs[0][0])
+        different = np.zeros(examples, bool)
+        for before, after in pairs:
+            if _has_answer(before):
+                moved = before.argmax(axis=-1) != after.argmax(axis=-1)
+                different |= moved.reshape(examples, -1).any(axis=1)
+        largest = max(
+            float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max(initial=0.0))
+            for before, after in pairs
+        )
+        answers = int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None
+        return cls(examples, answers, largest)
+
+
+def _has_answer(values: np.ndarray) -> bool:
+    return values.ndim > 1 and values.shape[-1] > 1
 
 
 def _little_endian(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-
-
-def _tolerance(recorded: np.ndarray) -> float:
-    if np.issubdtype(recorded.dtype, np.integer):
-        limits = np.iinfo(recorded.dtype)
-        # Wider integers are not quantized values but counts or classes.
-        steps = int(_TOLERANCE * (int(limits.max) - int(limits.min)))
-        return float(max(1, steps)) if limits.bits <= 16 else 0.0
-    if not np.issubdtype(recorded.dtype, np.floating):
-        return 0.0
-    finite = recorded[np.isfinite(recorded)].astype(np.float64)
-    if not finite.size:
-        return 0.0
-    return float(_TOLERANCE * np.ptp(finite) + _ROUNDING * np.abs(finite).max() + 1e-6)

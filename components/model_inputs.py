@@ -184,8 +184,8 @@ def _declared_sizes(
     where = f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
     if shape is None or len(shape) != len(wanted):
         raise DataError(
-            f"{where}, and the {lengths[0]} values of feature {spec.name!r} do not tell its sizes; give "
-            "the feature's shape in data.schema, or the tensor by a preprocessing_signature"
+            f"{where}, and the {lengths[0]} values of feature {spec.name!r} do not tell its sizes; "
+            "give the feature's shape in data.schema, or the tensor by a preprocessing_signature"
         )
     fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
     other = lengths != int(np.prod(shape, dtype=np.int64))

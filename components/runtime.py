@@ -7,12 +7,13 @@ figure belongs to the kernels that gave it, and everything that runs a model say
 - The runtime's default kernels are what a phone or a server runs: LiteRT's XNNPACK delegate, and
   its builtin kernels for what the delegate does not take. LiteRT is used where it is installed.
 - The reference kernels are plain loops in C++, the same on every processor. TensorFlow's own
-  interpreter has them, and its figures equal TensorFlow Lite Micro's to the bit. LiteRT's setting of
-  the same name does not: it gives the delegate's figures on dense nets.
+  interpreter has them, and its figures equal TensorFlow Lite Micro's to the bit. LiteRT's setting
+  of the same name does not: it gives the delegate's figures on dense nets.
 
 Nothing is imported here before an interpreter is asked for.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
 from importlib.metadata import version
@@ -69,8 +70,8 @@ def open_interpreter(content: bytes, kernels: Kernels | None = None, num_threads
 
     Args:
         content: The flatbuffer; the interpreter refers to it without a copy.
-        kernels: Which; None and `XNNPACK` take the runtime's default, of which `kernels_in_use` says
-            what it came to once tensors are allocated.
+        kernels: Which; None and `XNNPACK` take the runtime's default, of which `kernels_in_use`
+            says what it came to once tensors are allocated.
         num_threads: Threads of the interpreter; more than one a worker is slower on few cores.
 
     Raises:
@@ -123,3 +124,25 @@ def reproducible_kernels(content: bytes) -> Kernels:
         open_interpreter(content, Kernels.BUILTIN)
         return Kernels.BUILTIN
     return Kernels.REFERENCE
+
+
+def allocate(interpreter: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Allocates a model's tensors for one example, or for the batch size that is built in.
+
+    Args:
+        interpreter: Of the model.
+        shapes: Of an example by input name, the batch dimension first; for the free axes beside the
+            batch, which have no size of their own.
+
+    Raises:
+        RuntimeError: The runtime refuses.
+    """
+    for name, detail in interpreter.get_signature_runner().get_input_details().items():
+        signature = [int(size) for size in detail["shape_signature"]]
+        if -1 in signature[1:]:
+            filled = [
+                given if size == -1 else size
+                for size, given in zip(signature, shapes[name], strict=True)
+            ]
+            interpreter.resize_tensor_input(detail["index"], filled)
+    interpreter.allocate_tensors()

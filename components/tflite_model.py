@@ -45,6 +45,11 @@ class TFLiteModel:
         self._fixed_batch_size = self._read_fixed_batch_size()
 
     @property
+    def content(self) -> bytes:
+        """The flatbuffer."""
+        return self._content
+
+    @property
     def input_details(self) -> Mapping[str, Mapping[str, Any]]:
         """The interpreter's description of the inputs, by signature name."""
         return self._inputs
@@ -79,9 +84,15 @@ class TFLiteModel:
         Raises:
             DataError: An input that is to be quantized holds NaN.
         """
-        return predict_in_chunks(
-            self._predict_chunk, self._quantizer(inputs), self._fixed_batch_size
-        )
+        return self.run(self._quantizer(inputs))
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs as `predict` does.
+
+        Args:
+            inputs: In the types that the model takes, by name, the batch dimension first.
+        """
+        return predict_in_chunks(self._predict_chunk, inputs, self._fixed_batch_size)
 
     def _predict_chunk(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._allocate({name: values.shape for name, values in inputs.items()})

@@ -33,6 +33,7 @@ from tfx_tflite.components.destinations.manifest import (
     FileEntry,
     Manifest,
     ModelEntry,
+    SmokeTest,
 )
 from tfx_tflite.components.destinations.store import (
     MANIFEST_FILE,
@@ -238,7 +239,7 @@ class Destination:
         force: bool = False,
         keep: int | None = None,
         key: "Ed25519PrivateKey | None" = None,
-        trial: Callable[[Path], Mapping[str, str]] | None = None,
+        trial: Callable[[Path], SmokeTest] | None = None,
     ) -> PushedVersion:
         """Makes a model the current version.
 
@@ -249,8 +250,8 @@ class Destination:
                 that are signed off stay in any case.
             key: What to sign the manifest with.
             trial: Is called with the directory of the files as they will be shipped, and returns
-                versions of what it was tried with, for the manifest; it raises PushError where the
-                model does not do what it should.
+                what it was tried with, for the manifest; it raises PushError if the model does not
+                do what it should.
 
         Raises:
             PushError: The model was not pushed; the destination is as it was.
@@ -314,11 +315,11 @@ class Destination:
         self,
         candidate: Candidate,
         key: "Ed25519PrivateKey | None",
-        trial: Callable[[Path], Mapping[str, str]] | None,
+        trial: Callable[[Path], SmokeTest] | None,
     ) -> PushedVersion:
         with self._store.stage() as staged:
             files = self._ship(candidate, staged)
-            versions = trial(staged) if trial is not None else {}
+            smoke_test = trial(staged) if trial is not None else None
             number = self._next_number()
             description = dict(candidate.description)
             manifest = Manifest(
@@ -326,7 +327,8 @@ class Destination:
                 pushed_at=ledger.utc_now(),
                 model=ModelEntry(**files[MODEL_FILE].model_dump()),
                 files=files,
-                versions={**description.pop("versions", {}), **versions},
+                versions={**description.pop("versions", {}), **_versions(smoke_test)},
+                smoke_test=smoke_test,
                 **description,
             ).to_bytes()
             if key is not None:
@@ -490,6 +492,13 @@ def _number(name: str) -> int | None:
     """Returns the version that a name is of; None where it is none."""
     number = int(name) if _VERSION.fullmatch(name) else None
     return number if number is not None and number <= _LARGEST else None
+
+
+def _versions(smoke_test: SmokeTest | None) -> dict[str, str]:
+    """Returns the entries of `Manifest.versions` that say what a model was tried with."""
+    if smoke_test is None:
+        return {}
+    return {"smoke_test": str(smoke_test.runtime), "machine": smoke_test.machine}
 
 
 def _named(number: int | None) -> str:

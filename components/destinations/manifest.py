@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.runtime import Runtime
 
 MODEL_FILE = "model.tflite"
 FORMAT: Literal[2] = 2
@@ -68,6 +69,8 @@ class Tensor(_Part):
     dtype: Text
     # -1 where a dimension is not fixed.
     shape: tuple[int, ...]
+    # Of an input: the shape that an example of the eval split has, the batch dimension first.
+    example_shape: tuple[int, ...] | None = None
     scale: float | None = None
     zero_point: int | None = None
 
@@ -88,7 +91,8 @@ class GoldenTensor(_Part):
     dtype: Text
     # The samples first.
     shape: tuple[int, ...]
-    # Of outputs: how far another machine's kernels may be from them, in the tensor's own values.
+    # Only in versions of before: the outputs are equal to the last bit with the kernels that
+    # recorded them, and other kernels differ without a bound.
     tolerance: float | None = None
 
 
@@ -98,9 +102,29 @@ class Golden(_Part):
     samples: int = Field(ge=1)
     # How many were run at once.
     batch_size: int = Field(ge=1)
-    runtime: Text
+    # What recorded them; a name and version alone in versions of before.
+    runtime: Runtime | Text
     inputs: tuple[GoldenTensor, ...]
     outputs: tuple[GoldenTensor, ...]
+
+
+class KernelsDeviate(_Part):
+    """How far the default kernels are from those that recorded the golden samples."""
+
+    examples: int
+    # On how many the largest value of an output is at another place.
+    answers: int | None = None
+    # In the outputs' own values: steps of an integer output.
+    largest: float
+
+
+class SmokeTest(_Part):
+    """What the model was tried with before it was pushed."""
+
+    runtime: Runtime
+    machine: Text
+    recorded_with: Runtime | None = None
+    kernels_deviate: KernelsDeviate | None = None
 
 
 class MetadataIds(_Part):
@@ -126,8 +150,11 @@ class Manifest(_Part):
     examples: int | None = None
     rules: tuple[dict[str, Any], ...] = ()
     metrics: tuple[dict[str, Any], ...] = ()
+    # What the quantized model's figures were measured with.
+    runtime: Runtime | None = None
     signature: Signature | None = None
     golden: Golden | None = None
+    smoke_test: SmokeTest | None = None
     # Of the float model, the calibration sample, the eval split, …
     digests: dict[str, str | None] = {}
     evaluated: dict[str, Any] | None = None

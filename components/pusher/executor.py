@@ -30,6 +30,7 @@ _FROM_REPORT = (
     "examples",
     "rules",
     "metrics",
+    "runtime",
     "signature",
     "golden",
     "digests",
@@ -78,7 +79,9 @@ class Executor(tfx_pusher.Executor):
                 force=bool(exec_properties.get("force")),
                 keep=exec_properties.get("keep"),
                 key=load_private_key(key) if key else None,
-                trial=functools.partial(try_model, golden=report.get("golden")),
+                trial=functools.partial(
+                    try_model, golden=report.get("golden"), shapes=_example_shapes(report)
+                ),
             )
         if version.outcome == "withdrawn":
             self._MarkNotPushed(pushed)
@@ -166,6 +169,12 @@ def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, An
             f"{expected}"
         )
     return json.loads(content)
+
+
+def _example_shapes(report: dict[str, Any]) -> dict[str, Any]:
+    """Returns the shapes of an example by input name, of a report that tells them."""
+    inputs = (report.get("signature") or {}).get("inputs", [])
+    return {entry["name"]: entry["example_shape"] for entry in inputs if "example_shape" in entry}
 
 
 def _compared_with(report: dict[str, Any], destination: Destination) -> int | None:

@@ -1,7 +1,11 @@
-"""A model tried as a device would: in a process of its own, with the plain runtime alone.
+"""A model tried as a device would: in a process of its own, with the plain runtime.
+
+Two things are asked of it. The runtime's default kernels must load and run it and give finite
+outputs; how far these are from the recorded ones is told and not judged, as kernels differ without
+a bound. The kernels that recorded the golden samples must give them again to the last bit.
 
 Run as a program it tries one model: `python -m … DIRECTORY` reads the description of the golden
-samples, or null, from stdin, and prints a JSON object: `runtime`, and `problem` where there is one.
+samples and the shapes as JSON from stdin, and prints what it came to as JSON.
 """
 
 import json
@@ -9,37 +13,47 @@ import platform
 import signal
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfx_tflite.components import golden_samples
-from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import MODEL_FILE, SmokeTest
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.golden_samples import Deviation
+from tfx_tflite.components.runtime import Runtime, allocate, kernels_in_use, open_interpreter
 
 
 def try_model(
-    directory: Path, golden: dict[str, Any] | None, time_limit: float = 600.0
-) -> dict[str, str]:
+    directory: Path,
+    golden: dict[str, Any] | None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    time_limit: float = 600.0,
+) -> SmokeTest:
     """Runs the model in a directory on its golden samples, in a child process.
 
     Args:
         directory: The files of a version.
         golden: The description of the golden samples; None runs the model on zeros, once.
+        shapes: Of an example by input name, the batch dimension first, for a model without golden
+            samples that has free axes.
         time_limit: Seconds.
 
     Returns:
-        What it was run with, by name and version.
+        What it was run with, and how far kernels differ.
 
     Raises:
-        PushError: It cannot be loaded or run, takes too long, or gives other outputs.
+        PushError: It cannot be loaded or run, takes too long, gives other outputs with the kernels
+            that its golden samples were recorded with, or NaN or infinity with the default ones.
     """
     command = [sys.executable, "-m", __name__, str(directory.resolve())]
+    trial = json.dumps({"golden": golden, "shapes": {k: [*v] for k, v in (shapes or {}).items()}})
     try:
         done = subprocess.run(
-            command, input=json.dumps(golden), capture_output=True, text=True, timeout=time_limit
+            command, input=trial, capture_output=True, text=True, timeout=time_limit
         )
     except subprocess.TimeoutExpired as error:
         raise PushError(
@@ -55,62 +69,67 @@ def try_model(
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise PushError(f"the model was not pushed: it could not be tried: {lines[-1]}") from error
     if result["problem"]:
-        raise PushError(
-            f"the model was not pushed: tried with {result['runtime']}, {result['problem']}"
-        )
-    return {"smoke_test": result["runtime"], "machine": platform.machine()}
+        raise PushError(f"the model was not pushed: {result['problem']}")
+    return SmokeTest.model_validate(result["found"])
 
 
-def _interpreter(content: bytes) -> tuple[str, Any]:
-    """Returns the runtime's name and version, and an interpreter of a model."""
+def _try(directory: Path, trial: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `problem`, empty if there is none, and what was `found`."""
+    content, golden = (directory / MODEL_FILE).read_bytes(), trial["golden"]
     try:
-        from ai_edge_litert.interpreter import Interpreter
-
-        name = f"ai-edge-litert {version('ai-edge-litert')}"
-    except ImportError:
-        from tensorflow.lite.python.interpreter import Interpreter
-
-        name = f"tensorflow {version('tensorflow')}"
-    return name, Interpreter(model_content=content, num_threads=1)
-
-
-def _try(directory: Path, golden: dict[str, Any] | None) -> dict[str, str]:
-    content = (directory / MODEL_FILE).read_bytes()
-    name = "the plain runtime"
-    try:
-        name, interpreter = _interpreter(content)
         if golden is None:
-            _run_on_zeros(interpreter)
-            return {"runtime": name, "problem": ""}
-        return {"runtime": name, "problem": _compare(interpreter, directory, golden)}
+            return {"problem": "", "found": _run_on_zeros(content, trial["shapes"])}
+        problem, found = _replay(content, directory, golden)
+        return {"problem": problem, "found": found}
     except (ValueError, RuntimeError) as error:
         message = str(error).strip().splitlines()
-        return {"runtime": name, "problem": f"it cannot be run: {message[0] if message else error}"}
+        return {"problem": f"it cannot be run: {message[0] if message else error}", "found": None}
 
 
-def _run_on_zeros(interpreter: Any) -> None:
-    interpreter.allocate_tensors()
+def _found(interpreter: Any, **others: Any) -> dict[str, Any]:
+    runtime = Runtime.of(kernels_in_use(interpreter))
+    found = SmokeTest(runtime=runtime, machine=platform.machine(), **others)
+    return found.model_dump(mode="json")
+
+
+def _run_on_zeros(content: bytes, shapes: Mapping[str, list[int]]) -> dict[str, Any]:
+    interpreter = open_interpreter(content)
+    allocate(interpreter, shapes)
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
     interpreter.invoke()
+    return _found(interpreter)
 
 
-def _compare(interpreter: Any, directory: Path, golden: dict[str, Any]) -> str:
-    """Returns what is wrong with the outputs; nothing where they are the recorded ones."""
-    inputs = {entry["name"]: golden_samples.read(directory, entry) for entry in golden["inputs"]}
-    found = golden_samples.run(interpreter, inputs, golden["batch_size"])
-    for entry in golden["outputs"]:
-        name = entry["name"]
-        if name not in found:
-            return f"it has no output {name!r}"
-        deviation = golden_samples.deviation(found[name], golden_samples.read(directory, entry))
-        if not deviation <= entry["tolerance"]:
+def _replay(
+    content: bytes, directory: Path, golden: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
+    """Returns what is wrong, nothing if all is well, and what was found."""
+    inputs, recorded = (
+        {entry["name"]: golden_samples.read(directory, entry) for entry in golden[kind]}
+        for kind in ("inputs", "outputs")
+    )
+    runtime = Runtime.model_validate(golden["runtime"])
+    default = open_interpreter(content)
+    found = golden_samples.run(default, inputs, golden["batch_size"])
+    for name, values in found.items():
+        if (bad := golden_samples.first_non_finite(values)) is not None:
+            given = Runtime.of(kernels_in_use(default))
+            return f"with {given} output {name!r} of golden sample {bad} is not finite", None
+    again = golden_samples.run(
+        open_interpreter(content, runtime.kernels), inputs, golden["batch_size"]
+    )
+    for name, values in recorded.items():
+        if name not in again:
+            return f"it has no output {name!r}", None
+        if not golden_samples.is_same(again[name], values):
+            deviation = Deviation.between({name: again[name]}, {name: values})
             return (
-                f"output {name!r} is off by up to {deviation:.6g} from what it was when the model "
-                f"was evaluated (recorded with {golden['runtime']}); {entry['tolerance']:.6g} is "
-                "allowed"
-            )
-    return ""
+                f"output {name!r} is not what it was when the model was evaluated: off by up to "
+                f"{deviation.largest:.6g} with the same kernels (recorded with {runtime})"
+            ), None
+    deviation = Deviation.between(found, recorded)
+    return "", _found(default, recorded_with=runtime, kernels_deviate=asdict(deviation))
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
 """The working memory of a TensorFlow Lite model, beside the model file itself."""
 
+from collections.abc import Mapping
+
 import numpy as np
-import tensorflow as tf
+
+from tfx_tflite.components.runtime import Kernels, allocate, open_interpreter
 
 
-def arena_bytes(content: bytes) -> int:
+def arena_bytes(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Returns how much memory the tensors of one inference take, in bytes.
 
     Those are activations and the kernels' scratch, where TensorFlow Lite's planner has laid them
@@ -13,15 +16,11 @@ def arena_bytes(content: bytes) -> int:
     runtime has other kernels, so its arena differs somewhat.
 
     Args:
-        content: The flatbuffer; a dynamic batch size counts as 1.
+        content: The flatbuffer.
+        shapes: Of an example by input name, for free axes; see `runtime.allocate`.
     """
-    interpreter = tf.lite.Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=(
-            tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ),
-    )
-    interpreter.allocate_tensors()
+    interpreter = open_interpreter(content, Kernels.BUILTIN)
+    allocate(interpreter, shapes)
     file_start = _address(np.frombuffer(content, np.uint8))
     spans = []
     for detail in interpreter.get_tensor_details():

@@ -20,7 +20,7 @@ from tfx_tflite.components import artifact_files, example_splits
 from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.float_model import read_tensor_signature
-from tfx_tflite.components.quantization_evaluator import page, report
+from tfx_tflite.components.quantization_evaluator import kernels, page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
     Evaluation,
@@ -30,6 +30,7 @@ from tfx_tflite.components.quantization_evaluator.evaluation import (
     two_model_config,
 )
 from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+from tfx_tflite.components.quantization_evaluator.first_examples import FirstExamples
 from tfx_tflite.components.quantization_evaluator.gate import (
     OVERALL,
     Gate,
@@ -47,10 +48,13 @@ from tfx_tflite.components.quantization_evaluator.shipped_files import (
 )
 from tfx_tflite.components.quantization_evaluator.shipped_files import write_shipped_files
 from tfx_tflite.components.quantization_evaluator.validation import write_validation
+from tfx_tflite.components.tflite_model import TFLiteModel, default_kernels
 
 _COMPONENT = "QuantizationEvaluator"
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
 _AGAINST_PUSHED = "against_pushed"
+# On how many examples the default kernels are compared with the reference kernels.
+_COMPARED_KERNELS = 200
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
     "quantized_model": "model_digest",
@@ -86,9 +90,16 @@ class Executor(tfx_evaluator.Executor):
         gate = Gate.model_validate_json(exec_properties["gate"])
         source = _source(input_dict, exec_properties)
         _check_slices(eval_config, source)
-        model = _model_properties(input_dict)
+        pair = _model_pair(input_dict, exec_properties, source)
+        samples = exec_properties["golden_samples"]
+        first = FirstExamples.read(source, pair.reader(), max(samples, _COMPARED_KERNELS))
+        model = _model_properties(input_dict, first)
         _check_origin(input_dict, exec_properties, model)
-        pair = _model_pair(input_dict, exec_properties, model.quantization)
+        pair = dataclasses.replace(
+            pair,
+            input_ranges=report.input_ranges(model.quantization),
+            kernels=default_kernels(pair.quantized_model().content, first.inputs),
+        )
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
         evaluation = self._evaluate(output_path, eval_config, float_gate, source, pair)
@@ -115,7 +126,9 @@ class Executor(tfx_evaluator.Executor):
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
-        document.update(_ship(output_dict, exec_properties, pair, source))
+        quantized = pair.quantized_model()
+        document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
+        document.update(_ship(output_dict, quantized, first, samples, source.schema))
         document["pushed_destination"] = (
             exec_properties["pushed_destination"] if pushed_gate.rules else None
         )
@@ -219,7 +232,7 @@ def _check_slices(eval_config: tfma.EvalConfig, source: example_splits.SplitFile
 def _model_pair(
     input_dict: dict[str, list[types.Artifact]],
     exec_properties: dict[str, Any],
-    quantization: dict[str, Any],
+    source: example_splits.SplitFiles,
 ) -> ModelPair:
     return ModelPair(
         saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
@@ -227,20 +240,21 @@ def _model_pair(
         preprocessing_signature=exec_properties.get("preprocessing_signature"),
         tflite=_tflite_uri(input_dict),
         output=exec_properties.get("output"),
-        input_ranges=report.input_ranges(quantization),
+        schema=source.schema,
     )
 
 
 def _ship(
     output_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
-    pair: ModelPair,
-    source: example_splits.SplitFiles,
+    model: TFLiteModel,
+    first: FirstExamples,
+    samples: int,
+    schema: bytes | None,
 ) -> dict[str, Any]:
     """Writes what a push ships beside the model, and returns what the report says of it."""
     uri = posixpath.join(artifact_utils.get_single_uri(output_dict["blessing"]), SHIPPED)
     with artifact_files.writable(uri) as directory:
-        return write_shipped_files(directory, pair, source, exec_properties["golden_samples"])
+        return write_shipped_files(directory, model, first, samples, schema)
 
 
 def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
@@ -248,10 +262,14 @@ def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
     return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
 
 
-def _model_properties(input_dict: dict[str, list[types.Artifact]]) -> report.ModelProperties:
+def _model_properties(
+    input_dict: dict[str, list[types.Artifact]], first: FirstExamples
+) -> report.ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
-        return report.ModelProperties.read(directory, artifact_files.tflite_file(directory))
+        return report.ModelProperties.read(
+            directory, artifact_files.tflite_file(directory), first.shapes
+        )
 
 
 def _check_origin(

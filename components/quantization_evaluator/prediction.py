@@ -4,11 +4,12 @@ TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize in
 and wrap-around.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.utils import shared
@@ -23,6 +24,7 @@ from tfx_tflite.components.float_model import (
 from tfx_tflite.components.model_inputs import InputSpec
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
 from tfx_tflite.components.quantization_evaluator.saturation import InputRange, InputsSeen
+from tfx_tflite.components.runtime import Kernels
 from tfx_tflite.components.tflite_model import TFLiteModel
 
 FLOAT, QUANTIZED = "float", "quantized"
@@ -42,6 +44,8 @@ class ModelPair:
         output: Which output is evaluated; None where there is one.
         reference: The TFLite file that is compared with instead of the float model, from which only
             the inputs come then.
+        schema: The schema of the examples, serialized; as in `float_model.input_reader`.
+        kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
         input_ranges: What the quantized model's inputs were calibrated for, where that is known.
     """
 
@@ -50,8 +54,19 @@ class ModelPair:
     preprocessing_signature: str | None
     tflite: str
     output: str | None
+    schema: bytes | None = None
+    kernels: Kernels | None = None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
+
+    def reader(self) -> InputReader:
+        """Returns how examples become both models' inputs."""
+        signature = read_tensor_signature(self.saved_model, self.signature)
+        return input_reader(self.saved_model, signature, self.preprocessing_signature, self.schema)
+
+    def quantized_model(self) -> TFLiteModel:
+        """Returns the quantized model with the kernels that judge it."""
+        return _tflite_model(self.tflite, self.kernels)
 
     def resolve_output(self) -> InputSpec:
         """Returns the output that is evaluated.
@@ -87,7 +102,7 @@ class _FloatSide:
     def load(cls, pair: ModelPair) -> "_FloatSide":
         signature = read_tensor_signature(pair.saved_model, pair.signature)
         return cls(
-            input_reader(pair.saved_model, signature, pair.preprocessing_signature),
+            pair.reader(),
             FloatModel(pair.saved_model, signature) if pair.reference is None else None,
         )
 
@@ -103,28 +118,33 @@ class _PredictDoFn(beam.DoFn):
     def setup(self) -> None:
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair))
         # An interpreter serves one thread.
-        self._tflite = _tflite_model(self._pair.tflite)
+        self._tflite = self._pair.quantized_model()
         self._reference = self._float.model or _tflite_model(str(self._pair.reference))
         self._output = self._pair.resolve_output().name
 
     def process(self, extracts: dict[str, Any]) -> Any:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
-        inputs = self._float.reader(batch)
+        groups = self._float.reader.groups(batch)
+        for group in groups:
+            # A batch for each shape, as a model takes only one at once.
+            part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
+            yield self._predict({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
+
+    def _predict(self, extracts: dict[str, Any], inputs: dict[str, np.ndarray]) -> dict[str, Any]:
         predictions = {
             FLOAT: self._reference.predict(inputs)[self._output],
             QUANTIZED: self._tflite.predict(inputs)[self._output],
         }
-        self._check(batch, predictions[FLOAT])
-        result = copy.copy(extracts)
-        result[tfma.PREDICTIONS_KEY] = predictions
+        self._check(extracts[tfma.ARROW_RECORD_BATCH_KEY], predictions[FLOAT])
+        extracts[tfma.PREDICTIONS_KEY] = predictions
         if self._pair.input_ranges:
-            result[INPUTS_SEEN_KEY] = InputsSeen.of(inputs, self._pair.input_ranges)
-        yield result
+            extracts[INPUTS_SEEN_KEY] = InputsSeen.of(inputs, self._pair.input_ranges)
+        return extracts
 
 
-def _tflite_model(path: str) -> TFLiteModel:
+def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:
     with tf.io.gfile.GFile(path, "rb") as file:
-        return TFLiteModel(file.read())
+        return TFLiteModel(file.read(), kernels)
 
 
 class _Predict(beam.PTransform):

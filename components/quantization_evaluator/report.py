@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -65,8 +66,16 @@ class ModelProperties:
         }
 
     @classmethod
-    def read(cls, directory: Path, tflite: Path) -> "ModelProperties":
-        """Returns the properties of the model in an artifact's directory."""
+    def read(
+        cls, directory: Path, tflite: Path, shapes: Mapping[str, tuple[int, ...]]
+    ) -> "ModelProperties":
+        """Returns the properties of the model in an artifact's directory.
+
+        Args:
+            directory: The artifact's.
+            tflite: The model's file in it.
+            shapes: Of an example by input name, the batch dimension first.
+        """
         summary = directory / "quantization.json"
         quantization = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
         float_model = directory / "float32.tflite"
@@ -74,8 +83,13 @@ class ModelProperties:
         arena = None
         if float_model.exists():
             before, after = float_model.read_bytes(), tflite.read_bytes()
-            latencies = tuple(measure_latency(before, after, threads) for threads in _THREADS)
-            arena = {"float": arena_bytes(before), "quantized": arena_bytes(after)}
+            latencies = tuple(
+                measure_latency(before, after, shapes, threads) for threads in _THREADS
+            )
+            arena = {
+                "float": arena_bytes(before, shapes),
+                "quantized": arena_bytes(after, shapes),
+            }
         return cls(file_digest(tflite), tflite.stat().st_size, quantization, latencies, arena)
 
 
@@ -219,6 +233,8 @@ def _latency(latency: Latency) -> dict[str, Any]:
         "ratio": latency.ratio,
         "batch_size": latency.batch_size,
         "threads": latency.threads,
+        "runtime": latency.quantized_runtime.model_dump(mode="json"),
+        "float_runtime": latency.float_runtime.model_dump(mode="json"),
     }
 
 

@@ -33,8 +33,8 @@ def collect_tensors(
         if len(shapes) > 1:
             raise DataError(
                 f"the calibration examples give input {name!r} in several shapes: "
-                f"{listed(format_shape(shape) for shape in shapes)}. The converter's own calibrator "
-                "takes one; set calibration.ranges to robust, minmax or percentile"
+                f"{listed(format_shape(shape) for shape in shapes)}. The converter's own "
+                "calibrator takes one; leave calibration.ranges: stock out"
             )
         collected[name] = np.concatenate(parts)
     return collected

@@ -10,9 +10,11 @@ import pytest
 
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.local_store import LocalStore
+from tfx_tflite.components.destinations.manifest import Golden, SmokeTest
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError
+from tfx_tflite.components.runtime import Kernels, Runtime
 
 
 @pytest.fixture
@@ -114,8 +116,18 @@ def test_a_model_that_fails_its_trial_is_not_pushed(destination, candidate, tmp_
 
 
 def test_what_a_model_was_tried_with_is_in_the_manifest(destination, candidate):
-    pushed = destination.push(candidate(), trial=lambda directory: {"smoke_test": "runtime 1"})
-    assert destination.manifest(pushed.number).versions == {"smoke_test": "runtime 1"}
+    runtime = Runtime(package="runtime", version="1", kernels=Kernels.BUILTIN)
+    tried = SmokeTest(runtime=runtime, machine="x86_64")
+    manifest = destination.manifest(destination.push(candidate(), trial=lambda _: tried).number)
+    assert manifest.smoke_test == tried
+    assert manifest.versions == {"smoke_test": "runtime 1 (builtin kernels)", "machine": "x86_64"}
+
+
+def test_a_manifest_of_before_whose_golden_samples_have_a_tolerance_is_still_read():
+    tensor = {"name": "y", "file": "golden/y.bin", "dtype": "int8", "shape": [1, 2]}
+    golden = {"samples": 1, "batch_size": 1, "runtime": "tensorflow 2.16.2", "inputs": []}
+    found = Golden.model_validate({**golden, "outputs": [{**tensor, "tolerance": 2.0}]})
+    assert found.runtime == "tensorflow 2.16.2" and found.outputs[0].tolerance == 2.0
 
 
 def test_a_reader_never_sees_part_of_a_version(destination, candidate, tmp_path: Path):
