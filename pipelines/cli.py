@@ -126,6 +126,7 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
         print_line,
     )
     from tfx_tflite.pipelines.new_data import RunInputs
+    from tfx_tflite.pipelines.results import FailedAfterVerdict
 
     start = time.monotonic()
     log = log_file(settings.root)
@@ -139,11 +140,14 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             if not result:
                 result = _run_with(settings, runner, printer, force)
         except (Exception, KeyboardInterrupt) as error:
-            message = _failure(error, log)
+            failure = error.failure if isinstance(error, FailedAfterVerdict) else error
+            message = _failure(failure, log)
             print_line(f"error: {message}", stderr)
-            if as_json:
+            if as_json and isinstance(error, FailedAfterVerdict):
+                print_json({**error.result, "error": message}, stdout)
+            elif as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
-            return exit_code(error)
+            return exit_code(failure)
         no_more_stops()
         if as_json:
             # First, so that nothing that goes wrong in keeping or showing it can hide a push.

@@ -26,3 +26,17 @@ def result_without_verdict(
         "page": None,
         "warnings": [],
     }
+
+
+class FailedAfterVerdict(Exception):
+    """A run that failed when its model was judged already: the push failed.
+
+    Args:
+        failure: Why.
+        result: What the verdict was, with the keys of a run's result and the status `failed`.
+    """
+
+    def __init__(self, failure: Exception, result: dict[str, Any]):
+        super().__init__(str(failure))
+        self.failure = failure
+        self.result = result

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tfx_tflite.pipelines.builtin_data import write_builtin_data
 from tfx_tflite.pipelines.cache import cache_of_root
 from tfx_tflite.pipelines.config import PipelineConfig
 from tfx_tflite.pipelines.pipeline import create_pipeline
+from tfx_tflite.pipelines.results import FailedAfterVerdict
 from tfx_tflite.pipelines.runners import (
     StageFailed,
     StageObserver,
@@ -33,7 +34,7 @@ class RunResult:
     """What came of a run; `to_json` is what `tfx-tflite run --json` prints.
 
     Attributes:
-        status: `pushed` or `refused`.
+        status: `pushed`, `refused`, or `failed` if the push failed.
         reasons: Why it was refused.
         report: The evaluation's report.
         report_path: Where it is.
@@ -91,6 +92,7 @@ def run(
     Raises:
         TfxTfliteError: The run failed for a reason that the message explains.
         RunFailed: It failed for another.
+        FailedAfterVerdict: It failed for either when the model was judged already.
     """
     preflight.check_files(config)
     preflight.check_destination(config)
@@ -110,7 +112,12 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
         with cache_of_root(config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
-        raise _explained(failure, config, input_base) from failure
+        explained = _explained(failure, config, input_base)
+        if "QuantizationEvaluator" not in failure.results:
+            raise explained from failure
+        explained.__cause__ = failure
+        judged = _judged(pipeline, failure.results)
+        raise FailedAfterVerdict(explained, judged.to_json()) from explained
     return _result(pipeline, results)
 
 
@@ -144,31 +151,41 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {telling_line(text)}"
 
 
-def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
+def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
+    """Returns what the evaluator found, as the result of a run that failed after it."""
     evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
     report_path = Path(evaluation.uri) / "report.json"
     report = json.loads(report_path.read_text(encoding="utf-8"))
-    pushed = output_artifact(pipeline, results["Pusher"], "pushed_model")
-    is_pushed = pushed.get_int_custom_property("pushed") == 1
-    note = pushed.get_string_custom_property("push_note")
-    reasons, warnings = report["reasons"], _warnings(report)
-    if note:
-        (warnings if is_pushed else reasons).append(note)
     return RunResult(
-        status="pushed" if is_pushed else "refused",
-        reasons=tuple(reasons),
+        status="failed",
+        reasons=tuple(report["reasons"]),
         report=report,
         report_path=str(report_path),
-        pushed_to=pushed.get_string_custom_property("pushed_destination") if is_pushed else None,
-        warnings=tuple(warnings),
+        pushed_to=None,
+        warnings=_warnings(report),
     )
 
 
-def _warnings(report: dict[str, Any]) -> list[str]:
+def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
+    judged = _judged(pipeline, results)
+    pushed = output_artifact(pipeline, results["Pusher"], "pushed_model")
+    note = pushed.get_string_custom_property("push_note")
+    notes = (note,) if note else ()
+    if pushed.get_int_custom_property("pushed") != 1:
+        return replace(judged, status="refused", reasons=(*judged.reasons, *notes))
+    return replace(
+        judged,
+        status="pushed",
+        pushed_to=pushed.get_string_custom_property("pushed_destination"),
+        warnings=(*judged.warnings, *notes),
+    )
+
+
+def _warnings(report: dict[str, Any]) -> tuple[str, ...]:
     sample, found = report["calibration_sample"], list(report.get("warnings", []))
     if sample and sample["size"] < sample["requested"]:
         found.append(
             f"calibrated with {sample['size']} examples: the split has no more, "
             f"calibration.samples is {sample['requested']}"
         )
-    return found
+    return tuple(found)

@@ -50,11 +50,13 @@ class StageFailed(Exception):
 
     Args:
         stage: The node's id.
+        results: Of the stages before it, by node id.
     """
 
-    def __init__(self, stage: str):
+    def __init__(self, stage: str, results: dict[str, StageResult]):
         super().__init__(stage)
         self.stage = stage
+        self.results = results
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def run_pipeline(
             # Beam passes on a stage's exception, and Ctrl-C in it, as text alone.
             if record.error is not None and _is_interrupt(record.error):
                 raise KeyboardInterrupt from error
-            raise StageFailed(record.running) from (record.error or error)
+            raise StageFailed(record.running, record.results) from (record.error or error)
     return record.results
 
 

@@ -52,8 +52,14 @@ def try_model(
     command = [sys.executable, "-m", __name__, str(directory.resolve())]
     trial = json.dumps({"golden": golden, "shapes": {k: [*v] for k, v in (shapes or {}).items()}})
     try:
+        # Python looks for modules where it is started, and a folder there may have any name.
         done = subprocess.run(
-            command, input=trial, capture_output=True, text=True, timeout=time_limit
+            command,
+            input=trial,
+            capture_output=True,
+            text=True,
+            timeout=time_limit,
+            cwd=directory,
         )
     except subprocess.TimeoutExpired as error:
         raise PushError(

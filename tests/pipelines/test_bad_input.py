@@ -14,6 +14,7 @@ from tfx_tflite.components.errors import (
     PushError,
     TfxTfliteError,
 )
+from tfx_tflite.pipelines.results import FailedAfterVerdict
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +184,23 @@ def test_a_destination_that_cannot_be_written(run, tmp_path: Path):
     with pytest.raises((PushError, TfxTfliteError), match=r"push.destination: .*not a directory"):
         run()
     assert (tmp_path / "pushed").read_text() == "a file in the way"
+
+
+def test_a_push_that_fails_keeps_what_the_evaluation_found(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_trial(*arguments, **settings):
+        raise PushError("the model was not pushed: it cannot be tried")
+
+    monkeypatch.setattr("tfx_tflite.components.pusher.executor.try_model", no_trial)
+    with pytest.raises(FailedAfterVerdict, match="it cannot be tried") as caught:
+        run()
+    result = caught.value.result
+    assert result["status"] == "failed" and result["pushed_to"] is None
+    assert [rule["verdict"] for rule in result["rules"]] == ["blessed"]
+    assert result["size_bytes"]["quantized"] > 0
+    assert Path(result["report"]).is_file() and Path(result["page"]).is_file()
+    assert isinstance(caught.value.failure, PushError)
 
 
 SCHEMA = """\

@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from tests.components.destinations.interruption import make_candidate
 from tests.conftest import CONFIGS
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.errors import PushError
 from tfx_tflite.pipelines.cli import main
+from tfx_tflite.pipelines.results import FailedAfterVerdict
 
 DIGITS = str(CONFIGS / "digits.yaml")
 
@@ -78,6 +80,21 @@ def run_below(tmp_path: Path):
         return invoke("run", DIGITS, *settings, *options)
 
     return run
+
+
+def test_a_push_that_fails_prints_what_the_evaluation_found(
+    run_below, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    def fail(*arguments):
+        result = {"status": "failed", "rules": [{"verdict": "blessed"}], "report": "report.json"}
+        raise FailedAfterVerdict(PushError("the model was not pushed: no space"), result)
+
+    monkeypatch.setattr("tfx_tflite.pipelines.cli._run_with", fail)
+    assert run_below("--json").exit_code == 1
+    # A run prints to the process's own stdout.
+    document = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert document["error"] == "the model was not pushed: no space"
+    assert document["rules"] == [{"verdict": "blessed"}] and document["report"] == "report.json"
 
 
 def test_a_log_that_cannot_be_written_is_json_where_json_was_asked_for(run_below, tmp_path: Path):

@@ -2,8 +2,9 @@
 
 Run it as `python -m tests.components.micro.record`.
 
-It needs `tflite-micro` beside this project's environment. The nets are untrained: what is compared is
-the arithmetic of kernels, and how far it drifts apart in deep nets. Each file holds a flatbuffer, inputs in its own type, and Micro's outputs.
+It needs `tflite-micro` beside this project's environment. The nets are untrained: what is compared
+is the arithmetic of kernels, and how far it drifts apart in deep nets. Each file holds a
+flatbuffer, inputs in its own type, and Micro's outputs.
 """
 
 import tempfile

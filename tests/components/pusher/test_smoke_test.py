@@ -106,7 +106,7 @@ def test_no_golden_sample_is_recorded_of_nan(tensor_model):
 
     content = tensor_model(lambda x: tf.math.log(x), [None, 2])
     rows = np.array([[1, 2], [1, -1]], np.float32)
-    with pytest.raises(EvaluationError, match="golden sample 1: .*'output' as NaN"):
+    with pytest.raises(EvaluationError, match=r"golden sample 1: .*'output' as NaN"):
         GoldenSamples.record(content, {"x": rows})
 
 
