@@ -283,8 +283,8 @@ class CompareOutputs(beam.CombineFn):
             scores=self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
         )
         if element.inputs is not None:
-            part.saturation.lowest = element.inputs.lowest
-            part.saturation.highest = element.inputs.highest
+            part.saturation.lowest = element.inputs.lowest.min(axis=0)
+            part.saturation.highest = element.inputs.highest.max(axis=0)
         accumulator.merge(
             _Accumulator(
                 part,

@@ -47,6 +47,7 @@ from tfx_tflite.components.quantization_evaluator.prediction import (
     PredictExtractor,
 )
 from tfx_tflite.components.quantization_evaluator.resampling import ScoreEvidence, score_evidence
+from tfx_tflite.components.quantization_evaluator.saturation import InputsSeen
 from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey, by_name, slice_name
 
@@ -440,12 +441,13 @@ class _Compare(beam.PTransform):
 def _compared_batch(extracts: Mapping[str, Any], check: LabelCheck | None) -> ComparedBatch:
     batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     predictions = extracts[tfma.PREDICTIONS_KEY]
+    seen = extracts.get(INPUTS_SEEN_KEY)
     return ComparedBatch(
         batch,
         check.of(batch) if check else None,
         predictions[FLOAT].reshape(batch.num_rows, -1),
         predictions[QUANTIZED].reshape(batch.num_rows, -1),
-        extracts.get(INPUTS_SEEN_KEY),
+        InputsSeen.from_arrays(seen) if seen else None,
     )
 
 

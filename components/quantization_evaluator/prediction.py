@@ -118,7 +118,8 @@ class _PredictDoFn(beam.DoFn):
         result = copy.copy(extracts)
         result[tfma.PREDICTIONS_KEY] = predictions
         if self._pair.input_ranges:
-            result[INPUTS_SEEN_KEY] = InputsSeen.of(inputs, self._pair.input_ranges)
+            seen = InputsSeen.of(inputs, self._pair.input_ranges)
+            result[INPUTS_SEEN_KEY] = seen.to_arrays()
         yield result
 
 

@@ -365,6 +365,31 @@ def test_several_workers_give_the_same_figures(artifacts, tmp_path: Path, mode: 
     assert one["outputs"] == pytest.approx(several["outputs"], rel=1e-12)
 
 
+def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
+    score_artifacts, tmp_path: Path
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "calibrated")
+    shutil.copytree(score_artifacts["model"][0].uri, model.uri)
+    ranges = {"input_ranges": {"x": [-2.0, 2.0]}}
+    (tmp_path / "calibrated" / "quantization.json").write_text(json.dumps(ranges))
+    rule = GateRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
+    found, _ = run(
+        {**score_artifacts, "model": [model]},
+        tmp_path / "run",
+        Gate(rules=(rule,)),
+        eval_config(["MeanPrediction"], ("group",)),
+    )
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    assert report["metrics"][0]["float"] == pytest.approx(0.5, abs=0.1)
+    [seen] = report["saturation"]
+    assert seen["input"] == "x" and seen["extent"][0] < -2 and seen["extent"][1] > 2
+
+
 def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_path: Path):
     found, _ = run(score_artifacts, tmp_path, SCORE_GATE, eval_config(["AUC"], ()))
     worst = json.loads((Path(found.uri) / "report.json").read_text())["worst_examples"]
