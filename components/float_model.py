@@ -1,6 +1,6 @@
 """The float SavedModel: where it lies, which signatures it has, and how it predicts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,10 @@ InputReader = Callable[[pa.RecordBatch], dict[str, np.ndarray]]
 
 
 def input_reader(
-    path: str | Path, signature: Signature, preprocessing_signature: str | None
+    path: str | Path,
+    signature: Signature,
+    preprocessing_signature: str | None,
+    beside: Sequence[str] = (),
 ) -> InputReader:
     """Returns how a batch of examples becomes the inputs of `signature`.
 
@@ -124,19 +127,23 @@ def input_reader(
         preprocessing_signature: Another signature of the same SavedModel: one string tensor of
             serialized tf.Examples in, the inputs of `signature` out by name. None takes each
             input from the feature of its name.
+        beside: Outputs of the preprocessing signature that are given beside the inputs, as they
+            are; those that it does not have are left out.
 
     Raises:
         ModelError: The preprocessing signature is not there or does not give what is needed.
     """
     if preprocessing_signature is None:
         return lambda batch: tensors_from_features(batch, signature.inputs, signature.name)
-    return _Preprocessing(path, signature, preprocessing_signature)
+    return _Preprocessing(path, signature, preprocessing_signature, beside)
 
 
 class _Preprocessing:
     """Runs serialized examples through a preprocessing signature of the SavedModel."""
 
-    def __init__(self, path: str | Path, signature: Signature, name: str):
+    def __init__(
+        self, path: str | Path, signature: Signature, name: str, beside: Sequence[str] = ()
+    ):
         preprocessing = read_signature(path, name)
         if len(preprocessing.inputs) != 1 or preprocessing.inputs[0].dtype != object:
             raise ModelError(
@@ -152,6 +159,7 @@ class _Preprocessing:
                 f"signature {signature.name!r} needs; it gives: {listed(sorted(given))}"
             )
         self._inputs = signature.inputs
+        self._beside = [name for name in beside if name in given]
         self._name, self._signature = name, signature.name
         self._argument = preprocessing.inputs[0].name
         self._model = tf.saved_model.load(str(path))
@@ -166,7 +174,7 @@ class _Preprocessing:
         found = {spec.name: outputs[spec.name].numpy() for spec in self._inputs}
         for spec in self._inputs:
             self._check(spec, found[spec.name], len(serialized))
-        return found
+        return {**found, **{name: outputs[name].numpy() for name in self._beside}}
 
     def _check(self, spec: InputSpec, values: np.ndarray, rows: int) -> None:
         wanted = (rows, *spec.example_shape)
