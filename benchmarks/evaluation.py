@@ -32,13 +32,14 @@ from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLite
 
 from tfx_tflite.components.example_splits import ReadBatches, SplitFiles
 from tfx_tflite.components.float_model import input_reader, read_tensor_signature
-from tfx_tflite.components.quantization_evaluator.evaluation import (
-    CompareModels,
+from tfx_tflite.components.quantization_evaluator.evaluation import CompareModels, load_evaluation
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
+from tfx_tflite.components.quantization_evaluator.metric_plan import (
     MetricPlan,
-    load_evaluation,
+    judged_outputs,
+    targets_of,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
@@ -388,11 +389,9 @@ def eval_config() -> tfma.EvalConfig:
 
 def plan(pair: ModelPair) -> MetricPlan:
     """Returns which metrics are computed on batches: all of them."""
-    return MetricPlan.make(
-        two_model_config(eval_config()),
-        pair.resolve_output(),
-        Gate(rules=(GateRule(min_agreement=0),)),
-    )
+    config = two_model_config(eval_config())
+    judged = judged_outputs(pair, config, targets_of(config, None))
+    return MetricPlan.make(config, judged, Gate(rules=(GateRule(min_agreement=0),)))
 
 
 def ours(pair: ModelPair, source: SplitFiles, output: Path) -> None:

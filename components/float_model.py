@@ -1,6 +1,6 @@
 """The float SavedModel: where it lies, which signatures it has, and how it predicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ def input_reader(
     signature: Signature,
     preprocessing_signature: str | None,
     schema: bytes | None = None,
+    beside: Sequence[str] = (),
 ) -> InputReader:
     """Returns how a batch of examples becomes the inputs of `signature`.
 
@@ -156,13 +157,15 @@ def input_reader(
             input from the feature of its name.
         schema: The schema of the examples, serialized, which tells the shape of a feature for an
             input with several free axes.
+        beside: Outputs of the preprocessing signature that are given beside the inputs, as they
+            are; those that it does not have are left out.
 
     Raises:
         ModelError: The preprocessing signature is not there or does not give what is needed.
     """
     if preprocessing_signature is None:
         return _Features(signature, _feature_shapes(schema))
-    return _Preprocessing(path, signature, preprocessing_signature)
+    return _Preprocessing(path, signature, preprocessing_signature, beside)
 
 
 def _feature_shapes(schema: bytes | None) -> FeatureShapes:
@@ -188,7 +191,9 @@ class _Features(InputReader):
 class _Preprocessing(InputReader):
     """Runs serialized examples through a preprocessing signature of the SavedModel."""
 
-    def __init__(self, path: str | Path, signature: Signature, name: str):
+    def __init__(
+        self, path: str | Path, signature: Signature, name: str, beside: Sequence[str] = ()
+    ):
         preprocessing = read_signature(path, name)
         if len(preprocessing.inputs) != 1 or preprocessing.inputs[0].dtype != object:
             raise ModelError(
@@ -204,6 +209,7 @@ class _Preprocessing(InputReader):
                 f"signature {signature.name!r} needs; it gives: {listed(sorted(given))}"
             )
         self._inputs = signature.inputs
+        self._beside = [name for name in beside if name in given]
         self._name, self._signature = name, signature.name
         self._argument = preprocessing.inputs[0].name
         self._model = tf.saved_model.load(str(path))
@@ -225,8 +231,8 @@ class _Preprocessing(InputReader):
             InputGroup(
                 np.array(rows),
                 {
-                    spec.name: np.concatenate([singles[row][spec.name] for row in rows])
-                    for spec in self._inputs
+                    name: np.concatenate([singles[row][name] for row in rows])
+                    for name in singles[rows[0]]
                 },
             )
             for _, rows in sorted(rows_by_shape.items())
@@ -240,7 +246,7 @@ class _Preprocessing(InputReader):
         found = {spec.name: outputs[spec.name].numpy() for spec in self._inputs}
         for spec in self._inputs:
             self._check(spec, found[spec.name], len(serialized))
-        return found
+        return {**found, **{name: outputs[name].numpy() for name in self._beside}}
 
     def _check(self, spec: InputSpec, values: np.ndarray, rows: int) -> None:
         wanted = (rows, *spec.example_shape)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -25,7 +26,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError, listed
-from tfx_tflite.components.quantization_evaluator.gate import Gate, direction_of
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule, direction_of
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
@@ -197,21 +198,124 @@ class MetricConfig(_Section):
         return str(self.config.get("name", self.class_name))
 
 
+class LabelInputConfig(_Section):
+    """A label that is an input of the model, such as an autoencoder's own."""
+
+    input: str = Field(min_length=1)
+
+
+def _distinct(entries: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({entry for entry in entries if entries.count(entry) > 1})
+    if not entries or twice:
+        raise ValueError(f"{twice[0]!r} is listed twice" if twice else "expected an entry a class")
+    return entries
+
+
+Label = Annotated[str, Field(min_length=1)] | LabelInputConfig
+# The strings themselves, or a file with one a line.
+Vocabulary = Annotated[tuple[str, ...], AfterValidator(_distinct)] | ConfigPath
+
+
+def _metrics_by_name(metrics: Any) -> Any:
+    if not isinstance(metrics, list | tuple):
+        return metrics
+    return [{"class_name": entry} if isinstance(entry, str) else entry for entry in metrics]
+
+
+Metrics = Annotated[
+    tuple[MetricConfig, ...], Field(min_length=1), BeforeValidator(_metrics_by_name)
+]
+
+
+class OutputConfig(_Section):
+    """What one output of the model is judged by."""
+
+    output: str | None = None
+    label: Label
+    metrics: Metrics
+    vocabulary: Vocabulary | None = None
+    example_weight: str | None = None
+
+    @property
+    def vocabulary_file(self) -> str | None:
+        """The file that lists the vocabulary; None where there is none."""
+        return self.vocabulary if isinstance(self.vocabulary, str) else None
+
+
 class EvaluationConfig(_Section):
     """What float and quantized model are compared on."""
 
     split: str = "eval"
-    label: str
-    output: str | None = None
-    metrics: tuple[MetricConfig, ...] = Field(min_length=1)
     slices: tuple[tuple[str, ...], ...] = ()
+    # Of one output, these keys; of several, a list of outputs with the keys of each.
+    label: Label | None = None
+    output: str | None = None
+    metrics: Metrics | None = None
+    vocabulary: Vocabulary | None = None
+    example_weight: str | None = None
+    outputs: Annotated[tuple[OutputConfig, ...], Field(min_length=1)] | None = None
 
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _class_names(cls, metrics: Any) -> Any:
-        if not isinstance(metrics, list | tuple):
-            return metrics
-        return [{"class_name": entry} if isinstance(entry, str) else entry for entry in metrics]
+    @model_validator(mode="after")
+    def _one_form(self) -> "EvaluationConfig":
+        if self.outputs is None:
+            for key in ("label", "metrics"):
+                if getattr(self, key) is None:
+                    raise _problem(f"evaluation.{key}", "this key is needed, see docs/config.md")
+            return self
+        for key in ("label", "output", "metrics", "vocabulary", "example_weight"):
+            if getattr(self, key) is not None:
+                raise _problem(
+                    f"evaluation.{key}", "stands beside evaluation.outputs; give it there"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_are_named(self) -> "EvaluationConfig":
+        known: set[str] = set()
+        for index, judged in enumerate(self.outputs or ()):
+            key = f"evaluation.outputs.{index}.output"
+            if judged.output is None:
+                raise _problem(key, "this key is needed, see docs/config.md")
+            if judged.output in known:
+                raise _problem(key, f"{judged.output!r} is listed twice")
+            known.add(judged.output)
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_names(self) -> "EvaluationConfig":
+        for index, judged in enumerate(self.judged):
+            names = [metric.name for metric in judged.metrics]
+            if len(set(names)) < len(names):
+                of = "" if self.outputs is None else f"outputs.{index}."
+                raise _problem(
+                    f"evaluation.{of}metrics", "two have one name; give one a config.name"
+                )
+        return self
+
+    @property
+    def judged(self) -> tuple[OutputConfig, ...]:
+        """What is judged of each output; of one output without `outputs`, that one."""
+        if self.outputs is not None:
+            return self.outputs
+        assert self.label is not None and self.metrics is not None
+        return (
+            OutputConfig.model_construct(
+                output=self.output,
+                label=self.label,
+                metrics=self.metrics,
+                vocabulary=self.vocabulary,
+                example_weight=self.example_weight,
+            ),
+        )
+
+    def vocabulary_files(self) -> dict[str, str]:
+        """Returns the files that list vocabularies, by key."""
+        prefix = "evaluation." if self.outputs is None else "evaluation.outputs.{}."
+        return {
+            prefix.format(index) + "vocabulary": judged.vocabulary_file
+            for index, judged in enumerate(self.judged)
+            if judged.vocabulary_file is not None
+        }
 
 
 class RetentionConfig(_Section):
@@ -520,19 +624,13 @@ class PipelineConfig(_Section):
 
     @model_validator(mode="after")
     def _rules_can_be_judged(self) -> "PipelineConfig":
-        classes = {metric.name: metric.class_name for metric in self.evaluation.metrics}
-        if len(classes) < len(self.evaluation.metrics):
-            raise _problem("evaluation.metrics", "two have one name; give one a config.name")
         for index, rule in enumerate(self.gate.rules):
             key = f"gate.rules.{index}"
+            self._check_output(key, rule)
             if rule.metric is None:
                 continue
-            if rule.metric not in classes:
-                raise _problem(
-                    f"{key}.metric",
-                    f"{rule.metric!r} is not evaluated; evaluation.metrics has: {listed(classes)}",
-                )
-            if rule.direction is None and direction_of(classes[rule.metric]) is None:
+            class_name = self._class_of(key, rule)
+            if rule.direction is None and direction_of(class_name) is None:
                 raise _problem(
                     key,
                     f"which way {rule.metric} is better is not known; add a direction, "
@@ -541,6 +639,45 @@ class PipelineConfig(_Section):
             if rule.slices == "each" and not self.evaluation.slices:
                 raise _problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
         return self
+
+    def _check_output(self, key: str, rule: GateRule) -> None:
+        """Checks that an output that a rule names is judged."""
+        if rule.output is None:
+            return
+        if self.evaluation.outputs is None:
+            raise _problem(
+                f"{key}.output",
+                "only one output is judged; leave it out, or use evaluation.outputs",
+            )
+        known = [judged.output for judged in self.evaluation.judged]
+        if rule.output not in known:
+            raise _problem(
+                f"{key}.output",
+                f"{rule.output!r} is not judged; evaluation.outputs has: {listed(known)}",
+            )
+
+    def _class_of(self, key: str, rule: GateRule) -> str:
+        """Returns the class of a rule's metric, after checking that it is clear which is meant."""
+        found = {
+            judged.output: metric.class_name
+            for judged in self.evaluation.judged
+            for metric in judged.metrics
+            if metric.name == rule.metric and rule.output in (None, judged.output)
+        }
+        if not found:
+            names = [m.name for judged in self.evaluation.judged for m in judged.metrics]
+            raise _problem(
+                f"{key}.metric",
+                f"{rule.metric!r} is not evaluated"
+                + (f" on output {rule.output!r}" if rule.output else "")
+                + f"; evaluation.metrics has: {listed(dict.fromkeys(names))}",
+            )
+        if len(found) > 1:
+            raise _problem(
+                f"{key}.output",
+                f"several outputs have a metric {rule.metric!r}; name one of: {listed(found)}",
+            )
+        return next(iter(found.values()))
 
     @model_validator(mode="after")
     def _spans_have_a_split(self) -> "PipelineConfig":
@@ -580,10 +717,16 @@ class PipelineConfig(_Section):
         Where runs leave what is theirs alone, `root` and `metadata`, is not among them.
         """
         found = dict(_local_paths(self, ""))
-        return {key: path for key, path in found.items() if key.split(".")[0] not in _OWN}
+        return {
+            key: path
+            for key, path in found.items()
+            if key.split(".")[0] not in _OWN and key not in _READ_AT_ONCE
+        }
 
 
 _OWN = frozenset({"root", "metadata", "kubeflow"})
+# What is in the file becomes part of the pipeline, so that no container needs the file.
+_READ_AT_ONCE = frozenset({"evaluation.vocabulary"})
 
 
 def _local_paths(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:

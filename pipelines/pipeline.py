@@ -19,13 +19,15 @@ from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+from tfx_tflite.components.quantization_evaluator.targets import Target
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
-from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.config import EvaluationConfig, MetricConfig, PipelineConfig
 from tfx_tflite.pipelines.metadata_store import connection_config
+from tfx_tflite.pipelines.vocabulary import vocabulary_of
 
 
 def create_pipeline(
@@ -93,7 +95,7 @@ def create_pipeline(
             split=config.evaluation.split,
             signature=config.model.signature,
             preprocessing_signature=config.model.preprocessing_signature,
-            output=config.evaluation.output,
+            targets=_targets(config.evaluation),
             golden_samples=config.push.golden_samples,
             pushed_destination=config.push.destination if against_pushed else None,
             pushed_version=pushed_version if against_pushed else None,
@@ -183,18 +185,56 @@ def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChan
 
 
 def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
-    metrics = [
-        tfma.MetricConfig(
-            class_name=metric.class_name,
-            module=metric.module or "",
-            config=json.dumps({**metric.config, "name": metric.name}),
-        )
-        for metric in config.evaluation.metrics
-    ]
     return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(label_key=config.evaluation.label)],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        model_specs=[_model_spec(config.evaluation)],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[_metric(metric) for metric in judged.metrics],
+                # TFMA's files name outputs where there may be several.
+                output_names=[] if config.evaluation.outputs is None else [judged.output],
+            )
+            for judged in config.evaluation.judged
+        ],
         slicing_specs=[tfma.SlicingSpec(), *_slicing_specs(config.evaluation.slices)],
+    )
+
+
+def _metric(metric: MetricConfig) -> tfma.MetricConfig:
+    return tfma.MetricConfig(
+        class_name=metric.class_name,
+        module=metric.module or "",
+        config=json.dumps({**metric.config, "name": metric.name}),
+    )
+
+
+def _model_spec(evaluation: EvaluationConfig) -> tfma.ModelSpec:
+    """Returns what TFMA knows of labels and weights: where they are."""
+    targets = _targets(evaluation)
+    if evaluation.outputs is None:
+        [target] = targets
+        return tfma.ModelSpec(
+            label_key=target.label_name, example_weight_key=target.example_weight or ""
+        )
+    return tfma.ModelSpec(
+        label_keys={str(target.output): target.label_name for target in targets},
+        example_weight_keys={
+            str(target.output): target.example_weight
+            for target in targets
+            if target.example_weight is not None
+        },
+    )
+
+
+def _targets(evaluation: EvaluationConfig) -> tuple[Target, ...]:
+    return tuple(
+        Target(
+            output=judged.output,
+            label=judged.label if isinstance(judged.label, str) else None,
+            label_input=None if isinstance(judged.label, str) else judged.label.input,
+            vocabulary=vocabulary_of(judged),
+            example_weight=judged.example_weight,
+        )
+        for judged in evaluation.judged
     )
 
 

@@ -14,6 +14,7 @@ from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.spans import NoSpanError, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.vocabulary import read_vocabulary
 
 # Length, its checksum, and the record's checksum: the bytes of a TFRecord beside the record.
 _TFRECORD_FRAME = 16
@@ -31,6 +32,8 @@ def check_files(config: PipelineConfig) -> None:
         _check_file("model.saved_model", f"{config.model.saved_model}/saved_model.pb")
     if config.data.schema_file is not None:
         _check_file("data.schema", config.data.schema_file)
+    for path in config.evaluation.vocabulary_files().values():
+        read_vocabulary(path)
     if config.data.input_base is not None and is_local(config.data.input_base):
         _check_splits(config, config.data.input_base)
     if is_local(config.push.destination):

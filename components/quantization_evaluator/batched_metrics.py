@@ -6,13 +6,14 @@ tests compare the two. A metric, or a setting of one, that is not here goes thro
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, laid_out
 from tfx_tflite.components.quantization_evaluator.score_metrics import (
     ScoreMetric,
     score_metric,
@@ -21,29 +22,52 @@ from tfx_tflite.components.quantization_evaluator.score_metrics import (
 # Keras keeps probabilities this far from 0 and 1 before it takes their logarithm.
 _EPSILON = 1e-7
 
-# (labels of shape (n,), predictions of shape (n, classes)) -> one value an example, shape (n,).
-ExampleValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# (labels, predictions), laid out for the metric's kind -> one value a position, (n, positions).
+PositionValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class MeanMetric:
     """A metric that is the mean of one value an example.
 
+    Where an output has several positions, or several values, an example's value is the mean over
+    these. For outputs of one size that is Keras' mean over everything; where the sizes of examples
+    differ, Keras counts an example by its size, and here each counts the same.
+
     Attributes:
         name: What rules and reports call it.
-        values: One value an example.
-        is_correctness: Whether the values are 1 for right and 0 for wrong.
+        position_values: One value a position.
+        kind: What it takes the label for.
+        is_correctness: Whether an example's value is 1 for right and 0 for wrong.
         is_root: Whether the metric is the root of the mean.
     """
 
     name: str
-    values: ExampleValues
+    position_values: PositionValues
+    kind: LabelKind
     is_correctness: bool = False
     is_root: bool = False
 
-    def value(self, total: float, examples: int) -> float:
-        """Returns the metric from the sum of its values."""
-        mean = total / examples
+    def values(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Returns one value an example, float64 of shape (n,).
+
+        Args:
+            labels: Shape (n,) or (n, …).
+            outputs: Shape (n, …).
+        """
+        found = self.position_values(*laid_out(self.kind, labels, outputs))
+        return found[:, 0] if found.shape[1] == 1 else found.mean(axis=1)
+
+    def value(self, total: float, weight: float) -> float:
+        """Returns the metric from the sum of its values.
+
+        Args:
+            total: The sum, each value times the weight of its example.
+            weight: The sum of the weights, which is the number of examples where all are 1.
+        """
+        if not weight:
+            return math.nan
+        mean = total / weight
         return math.sqrt(mean) if self.is_root else mean
 
 
@@ -51,7 +75,7 @@ BatchedMetric = MeanMetric | ScoreMetric
 
 
 def batched_metric(
-    class_name: str, config: Mapping[str, Any], name: str, output_size: int | None
+    class_name: str, config: Mapping[str, Any], name: str, shape: Sequence[int | None] | None
 ) -> BatchedMetric | None:
     """Returns the batched form of a TFMA metric, or None where there is none.
 
@@ -59,15 +83,12 @@ def batched_metric(
         class_name: TFMA's or Keras' class.
         config: Its arguments; `name` is not looked at.
         name: What rules and reports call it.
-        output_size: The number of values that the model's output has for an example; None where
-            that is not fixed.
+        shape: Of an example's output; None where not even its rank is known.
     """
     settings = {key: value for key, value in config.items() if key not in ("name", "dtype")}
-    values = (_CLASSES if (output_size or 0) > 1 else _SCALARS).get(class_name)
-    if output_size is None:
-        return None
-    if values is None:
-        return score_metric(class_name, settings, name) if output_size == 1 else None
+    if class_name not in _FUNCTIONS:
+        return score_metric(class_name, settings, name)
+    values, kind = _FUNCTIONS[class_name]
     try:
         inspect.signature(values).bind(None, None, **settings)
     except TypeError:  # A setting that only TFMA knows.
@@ -76,9 +97,17 @@ def batched_metric(
         name,
         # Workers import the function by its name, so nothing of this machine crosses to them.
         partial(values, **settings),
-        is_correctness=class_name.endswith("Accuracy"),
+        kind,
+        is_correctness=class_name.endswith("Accuracy") and _has_one_answer(kind, shape),
         is_root=class_name.startswith("Root"),
     )
+
+
+def _has_one_answer(kind: LabelKind, shape: Sequence[int | None] | None) -> bool:
+    if shape is None:
+        return False
+    axes = shape if kind is LabelKind.ZERO_OR_ONE else shape[:-1]
+    return all(size == 1 for size in axes)
 
 
 def _sparse_categorical_accuracy(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -89,57 +118,92 @@ def _sparse_top_k_categorical_accuracy(
     labels: np.ndarray, predictions: np.ndarray, k: int = 5
 ) -> np.ndarray:
     # As tf.math.in_top_k: classes that tie with the k-th all count as among the top.
-    own = _of_label(labels, predictions)[:, None]
+    own = _of_label(labels, predictions)[..., None]
     return ((predictions > own).sum(axis=-1) < k).astype(np.float64)
 
 
 def _sparse_categorical_crossentropy(
     labels: np.ndarray, predictions: np.ndarray, from_logits: bool = False
 ) -> np.ndarray:
+    logits = _logits(predictions, from_logits)
+    return _log_total(logits) - _of_label(labels, logits)
+
+
+def _logits(predictions: np.ndarray, from_logits: bool) -> np.ndarray:
     outputs = predictions.astype(np.float64)
-    logits = outputs if from_logits else np.log(np.clip(outputs, _EPSILON, 1 - _EPSILON))
+    return outputs if from_logits else np.log(np.clip(outputs, _EPSILON, 1 - _EPSILON))
+
+
+def _log_total(logits: np.ndarray) -> np.ndarray:
+    """Returns the logarithm of the sum of exponentials over the last axis."""
     peak = logits.max(axis=-1)
-    total = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
-    return total - _of_label(labels, logits)
+    return peak + np.log(np.exp(logits - peak[..., None]).sum(axis=-1))
 
 
 def _of_label(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.take_along_axis(predictions, labels.astype(np.int64)[:, None], axis=-1)[:, 0]
+    return np.take_along_axis(predictions, labels.astype(np.int64)[..., None], axis=-1)[..., 0]
+
+
+def _categorical_accuracy(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    return _sparse_categorical_accuracy(labels.argmax(axis=-1), predictions)
+
+
+def _top_k_categorical_accuracy(
+    labels: np.ndarray, predictions: np.ndarray, k: int = 5
+) -> np.ndarray:
+    return _sparse_top_k_categorical_accuracy(labels.argmax(axis=-1), predictions, k)
+
+
+def _categorical_crossentropy(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+) -> np.ndarray:
+    smooth = labels * (1 - label_smoothing) + label_smoothing / labels.shape[-1]
+    outputs = predictions.astype(np.float64)
+    if from_logits:
+        return (smooth * (_log_total(outputs)[..., None] - outputs)).sum(axis=-1)
+    # Keras first makes the outputs add up to 1.
+    shares = outputs / outputs.sum(axis=-1, keepdims=True)
+    return -(smooth * np.log(np.clip(shares, _EPSILON, 1 - _EPSILON))).sum(axis=-1)
 
 
 def _binary_accuracy(
     labels: np.ndarray, predictions: np.ndarray, threshold: float = 0.5
 ) -> np.ndarray:
-    return np.where(predictions[:, 0] > threshold, labels, 1 - labels).astype(np.float64)
+    return np.where(predictions > threshold, labels, 1 - labels).astype(np.float64)
 
 
 def _binary_crossentropy(
     labels: np.ndarray, predictions: np.ndarray, from_logits: bool = False
 ) -> np.ndarray:
-    outputs = predictions[:, 0].astype(np.float64)
+    outputs = predictions.astype(np.float64)
     if from_logits:
-        outputs = 1 / (1 + np.exp(-outputs))
+        # log(1 + exp(x)) - y x, in the form that neither overflows nor loses digits.
+        return np.maximum(outputs, 0) - outputs * labels + np.log1p(np.exp(-np.abs(outputs)))
     outputs = np.clip(outputs, _EPSILON, 1 - _EPSILON)
     return -(labels * np.log(outputs) + (1 - labels) * np.log1p(-outputs))
 
 
 def _absolute_error(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.abs(predictions[:, 0].astype(np.float64) - labels)
+    return np.abs(predictions.astype(np.float64) - labels)
 
 
 def _squared_error(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.square(predictions[:, 0].astype(np.float64) - labels)
+    return np.square(predictions.astype(np.float64) - labels)
 
 
-_CLASSES: dict[str, Callable[..., np.ndarray]] = {
-    "SparseCategoricalAccuracy": _sparse_categorical_accuracy,
-    "SparseTopKCategoricalAccuracy": _sparse_top_k_categorical_accuracy,
-    "SparseCategoricalCrossentropy": _sparse_categorical_crossentropy,
-}
-_SCALARS: dict[str, Callable[..., np.ndarray]] = {
-    "BinaryAccuracy": _binary_accuracy,
-    "BinaryCrossentropy": _binary_crossentropy,
-    "MeanAbsoluteError": _absolute_error,
-    "MeanSquaredError": _squared_error,
-    "RootMeanSquaredError": _squared_error,
+_FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], LabelKind]] = {
+    "SparseCategoricalAccuracy": (_sparse_categorical_accuracy, LabelKind.CLASS_INDEX),
+    "SparseTopKCategoricalAccuracy": (_sparse_top_k_categorical_accuracy, LabelKind.CLASS_INDEX),
+    "SparseCategoricalCrossentropy": (_sparse_categorical_crossentropy, LabelKind.CLASS_INDEX),
+    "CategoricalAccuracy": (_categorical_accuracy, LabelKind.ONE_HOT),
+    "TopKCategoricalAccuracy": (_top_k_categorical_accuracy, LabelKind.ONE_HOT),
+    "CategoricalCrossentropy": (_categorical_crossentropy, LabelKind.ONE_HOT),
+    "BinaryAccuracy": (_binary_accuracy, LabelKind.ZERO_OR_ONE),
+    "BinaryCrossentropy": (_binary_crossentropy, LabelKind.ZERO_OR_ONE),
+    "MeanAbsoluteError": (_absolute_error, LabelKind.VALUE),
+    "MeanSquaredError": (_squared_error, LabelKind.VALUE),
+    "RootMeanSquaredError": (_squared_error, LabelKind.VALUE),
 }

@@ -7,7 +7,7 @@ import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,19 +20,20 @@ from tfx_tflite.components.quantization_evaluator.batched_metrics import (
     BatchedMetric,
     MeanMetric,
 )
+from tfx_tflite.components.quantization_evaluator.decisions import Decision
 from tfx_tflite.components.quantization_evaluator.exact_sums import ExactSums, exact_layers
-from tfx_tflite.components.quantization_evaluator.paired_scores import (
-    PairedScores,
-    ScoreBuckets,
-)
+from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, laid_out
+from tfx_tflite.components.quantization_evaluator.paired_scores import PairedScores
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.saturation import InputsSeen, Saturation
+from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.quantization_evaluator.slices import (
     SliceKey,
     by_name,
     slice_name,
     slice_rows,
 )
+from tfx_tflite.components.quantization_evaluator.weighted_means import WeightedMoments
 
 _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
@@ -40,20 +41,24 @@ _DIGEST_BYTES = 16
 # their difference d = q - f: products for the variance and skewness of any combination, and where
 # only one model is right.
 _SUMS = ("f", "q", "d", "dd", "df", "ff", "ddd", "ddf", "dff", "fff", "worse", "better")
+# What is summed instead where examples have weights, each value times its weight; their moments are
+# in `weighted_means`.
+_WEIGHTED_SUMS = ("f", "q")
 # What is summed for the outputs, in the order of `OutputSums`.
 _OUTPUT_SUMS = ("signal", "noise", "absolute", "divergence")
 
 
 @dataclass(frozen=True)
 class ComparedBatch:
-    """A batch with both models' predictions.
+    """A batch with both models' predictions of one output.
 
     Attributes:
         batch: The examples.
-        labels: Shape (n,); None where no batched metric needs them.
-        float_output: The float model's output, shape (n, values).
+        labels: Shape (n, values); None where no batched metric needs them.
+        float_output: The float model's output, shape (n, …).
         quantized_output: The quantized model's, of the same shape.
         inputs: What the inputs are like beside their ranges; None where they have none.
+        weights: How much each example counts, shape (n,); None where all count the same.
     """
 
     batch: pa.RecordBatch
@@ -61,11 +66,12 @@ class ComparedBatch:
     float_output: np.ndarray
     quantized_output: np.ndarray
     inputs: InputsSeen | None = None
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class MetricSums:
-    """The sums of one metric on one slice.
+    """The sums of one metric on one slice of examples that all count the same.
 
     Attributes:
         examples: The number of examples.
@@ -127,7 +133,7 @@ class OutputSums:
         divergence: The sum over examples of the Kullback-Leibler divergence of the quantized from
             the float distribution, in nats.
         distributions: The number of examples whose two outputs are distributions.
-        transitions: How often each (float class, quantized class) was predicted.
+        transitions: How often each pair of (float, quantized) decisions was made.
         worst: (difference, digest, position in the split) of the examples that differ most; the
             position is -1 where it is not known.
         digest: The sum of the examples' digests, which no order changes.
@@ -156,7 +162,7 @@ class OutputSums:
 
     @property
     def agreement(self) -> float | None:
-        """The share of examples with the same predicted class; None where there are no classes."""
+        """The share of decisions that are the same; None where the metrics make no decision."""
         total = sum(self.transitions.values())
         same = sum(count for (a, b), count in self.transitions.items() if a == b)
         return same / total if total else None
@@ -185,17 +191,23 @@ class Comparison:
 
     Attributes:
         metrics: The names of the metrics that are means, in order.
-        slices: For each slice the number of examples and the sums of each metric.
+        slices: For each slice the number of examples, their weight if they have weights, and the
+            sums of each metric.
         outputs: How the outputs differ.
-        scores: For each slice both models' scores; empty where no metric needs them.
+        scores: For each slice and class (None of all scores) both models' scores; empty where no
+            metric needs them.
         saturation: How the inputs fit the ranges that they were calibrated for.
+        is_weighted: Whether examples have weights.
+        weighted: For each slice the moments of each metric; empty where examples have no weights.
     """
 
     metrics: tuple[str, ...]
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
-    scores: dict[SliceKey, PairedScores] = field(default_factory=dict)
+    scores: dict[SliceKey, dict[int | None, PairedScores]] = field(default_factory=dict)
     saturation: Saturation = field(default_factory=Saturation)
+    is_weighted: bool = False
+    weighted: dict[SliceKey, tuple[WeightedMoments, ...]] = field(default_factory=dict)
 
     @property
     def slices_by_name(self) -> dict[str, SliceKey]:
@@ -206,20 +218,50 @@ class Comparison:
         """Returns the number of examples in a slice."""
         return int(self.slices[key][0]) if key in self.slices else 0
 
+    def weight(self, key: SliceKey) -> float:
+        """Returns how much a slice's examples count together, their number if all count 1."""
+        if key not in self.slices:
+            return 0.0
+        return float(self.slices[key][1 if self.is_weighted else 0])
+
+    def totals(self, key: SliceKey, metric: str) -> tuple[float, float]:
+        """Returns the sums of the float and the quantized model's values, each times its weight."""
+        before, after = self._of_metric(key, metric)[:2]
+        return float(before), float(after)
+
     def sums(self, key: SliceKey, metric: str) -> MetricSums:
-        """Returns the sums of a metric on a slice."""
-        at = 1 + len(_SUMS) * self.metrics.index(metric)
-        values = self.slices[key][at : at + len(_SUMS)]
-        return MetricSums(self.examples(key), *(float(value) for value in values))
+        """Returns the sums of a metric on a slice of examples without weights."""
+        return MetricSums(self.examples(key), *map(float, self._of_metric(key, metric)))
+
+    def _of_metric(self, key: SliceKey, metric: str) -> np.ndarray:
+        names = _WEIGHTED_SUMS if self.is_weighted else _SUMS
+        at = (2 if self.is_weighted else 1) + len(names) * self.metrics.index(metric)
+        return self.slices[key][at : at + len(names)]
+
+    def weighted_moments(self, key: SliceKey, metric: str) -> WeightedMoments:
+        """Returns the moments of a metric on a slice of examples with weights."""
+        return self.weighted[key][self.metrics.index(metric)]
 
     def merge(self, other: "Comparison") -> None:
         """Adds what another part of the data gave."""
         for key, sums in other.slices.items():
             self.slices[key] = self.slices[key] + sums if key in self.slices else sums
-        for key, scores in other.scores.items():
-            self.scores.setdefault(key, PairedScores()).merge(scores)
+        for key, by_class in other.scores.items():
+            known = self.scores.setdefault(key, {})
+            for class_id, scores in by_class.items():
+                known.setdefault(class_id, PairedScores()).merge(scores)
+        for key, moments in other.weighted.items():
+            self.weighted[key] = (
+                _added(self.weighted[key], moments) if key in self.weighted else moments
+            )
         self.outputs.merge(other.outputs)
         self.saturation.merge(other.saturation)
+
+
+def _added(
+    left: tuple[WeightedMoments, ...], right: tuple[WeightedMoments, ...]
+) -> tuple[WeightedMoments, ...]:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
 @dataclass
@@ -251,40 +293,48 @@ class CompareOutputs(beam.CombineFn):
     Args:
         metrics: What to compute.
         slices: The features of each slicing spec; () is the overall slice.
-        buckets: What the scores of the examples are counted in; None where no metric needs them.
-        classify: From outputs of shape (n, values) to the class predicted for each example, shape
-            (n,); None where the output is no classification.
+        decision: What the metrics take for a model's answer; None where they take none.
+        is_weighted: Whether the batches have weights.
     """
 
     def __init__(
         self,
         metrics: Sequence[BatchedMetric],
         slices: Sequence[Sequence[str]],
-        buckets: ScoreBuckets | None,
-        classify: Callable[[np.ndarray], np.ndarray] | None,
+        decision: Decision | None,
+        is_weighted: bool = False,
     ):
         self._metrics = tuple(metric for metric in metrics if isinstance(metric, MeanMetric))
-        self._buckets = buckets
+        classes = {metric.class_id for metric in metrics if isinstance(metric, ScoreMetric)}
+        self._score_classes = tuple(
+            sorted(classes, key=lambda known: -1 if known is None else known)
+        )
+        self._buckets = score_buckets(metrics)
         self._slices = tuple(tuple(features) for features in slices)
-        self._classify = classify
+        self._decision = decision
+        self._is_weighted = is_weighted
 
     def create_accumulator(self) -> _Accumulator:
         """Returns a comparison of nothing."""
-        return _Accumulator(Comparison(tuple(metric.name for metric in self._metrics)))
+        names = tuple(metric.name for metric in self._metrics)
+        return _Accumulator(Comparison(names, is_weighted=self._is_weighted))
 
     def add_input(self, accumulator: _Accumulator, element: ComparedBatch) -> _Accumulator:
         """Adds a batch."""
         rows_by_slice = dict(slice_rows(element.batch, self._slices))
-        layers = exact_layers(self._terms(element))
+        values = self._values(element)
+        layers = exact_layers(self._terms(element, values))
         outputs, output_terms = self._outputs(element)
         part = Comparison(
             accumulator.comparison.metrics,
             outputs=outputs,
-            scores=self._scores(element, rows_by_slice, self._buckets) if self._buckets else {},
+            scores=self._scores(element, rows_by_slice),
+            is_weighted=self._is_weighted,
+            weighted=_weighted(element.weights, values, rows_by_slice),
         )
         if element.inputs is not None:
-            part.saturation.lowest = element.inputs.lowest
-            part.saturation.highest = element.inputs.highest
+            part.saturation.lowest = element.inputs.lowest.min(axis=0)
+            part.saturation.highest = element.inputs.highest.max(axis=0)
         accumulator.merge(
             _Accumulator(
                 part,
@@ -304,7 +354,11 @@ class CompareOutputs(beam.CombineFn):
     def extract_output(self, accumulator: _Accumulator) -> Comparison:
         """Returns the comparison."""
         comparison = accumulator.comparison
-        width = 1 + len(_SUMS) * len(self._metrics)
+        width = (
+            2 + len(_WEIGHTED_SUMS) * len(self._metrics)
+            if self._is_weighted
+            else 1 + len(_SUMS) * len(self._metrics)
+        )
         for key, sums in sorted(accumulator.slices.items(), key=by_name):
             totals = sums.totals()
             comparison.slices[key] = totals[:width]
@@ -315,27 +369,54 @@ class CompareOutputs(beam.CombineFn):
         return comparison
 
     def _scores(
-        self,
-        element: ComparedBatch,
-        rows_by_slice: Mapping[SliceKey, np.ndarray],
-        buckets: ScoreBuckets,
-    ) -> dict[SliceKey, PairedScores]:
-        assert element.labels is not None
-        labels = element.labels
-        before = buckets.of(element.float_output[:, 0])
-        after = buckets.of(element.quantized_output[:, 0])
-        return {
-            key: PairedScores.of(labels[rows], before[rows], after[rows])
-            for key, rows in rows_by_slice.items()
-        }
+        self, element: ComparedBatch, rows_by_slice: Mapping[SliceKey, np.ndarray]
+    ) -> dict[SliceKey, dict[int | None, PairedScores]]:
+        found: dict[SliceKey, dict[int | None, PairedScores]] = {}
+        for class_id in self._score_classes:
+            labels, before, after = self._of_class(element, class_id)
+            weights = None
+            if element.weights is not None:
+                weights = np.broadcast_to(element.weights[:, None], labels.shape)
+            for key, rows in rows_by_slice.items():
+                found.setdefault(key, {})[class_id] = PairedScores.of(
+                    labels[rows].ravel(),
+                    before[rows].ravel(),
+                    after[rows].ravel(),
+                    None if weights is None else weights[rows].ravel(),
+                )
+        return found
 
-    def _terms(self, element: ComparedBatch) -> np.ndarray:
-        """Returns what each example adds to the sums of its slices, shape (n, sums)."""
-        columns = [np.ones(element.batch.num_rows)]
+    def _of_class(
+        self, element: ComparedBatch, class_id: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the labels and both models' buckets, each of shape (n, scores of an example)."""
+        assert element.labels is not None
+        kind = LabelKind.ZERO_OR_ONE if class_id is None else LabelKind.ONE_CLASS
+        labels, before = laid_out(kind, element.labels, element.float_output, class_id)
+        _, after = laid_out(kind, element.labels, element.quantized_output, class_id)
+        return labels, self._buckets.of(before), self._buckets.of(after)
+
+    def _values(self, element: ComparedBatch) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns each metric's values of the float and of the quantized model, shape (n,)."""
+        found = []
         for metric in self._metrics:
             assert element.labels is not None
-            f = metric.values(element.labels, element.float_output)
-            q = metric.values(element.labels, element.quantized_output)
+            outputs = (element.float_output, element.quantized_output)
+            before, after = (metric.values(element.labels, output) for output in outputs)
+            found.append((before, after))
+        return found
+
+    def _terms(
+        self, element: ComparedBatch, values: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> np.ndarray:
+        """Returns what each example adds to the sums of its slices, shape (n, sums)."""
+        columns = [np.ones(element.batch.num_rows)]
+        if element.weights is not None:
+            columns.append(element.weights)
+        for f, q in values:
+            if element.weights is not None:
+                columns += [element.weights * f, element.weights * q]
+                continue
             d = q - f
             dd, ff = d * d, f * f
             columns += [f, q, d, dd, d * f, ff, dd * d, dd * f, d * ff, ff * f, d < 0, d > 0]
@@ -345,13 +426,15 @@ class CompareOutputs(beam.CombineFn):
 
     def _outputs(self, element: ComparedBatch) -> tuple[OutputSums, np.ndarray]:
         """Returns how the outputs differ, and what each example adds to `_OUTPUT_SUMS`."""
-        a = element.float_output.astype(np.float64)
-        b = element.quantized_output.astype(np.float64)
+        n = element.batch.num_rows
+        # Of [batch, …, classes] the classes of each position; else all values of an example.
+        a = element.float_output.reshape(n, -1).astype(np.float64)
+        b = element.quantized_output.reshape(n, -1).astype(np.float64)
         difference = np.abs(a - b)
         per_example = difference.max(axis=1)
-        distributions = _is_distribution(a) & _is_distribution(b)
-        divergence = np.zeros(len(a))
-        divergence[distributions] = _divergence(a[distributions], b[distributions])
+        distributions, divergence = _divergences(
+            _by_position(a, element.float_output), _by_position(b, element.quantized_output)
+        )
         worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
         positions = _positions(element.batch)
         digests = _digests(element.batch)
@@ -360,7 +443,7 @@ class CompareOutputs(beam.CombineFn):
             values=a.size,
             largest=float(per_example.max(initial=0.0)),
             distributions=int(distributions.sum()),
-            transitions=self._transitions(a, b),
+            transitions=self._transitions(element),
             worst=[
                 (float(per_example[row]), digests[row].hex(), int(positions[row])) for row in worst
             ],
@@ -371,36 +454,66 @@ class CompareOutputs(beam.CombineFn):
         terms += [difference.sum(axis=1), divergence]
         return outputs, np.stack(terms, axis=1)
 
-    def _transitions(self, a: np.ndarray, b: np.ndarray) -> Counter[tuple[int, int]]:
-        if self._classify is None:
+    def _transitions(self, element: ComparedBatch) -> Counter[tuple[int, int]]:
+        if self._decision is None:
             return Counter()
-        classes = np.stack([self._classify(a), self._classify(b)], axis=1).astype(np.int64)
-        pairs, counts = np.unique(classes, axis=0, return_counts=True)
-        return Counter({(int(x), int(y)): int(n) for (x, y), n in zip(pairs, counts, strict=True)})
+        before = self._decision.of(element.float_output).ravel()
+        after = self._decision.of(element.quantized_output).ravel()
+        # As one number each, which sorts faster than pairs.
+        size = int(max(before.max(initial=0), after.max(initial=0))) + 1
+        codes, counts = np.unique(before * size + after, return_counts=True)
+        return Counter(
+            {divmod(int(code), size): int(n) for code, n in zip(codes, counts, strict=True)}
+        )
 
 
-def most_likely_class(outputs: np.ndarray) -> np.ndarray:
-    """Returns the class with the highest output of each example, shape (n,)."""
-    return outputs.argmax(axis=1)
+def _weighted(
+    weights: np.ndarray | None,
+    values: Sequence[tuple[np.ndarray, np.ndarray]],
+    rows_by_slice: Mapping[SliceKey, np.ndarray],
+) -> dict[SliceKey, tuple[WeightedMoments, ...]]:
+    if weights is None:
+        return {}
+    return {
+        key: tuple(WeightedMoments.of(weights[rows], f[rows], q[rows]) for f, q in values)
+        for key, rows in rows_by_slice.items()
+    }
 
 
-def above_one_half(outputs: np.ndarray) -> np.ndarray:
-    """Returns 1 where the single output of an example is above 0.5, shape (n,)."""
-    return outputs[:, 0] > 0.5
+def _by_position(values: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """Returns the classes of each position, shape (n, positions, classes)."""
+    return values.reshape(len(output), -1, output.shape[-1] if output.ndim > 1 else 1)
+
+
+def _divergences(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which examples have distributions at all positions, and how these diverge.
+
+    Args:
+        a: Shape (n, positions, classes).
+        b: Of the same shape.
+
+    Returns:
+        bool of shape (n,), and the mean divergence over the positions in nats, 0 for the others.
+    """
+    distributions = (_is_distribution(a) & _is_distribution(b)).all(axis=1)
+    divergence = np.zeros(len(a))
+    if distributions.any():
+        divergence[distributions] = _divergence(a[distributions], b[distributions]).mean(axis=1)
+    return distributions, divergence
 
 
 def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the divergence of each example's two distributions, in nats."""
+    """Returns the divergence of two distributions along the last axis, in nats."""
     # An integer output may be 0 where the float one is not; as Keras, take that for 1e-7.
     p, q = (np.clip(values, 1e-7, None) for values in (a, b))
-    p, q = (values / values.sum(axis=1, keepdims=True) for values in (p, q))
-    return (p * np.log(p / q)).sum(axis=1)
+    p, q = (values / values.sum(axis=-1, keepdims=True) for values in (p, q))
+    return (p * np.log(p / q)).sum(axis=-1)
 
 
 def _is_distribution(values: np.ndarray) -> np.ndarray:
     # An int8 softmax has steps of 1/256, so its classes may miss 1 by some of them.
-    near_one = np.abs(values.sum(axis=1) - 1) < 0.05
-    return near_one & (values >= 0).all(axis=1) & (values.shape[1] > 1)
+    near_one = np.abs(values.sum(axis=-1) - 1) < 0.05
+    return near_one & (values >= 0).all(axis=-1) & (values.shape[-1] > 1)
 
 
 def _digests(batch: pa.RecordBatch) -> list[bytes]:
@@ -430,6 +543,11 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             "digest": f"{outputs.digest:032x}",
         },
         "saturation": comparison.saturation.to_json(),
+        "is_weighted": comparison.is_weighted,
+        "weighted": [
+            {"key": key, "moments": [metric.to_json() for metric in moments]}
+            for key, moments in sorted(comparison.weighted.items(), key=by_name)
+        ],
     }
 
 
@@ -441,10 +559,16 @@ def comparison_from_json(document: Mapping[str, Any]) -> Comparison:
     outputs["digest"] = int(outputs["digest"], 16)
     return Comparison(
         tuple(document["metrics"]),
-        {
-            tuple((feature, value) for feature, value in entry["key"]): np.array(entry["sums"])
-            for entry in document["slices"]
-        },
+        {_slice_key(entry["key"]): np.array(entry["sums"]) for entry in document["slices"]},
         OutputSums(**outputs),
         saturation=Saturation.from_json(document["saturation"]),
+        is_weighted=document["is_weighted"],
+        weighted={
+            _slice_key(entry["key"]): tuple(map(WeightedMoments.from_json, entry["moments"]))
+            for entry in document["weighted"]
+        },
     )
+
+
+def _slice_key(pairs: Iterable[Iterable[Any]]) -> SliceKey:
+    return tuple((feature, value) for feature, value in pairs)

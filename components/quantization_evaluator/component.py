@@ -1,5 +1,7 @@
 """The QuantizationEvaluator component: what it takes and gives."""
 
+from collections.abc import Sequence
+
 import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -9,12 +11,13 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.quantization_evaluator import executor
-from tfx_tflite.components.quantization_evaluator.evaluation import (
+from tfx_tflite.components.quantization_evaluator.gate import Gate
+from tfx_tflite.components.quantization_evaluator.metric_plan import (
     check_metrics,
     metric_directions,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.gate import Gate
+from tfx_tflite.components.quantization_evaluator.targets import Target, targets_to_json
 from tfx_tflite.components.versions import code_version
 
 
@@ -29,6 +32,7 @@ class QuantizationEvaluatorSpec(ComponentSpec):
         "signature": ExecutionParameter(type=str),
         "preprocessing_signature": ExecutionParameter(type=str, optional=True),
         "output": ExecutionParameter(type=str, optional=True),
+        "targets": ExecutionParameter(type=str, optional=True),
         "golden_samples": ExecutionParameter(type=int),
         "pushed_destination": ExecutionParameter(type=str, optional=True),
         "pushed_version": ExecutionParameter(type=int, optional=True),
@@ -67,12 +71,15 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         model: The `Model` with the quantized model.
         baseline_model: The `Model` with the float SavedModel.
         schema: The `Schema` of the examples.
-        eval_config: Metrics, slices, and one model spec with the label key.
+        eval_config: Metrics, slices, and one model spec with the label key. Where several outputs
+            are judged, each metrics spec has output_names, and the model spec label_keys by output.
         gate: The rules that the quantized model must satisfy.
         split: The split to evaluate on.
         signature: The signature that was converted.
         preprocessing_signature: As given to TFLiteQuantizer.
-        output: Which output to evaluate; None where there is one.
+        output: Which output to evaluate; None where there is one, or where `targets` name it.
+        targets: What each output is compared with, where a model spec cannot say it: a label that
+            is a model input, or strings with a vocabulary. None takes what the model spec says.
         golden_samples: How many examples of the split a push ships beside the model, with the
             outputs that the model gave for them.
         pushed_destination: Where the model was pushed to that rules with `against: pushed` compare
@@ -101,6 +108,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         signature: str = "serving_default",
         preprocessing_signature: str | None = None,
         output: str | None = None,
+        targets: Sequence[Target] | None = None,
         golden_samples: int = 8,
         pushed_destination: str | None = None,
         pushed_version: int | None = None,
@@ -122,6 +130,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 signature=signature,
                 preprocessing_signature=preprocessing_signature,
                 output=output,
+                targets=None if targets is None else targets_to_json(targets),
                 golden_samples=golden_samples,
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,

@@ -1,11 +1,10 @@
 """How sure the drops of an evaluation are: the gate's questions, answered from the sums."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tfx_tflite.components.quantization_evaluator.comparison import MetricSums
 from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
 from tfx_tflite.components.quantization_evaluator.gate import (
     GateRule,
@@ -35,31 +34,45 @@ class ComparisonEvidence:
     evaluation: Evaluation
     ratios: Mapping[str, float | None]
 
-    def figure(self, name: str) -> float | None:
+    def figure(self, name: str, output: str | None) -> float | None:
         """Returns a figure of the model as a whole; see `gate.Evidence`."""
-        outputs = self.evaluation.comparison.outputs
+        if name in self.ratios:
+            return self.ratios[name]
+        outputs = self.evaluation.output(output).comparison.outputs
         if name == "sqnr_db" and outputs.examples and not outputs.noise:
             return math.inf
-        return self.ratios[name] if name in self.ratios else getattr(outputs, name)
+        return getattr(outputs, name)
+
+    @property
+    def output_keys(self) -> Sequence[str | None]:
+        """The names of the outputs that are judged; see `gate.Evidence`."""
+        return [output.key for output in self.evaluation.outputs]
 
     def has_no_figure(self, value: MetricValues) -> bool:
         """Returns whether a slice lacks what a metric counts; see `gate.Evidence`."""
-        # Of counts only the lack of a class makes no number.
-        counted = isinstance(self.evaluation.batched.get(value.metric), ScoreMetric)
-        return counted and math.isnan(value.float_value) and math.isnan(value.quantized_value)
+        output = self.evaluation.output(value.output)
+        # Of counts only the lack of a class makes no number, or that of any weight.
+        counted = isinstance(output.batched.get(value.metric), ScoreMetric)
+        lacks = counted or not output.comparison.weight(self._slices[value.slice])
+        return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
     def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
         assert rule.confidence is not None
-        metric = self.evaluation.batched[value.metric]
+        output = self.evaluation.output(value.output)
+        metric = output.batched[value.metric]
         margin = allowed_drop(rule, value)
         if isinstance(metric, ScoreMetric):
             return self._of_scores(rule, value, sign, margin)
-        sums = self._sums(value)
-        if metric.is_correctness:
-            changes = (sums.worse, sums.better)
-            return _of_share(sums.examples, changes, sign, margin, rule.confidence)
-        moments = sums.moments(sign)
+        key = self._slices[value.slice]
+        if output.comparison.is_weighted:
+            moments = output.comparison.weighted_moments(key, value.metric).paired(sign)
+        else:
+            sums = output.comparison.sums(key, value.metric)
+            if metric.is_correctness:
+                changes = (sums.worse, sums.better)
+                return _of_share(sums.examples, changes, sign, margin, rule.confidence)
+            moments = sums.moments(sign)
         relative = rule.max_relative_drop
         return mean_interval(
             moments.of_roots() if metric.is_root else moments,
@@ -67,9 +80,6 @@ class ComparisonEvidence:
             rule.confidence,
             relative,
         )
-
-    def _sums(self, value: MetricValues) -> MetricSums:
-        return self.evaluation.comparison.sums(self._slices[value.slice], value.metric)
 
     @cached_property
     def _slices(self) -> dict[str, SliceKey]:
@@ -79,7 +89,8 @@ class ComparisonEvidence:
         self, rule: GateRule, value: MetricValues, sign: int, margin: float
     ) -> DropInterval:
         assert rule.confidence is not None
-        evidence = self.evaluation.score_evidence[value.metric, value.slice]
+        output = self.evaluation.output(value.output)
+        evidence = output.score_evidence[value.metric, value.slice]
         if evidence.share is not None:
             examples, lost, won = evidence.share
             return _of_share(examples, (lost, won), sign, margin, rule.confidence)

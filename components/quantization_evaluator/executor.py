@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import posixpath
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -24,10 +25,7 @@ from tfx_tflite.components.quantization_evaluator import kernels, page, report
 from tfx_tflite.components.quantization_evaluator.evaluation import (
     CompareModels,
     Evaluation,
-    MetricPlan,
     load_evaluation,
-    metric_directions,
-    two_model_config,
 )
 from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
 from tfx_tflite.components.quantization_evaluator.first_examples import FirstExamples
@@ -36,6 +34,14 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     Gate,
     GateResult,
     judge,
+)
+from tfx_tflite.components.quantization_evaluator.label_schema import check_schema
+from tfx_tflite.components.quantization_evaluator.metric_plan import (
+    MetricPlan,
+    judged_outputs,
+    metric_directions,
+    targets_of,
+    two_model_config,
 )
 from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
 from tfx_tflite.components.quantization_evaluator.pushed_reference import (
@@ -47,6 +53,11 @@ from tfx_tflite.components.quantization_evaluator.shipped_files import (
     DIRECTORY as SHIPPED,
 )
 from tfx_tflite.components.quantization_evaluator.shipped_files import write_shipped_files
+from tfx_tflite.components.quantization_evaluator.targets import (
+    JudgedOutput,
+    Target,
+    targets_from_json,
+)
 from tfx_tflite.components.quantization_evaluator.validation import write_validation
 from tfx_tflite.components.tflite_model import TFLiteModel, default_kernels
 
@@ -100,9 +111,10 @@ class Executor(tfx_evaluator.Executor):
             input_ranges=report.input_ranges(model.quantization),
             kernels=default_kernels(pair.quantized_model().content, first.inputs),
         )
+        judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
-        evaluation = self._evaluate(output_path, eval_config, float_gate, source, pair)
+        evaluation = self._evaluate(output_path, eval_config, float_gate, source, pair, judged)
         directions = metric_directions(eval_config, gate)
         result = judge(
             float_gate,
@@ -120,12 +132,13 @@ class Executor(tfx_evaluator.Executor):
                 result = without_reference(result, pushed_gate, evaluation.values)
             else:
                 compared = self._judge_against(
-                    reference, output_path, eval_config, pushed_gate, source, pair
+                    reference, output_path, eval_config, pushed_gate, source, pair, judged
                 )
                 result = merged(result, compared, reference.number)
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
+        document["warnings"] += unjudged_outputs(pair, judged)
         quantized = pair.quantized_model()
         document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
         document.update(_ship(output_dict, quantized, first, samples, source.schema))
@@ -156,9 +169,11 @@ class Executor(tfx_evaluator.Executor):
         gate: Gate,
         source: example_splits.SplitFiles,
         pair: ModelPair,
+        judged: Sequence[JudgedOutput],
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
-        plan = MetricPlan.make(eval_config, pair.resolve_output(), gate)
+        plan = MetricPlan.make(eval_config, judged, gate)
+        check_schema(plan.checks, source.schema, pair.outputs)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
@@ -178,10 +193,12 @@ class Executor(tfx_evaluator.Executor):
         gate: Gate,
         source: example_splits.SplitFiles,
         pair: ModelPair,
+        judged: Sequence[JudgedOutput],
     ) -> GateResult:
         """Returns what the rules against the pushed model say, on the same examples."""
         reference.check(
-            read_tensor_signature(pair.saved_model, pair.signature), pair.resolve_output().name
+            read_tensor_signature(pair.saved_model, pair.signature),
+            [output.spec.name for output in judged],
         )
         directory = posixpath.join(output_path, _AGAINST_PUSHED)
         # Where every worker can read it.
@@ -195,6 +212,7 @@ class Executor(tfx_evaluator.Executor):
             gate,
             source,
             dataclasses.replace(pair, reference=copy, input_ranges=()),
+            judged,
         )
         return judge(
             # Whether there are enough examples is said once.
@@ -204,6 +222,24 @@ class Executor(tfx_evaluator.Executor):
             metric_directions(eval_config, gate),
             ComparisonEvidence(evaluation, {}),
         )
+
+
+def _targets(exec_properties: dict[str, Any], eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
+    text = exec_properties.get("targets")
+    if text:
+        return targets_from_json(text)
+    return targets_of(eval_config, exec_properties.get("output"))
+
+
+def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
+    """Returns a warning for each output of the signature that nothing is judged by."""
+    known = {output.spec.name for output in judged}
+    return [
+        f"output {name!r} of signature {pair.signature!r} is not judged: nothing here says whether "
+        "it is still right; add it to evaluation.outputs"
+        for name in pair.outputs
+        if name not in known
+    ]
 
 
 def _source(
@@ -325,9 +361,10 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
     for rule in result.rules:
         if rule.slice == OVERALL and rule.against == "float":
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
+            of = "" if rule.output is None else f"{rule.output}_"
             for name, figure in {**figures, "drop": rule.drop}.items():
                 if math.isfinite(figure):
-                    artifact.set_float_custom_property(f"{rule.metric}_{name}", figure)
+                    artifact.set_float_custom_property(f"{of}{rule.metric}_{name}", figure)
 
 
 def _bless(

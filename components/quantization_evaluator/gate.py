@@ -54,6 +54,8 @@ class GateRule(BaseModel):
 
     Attributes:
         metric: The name of a metric that is evaluated.
+        output: The output that the metric, or the figure, is of; needed where several outputs have
+            a metric of that name. A limit on a figure that names none must hold for all outputs.
         max_drop: The largest drop allowed, in the metric's unit.
         max_relative_drop: The largest drop allowed, as a share of the float model's value.
         slices: `overall`, or `each` for every value of every slice that is evaluated.
@@ -67,7 +69,7 @@ class GateRule(BaseModel):
             model's on the machine of the evaluation.
         max_arena_ratio: The most working memory allowed, as a multiple of the float32 TFLite
             model's.
-        min_agreement: The smallest share of examples on which both models predict the same class.
+        min_agreement: The smallest share of decisions that both models make alike.
         max_kl_divergence: The largest mean divergence of the quantized model's probabilities from
             the float model's, in nats.
         max_mean_absolute_difference: The largest mean absolute difference of the outputs.
@@ -77,6 +79,7 @@ class GateRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str | None = None
+    output: str | None = None
     max_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
     max_relative_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
     slices: Literal["overall", "each"] = "overall"
@@ -102,9 +105,15 @@ class GateRule(BaseModel):
                 raise ValueError(f"give a metric, or one of {keys}")
             if (self.max_drop is None) == (self.max_relative_drop is None):
                 raise ValueError("give exactly one of max_drop and max_relative_drop")
-        elif self != GateRule.model_construct(**{whole[0]: getattr(self, whole[0])}):
-            raise ValueError(f"{whole[0]} stands in a rule by itself")
+        elif self != self._alone(whole[0]):
+            beside = " but for output" if _is_of_outputs(whole[0]) else ""
+            raise ValueError(f"{whole[0]} stands in a rule by itself{beside}")
         return self
+
+    def _alone(self, key: str) -> "GateRule":
+        """Returns a rule with nothing but a limit and, where it may have one, an output."""
+        output = self.output if _is_of_outputs(key) else None
+        return GateRule.model_construct(**{key: getattr(self, key), "output": output})
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,7 @@ class Limit:
         side: Which way it is limited.
         float_value: What it is for the float model itself; None where that is no number.
         explanation: The reason for a refusal, with `found` and `limit` to be filled in.
+        is_of_outputs: Whether each output has the figure, rather than the model.
     """
 
     key: str
@@ -124,6 +134,7 @@ class Limit:
     side: Literal["at most", "at least"]
     float_value: float | None
     explanation: str
+    is_of_outputs: bool = True
 
     def holds(self, found: float, limit: float) -> bool:
         """Returns whether a figure keeps to a limit."""
@@ -132,15 +143,15 @@ class Limit:
 
 _RATIO = "{name} is {found:.3g} of the float32 model's, more than {limit:g}"
 LIMITS = (
-    Limit("max_size_ratio", "size_ratio", "at most", 1.0, _RATIO),
-    Limit("max_latency_ratio", "latency_ratio", "at most", 1.0, _RATIO),
-    Limit("max_arena_ratio", "arena_ratio", "at most", 1.0, _RATIO),
+    Limit("max_size_ratio", "size_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
+    Limit("max_latency_ratio", "latency_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
+    Limit("max_arena_ratio", "arena_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
     Limit(
         "min_agreement",
         "agreement",
         "at least",
         1.0,
-        "both models agree on {found:.2%} of the examples, less than {limit:.2%}",
+        "both models decide alike in {found:.2%} of the cases, less than {limit:.2%}",
     ),
     Limit(
         "max_kl_divergence",
@@ -164,6 +175,10 @@ LIMITS = (
         "the outputs have a signal-to-noise ratio of {found:.4g} dB, less than {limit:g}",
     ),
 )
+
+
+def _is_of_outputs(key: str) -> bool:
+    return any(limit.key == key and limit.is_of_outputs for limit in LIMITS)
 
 
 class Gate(BaseModel):
@@ -201,6 +216,7 @@ class MetricValues(BaseModel):
 
     Attributes:
         metric: The metric's name.
+        output: The output it is of; None where one is judged and its name goes without saying.
         slice: `overall`, or `feature:value` parts joined by commas.
         examples: The number of examples in the slice.
         float_value: The float model's value.
@@ -210,6 +226,7 @@ class MetricValues(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     metric: str
+    output: str | None = None
     slice: str
     examples: int
     float_value: float = Field(serialization_alias="float")
@@ -284,12 +301,17 @@ class Evidence(Protocol):
     def has_no_figure(self, value: MetricValues) -> bool:
         """Returns whether the examples of a slice leave a metric undefined for both models."""
 
-    def figure(self, name: str) -> float | None:
+    def figure(self, name: str, output: str | None) -> float | None:
         """Returns a figure of the model as a whole, None where it is not known.
 
         Args:
             name: The `figure` of one of `LIMITS`.
+            output: The output that it is of, where it is of outputs and they have names.
         """
+
+    @property
+    def output_keys(self) -> Sequence[str | None]:
+        """The names of the outputs that are judged; None for one whose name is not said."""
 
 
 def judge(
@@ -322,7 +344,7 @@ def judge(
         )
     for rule in gate.rules:
         if rule.metric is None:
-            found = [_judge_whole_model(rule, examples, evidence)]
+            found = _judge_whole_model(rule, examples, evidence)
         else:
             found = _judge_metric(rule, gate, values, directions, evidence)
         results += found
@@ -341,21 +363,32 @@ def judge(
 _AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
 
 
-def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> RuleResult:
-    """Returns the result of a limit on one figure, as a drop from what the float model has."""
+def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> list[RuleResult]:
+    """Returns the results of a limit: one, or one an output if it names none of several."""
     [limit] = [limit for limit in LIMITS if getattr(rule, limit.key) is not None]
-    allowed, found = getattr(rule, limit.key), evidence.figure(limit.figure)
+    outputs = evidence.output_keys if limit.is_of_outputs and rule.output is None else [rule.output]
+    return [_judge_figure(rule, limit, output, examples, evidence) for output in outputs]
+
+
+def _judge_figure(
+    rule: GateRule, limit: Limit, output: str | None, examples: int, evidence: Evidence
+) -> RuleResult:
+    """Returns the result of a limit on one figure, as a drop from what the float model has."""
+    allowed, found = getattr(rule, limit.key), evidence.figure(limit.figure, output)
     if found is None:
         reason = f"{limit.figure} is not known, so it cannot be judged"
     elif limit.holds(found, allowed):
         reason = ""
     else:
         reason = limit.explanation.format(name=limit.figure, found=found, limit=allowed)
+    if reason and output is not None:
+        reason = f"output {output}: {reason}"
     # Where the float model has no figure, the limit itself is what a drop counts from.
     reference = allowed if limit.float_value is None else limit.float_value
     sign = 1 if limit.side == "at least" else -1
     return RuleResult(
         metric=limit.figure,
+        output=output,
         slice=OVERALL,
         examples=examples,
         float_value=math.nan if limit.float_value is None else limit.float_value,
@@ -380,7 +413,9 @@ def _judge_metric(
     wanted = [
         value
         for value in values
-        if value.metric == rule.metric and (value.slice == OVERALL) == (rule.slices == "overall")
+        if value.metric == rule.metric
+        and rule.output in (None, value.output)
+        and (value.slice == OVERALL) == (rule.slices == "overall")
     ]
     left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
     judged = [value for value in wanted if not left_out[value.slice]]
@@ -432,7 +467,7 @@ def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
     """Returns what a rule without confidence says: the figures are compared as they are."""
     drop = sign * (value.float_value - value.quantized_value)
     bound = allowed_drop(rule, value)
-    where = f"{value.metric} ({value.slice})"
+    where = _where(value)
     if not math.isfinite(value.float_value) or not math.isfinite(value.quantized_value):
         reason = f"{where} is not a finite number, so no drop can be judged"
     elif _within(drop, bound):
@@ -440,6 +475,11 @@ def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
     else:
         reason = f"{where} is worse by {drop:.4g}, more than {bound:.4g}"
     return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
+
+
+def _where(value: MetricValues) -> str:
+    of = "" if value.output is None else f" of {value.output}"
+    return f"{value.metric}{of} ({value.slice})"
 
 
 def _within(drop: float, bound: float) -> bool:
@@ -481,7 +521,7 @@ def _weigh(
     from tfx_tflite.components.quantization_evaluator.paired_statistics import examples_to_settle
 
     assert rule.confidence is not None
-    where, bound = f"{value.metric} ({value.slice})", allowed_drop(rule, value)
+    where, bound = _where(value), allowed_drop(rule, value)
     if interval.p_blessed < 1 - rule.confidence:
         return Verdict.BLESSED, "", None
     if is_accused:

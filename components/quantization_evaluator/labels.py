@@ -1,85 +1,188 @@
-"""Labels that a metric could not use are an error, not a wrong figure.
+"""Labels and example weights of a batch: from a feature, a model input or the preprocessing.
 
-TFMA counts a class that the output does not have as a wrong prediction of both models, which hides
-a mistake in the data or the config behind two equal and plausible figures.
+Strings become class indices by a vocabulary. What cannot be a label or a weight is an error that
+names it: TFMA counts a class that the output does not have as a wrong prediction of both models,
+which hides a mistake in the data or the config behind two equal and plausible figures.
 """
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.model_inputs import feature_values
+from tfx_tflite.components.quantization_evaluator.label_kinds import LabelFit, LabelUse
+from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
 
-_PROBABILITY_METRICS = frozenset(
-    {"AUC", "BinaryAccuracy", "BinaryCrossEntropy", "BinaryCrossentropy"}
-)
+_LABEL_KEY = "evaluation.label"
+_WEIGHT_KEY = "evaluation.example_weight"
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Reads the labels and the weights of one output.
+
+    Attributes:
+        target: Where they are.
+    """
+
+    target: Target
+
+    def labels(
+        self,
+        batch: pa.RecordBatch,
+        inputs: Mapping[str, np.ndarray],
+        prepared: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Returns the labels of a batch, numbers of shape (n, values).
+
+        Args:
+            batch: The examples.
+            inputs: The model's inputs, by name.
+            prepared: What the preprocessing signature gives beside them; a feature goes first.
+
+        Raises:
+            DataError: An example has no label, or another number of values than the rest, or a
+                string that is not in the vocabulary.
+        """
+        name = self.target.label_name
+        if self.target.label is None:
+            return _numbers(name, inputs[name].reshape(batch.num_rows, -1))
+        if name not in batch.schema.names and name in prepared:
+            return self._encoded(prepared[name].reshape(batch.num_rows, -1))
+        lengths, values = feature_values(batch, name, _LABEL_KEY)
+        if np.any(lengths != lengths[0]):
+            other = int(lengths[lengths != lengths[0]][0])
+            raise DataError(
+                f"label {name!r} has {int(lengths[0])} values in an example and {other} in "
+                "another, expected the same number in examples of one shape"
+            )
+        return self._encoded(values.reshape(batch.num_rows, -1))
+
+    def _encoded(self, values: np.ndarray) -> np.ndarray:
+        """Returns numbers for labels that may be strings."""
+        name, vocabulary = self.target.label_name, self.target.vocabulary
+        if values.dtype != object:
+            if vocabulary:
+                raise DataError(
+                    f"label {name!r} holds {values.dtype} numbers, but evaluation.vocabulary is "
+                    "for strings; leave it out"
+                )
+            return _numbers(name, values)
+        if not vocabulary:
+            raise DataError(
+                f"label {name!r} holds strings, expected numbers; list the strings in the order "
+                "of the classes as evaluation.vocabulary"
+            )
+        distinct, places = np.unique(values.ravel(), return_inverse=True)
+        indices = np.array([self._index(_text(value)) for value in distinct], np.int64)
+        return indices[places].reshape(values.shape)
+
+    def _index(self, value: str) -> int:
+        index = self._indices.get(value)
+        if index is None:
+            near = difflib.get_close_matches(value, self.target.vocabulary, 1, cutoff=0.0)
+            raise DataError(
+                f"label {self.target.label_name!r} is {value!r}, which is not in "
+                f"evaluation.vocabulary; the nearest entry is {near[0]!r}"
+            )
+        return index
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {entry: index for index, entry in enumerate(self.target.vocabulary)}
+
+    def weights(self, batch: pa.RecordBatch) -> np.ndarray | None:
+        """Returns the examples' weights, float64 of shape (n,); None where all count the same.
+
+        Raises:
+            DataError: A weight is missing, negative, not finite, or not one number.
+        """
+        name = self.target.example_weight
+        if name is None:
+            return None
+        lengths, values = feature_values(batch, name, _WEIGHT_KEY)
+        if values.dtype == object:
+            raise DataError(f"example weight {name!r} holds strings, expected numbers")
+        if np.any(lengths != 1):
+            raise DataError(
+                f"example weight {name!r} has {int(lengths[lengths != 1][0])} values in an "
+                "example, expected one"
+            )
+        wrong = ~(np.isfinite(values) & (values >= 0))
+        if wrong.any():
+            raise DataError(
+                f"example weight {name!r} is {values[wrong][0]}, expected a finite number of 0 or "
+                f"more; so it is in {int(wrong.sum())} of {len(values)} examples of a batch"
+            )
+        return values.astype(np.float64)
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        wrong = ~np.isfinite(values)
+        raise DataError(
+            f"label {name!r} is {values[wrong][0]}, expected a finite number; so it is in "
+            f"{int(wrong.any(axis=1).sum())} of {len(values)} examples of a batch"
+        )
+    return values
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)
 class LabelCheck:
-    """What labels must be for the metrics that are evaluated.
+    """What the labels of one output must be for all metrics that are evaluated on it.
 
     Attributes:
-        label: The feature that holds the label.
-        class_indices: Whether a metric takes the label for the index of a class.
-        zero_or_one: Whether a metric takes it for one of two classes.
+        judged: The output and its label.
+        uses: How the metrics use the label.
     """
 
-    label: str
-    class_indices: bool
-    zero_or_one: bool
+    judged: JudgedOutput
+    uses: tuple[LabelUse, ...]
 
-    @classmethod
-    def for_metrics(cls, label: str, class_names: Iterable[str]) -> "LabelCheck":
-        """Returns the check that TFMA metrics of these class names need."""
-        names = list(class_names)
-        return cls(
-            label,
-            any(name.startswith("Sparse") for name in names),
-            any(name in _PROBABILITY_METRICS for name in names),
-        )
+    def fit(self, labels: np.ndarray, outputs: np.ndarray) -> LabelFit:
+        """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
+        return self._fit(labels.shape[1], outputs.shape[1:])
 
-    def of(self, batch: pa.RecordBatch) -> np.ndarray:
-        """Returns the labels of a batch, shape (n,).
+    def _fit(self, count: int, shape: tuple[int, ...]) -> LabelFit:
+        return LabelFit(self.judged.target.label_name, self.judged.spec.name, count, shape)
 
-        Raises:
-            DataError: An example has no label, several, or a string.
-        """
-        lengths, labels = self._numbers(batch)
-        if np.any(lengths != 1):
-            raise DataError(
-                f"label {self.label!r} has {int(lengths[lengths != 1][0])} values in an example, "
-                "expected one"
-            )
-        return labels
+    def of_shapes(self, count: int, shape: tuple[int, ...]) -> None:
+        """Checks what the shapes alone say.
 
-    def _numbers(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-        lengths, labels = feature_values(batch, self.label, "evaluation.label")
-        if labels.dtype == object:
-            raise DataError(f"label {self.label!r} holds strings, expected numbers")
-        return lengths, labels
-
-    def __call__(self, batch: pa.RecordBatch, predictions: np.ndarray) -> None:
-        """Checks the labels of a batch against the predictions' shape, (batch, …).
+        Args:
+            count: How many values the label has in an example.
+            shape: The shape of an example's output.
 
         Raises:
-            DataError: A label is missing or out of range.
+            EvaluationError: A metric cannot be computed from these.
         """
-        _, labels = self._numbers(batch)
-        classes = predictions.shape[-1] if predictions.ndim > 1 else 1
-        if self.class_indices and classes > 1:
-            wrong = (labels < 0) | (labels >= classes) | (labels != np.floor(labels))
-            _refuse(self.label, labels, wrong, f"the output has classes 0 to {classes - 1}")
-        elif self.zero_or_one and classes == 1:
-            _refuse(self.label, labels, (labels < 0) | (labels > 1), "the metrics take 0 to 1")
+        for use in self.uses:
+            self._fit(count, shape).check(use)
 
+    def __call__(self, labels: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        """Checks a batch.
 
-def _refuse(label: str, labels: np.ndarray, wrong: np.ndarray, expected: str) -> None:
-    if wrong.any():
-        raise DataError(
-            f"label {label!r} is {labels[wrong][0]}, but {expected}; so it is in "
-            f"{int(wrong.sum())} of {len(labels)} examples of a batch"
-        )
+        Args:
+            labels: Shape (n, values).
+            outputs: By model, each of shape (n, …).
+
+        Raises:
+            EvaluationError: A metric cannot be computed from labels and outputs of these shapes,
+                or takes probabilities and gets others.
+            DataError: A label is out of range.
+        """
+        fit = self.fit(labels, next(iter(outputs.values())))
+        for use in self.uses:
+            fit.check(use)
+            fit.check_labels(use, labels)
+            for model, values in outputs.items():
+                fit.check_probabilities(use, values, model)

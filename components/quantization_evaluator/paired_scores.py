@@ -121,9 +121,12 @@ class Cells:
 class PairedScores:
     """The cells of some examples; those of several parts add up.
 
+    Weights are numbers of 32 bits, as tf.Examples have them, so that their sums in 64 bits are
+    exact, in whatever order, as long as the weights do not differ a thousandfold.
+
     Attributes:
         codes: The cells that were seen, in ascending order.
-        counts: How often.
+        counts: How often, or with which weight: int64, or float64 where examples have weights.
         waiting: Parts that are still to be sorted in.
     """
 
@@ -132,17 +135,29 @@ class PairedScores:
     waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> "PairedScores":
+    def of(
+        cls,
+        labels: np.ndarray,
+        before: np.ndarray,
+        after: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> "PairedScores":
         """Returns the cells of a batch.
 
         Args:
             labels: From 0 to 1, shape (n,).
             before: The buckets of the float model's scores, shape (n,).
             after: The buckets of the quantized model's scores, shape (n,).
+            weights: How much each counts, shape (n,); None where each counts once.
         """
         cells = np.empty(len(labels), _CELL)
         cells["label"], cells["float"], cells["quantized"] = labels, before, after
-        return cls(*np.unique(cells.view(_CELL_CODE), return_counts=True))
+        codes = cells.view(_CELL_CODE)
+        if weights is None:
+            return cls(*np.unique(codes, return_counts=True))
+        distinct, places = np.unique(codes, return_inverse=True)
+        exact = weights.astype(np.float32).astype(np.float64)
+        return cls(distinct, np.bincount(places, exact, len(distinct)))
 
     def merge(self, other: "PairedScores") -> None:
         """Adds what another part of the data gave."""
@@ -156,7 +171,8 @@ class PairedScores:
             np.concatenate([codes for codes, _ in parts]), return_inverse=True
         )
         counts = np.bincount(places, np.concatenate([counts for _, counts in parts]), len(codes))
-        self.codes, self.counts, self.waiting = codes, counts.astype(np.int64), []
+        kind = np.result_type(*(part.dtype for _, part in parts if len(part)), np.int64)
+        self.codes, self.counts, self.waiting = codes, counts.astype(kind), []
 
     def cells(self) -> Cells:
         """Returns the cells, in an order that depends on nothing but which they are."""

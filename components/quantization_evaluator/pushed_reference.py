@@ -14,6 +14,7 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     OVERALL,
     Gate,
     GateResult,
+    GateRule,
     MetricValues,
     RuleResult,
     Verdict,
@@ -71,12 +72,12 @@ class PushedReference:
         digest = opened.manifest(number).model.digest
         return cls(number, opened.path(number), digest, opened.read(number, MODEL_FILE))
 
-    def check(self, signature: Signature, output: str) -> None:
+    def check(self, signature: Signature, outputs: Sequence[str]) -> None:
         """Checks that the model takes and gives what today's does.
 
         Args:
             signature: Of today's float model.
-            output: The output that is evaluated.
+            outputs: The outputs that are evaluated.
 
         Raises:
             EvaluationError: It does not.
@@ -105,10 +106,12 @@ class PushedReference:
                     f"{spec.dtype}: they cannot be compared; leave out the rules that are against: "
                     "pushed for one push"
                 )
-        if output not in model.output_details:
-            raise EvaluationError(
-                f"{where} has no output {output!r}; it has: {listed(sorted(model.output_details))}"
-            )
+        for output in outputs:
+            if output not in model.output_details:
+                raise EvaluationError(
+                    f"{where} has no output {output!r}; it has: "
+                    f"{listed(sorted(model.output_details))}"
+                )
 
 
 def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
@@ -154,14 +157,14 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
         gate: The rules against the pushed one.
         values: The metrics, for the quantized model's own.
     """
-    overall = {value.metric: value.quantized_value for value in values if value.slice == OVERALL}
     unknown = [
         RuleResult(
             metric=str(rule.metric),
+            output=rule.output,
             slice=OVERALL,
             examples=result.examples,
             float_value=np.nan,
-            quantized_value=overall.get(str(rule.metric), np.nan),
+            quantized_value=_overall(rule, values),
             drop=np.nan,
             bound=np.nan if rule.max_drop is None else rule.max_drop,
             confidence=rule.confidence,
@@ -172,3 +175,12 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
         for rule in gate.rules
     ]
     return result.model_copy(update={"rules": (*result.rules, *unknown)})
+
+
+def _overall(rule: GateRule, values: Sequence[MetricValues]) -> float:
+    """Returns the quantized model's figure that a rule is about, on all examples."""
+    for value in values:
+        is_meant = value.metric == rule.metric and rule.output in (None, value.output)
+        if is_meant and value.slice == OVERALL:
+            return value.quantized_value
+    return float("nan")

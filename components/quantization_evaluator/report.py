@@ -17,7 +17,7 @@ from tfx_tflite.components.digests import file_digest, records_digest
 from tfx_tflite.components.example_splits import SplitFiles
 from tfx_tflite.components.quantization_evaluator.arena import arena_bytes
 from tfx_tflite.components.quantization_evaluator.comparison import OutputSums
-from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation
+from tfx_tflite.components.quantization_evaluator.evaluation import Evaluation, OutputEvaluation
 from tfx_tflite.components.quantization_evaluator.gate import OVERALL, GateResult
 from tfx_tflite.components.quantization_evaluator.latency import Latency, measure_latency
 from tfx_tflite.components.quantization_evaluator.saturation import (
@@ -136,16 +136,16 @@ def build(
             "latency_ms": _latency(model.latencies[0]) if model.latencies else None,
             "latency_by_threads": [_latency(latency) for latency in model.latencies],
             "arena_bytes": model.arena_bytes,
-            "agreement": _agreement(outputs),
-            "outputs": {
-                "sqnr_db": outputs.sqnr_db,
-                "mean_absolute_difference": outputs.mean_absolute_difference,
-                "max_absolute_difference": outputs.largest,
-                "kl_divergence": outputs.kl_divergence,
-            },
-            "worst_examples": [
-                {**_place(source, position), "digest": digest, "difference": difference}
-                for difference, digest, position in outputs.worst
+            # Of the first output; `by_output` has them all, if several are judged.
+            **_differences(outputs, source),
+            "by_output": [
+                {
+                    "output": output.key,
+                    "label": output.plan.judged.target.label_name,
+                    **_differences(output.comparison.outputs, source),
+                }
+                for output in evaluation.outputs
+                if output.key is not None
             ],
             "layers": quantization.get("layers", []),
             "size_parts": quantization.get("size_parts"),
@@ -164,7 +164,8 @@ def build(
             "evaluated": {
                 "split": exec_properties["split"],
                 "signature": exec_properties["signature"],
-                "output": exec_properties.get("output"),
+                "output": _first_output(evaluation, exec_properties),
+                "outputs": [_judged(output) for output in evaluation.outputs],
             },
             "calibration_sample": quantization.get("calibration_sample"),
             "lineage": lineage,
@@ -178,6 +179,40 @@ def build(
             },
         }
     )
+
+
+def _first_output(evaluation: Evaluation, exec_properties: dict[str, Any]) -> str | None:
+    return exec_properties.get("output") or evaluation.outputs[0].plan.judged.target.output
+
+
+def _judged(output: OutputEvaluation) -> dict[str, Any]:
+    """Returns what an output was judged by."""
+    judged = output.plan.judged
+    return {
+        "output": judged.spec.name,
+        "label": judged.target.label_name,
+        "label_is_input": judged.target.label_input is not None,
+        "vocabulary": len(judged.target.vocabulary),
+        "example_weight": judged.target.example_weight,
+        "weight": output.comparison.weight(()) if output.comparison.is_weighted else None,
+    }
+
+
+def _differences(outputs: OutputSums, source: SplitFiles) -> dict[str, Any]:
+    """Returns how both models' values of one output differ."""
+    return {
+        "agreement": _agreement(outputs),
+        "outputs": {
+            "sqnr_db": outputs.sqnr_db,
+            "mean_absolute_difference": outputs.mean_absolute_difference,
+            "max_absolute_difference": outputs.largest,
+            "kl_divergence": outputs.kl_divergence,
+        },
+        "worst_examples": [
+            {**_place(source, position), "digest": digest, "difference": difference}
+            for difference, digest, position in outputs.worst
+        ],
+    }
 
 
 def _finite(value: Any) -> Any:
@@ -239,7 +274,7 @@ def _latency(latency: Latency) -> dict[str, Any]:
 
 
 def _agreement(outputs: OutputSums) -> dict[str, Any] | None:
-    """Returns how often both models predict the same class, and which classes became which."""
+    """Returns how often both models decide alike, and which decisions became which."""
     if outputs.agreement is None:
         return None
     flips = [

@@ -35,12 +35,12 @@ class InputRange:
 
 @dataclass(frozen=True)
 class InputsSeen:
-    """The inputs of a batch beside their ranges.
+    """The inputs of a batch beside their ranges, all by example, as TFMA splits what it is given.
 
     Attributes:
         outside: The share of an example's values outside the range, shape (n, inputs).
-        lowest: The lowest value of each input, shape (inputs,).
-        highest: The highest.
+        lowest: The lowest value of each input, shape (n, inputs).
+        highest: The highest, of the same shape.
     """
 
     outside: np.ndarray
@@ -62,9 +62,18 @@ class InputsSeen:
         ]
         return cls(
             np.stack(outside, axis=1),
-            np.array([values.min() for values in rows], np.float64),
-            np.array([values.max() for values in rows], np.float64),
+            np.stack([values.min(axis=1) for values in rows], axis=1).astype(np.float64),
+            np.stack([values.max(axis=1) for values in rows], axis=1).astype(np.float64),
         )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "InputsSeen":
+        """Returns what `to_arrays` gave away."""
+        return cls(arrays["outside"], arrays["lowest"], arrays["highest"])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Returns the arrays by name: extracts of TFMA may hold nothing but arrays."""
+        return {"outside": self.outside, "lowest": self.lowest, "highest": self.highest}
 
 
 @dataclass
@@ -86,8 +95,8 @@ class Saturation:
         self.merge(
             Saturation(
                 {key: seen.outside[rows].sum(axis=0) for key, rows in rows_by_slice.items()},
-                seen.lowest,
-                seen.highest,
+                seen.lowest.min(axis=0),
+                seen.highest.max(axis=0),
             )
         )
 

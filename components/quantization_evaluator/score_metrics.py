@@ -45,17 +45,24 @@ class ScoreMetric:
     Attributes:
         name: What rules and reports call it.
         class_name: TFMA's class.
-        config: Its arguments as JSON.
+        config: Its arguments as JSON, but for `class_id`.
+        class_id: The class whose scores it looks at; None where it looks at all scores.
     """
 
     name: str
     class_name: str
     config: str
+    class_id: int | None = None
 
     @property
     def share(self) -> tuple[int, Side] | None:
         """The class and the side of the threshold whose share this is; None where it is none."""
         return _SHARES.get(self.class_name)
+
+    @property
+    def is_area(self) -> bool:
+        """Whether it looks at all thresholds from 0 to 1, so that other scores are lost on it."""
+        return _computation(self).is_histogram
 
     @property
     def own_thresholds(self) -> tuple[float, ...]:
@@ -201,23 +208,32 @@ def score_metric(class_name: str, config: Mapping[str, Any], name: str) -> Score
         config: Its arguments; `name` is not looked at.
         name: What rules and reports call it.
     """
-    from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
-
-    found = metric_types.registered_metrics().get(class_name)
-    if not isinstance(found, type) or not issubclass(
-        found, confusion_matrix_metrics.ConfusionMatrixMetricBase
-    ):
+    if not is_score_metric(class_name):
         return None
     settings = {key: value for key, value in config.items() if key != "name"}
-    if {"top_k", "class_id"} & settings.keys():
+    class_id = settings.pop("class_id", None)
+    if "top_k" in settings:
         return None
-    metric = ScoreMetric(name, class_name, json.dumps(settings, sort_keys=True))
+    metric = ScoreMetric(name, class_name, json.dumps(settings, sort_keys=True), class_id)
     try:
         buckets = score_buckets([metric])
         metric.value(np.ones((2, buckets.count)), buckets)
     except Exception:  # TFMA raises nearly anything, or the metric is not one number.
         return None
     return metric
+
+
+def is_score_metric(class_name: str) -> bool:
+    """Returns whether a class of TFMA's is a metric from confusion matrices of scores."""
+    from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
+
+    found = metric_types.registered_metrics().get(class_name)
+    if not isinstance(found, type) or not issubclass(
+        found, confusion_matrix_metrics.ConfusionMatrixMetricBase
+    ):
+        return False
+    # Metrics of boxes and of sets derive from these, and pair labels with outputs differently.
+    return found.__module__ == confusion_matrix_metrics.__name__
 
 
 def score_buckets(metrics: Iterable[object]) -> ScoreBuckets:

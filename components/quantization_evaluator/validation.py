@@ -89,7 +89,10 @@ def _failure(
     )
     return validation_result_pb2.ValidationFailure(
         metric_key=metrics_for_slice_pb2.MetricKey(
-            name=rule.metric, model_name=QUANTIZED, is_diff=is_change
+            name=rule.metric,
+            model_name=QUANTIZED,
+            output_name=rule.output or "",
+            is_diff=is_change,
         ),
         metric_value=_number(value),
         metric_threshold=threshold,

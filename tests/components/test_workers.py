@@ -13,16 +13,14 @@ from apache_beam.utils import shared
 from tests.conftest import ROOT
 from tfx_tflite.components.calibration_sampler import sample_file, sampling
 from tfx_tflite.components.quantization_evaluator.batched_metrics import batched_metric
-from tfx_tflite.components.quantization_evaluator.comparison import (
-    CompareOutputs,
-    most_likely_class,
-)
+from tfx_tflite.components.quantization_evaluator.comparison import CompareOutputs
+from tfx_tflite.components.quantization_evaluator.decisions import Decision
 from tfx_tflite.components.tflite_quantizer import ranges
 
 PLAN = sampling.SamplePlan(10, "label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
 METRICS = [
-    batched_metric(name, config, name, 10)
+    batched_metric(name, config, name, (10,))
     for name, config in (
         ("SparseCategoricalAccuracy", {}),
         ("SparseTopKCategoricalAccuracy", {"k": 2}),
@@ -38,17 +36,24 @@ def of_the_readers() -> list[object]:
 
 
 def of_the_evaluator() -> list[object]:
-    from tfx_tflite.components.quantization_evaluator import evaluation, prediction
-    from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+    import numpy as np
 
-    check = LabelCheck("label", True, False)
+    from tfx_tflite.components.model_inputs import InputSpec
+    from tfx_tflite.components.quantization_evaluator import evaluation, metric_plan, prediction
+    from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, LabelUse
+    from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+    from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
+
+    output = InputSpec("probabilities", (None, 10), np.dtype(np.float32))
+    judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))
+    check = LabelCheck(judged, (LabelUse("accuracy", LabelKind.CLASS_INDEX),))
     pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite", None)
     return [
-        prediction._PredictDoFn(pair, check, shared.Shared()),
-        evaluation._compared_batch,
+        prediction._PredictDoFn(pair, [check], shared.Shared()),
+        evaluation._compared_batches,
         evaluation._metrics_by_slice,
         evaluation._write_comparison,
-        evaluation.MetricPlan(tuple(METRICS), None, ()),
+        metric_plan.OutputPlan(judged, tuple(METRICS), check, Decision(), ()),
     ]
 
 
@@ -71,7 +76,7 @@ CROSSING = {
         ["tfx", "tensorflow", "tensorflow_model_analysis"],
     ),
     "the comparison": (
-        lambda: [CompareOutputs(METRICS, [(), ("label",)], None, most_likely_class)],
+        lambda: [CompareOutputs(METRICS, [(), ("label",)], Decision())],
         ["tfx", "tensorflow", "tensorflow_model_analysis"],
     ),
     # Decoding examples is TFXIO's work, which loads TensorFlow.

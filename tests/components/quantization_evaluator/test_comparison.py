@@ -13,8 +13,8 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     CompareOutputs,
     comparison_from_json,
     comparison_to_json,
-    most_likely_class,
 )
+from tfx_tflite.components.quantization_evaluator.decisions import Decision
 from tfx_tflite.components.quantization_evaluator.paired_statistics import PairedMoments
 from tfx_tflite.components.quantization_evaluator.saturation import InputRange, InputsSeen
 from tfx_tflite.components.quantization_evaluator.slices import slice_name, slice_rows
@@ -27,7 +27,7 @@ FLOAT = GENERATOR.dirichlet(np.ones(CLASSES), size=ROWS)
 INPUT = GENERATOR.normal(size=(ROWS, 7))
 QUANTIZED = np.clip(np.round(FLOAT * 16) / 16, 0, 1)
 METRICS = [
-    batched_metric(name, {}, name, CLASSES)
+    batched_metric(name, {}, name, (CLASSES,))
     for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
 ]
 
@@ -44,7 +44,7 @@ def record_batch(rows: np.ndarray) -> pa.RecordBatch:
 
 
 def compare(parts: list[np.ndarray]):
-    combine = CompareOutputs(METRICS, [(), ("group",)], None, most_likely_class)
+    combine = CompareOutputs(METRICS, [(), ("group",)], Decision())
     accumulators = []
     for rows in parts:
         batch = ComparedBatch(
@@ -115,7 +115,7 @@ def test_the_worst_examples_are_named_by_place_and_digest_and_not_by_content():
 
 
 def test_identical_outputs_have_no_noise():
-    combine = CompareOutputs([], [()], None, None)
+    combine = CompareOutputs([], [()], None)
     rows = np.arange(10)
     batch = ComparedBatch(record_batch(rows), None, FLOAT[rows], FLOAT[rows])
     accumulator = combine.add_input(combine.create_accumulator(), batch)
@@ -163,18 +163,15 @@ def test_a_feature_that_is_not_there_has_no_slices():
 
 
 @pytest.mark.parametrize(
-    ("class_name", "config", "size"),
+    ("class_name", "config"),
     [
-        ("AUC", {}, 10),
-        ("Recall", {"class_id": 1}, 1),
-        ("Recall", {"thresholds": [0.2, 0.8]}, 1),
-        ("RecallAtPrecision", {}, 1),
-        ("MeanLabel", {}, 1),
-        ("SparseCategoricalAccuracy", {}, 1),
-        ("BinaryAccuracy", {}, 10),
-        ("BinaryAccuracy", {"nonsense": 1}, 1),
-        ("MeanAbsoluteError", {}, None),
+        ("Recall", {"top_k": 2}),
+        ("Recall", {"thresholds": [0.2, 0.8]}),
+        ("RecallAtPrecision", {}),
+        ("MeanLabel", {}),
+        ("SetMatchPrecision", {}),
+        ("BinaryAccuracy", {"nonsense": 1}),
     ],
 )
-def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict, size: int | None):
-    assert batched_metric(class_name, config, "m", size) is None
+def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict):
+    assert batched_metric(class_name, config, "m", (10,)) is None

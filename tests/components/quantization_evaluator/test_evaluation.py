@@ -188,12 +188,12 @@ def test_the_figures_are_those_of_the_models(
 def test_batched_metrics_equal_tfmas_own_on_every_slice(
     artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from tfx_tflite.components.quantization_evaluator import evaluation
+    from tfx_tflite.components.quantization_evaluator import metric_plan
 
     config = eval_config([*METRICS, "SparseTopKCategoricalAccuracy"])
     figures = []
-    for name, batched in (("ours", evaluation.batched_metric), ("tfma", lambda *_: None)):
-        monkeypatch.setattr(evaluation, "batched_metric", batched)
+    for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(metric_plan, "batched_metric", batched)
         found, _ = run(artifacts, tmp_path / name, LENIENT, config)
         report = json.loads((Path(found.uri) / "report.json").read_text())
         figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
@@ -281,12 +281,12 @@ SCORE_GATE = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
 def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
     score_artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from tfx_tflite.components.quantization_evaluator import evaluation
+    from tfx_tflite.components.quantization_evaluator import metric_plan
 
     config = eval_config(SCORE_METRICS, ("group",))
     figures = []
-    for name, batched in (("ours", evaluation.batched_metric), ("tfma", lambda *_: None)):
-        monkeypatch.setattr(evaluation, "batched_metric", batched)
+    for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(metric_plan, "batched_metric", batched)
         found, _ = run(score_artifacts, tmp_path / name, SCORE_GATE, config)
         report = json.loads((Path(found.uri) / "report.json").read_text())
         figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
@@ -363,6 +363,31 @@ def test_several_workers_give_the_same_figures(artifacts, tmp_path: Path, mode: 
         for model in ("float", "quantized"):
             assert left[model] == pytest.approx(right[model], rel=1e-12)
     assert one["outputs"] == pytest.approx(several["outputs"], rel=1e-12)
+
+
+def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
+    score_artifacts, tmp_path: Path
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "calibrated")
+    shutil.copytree(score_artifacts["model"][0].uri, model.uri)
+    ranges = {"input_ranges": {"x": [-2.0, 2.0]}}
+    (tmp_path / "calibrated" / "quantization.json").write_text(json.dumps(ranges))
+    rule = GateRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
+    found, _ = run(
+        {**score_artifacts, "model": [model]},
+        tmp_path / "run",
+        Gate(rules=(rule,)),
+        eval_config(["MeanPrediction"], ("group",)),
+    )
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    assert report["metrics"][0]["float"] == pytest.approx(0.5, abs=0.1)
+    [seen] = report["saturation"]
+    assert seen["input"] == "x" and seen["extent"][0] < -2 and seen["extent"][1] > 2
 
 
 def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_path: Path):
@@ -607,7 +632,7 @@ def test_tfma_reads_a_blessing(evaluated):
 def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
     import tensorflow_model_analysis as tfma
 
-    from tfx_tflite.components.quantization_evaluator.evaluation import (
+    from tfx_tflite.components.quantization_evaluator.metric_plan import (
         check_metrics,
         two_model_config,
     )
@@ -667,7 +692,7 @@ def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write
 
 
 def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
-    from tfx_tflite.components.quantization_evaluator.evaluation import (
+    from tfx_tflite.components.quantization_evaluator.metric_plan import (
         metric_directions,
         two_model_config,
     )
@@ -678,7 +703,7 @@ def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
 
 
 def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
-    from tfx_tflite.components.quantization_evaluator.evaluation import (
+    from tfx_tflite.components.quantization_evaluator.metric_plan import (
         metric_directions,
         two_model_config,
     )

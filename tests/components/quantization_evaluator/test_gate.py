@@ -24,12 +24,13 @@ class Counted:
     worse: int = 0
     better: int = 0
     figures: dict[str, float] = field(default_factory=dict)
+    output_keys: tuple[str | None, ...] = (None,)
 
     def has_no_figure(self, value):
         return math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
-    def figure(self, name):
-        return self.figures.get(name)
+    def figure(self, name, output):
+        return self.figures.get(name if output is None else f"{output}.{name}")
 
     def interval(self, rule, value, sign):
         return binary_interval(
@@ -290,3 +291,46 @@ def test_a_limit_on_the_whole_model_stands_by_itself():
 def test_a_confidence_is_above_one_half_and_below_one(confidence: float):
     with pytest.raises(ValidationError):
         GateRule(metric="accuracy", max_drop=0.1, confidence=confidence)
+
+
+# --- Several outputs ---
+
+
+def of_output(output: str, before: float, after: float) -> MetricValues:
+    return values("accuracy", before, after).model_copy(update={"output": output})
+
+
+def test_a_rule_that_names_an_output_judges_that_one_alone():
+    rule = GateRule(metric="accuracy", output="kind", max_drop=0.01)
+    result = verdict(rule, of_output("kind", 0.9, 0.9), of_output("colour", 0.9, 0.1))
+    assert result.blessed and [found.output for found in result.rules] == ["kind"]
+
+
+def test_a_refusal_names_the_output():
+    rule = GateRule(metric="accuracy", output="kind", max_drop=0.01)
+    result = verdict(rule, of_output("kind", 0.9, 0.8))
+    assert result.reasons == ("accuracy of kind (overall) is worse by 0.1, more than 0.01",)
+
+
+def test_a_limit_that_names_no_output_must_hold_for_all():
+    evidence = Counted(
+        figures={"kind.agreement": 0.99, "price.agreement": 0.5}, output_keys=("kind", "price")
+    )
+    result = verdict(GateRule(min_agreement=0.9), evidence=evidence)
+    assert [(rule.output, rule.verdict.value) for rule in result.rules] == [
+        ("kind", "blessed"),
+        ("price", "refused"),
+    ]
+    assert result.reasons[0].startswith("output price: both models decide alike in 50.00%")
+
+
+def test_a_limit_that_names_an_output_is_of_that_one():
+    evidence = Counted(
+        figures={"kind.agreement": 0.99, "price.agreement": 0.5}, output_keys=("kind", "price")
+    )
+    assert verdict(GateRule(min_agreement=0.9, output="kind"), evidence=evidence).blessed
+
+
+def test_a_limit_on_the_whole_model_has_no_output():
+    with pytest.raises(ValueError, match="max_size_ratio stands in a rule by itself"):
+        GateRule(max_size_ratio=0.5, output="kind")
