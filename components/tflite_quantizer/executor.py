@@ -105,7 +105,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             quantized = converter.convert(model.directory, name, settings.quantization, samples)
         else:
             found = self._collect_ranges(float32, model, sample, output_uri)
-            calibrated = write_ranges(float32, found, settings.policy)
+            calibrated = write_ranges(float32, found, settings.policy, scheme)
             quantized = converter.quantize(calibrated, settings.quantization)
         return ConvertedModels(float32, quantized), found
 
