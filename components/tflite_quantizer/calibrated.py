@@ -25,6 +25,7 @@ from tfx_tflite.components.tflite_quantizer.flatbuffer import (
 from tfx_tflite.components.tflite_quantizer.range_collection import model_digest
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
+from tfx_tflite.components.tflite_quantizer.rewrites import fixed_range
 from tfx_tflite.components.tflite_quantizer.scale_groups import (
     harmonized,
     with_copied_constants,
@@ -64,6 +65,8 @@ def write_ranges(
         )
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
     for found in harmonized(model, ranges.resolve(policy), scheme):
+        if fixed_range(model.subgraphs[0].tensors[found.tensor.index]) is not None:
+            continue
         # Of a tensor that was always zero nothing is known, and a scale of zero, which the 16-bit
         # quantizer would make of that, is none.
         maximum = found.maximum if (found.minimum, found.maximum) != (0, 0) else 1.0

@@ -32,6 +32,7 @@ from tfx_tflite.components.tflite_quantizer.conversion import (
     ConvertedModels,
     Converter,
 )
+from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 _COMPONENT = "TFLiteQuantizer"
@@ -104,6 +105,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             samples = collect_tensors(sample.source.batches(_BATCH_SIZE), model.reader())
             quantized = converter.convert(model.directory, name, settings.quantization, samples)
         else:
+            float32 = rewritten(float32)
             found = self._collect_ranges(float32, model, sample, output_uri)
             calibrated = write_ranges(float32, found, settings.policy, scheme)
             quantized = converter.quantize(calibrated, settings.quantization)
