@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfx import types
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
@@ -29,14 +30,29 @@ def readable(uri: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writable(uri: str) -> Iterator[Path]:
-    """Yields a local directory whose files are at `uri` once the block ends without an error."""
+    """Yields a local directory whose files are at `uri` once the block ends without an error.
+
+    Files that are at `uri` already stay, but for those of the same names.
+    """
     if is_local(uri):
         Path(uri).mkdir(parents=True, exist_ok=True)
         yield Path(uri)
         return
     with tempfile.TemporaryDirectory() as copy:
         yield Path(copy)
-        io_utils.copy_dir(copy, uri)
+        _copy_files(Path(copy), uri)
+
+
+def _copy_files(directory: Path, uri: str) -> None:
+    """Copies a directory's files to a URI, beside those that are there."""
+    fileio.makedirs(uri)
+    for file in sorted(directory.rglob("*")):
+        target = f"{uri.rstrip('/')}/{file.relative_to(directory).as_posix()}"
+        if file.is_dir():
+            fileio.makedirs(target)
+        else:
+            # It removes an old one first: a file system in memory would append to it.
+            io_utils.copy_file(str(file), target, overwrite=True)
 
 
 def float_model_uri(artifacts: list[types.Artifact]) -> str:
@@ -45,7 +61,7 @@ def float_model_uri(artifacts: list[types.Artifact]) -> str:
     A Trainer writes it below `Format-Serving`; an imported SavedModel is the artifact itself.
     """
     artifact = artifact_utils.get_single_instance(artifacts)
-    if io_utils.fileio.exists(f"{artifact.uri}/saved_model.pb"):
+    if fileio.exists(f"{artifact.uri}/saved_model.pb"):
         return artifact.uri
     return path_utils.serving_model_path(artifact.uri)
 

@@ -148,7 +148,7 @@ class CalibrationConfig(_Section):
     stratify_by: str | None = None
     allocation: Literal["equal", "proportional"] = "equal"
     seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)
-    ranges: Literal["minmax", "percentile", "stock"] = "minmax"
+    ranges: Literal["robust", "minmax", "percentile", "stock"] = "robust"
     percentile: float = Field(default=99.9, strict=True, ge=50, lt=100)
 
     @model_validator(mode="after")

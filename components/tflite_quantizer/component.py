@@ -8,7 +8,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.components.tflite_quantizer import executor
-from tfx_tflite.components.tflite_quantizer.range_policy import MINMAX
+from tfx_tflite.components.tflite_quantizer.range_policy import ROBUST
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 from tfx_tflite.components.versions import code_version
 
@@ -61,8 +61,8 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         io_type: The type of the inputs and outputs that are float in the float model; None takes
             the scheme's default.
         batch_size: A fixed batch size; None keeps the signature's.
-        ranges: How ranges follow from the calibration examples: `minmax`, `percentile`, or `stock`
-            for the converter's own calibrator.
+        ranges: How ranges follow from the calibration examples: `robust`, `minmax`, `percentile`,
+            or `stock` for the converter's own calibrator.
         percentile: For `percentile`; from 50 to below 100.
         time_limit: Seconds for one step of the converter.
         memory_limit: Megabytes (of 2^20 bytes) for the converter; None sets no limit.
@@ -85,7 +85,7 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         scheme: str = Scheme.INT8.value,
         io_type: str | None = None,
         batch_size: int | None = None,
-        ranges: str = MINMAX,
+        ranges: str = ROBUST,
         percentile: float = 99.9,
         time_limit: float = 3600.0,
         memory_limit: int | None = None,

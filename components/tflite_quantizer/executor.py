@@ -36,6 +36,7 @@ from tfx_tflite.components.tflite_quantizer.conversion import (
     ConvertedModels,
     Converter,
 )
+from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
 _COMPONENT = "TFLiteQuantizer"
@@ -112,8 +113,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
             quantized = converter.convert(model.directory, name, settings.quantization, samples)
         else:
+            float32 = rewritten(float32)
             found = self._collect_ranges(float32, model, sample, output_uri)
-            calibrated = write_ranges(float32, found, settings.policy)
+            calibrated = write_ranges(float32, found, settings.policy, scheme)
             quantized = converter.quantize(calibrated, settings.quantization)
         return ConvertedModels(float32, quantized), found
 

@@ -36,12 +36,24 @@ def violations(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[V
     for operator in graph.operators:
         if any(tensor_type(tensor) in spec.FLOATS for tensor in _tensors(operator)):
             continue
+        yield from _treatment(operator)
         yield from _types(graph, operator, activation)
         yield from _parameters(operator, zeros)
         yield from _fixed_output(operator)
         yield from _same_scale(operator)
         yield from _weights(graph, operator, activation)
         yield from _bias(graph, operator, activation)
+
+
+def _treatment(operator: Operator) -> Iterator[Violation]:
+    """Only operators that are known to take quantized numbers do."""
+    found = spec.treatment(operator.name)
+    if found is spec.Treatment.NOT_ALLOWED:
+        yield Violation(operator.label, "is not an operator of an integer model")
+    elif found is spec.Treatment.FLOAT_ONLY and any(len(scales_of(t)) for t in _tensors(operator)):
+        yield Violation(operator.label, "has no kernel for quantized numbers")
+    elif found is None:
+        yield Violation(operator.label, "is not known, so that its scales cannot be checked")
 
 
 def _tensors(operator: Operator) -> tuple[Any, ...]:
@@ -148,8 +160,11 @@ def _same_scale(operator: Operator) -> Iterator[Violation]:
     if operator.name not in spec.SAME_SCALE:
         return
     quantized = [t for t in _tensors(operator) if quantization_of(t)[0] is not None]
-    if len({quantization_of(tensor) for tensor in quantized}) > 1:
+    found = {quantization_of(tensor) for tensor in quantized}
+    if len(found) > 1:
         yield Violation(operator.label, "has inputs and outputs of different scales")
+    elif operator.name in spec.ZERO_FILLED and any(zero_point for _, zero_point in found):
+        yield Violation(operator.label, "fills up with the integer 0, which is not its zero point")
 
 
 def _weights(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:

@@ -179,9 +179,13 @@ class ActivationObserver:
         return given
 
     def _fitted(self, values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-        """Returns an example as the model takes it: a batch size built in is filled with copies."""
+        """Returns an example as the model takes it: a batch size built in is filled with copies.
+
+        Integers become floats for an input that was rewritten to take them.
+        """
         size = int(detail["shape_signature"][0])
-        return values if size in (-1, 1) else np.repeat(values, size, axis=0)
+        taken = values.astype(detail["dtype"], copy=False)
+        return taken if size in (-1, 1) else np.repeat(taken, size, axis=0)
 
     def _reduce(
         self, given: Mapping[int, np.ndarray], minima: np.ndarray, maxima: np.ndarray

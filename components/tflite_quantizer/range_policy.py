@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from tfx_tflite.components.errors import ConfigError
 
-MINMAX, PERCENTILE = "minmax", "percentile"
-POLICIES = (MINMAX, PERCENTILE)
+ROBUST, MINMAX, PERCENTILE = "robust", "minmax", "percentile"
+POLICIES = (MINMAX, PERCENTILE, ROBUST)
 
 # The outermost extremes of a tensor that are kept at either end. They make the percentile 99.9
 # exact up to 255,001 examples, 99 up to 25,501 and 95 up to 5,101.
@@ -23,22 +23,23 @@ FEWEST_TO_LEAVE_OUT = 50
 class RangePolicy:
     """How the range of a tensor follows from the extremes that it takes in each example.
 
-    `minmax` takes the outermost. `percentile` takes the percentile of the examples' maxima, and the
-    100 minus it of their minima, by the rank rule that NumPy calls `lower` (for minima `higher`):
+    `minmax` takes the outermost. `robust` takes the outermost but for outliers, see `outliers.py`;
+    on data without any it is `minmax`. `percentile` takes the percentile of the examples' maxima,
+    and the 100 minus it of their minima, by the rank rule that NumPy calls `lower` (`higher`):
     of n examples ceil((n - 1) * (1 - percentile / 100)) are left out at either end, so at least one
     and never less than the percentile says: 1 of 201 and 5 of 5,000 at 99.9. With fewer than 50
     examples none is. There is no interpolation, by which an outlier would still count in part:
     halfway between two extremes, an outlier of 20 times the rest makes a range 10 times too wide.
 
     Attributes:
-        kind: `minmax` or `percentile`.
+        kind: `robust`, `minmax` or `percentile`.
         percentile: From 50 to below 100.
 
     Raises:
         ConfigError: A value is out of its range.
     """
 
-    kind: str = MINMAX
+    kind: str = ROBUST
     percentile: float = 99.9
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class RangePolicy:
             )
 
     def left_out(self, examples: int) -> int:
-        """Returns how many examples' extremes a range leaves out at either end.
+        """Returns how many examples' extremes a range leaves out at either end of every tensor.
 
         Args:
             examples: How many were observed.
@@ -60,7 +61,7 @@ class RangePolicy:
         Raises:
             ConfigError: That is more than are kept.
         """
-        if self.kind == MINMAX or examples < FEWEST_TO_LEAVE_OUT:
+        if self.kind != PERCENTILE or examples < FEWEST_TO_LEAVE_OUT:
             return 0
         # As a fraction of decimal digits, because 1 - 99.9 / 100 is not 0.001 in binary.
         share = 1 - Fraction(str(self.percentile)) / 100

@@ -9,8 +9,8 @@ Only Beam, NumPy and Arrow are imported here, because workers import this module
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -19,9 +19,11 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
-from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.errors import DataError, listed
 from tfx_tflite.components.model_inputs import EXAMPLES_A_FILE
-from tfx_tflite.components.tflite_quantizer.range_policy import KEPT, RangePolicy
+from tfx_tflite.components.tflite_quantizer.outermost import Lowest
+from tfx_tflite.components.tflite_quantizer.outliers import most_outliers, outliers
+from tfx_tflite.components.tflite_quantizer.range_policy import MINMAX, ROBUST, RangePolicy
 
 FILE_NAME = "ranges.json"
 
@@ -54,6 +56,27 @@ class TensorRange:
     maximum: float
 
 
+@dataclass(frozen=True)
+class Outlier:
+    """Examples whose values are not in a tensor's `robust` range.
+
+    Attributes:
+        tensor: The tensor.
+        examples: The examples' positions among all, ascending.
+        value: The outermost value.
+        limit: The outermost one of the other examples.
+    """
+
+    tensor: ActivationTensor
+    examples: tuple[int, ...]
+    value: float
+    limit: float
+
+
+def _no_examples() -> np.ndarray:
+    return np.empty((0, 0), np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class TensorRanges:
     """What calibration knows of a model: the outermost extremes of every activation.
@@ -65,6 +88,9 @@ class TensorRanges:
         minima: The lowest of the examples' minima, ascending, float32 of shape
             (tensors, min(examples, KEPT)).
         maxima: The highest of the examples' maxima, descending, of the same shape.
+        lowest_examples: The positions of the examples that the first of `minima` are from, those
+            that may be outliers, int64 of shape (tensors, most_outliers(examples)).
+        highest_examples: Those of `maxima`.
     """
 
     model_digest: str
@@ -72,6 +98,8 @@ class TensorRanges:
     examples: int
     minima: np.ndarray
     maxima: np.ndarray
+    lowest_examples: np.ndarray = field(default_factory=_no_examples)
+    highest_examples: np.ndarray = field(default_factory=_no_examples)
 
     def resolve(self, policy: RangePolicy) -> tuple[TensorRange, ...]:
         """Returns each tensor's range.
@@ -82,13 +110,18 @@ class TensorRanges:
         Raises:
             ConfigError: The policy leaves out more extremes than are kept.
         """
-        rank = policy.left_out(self.examples)
+        minima = _at_rank(self.minima, self._left_out(policy, -self.minima))
+        maxima = _at_rank(self.maxima, self._left_out(policy, self.maxima))
         return tuple(
             TensorRange(tensor, float(minimum), float(maximum))
-            for tensor, minimum, maximum in zip(
-                self.tensors, self.minima[:, rank], self.maxima[:, rank], strict=True
-            )
+            for tensor, minimum, maximum in zip(self.tensors, minima, maxima, strict=True)
         )
+
+    def _left_out(self, policy: RangePolicy, outermost: np.ndarray) -> np.ndarray:
+        """Returns how many extremes each tensor's range leaves out on one side."""
+        if policy.kind == ROBUST:
+            return outliers(outermost, self.examples)
+        return np.full(len(self.tensors), policy.left_out(self.examples))
 
     def constant(self) -> tuple[TensorRange, ...]:
         """Returns the tensors that had one and the same value throughout, with that value.
@@ -97,18 +130,48 @@ class TensorRanges:
         was filled with its default. Nothing is known of its range in production.
         """
         return tuple(
-            found for found in self.resolve(RangePolicy()) if found.minimum == found.maximum
+            found for found in self.resolve(RangePolicy(MINMAX)) if found.minimum == found.maximum
         )
 
-    def warnings(self) -> tuple[str, ...]:
-        """Returns a sentence for each input and each other tensor that was constant."""
-        return tuple(_constant_warning(found, self.examples) for found in self.constant())
+    def outliers(self) -> tuple["Outlier", ...]:
+        """Returns what `robust` ranges leave out, inputs first, then as tensors are computed."""
+        sides = [
+            (self.minima, outliers(-self.minima, self.examples), self.lowest_examples),
+            (self.maxima, outliers(self.maxima, self.examples), self.highest_examples),
+        ]
+        return tuple(
+            Outlier(
+                tensor,
+                tuple(sorted(map(int, positions[row, : counts[row]]))) if positions.size else (),
+                float(extremes[row, 0]),
+                float(extremes[row, counts[row]]),
+            )
+            for row, tensor in enumerate(self.tensors)
+            for extremes, counts, positions in sides
+            if counts[row]
+        )
+
+    def warnings(self, policy: RangePolicy | None = None) -> tuple[str, ...]:
+        """Returns a sentence for each tensor that was constant, and one for the outliers.
+
+        Args:
+            policy: How ranges follow from the extremes.
+        """
+        constant = tuple(_constant_warning(found, self.examples) for found in self.constant())
+        found = self.outliers() if policy is not None and policy.kind == ROBUST else ()
+        return (*constant, _outlier_warning(found)) if found else constant
 
     def to_json(self) -> str:
         """Returns the ranges as JSON text, equal for equal ranges."""
         tensors = [
-            {**asdict(tensor), "minima": _decimals(minima), "maxima": _decimals(maxima)}
-            for tensor, minima, maxima in zip(self.tensors, self.minima, self.maxima, strict=True)
+            {
+                **asdict(tensor),
+                "minima": _decimals(self.minima[row]),
+                "maxima": _decimals(self.maxima[row]),
+                "lowest_examples": self.lowest_examples[row : row + 1].ravel().tolist(),
+                "highest_examples": self.highest_examples[row : row + 1].ravel().tolist(),
+            }
+            for row, tensor in enumerate(self.tensors)
         ]
         return json.dumps(
             {"model_digest": self.model_digest, "examples": self.examples, "tensors": tensors},
@@ -126,12 +189,32 @@ class TensorRanges:
             read["examples"],
             np.array([t["minima"] for t in tensors], np.float32),
             np.array([t["maxima"] for t in tensors], np.float32),
+            # Files of older versions do not have them.
+            np.array([t.get("lowest_examples", []) for t in tensors], np.int64),
+            np.array([t.get("highest_examples", []) for t in tensors], np.int64),
         )
 
 
 def _constant_warning(found: TensorRange, examples: int) -> str:
     unknown = "; its range in production is unknown" if found.tensor.is_input else ""
     return f"{found.tensor} is {found.minimum:g} in all {examples} calibration examples{unknown}"
+
+
+def _outlier_warning(found: Sequence[Outlier]) -> str:
+    examples = sorted({example for outlier in found for example in outlier.examples})
+    # Files of older versions do not have them.
+    names = listed([place_of(example) for example in examples] or ["unknown"])
+    first, tensors = found[0], len({outlier.tensor for outlier in found})
+    return (
+        f"outliers were left out of the ranges of {tensors} tensor{'s' if tensors > 1 else ''}: "
+        f"calibration example{'s' if len(examples) > 1 else ''} {names}; {first.tensor} goes to "
+        f"{first.value:g} there and to {first.limit:g} otherwise. Remove such examples if they are "
+        "faults, or set calibration.ranges: minmax if they are not"
+    )
+
+
+def _at_rank(extremes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(extremes, ranks[:, None], axis=1)[:, 0]
 
 
 def _decimals(values: np.ndarray) -> list[float]:
@@ -169,22 +252,21 @@ class Extremes:
 
     Attributes:
         examples: How many examples.
-        minima: float32 of shape (kept, tensors), in no order; None before the first example.
-        maxima: Of the same shape.
+        minima: The lowest minima; None before the first example.
+        maxima: The lowest of the maxima's negatives.
         non_finite: The first NaN or infinity.
     """
 
     examples: int = 0
-    minima: np.ndarray | None = None
-    maxima: np.ndarray | None = None
+    minima: Lowest | None = None
+    maxima: Lowest | None = None
     non_finite: _NonFinite | None = None
 
     def add(self, other: "Extremes") -> None:
         """Takes in other examples."""
         self.examples += other.examples
-        self.minima = _lowest(_joined(self.minima, other.minima))
-        highest = _joined(self.maxima, other.maxima)
-        self.maxima = None if highest is None else _negative(_lowest(_negative(highest)))
+        self.minima = other.minima if self.minima is None else self.minima.with_others(other.minima)
+        self.maxima = other.maxima if self.maxima is None else self.maxima.with_others(other.maxima)
         found = [place for place in (self.non_finite, other.non_finite) if place is not None]
         self.non_finite = min(found, default=None)
 
@@ -198,38 +280,37 @@ class Extremes:
             raise DataError("the calibration split holds no examples")
         if self.non_finite is not None:
             raise DataError(_explain(self.non_finite, tensors[self.non_finite.tensor]))
+        minima, maxima = self.minima.ascending(), self.maxima.ascending()
+        most = most_outliers(self.examples)
         # Adding zero makes one zero of the two, which sort as equal, in no fixed order.
-        minima = np.sort(self.minima, axis=0)[:KEPT].T + np.float32(0)
-        maxima = np.sort(self.maxima, axis=0)[::-1][:KEPT].T + np.float32(0)
-        return TensorRanges(model_digest, tensors, self.examples, minima, maxima)
-
-
-def _joined(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
-    if left is None or right is None:
-        return right if left is None else left
-    return np.concatenate([left, right])
-
-
-def _negative(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else -values
-
-
-def _lowest(values: np.ndarray | None) -> np.ndarray | None:
-    """Returns at least the KEPT lowest of each column, pruned only where twice as many piled up."""
-    if values is None or len(values) <= 2 * KEPT:
-        return values
-    return np.partition(values, KEPT - 1, axis=0)[:KEPT]
+        return TensorRanges(
+            model_digest,
+            tensors,
+            self.examples,
+            minima.values.T + np.float32(0),
+            -maxima.values.T + np.float32(0),
+            minima.examples[:most].T,
+            maxima.examples[:most].T,
+        )
 
 
 def _explain(found: _NonFinite, tensor: ActivationTensor) -> str:
     verb = "has" if tensor.is_input else "gives"
-    file, number = divmod(found.position, EXAMPLES_A_FILE)
-    # The sampler writes one file.
-    where = f" of file {file}" if file else ""
     return (
-        f"calibration example {number}{where} {verb} {found.value} in {tensor}; remove such "
-        "examples or clean the feature"
+        f"calibration example {place_of(found.position)} {verb} {found.value} in {tensor}; remove "
+        "such examples or clean the feature"
     )
+
+
+def place_of(position: int) -> str:
+    """Returns where an example is: its number in its file, from 0, and which file it is.
+
+    Args:
+        position: Its position among all calibration examples.
+    """
+    file, number = divmod(position, EXAMPLES_A_FILE)
+    # The sampler writes one file.
+    return f"{number} of file {file}" if file else str(number)
 
 
 class CombineExtremes(beam.CombineFn):
@@ -248,7 +329,10 @@ class CombineExtremes(beam.CombineFn):
         if len(element.minima):
             accumulator.add(
                 Extremes(
-                    len(element.minima), element.minima, element.maxima, _first_non_finite(element)
+                    len(element.minima),
+                    Lowest.of(element.minima, element.position),
+                    Lowest.of(-element.maxima, element.position),
+                    _first_non_finite(element),
                 )
             )
         return accumulator

@@ -53,7 +53,7 @@ def summarize(
         "signature": settings.signature,
         "calibration_sample": sample,
         "calibration": _calibration(settings) if sample else None,
-        "warnings": list(ranges.warnings()) if ranges else [],
+        "warnings": list(ranges.warnings(settings.policy)) if ranges else [],
         "size_bytes": {"float": len(models.float32), "quantized": len(models.quantized)},
         "size_parts": graph.size_parts(len(models.quantized)),
         "digests": {

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer.scale_groups import with_copied_constants
 
 _Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
@@ -43,7 +44,8 @@ def to_scheme(
     if quantization.scheme is not Scheme.FLOAT32:
         function = _function(saved_model, signature, quantization.batch_size)
         _configure(converter, quantization, _one_batch_at_a_time(samples, _batch_size(function)))
-    return converter.convert()
+    converted = converter.convert()
+    return with_copied_constants(converted) if quantization.scheme.needs_calibration else converted
 
 
 # A run asks for several conversions of the same SavedModel.
