@@ -18,6 +18,7 @@ import numpy as np
 from tfx_tflite.components import golden_samples
 from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.process_end import run_to_the_end
 
 
 def try_model(
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_the_end(main)

@@ -282,7 +282,10 @@ def _check_origin(
 def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     """Returns where what was compared lies, by what it is."""
     names = {"float_model": "baseline_model", "quantized_model": "model", "examples": "examples"}
-    return {name: artifact_utils.get_single_uri(input_dict[key]) for name, key in names.items()}
+    return {
+        name: artifact_files.stored_at(artifact_utils.get_single_instance(input_dict[key]))
+        for name, key in names.items()
+    }
 
 
 def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
@@ -332,7 +335,7 @@ def _bless(
         ),
     ):
         model = artifact_utils.get_single_instance(input_dict[key])
-        blessing.set_string_custom_property(uri_key, model.uri)
+        blessing.set_string_custom_property(uri_key, artifact_files.stored_at(model))
         blessing.set_int_custom_property(id_key, model.id)
     for name, property_name in _DIGESTS.items():
         blessing.set_string_custom_property(property_name, document["digests"].get(name) or "")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.kubeflow_call import Call
 from tfx_tflite.pipelines.kubeflow_task import check_scheme, put_in_place
 
 
@@ -90,8 +91,9 @@ def test_a_parameter_that_a_back_end_leaves_out_changes_nothing():
     }
 
 
-def invocation(scheme: str, **artifacts: object) -> dict:
-    return {"inputs": {"parameterValues": {"scheme": scheme}, "artifacts": artifacts}}
+def invocation(scheme: str, **artifacts: object) -> Call:
+    inputs = {"parameterValues": {"scheme": scheme}, "artifacts": artifacts}
+    return Call.model_validate({"inputs": inputs})
 
 
 def test_a_scheme_that_needs_calibration_is_refused_where_there_is_none():
