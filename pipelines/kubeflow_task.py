@@ -44,8 +44,7 @@ def main(argv: Sequence[str]) -> None:
     known, rest = parser.parse_known_args(list(argv)[1:])
     task = Task.parse(rest)
     values = put_in_place(dict(task.call.inputs.parameter_values), known.parameters)
-    task = replace(task, call=task.call.with_parameters(values))
-    check_scheme(task.call)
+    check_scheme(task.call.with_parameters(values))
     _write_builtin_data(values)
     if values.get("module_file"):
         # As where the file is built into a wheel, the modules beside it can be imported.
@@ -54,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
     from tfx_tflite.components import kubeflow_entry_point
     from tfx_tflite.pipelines.kubeflow_verdict import verdict_of
 
+    task = replace(task, call=task.call.with_parameters(values))
     verdict = verdict_of(task, kubeflow_entry_point.run(task))
     if verdict is not None:
         sys.stderr.flush()
