@@ -27,6 +27,11 @@ def stored_at(artifact: types.Artifact) -> str:
     return artifact.get_string_custom_property(STORED_AT) or artifact.uri
 
 
+def stored_path(artifact: types.Artifact, path: str) -> str:
+    """Returns the URI to name a path in an artifact by; see `stored_at`."""
+    return stored_at(artifact) + path.removeprefix(artifact.uri)
+
+
 @contextlib.contextmanager
 def readable(uri: str) -> Iterator[Path]:
     """Yields a local directory with the files of `uri`."""

@@ -354,8 +354,8 @@ class CompareModels(beam.PTransform):
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Builds the transform."""
         models = [
-            _shared_model(FLOAT, self._pair.saved_model),
-            _shared_model(QUANTIZED, self._pair.tflite),
+            _shared_model(FLOAT, self._pair.saved_model_stored_at or self._pair.saved_model),
+            _shared_model(QUANTIZED, self._pair.tflite_stored_at or self._pair.tflite),
         ]
         label = self._config.model_specs[0].label_key
         check = LabelCheck.for_metrics(label, (m.class_name for m in _metrics(self._config)))

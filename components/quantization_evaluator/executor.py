@@ -221,13 +221,18 @@ def _model_pair(
     exec_properties: dict[str, Any],
     quantization: dict[str, Any],
 ) -> ModelPair:
+    saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
+    tflite = _tflite_uri(input_dict)
+    [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
-        saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
+        saved_model=saved_model,
         signature=exec_properties["signature"],
         preprocessing_signature=exec_properties.get("preprocessing_signature"),
-        tflite=_tflite_uri(input_dict),
+        tflite=tflite,
         output=exec_properties.get("output"),
         input_ranges=report.input_ranges(quantization),
+        saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
+        tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
     )
 
 

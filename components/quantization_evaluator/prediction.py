@@ -43,6 +43,8 @@ class ModelPair:
         reference: The TFLite file that is compared with instead of the float model, from which only
             the inputs come then.
         input_ranges: What the quantized model's inputs were calibrated for, where that is known.
+        saved_model_stored_at: Where others find the SavedModel, if that is a copy.
+        tflite_stored_at: Where others find the quantized model's file, if that is a copy.
     """
 
     saved_model: str
@@ -52,6 +54,8 @@ class ModelPair:
     output: str | None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
+    saved_model_stored_at: str | None = None
+    tflite_stored_at: str | None = None
 
     def resolve_output(self) -> InputSpec:
         """Returns the output that is evaluated.
