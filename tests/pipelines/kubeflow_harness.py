@@ -121,6 +121,8 @@ class Harness:
         unknown = set(self.values) - set(self.spec.root.input_definitions.parameters)
         assert not unknown, f"not runtime parameters: {unknown}"
         self._run_id = uuid.uuid4()
+        # Where a pod has its outputs, by URI.
+        self._uploads: dict[str, Path] = {}
 
     def run(self, *, until: str | None = None) -> "Harness":
         """Runs the tasks, each after those that it depends on, and returns this run.
@@ -138,6 +140,8 @@ class Harness:
 
     def again(self, name: str, **parameters: str) -> Ended:
         """Runs the container of a task once more, as when it is retried, and returns how it ended.
+
+        What it has written and reported is let go, so that those of before fit together.
 
         Args:
             name: The task.
@@ -177,13 +181,17 @@ class Harness:
         container = executor.container
         if self.form.is_vertex and container.HasField("lifecycle"):
             driver = container.lifecycle.pre_cache_check
-            ended, _ = self._execute(name, [*driver.command, *driver.args], call)
-            if ended.code != 0:
+            ended, found = self._execute(name, [*driver.command, *driver.args], call)
+            if found is None:
                 raise TaskFailed(name, ended)
+            for key, entries in found.artifacts.items():
+                [artifact] = call.outputs.artifacts[key].artifacts
+                artifact.metadata.update(json_format.MessageToDict(entries.artifacts[0].metadata))
         ended, report = self._execute(name, [*container.command, *container.args], call)
         self.ended[name] = ended
         if ended.code != 0:
             raise TaskFailed(name, ended)
+        self._upload(call)
         self._publish(name, call, report, ended)
 
     def _call(self, name: str) -> pb.ExecutorInput:
@@ -264,7 +272,10 @@ class Harness:
         output_file = _on_this_machine(call.outputs.output_file, {**places, "/tmp": container.tmp})
         if ended.code != 0 or not output_file.exists():
             return ended, None
-        self._upload(call, places)
+        for entries in call.outputs.artifacts.values():
+            self._uploads[entries.artifacts[0].uri] = _on_this_machine(
+                _copy(entries.artifacts[0].uri), places
+            )
         report = json_format.Parse(output_file.read_text(encoding="utf-8"), pb.ExecutorOutput())
         return ended, report
 
@@ -291,12 +302,12 @@ class Harness:
             given_to_user(directory)
         return copies
 
-    def _upload(self, call: pb.ExecutorInput, places: Mapping[str, Path]) -> None:
+    def _upload(self, call: pb.ExecutorInput) -> None:
         if self.form.is_vertex:
             return
         for entries in call.outputs.artifacts.values():
             uri = entries.artifacts[0].uri
-            _copy_files(_on_this_machine(_copy(uri), places), self.stored(uri))
+            _copy_files(self._uploads[uri], self.stored(uri))
 
     def _publish(
         self,
@@ -321,9 +332,7 @@ class Harness:
             if None in metadata.values():
                 raise TaskFailed(name, ended, f"null in the metadata of {key}")
             self._store(name, key, artifact.uri, metadata)
-        unknown = set(report.artifacts) - set(call.outputs.artifacts) | {_LOGS} & {
-            *report.artifacts
-        }
+        unknown = set(report.artifacts) - (set(call.outputs.artifacts) - {_LOGS})
         assert not unknown, f"{name} reports of {unknown}"
 
     def _store(self, task: str, key: str, uri: str, metadata: Mapping[str, Any]) -> None:
