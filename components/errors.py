@@ -125,7 +125,8 @@ def in_one_line(error: BaseException) -> str:
     if raised:
         kind, message = raised[-1]
         return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"
-    return f"{type(error).__name__}: {telling_line(text)}"
+    line = telling_line(text)
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def listed(names: object, limit: int = 8) -> str:

@@ -377,6 +377,9 @@ def _compile_with_tfx(
     if config.gate.against("pushed").rules:
         # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
+    if config.data.builtin is None:
+        # The back end goes by parameters, and none of them says what the files hold.
+        never_cached |= {"ImportExampleGen", "CsvExampleGen"}
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
         if name in never_cached:
             task.pop("cachingOptions", None)

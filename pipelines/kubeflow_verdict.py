@@ -56,7 +56,7 @@ def _of_evaluation(report: Mapping[str, Any]) -> Verdict:
 def _of_push(pushed: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict:
     note = str(pushed.get("push_note") or "")
     if not pushed.get("pushed"):
-        why = _reasons(report) or note
+        why = (_reasons(report) or note).rstrip(".")
         return Verdict(f"refused: {why}; nothing was pushed", is_good=False)
     place = pushed["pushed_destination"]
     line = (

@@ -10,6 +10,7 @@ import pytest
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.kubeflow_call import Call
+from tfx_tflite.pipelines import kubeflow_task
 from tfx_tflite.pipelines.kubeflow_task import check_scheme, put_in_place
 
 
@@ -58,6 +59,19 @@ def test_what_a_user_can_mend_is_one_line_in_the_containers_log():
     assert done.stderr == (
         "error: calibration_samples: expected a whole number of at least 1, received 0\n"
     )
+
+
+def test_what_nobody_foresaw_is_a_line_after_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(argv: list[str]) -> None:
+        raise RuntimeError("the first line\nand more")
+
+    monkeypatch.setattr(kubeflow_task, "main", fail)
+    with pytest.raises(SystemExit) as end:
+        kubeflow_task.container([])
+    assert end.value.code == "error: RuntimeError: the first line"
+    assert capsys.readouterr().err.startswith("Traceback")
 
 
 def test_a_margin_of_1_stays_a_number_with_a_fraction():
