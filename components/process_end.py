@@ -41,7 +41,7 @@ def end_process(code: int) -> NoReturn:
     """
     try:
         # Also runs what pools of threads have registered, which atexit does not.
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         _flush()
     finally:
