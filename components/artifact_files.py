@@ -16,6 +16,22 @@ from tfx.utils import io_utils, path_utils
 
 from tfx_tflite.components.uris import is_local
 
+# The custom property of an artifact that is a copy: the URI of what it was copied from.
+STORED_AT = "stored_at"
+
+
+def stored_at(artifact: types.Artifact) -> str:
+    """Returns the URI to name an artifact by, which others can reach too.
+
+    In a container on Kubeflow artifacts are local copies, and `artifact.uri` is gone with it.
+    """
+    return artifact.get_string_custom_property(STORED_AT) or artifact.uri
+
+
+def stored_path(artifact: types.Artifact, path: str) -> str:
+    """Returns the URI to name a path in an artifact by; see `stored_at`."""
+    return stored_at(artifact) + path.removeprefix(artifact.uri)
+
 
 @contextlib.contextmanager
 def readable(uri: str) -> Iterator[Path]:

@@ -68,6 +68,8 @@ _TRACEBACK_LINE = re.compile(
     rf"^{re.escape(__name__)}\.(?P<name>\w+): (?P<message>.*(?:\n(?!Traceback|\s*$|During).*)?)",
     re.MULTILINE,
 )
+# The same of any exception.
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", re.MULTILINE)
 _BEAM_SUFFIX = re.compile(r"\s*\[while running .*", re.DOTALL)
 
 
@@ -110,6 +112,21 @@ def telling_line(message: str) -> str:
     noise = ("File ", "Traceback", "*", "^", "[[{{node")
     telling = [line for line in lines if not line.startswith(noise)]
     return telling[-1] if telling else lines[-1]
+
+
+def in_one_line(error: BaseException) -> str:
+    """Returns an exception in one line: the innermost in a traceback that its message wraps.
+
+    Args:
+        error: Any exception; that of a Beam runner has the worker's traceback as its message.
+    """
+    text = str(error)
+    raised = _RAISED.findall(text)
+    if raised:
+        kind, message = raised[-1]
+        return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"
+    line = telling_line(text)
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def listed(names: object, limit: int = 8) -> str:

@@ -9,18 +9,22 @@ Give it to TFX's runner:
 It knows our artifact types. Beyond that it makes up for what open-source Kubeflow Pipelines leaves
 out and Vertex AI does, where nothing is left to do:
 
-- Input artifacts come without their type; it is in the component's input definitions.
+- Calls come in several forms, with types that are empty and outputs that nobody declared; see
+  `kubeflow_call.py`.
 - Nothing runs the driver of ExampleGen, which finds span, version and fingerprint.
-- Artifacts may have no name, which TFX makes ids of; their URIs are as good.
-- Artifacts at `minio://` and `s3://` have been copied to the container, and are copied back, by
-  Kubeflow's launcher; TFX has no file system for the first, and for the second seldom.
+- Artifacts at `minio://`, `s3://` and `gs://` have been copied to the container, and are copied
+  back, by Kubeflow's launcher; TFX has no file system for the first, and for the others seldom.
+- Metadata with a null in it is refused.
 
 And for both: a blessing names its model by the artifact's name, where TFX's Pusher and ours compare
-ids.
+ids; and an output may hold what an attempt before this one has left.
 """
 
 import argparse
+import importlib.util
+import json
 import posixpath
+import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -42,11 +46,15 @@ from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.types.standard_artifacts import ModelBlessing
 from tfx.utils import import_utils
 
+from tfx_tflite.components.artifact_files import STORED_AT
 from tfx_tflite.components.beam_packages import no_package_of_tfx
 from tfx_tflite.components.kubeflow_artifacts import CLASS_PATHS
+from tfx_tflite.components.kubeflow_call import RuntimeArtifact, Task
+from tfx_tflite.components.process_end import run_to_the_end
 
 # Where Kubeflow's launcher keeps its copies of artifacts in the container.
-_COPIES = {"minio://": "/minio/", "s3://": "/s3/"}
+_COPIES = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
+_MOUNTS = Path("/proc/self/mounts")
 _DRIVER = f"{driver.__name__}.FileBasedDriver"
 _FINDINGS = (
     utils.SPAN_PROPERTY_NAME,
@@ -64,59 +72,78 @@ def main(argv: Sequence[str]) -> None:
     """Runs the executor that the arguments name; see TFX's entry point.
 
     Args:
-        argv: The program's name and its arguments: those of TFX's entry point; `--driver` to run
-            the driver of ExampleGen instead; and `--driver_class_path`, where that is not TFX's.
+        argv: The program's name and its arguments, as `Task.parse` takes them.
     """
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--driver", action="store_true")
-    parser.add_argument("--driver_class_path", default=_DRIVER)
-    parser.add_argument("--executor_class_path")
-    parser.add_argument("--json_serialized_invocation_args", dest="invocation", required=True)
-    parser.add_argument("--json_serialized_inputs_spec_args", dest="inputs_spec")
-    arguments, beam_args = parser.parse_known_args(list(argv)[1:])
+    run(Task.parse(list(argv)[1:]))
+
+
+def run(task: Task) -> dict[str, RuntimeArtifact]:
+    """Runs the executor, or the driver, of a task.
+
+    Args:
+        task: What to do.
+
+    Returns:
+        What is reported of each output; nothing of a driver's.
+    """
     compiler_utils.TITLE_TO_CLASS_PATH.update(CLASS_PATHS)
-    invocation = json_format.Parse(
-        arguments.invocation, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
+    invocation = json_format.ParseDict(task.call.to_json(), pipeline_spec_pb2.ExecutorInput())
+    inputs_spec = json_format.ParseDict(
+        task.inputs.to_json(), pipeline_spec_pb2.ComponentInputsSpec()
     )
-    inputs_spec = json_format.Parse(
-        arguments.inputs_spec or "{}",
-        pipeline_spec_pb2.ComponentInputsSpec(),
-        ignore_unknown_fields=True,
-    )
-    complete(invocation, inputs_spec)
-    if arguments.driver:
-        run_driver(invocation, inputs_spec, arguments.driver_class_path)
-        return
+    if not task.outputs.is_known:
+        leave_unknown_outputs(invocation)
+    if task.is_driver:
+        run_driver(invocation, inputs_spec, task.driver_class_path)
+        return {}
     copies = use_copies(invocation)
-    if needs_driver(arguments.executor_class_path, invocation):
-        run_driver(invocation, inputs_spec, arguments.driver_class_path)
-    arguments.json_serialized_invocation_args = json_format.MessageToJson(invocation)
-    arguments.json_serialized_inputs_spec_args = arguments.inputs_spec
+    clear_outputs(invocation)
+    if needs_driver(task.executor_class_path, invocation):
+        run_driver(invocation, inputs_spec, task.driver_class_path)
+    arguments = argparse.Namespace(
+        executor_class_path=task.executor_class_path,
+        json_serialized_invocation_args=json_format.MessageToJson(invocation),
+        json_serialized_inputs_spec_args=_inputs_for_tfx(task),
+    )
     with no_package_of_tfx(), _blessings_with_ids():
-        kubeflow_v2_run_executor.main((arguments, beam_args))
-    _restore_uris(invocation.outputs.output_file, copies)
+        kubeflow_v2_run_executor.main((arguments, list(task.beam_args)))
+    return finish_report(invocation.outputs.output_file, copies)
 
 
-def complete(
-    invocation: pipeline_spec_pb2.ExecutorInput, inputs_spec: pipeline_spec_pb2.ComponentInputsSpec
-) -> None:
-    """Gives input artifacts the type and the name that a back end has left out.
+def _inputs_for_tfx(task: Task) -> str | None:
+    # Without it TFX reads the parameters of pipelines of the schema 2.0.
+    is_older = task.call.inputs.parameters and not task.inputs.is_known
+    return None if is_older else json.dumps(task.inputs.to_json())
+
+
+def leave_unknown_outputs(invocation: pipeline_spec_pb2.ExecutorInput) -> None:
+    """Removes the outputs of types that TFX has no class for, as the back end's own logs are.
 
     Args:
         invocation: What the container was called with; changed in place.
-        inputs_spec: The component's input definitions.
     """
-    for key, entries in invocation.inputs.artifacts.items():
-        for artifact in entries.artifacts:
-            if artifact.type.WhichOneof("kind") is None and key in inputs_spec.artifacts:
-                artifact.type.CopyFrom(inputs_spec.artifacts[key].artifact_type)
-            artifact.name = artifact.name or artifact.uri
+    artifacts = invocation.outputs.artifacts
+    for key in list(artifacts):
+        if not all(_has_class(artifact) for artifact in artifacts[key].artifacts):
+            del artifacts[key]
+
+
+def _has_class(artifact: pipeline_spec_pb2.RuntimeArtifact) -> bool:
+    if not (artifact.type.schema_title or artifact.type.instance_schema):
+        return False
+    path = kubeflow_v2_entrypoint_utils._retrieve_class_path(artifact.type)
+    try:
+        return issubclass(import_utils.import_class_by_path(path), Artifact)
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 def use_copies(
     invocation: pipeline_spec_pb2.ExecutorInput, copies: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Lets artifacts be read and written where Kubeflow's launcher has its copies of them.
+
+    Inputs remember where they are stored, for what names them to people; see `artifact_files`.
 
     Args:
         invocation: What the container was called with; changed in place.
@@ -135,6 +162,10 @@ def use_copies(
             if path is not None:
                 found[path] = artifact.uri
                 artifact.uri = path
+    for entries in invocation.inputs.artifacts.values():
+        for artifact in entries.artifacts:
+            if artifact.uri in found:
+                artifact.metadata[STORED_AT] = found[artifact.uri]
     return found
 
 
@@ -142,9 +173,50 @@ def _copy_of(uri: str, copies: Mapping[str, str]) -> str | None:
     for beginning, directory in copies.items():
         if uri.startswith(beginning):
             path = directory + uri.removeprefix(beginning)
+            if _is_bucket(directory):
+                return None if _tensorflow_has_gcs() else path
             # The launcher makes the directories of outputs, and copies inputs, before the start.
             return path if Path(path).parent.is_dir() else None
     return None
+
+
+def readable_at(uri: str) -> str:
+    """Returns where this container reads and writes what is stored at a URI."""
+    return _copy_of(uri, _COPIES) or uri
+
+
+def with_uris(text: str) -> str:
+    """Returns a text for people with the URIs in the places of the launcher's copies."""
+    for beginning, directory in _COPIES.items():
+        text = re.sub(rf"(?<![\w./:-]){directory}", beginning, text)
+    return text
+
+
+def _is_bucket(directory: str) -> bool:
+    """Returns whether a directory is no place for copies but the bucket itself, as on Vertex AI."""
+    # In the order of man 5 proc: device, directory, type.
+    mounts = [line.split()[1:3] for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
+    return any(place == directory.rstrip("/") and kind.startswith("fuse") for place, kind in mounts)
+
+
+def _tensorflow_has_gcs() -> bool:
+    # Since TensorFlow 2.6 in a package of its own, which 2.21 brings no more.
+    return importlib.util.find_spec("tensorflow_io_gcs_filesystem") is not None
+
+
+def clear_outputs(invocation: pipeline_spec_pb2.ExecutorInput) -> None:
+    """Makes outputs as they are for a first attempt: nothing is there but the directory above.
+
+    Args:
+        invocation: What the container was called with.
+    """
+    for entries in invocation.outputs.artifacts.values():
+        for artifact in entries.artifacts:
+            if fileio.isdir(artifact.uri):
+                fileio.rmtree(artifact.uri)
+            elif fileio.exists(artifact.uri):
+                fileio.remove(artifact.uri)
+            fileio.makedirs(posixpath.dirname(artifact.uri))
 
 
 def needs_driver(
@@ -250,16 +322,28 @@ def _name_models_by_id(blessing: Artifact, name_from_id: MutableMapping[int, str
             blessing.set_int_custom_property(key, model_id)
 
 
-def _restore_uris(output_file: str, copies: Mapping[str, str]) -> None:
-    """Puts the URIs back into what the executor has reported of its outputs."""
-    if not copies:
-        return
+def finish_report(output_file: str, copies: Mapping[str, str]) -> dict[str, RuntimeArtifact]:
+    """Makes what the executor has reported of its outputs fit for the back end, and returns it.
+
+    URIs are those that the back end knows, and nothing is null, which it would refuse.
+
+    Args:
+        output_file: Where the report is.
+        copies: The URIs by the paths that took their places.
+    """
     output = _read_output(output_file)
     for entries in output.artifacts.values():
         for artifact in entries.artifacts:
             artifact.uri = copies.get(artifact.uri, artifact.uri)
+            reported = RuntimeArtifact(metadata=json_format.MessageToDict(artifact.metadata))
+            artifact.metadata.Clear()
+            artifact.metadata.update(reported.metadata)
     _write_output(output_file, output)
+    return {
+        key: RuntimeArtifact.model_validate(json_format.MessageToDict(entries.artifacts[0]))
+        for key, entries in output.artifacts.items()
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    run_to_the_end(lambda: main(sys.argv))

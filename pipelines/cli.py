@@ -1,16 +1,18 @@
 """The command line. Nothing here loads TensorFlow or TFX until a run needs them."""
 
 import contextlib
+import functools
 import os
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines import cli_destination, cli_kubeflow
 from tfx_tflite.pipelines.cli_config import CONFIG, SET, load_checked
 from tfx_tflite.pipelines.cli_outcome import (
@@ -214,19 +216,10 @@ def _failure(error: BaseException, log: Path) -> str:
     return f"{text}\n  the log has more: {log}"
 
 
-def command_line() -> None:
+def command_line() -> NoReturn:
     """Runs the command that the process was started with, and ends it with the exit code."""
     _open_closed_streams()
-    try:
-        main(prog_name="tfx-tflite")
-    except SystemExit as end:
-        _let_go_of_stdout()
-        if "tensorflow_io" in sys.modules:
-            # Its S3 plugin aborts a process that ends in any other way.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
-        raise
+    run_to_the_end(functools.partial(main, prog_name="tfx-tflite"))
 
 
 def _open_closed_streams() -> None:
@@ -236,13 +229,3 @@ def _open_closed_streams() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
-
-
-def _let_go_of_stdout() -> None:
-    """Keeps a full disk under stdout, of which was told, from changing the exit code at the end."""
-    from tfx_tflite.pipelines.console import drop
-
-    try:
-        sys.stdout.flush()
-    except OSError:
-        drop(sys.stdout)

@@ -558,6 +558,10 @@ class KubeflowConfig(_Section):
     cpu: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     memory: str | None = Field(default=None, pattern=r"^[1-9][0-9]*(\.[0-9]+)?[KMGT]i?$")
     cache: bool = False
+    # What a model that is not pushed makes of the task of the push.
+    when_refused: Literal["succeed", "fail"] = "succeed"
+    # How often a task that fails is tried again.
+    retries: int = Field(default=0, ge=0, le=100)
     # From files or directories of this machine to where the containers have them.
     paths: dict[ConfigPath, str] = {}
     volumes: tuple[VolumeConfig, ...] = ()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
+from tfx_tflite.components.kubeflow_call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
 from tfx_tflite.components.quantization_evaluator.gate import LIMITS
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
@@ -25,7 +26,6 @@ BUILTIN_SCHEME = "builtin://"
 # The newest span there is.
 NEWEST_SPAN = -1
 
-_SPEC_ARGUMENT = "--json_serialized_inputs_spec_args"
 _BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
 # What is read as a plain file wherever it is used.
@@ -336,6 +336,8 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     for parameter in parameters:
         _add_parameter(spec, parameter)
     _tell_containers(spec, deployment, parameters, drivers)
+    _judge_in(deployment.executors["Pusher_executor"].container, kubeflow)
+    _retry(spec, deployment, kubeflow)
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
     if kubeflow.pipeline_root:
@@ -375,6 +377,9 @@ def _compile_with_tfx(
     if config.gate.against("pushed").rules:
         # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
+    if config.data.builtin is None:
+        # The back end goes by parameters, and none of them says what the files hold.
+        never_cached |= {"ImportExampleGen", "CsvExampleGen"}
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
         if name in never_cached:
             task.pop("cachingOptions", None)
@@ -497,7 +502,7 @@ def _tell_containers(
     parameters: tuple[RuntimeParameter, ...],
     drivers: Mapping[str, str],
 ) -> None:
-    """Tells each container which runtime parameters it gets, where they go, and its driver."""
+    """Tells each container what is declared, where its runtime parameters go, and its driver."""
     from google.protobuf import json_format
 
     for name, component in spec.components.items():
@@ -506,18 +511,37 @@ def _tell_containers(
             continue
         own = {p.name: list(p.target) for p in parameters if p.component == name}
         inputs = json_format.MessageToJson(component.input_definitions, sort_keys=True, indent=None)
+        outputs = json_format.MessageToJson(
+            component.output_definitions, sort_keys=True, indent=None
+        )
         driver = executor.container.lifecycle.pre_cache_check
         if executor.container.HasField("lifecycle"):
             # TFX's own driver knows neither these parameters nor builtin data.
             del driver.command[:]
             driver.command.extend([*COMMAND, "--driver"])
         for arguments in (executor.container.args, driver.args):
-            if _SPEC_ARGUMENT in arguments:
-                arguments[list(arguments).index(_SPEC_ARGUMENT) + 1] = inputs
+            if INPUTS_ARGUMENT in arguments:
+                arguments[list(arguments).index(INPUTS_ARGUMENT) + 1] = inputs
+                arguments.extend([OUTPUTS_ARGUMENT, outputs])
                 if own:
                     arguments.extend(["--parameters", json.dumps(own)])
                 if name in drivers:
                     arguments.extend(["--driver_class_path", drivers[name]])
+
+
+def _judge_in(container: Any, kubeflow: KubeflowConfig) -> None:
+    """Tells the container of the push what a refused model makes of its task."""
+    container.args.extend(["--when_refused", kubeflow.when_refused])
+
+
+def _retry(spec: Any, deployment: Any, kubeflow: KubeflowConfig) -> None:
+    """Asks for tasks to be tried again when they fail."""
+    for task in spec.root.dag.tasks.values():
+        component = spec.components[task.component_ref.name]
+        if kubeflow.retries and deployment.executors[component.executor_label].HasField(
+            "container"
+        ):
+            task.retry_policy.max_retry_count = kubeflow.retries
 
 
 def _platform(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:

@@ -4,48 +4,62 @@ The rest is `tfx_tflite.components.kubeflow_entry_point`.
 """
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tfx_tflite.components.errors import ConfigError, user_error_in
+from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
+from tfx_tflite.components.kubeflow_call import Call, Task
+from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization_evaluator.gate import Gate
 from tfx_tflite.components.schemes import Scheme
+from tfx_tflite.pipelines.cli_outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow import BUILTIN_SCHEME
 
-_INVOCATION = "--json_serialized_invocation_args"
 _COUNTS = ("samples", "num_steps")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs what the arguments of a container name.
+    """Runs what the arguments of a container name, and says what came of it in the last line.
 
     Args:
-        argv: The program's name and its arguments: those of
-            `tfx_tflite.components.kubeflow_entry_point` and, in `--parameters`, from the names of
-            runtime parameters to where each goes.
+        argv: The program's name and its arguments: those of `Task.parse`; from the names of runtime
+            parameters to where each goes, in `--parameters`; and in `--when_refused` whether a
+            model that is not pushed makes the task of the push fail.
+
+    Raises:
+        SystemExit: It does, with the command line's exit code for it.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--parameters", type=json.loads, default={})
-    parser.add_argument(_INVOCATION, dest="invocation", type=json.loads, required=True)
+    parser.add_argument("--when_refused", choices=("succeed", "fail"), default="succeed")
     known, rest = parser.parse_known_args(list(argv)[1:])
-    invocation = known.invocation
-    values = invocation.get("inputs", {}).get("parameterValues", {})
-    put_in_place(values, known.parameters)
-    check_scheme(invocation)
+    task = Task.parse(rest)
+    values = put_in_place(dict(task.call.inputs.parameter_values), known.parameters)
+    check_scheme(task.call.with_parameters(values))
     _write_builtin_data(values)
     if values.get("module_file"):
         # As where the file is built into a wheel, the modules beside it can be imported.
         sys.path.insert(0, str(Path(values["module_file"]).parent))
 
     from tfx_tflite.components import kubeflow_entry_point
+    from tfx_tflite.pipelines.kubeflow_verdict import verdict_of
 
-    kubeflow_entry_point.main([argv[0], _INVOCATION, json.dumps(invocation), *rest])
+    task = replace(task, call=task.call.with_parameters(values))
+    verdict = verdict_of(task, kubeflow_entry_point.run(task))
+    if verdict is not None:
+        sys.stderr.flush()
+        print(verdict.line, flush=True)
+        if not verdict.is_good and known.when_refused == "fail":
+            sys.exit(EXIT_REFUSED)
 
 
 def put_in_place(
@@ -111,22 +125,19 @@ def _set_within(document: Any, path: Sequence[str | int], value: Any) -> None:
     node[last] = value
 
 
-def check_scheme(invocation: Mapping[str, Any]) -> None:
+def check_scheme(call: Call) -> None:
     """Checks that a scheme given with a run has the calibration examples that it needs.
 
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    inputs = invocation.get("inputs", {})
-    scheme = inputs.get("parameterValues", {}).get("scheme")
+    scheme = call.inputs.parameter_values.get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]
     if scheme not in known:
         raise ConfigError(f"quantization_scheme is {scheme!r}, expected one of {', '.join(known)}")
-    if Scheme(scheme).needs_calibration and "calibration_examples" not in inputs.get(
-        "artifacts", {}
-    ):
+    if Scheme(scheme).needs_calibration and "calibration_examples" not in call.inputs.artifacts:
         raise ConfigError(
             f"quantization_scheme {scheme!r} needs calibration, but the pipeline was compiled "
             "without; set quantization.scheme in the config and compile again"
@@ -143,15 +154,26 @@ def _write_builtin_data(values: dict[str, Any]) -> None:
 
 
 def container(argv: Sequence[str]) -> None:
-    """Runs `main` and ends the process, with one line for what a user can mend."""
+    """Runs `main`; of what fails, the last line of the container's log is the error.
+
+    Raises:
+        SystemExit: It failed, or the model is refused and that was asked to be a failure.
+    """
     try:
         main(argv)
     except Exception as failure:
         error = user_error_in(failure)
         if error is None:
-            raise
-        sys.exit(f"error: {error}")
+            # What nobody foresaw needs more than a line.
+            traceback.print_exc()
+        sys.exit(f"error: {_with_uris(str(error) if error else in_one_line(failure))}")
+
+
+def _with_uris(message: str) -> str:
+    # What fails before there is an artifact names none, and needs no TFX.
+    entry_point = sys.modules.get("tfx_tflite.components.kubeflow_entry_point")
+    return message if entry_point is None else entry_point.with_uris(message)
 
 
 if __name__ == "__main__":
-    container(sys.argv)
+    run_to_the_end(functools.partial(container, sys.argv))

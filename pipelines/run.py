@@ -1,7 +1,6 @@
 """One run of a pipeline, from a config to a result. Importing this loads TFX."""
 
 import json
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.errors import DataError, TfxTfliteError, telling_line, user_error_in
+from tfx_tflite.components.errors import DataError, TfxTfliteError, in_one_line, user_error_in
 from tfx_tflite.pipelines import metadata_store, preflight
 from tfx_tflite.pipelines.beam_options import check_beam_args
 from tfx_tflite.pipelines.builtin_data import write_builtin_data
@@ -24,9 +23,6 @@ from tfx_tflite.pipelines.runners import (
     output_artifact,
     run_pipeline,
 )
-
-# The last line of a traceback.
-_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -138,17 +134,7 @@ def _explained(
         corrupt = preflight.find_corrupt_file(config, input_base)
         if corrupt is not None:
             return DataError(corrupt)
-    return RunFailed(failure.stage, _one_line(failure.__cause__ or failure))
-
-
-def _one_line(error: BaseException) -> str:
-    """Returns the innermost exception in a wrapped traceback, or the error itself, in one line."""
-    text = str(error)
-    raised = _RAISED.findall(text)
-    if raised:
-        kind, message = raised[-1]
-        return f"{kind.rpartition('.')[2]}: {message.split(' [while running')[0]}"
-    return f"{type(error).__name__}: {telling_line(text)}"
+    return RunFailed(failure.stage, in_one_line(failure.__cause__ or failure))
 
 
 def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:

@@ -24,6 +24,7 @@ from tfx_tflite.components import golden_samples
 from tfx_tflite.components.destinations.manifest import MODEL_FILE, SmokeTest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.golden_samples import Deviation
+from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.runtime import Runtime, allocate, kernels_in_use, open_interpreter
 
 
@@ -144,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_the_end(main)

@@ -129,8 +129,8 @@ class CompareModels(beam.PTransform):
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Builds the transform."""
         models = [
-            _shared_model(FLOAT, self._pair.saved_model),
-            _shared_model(QUANTIZED, self._pair.tflite),
+            _shared_model(FLOAT, self._pair.saved_model_stored_at or self._pair.saved_model),
+            _shared_model(QUANTIZED, self._pair.tflite_stored_at or self._pair.tflite),
         ]
         predict = PredictExtractor(self._pair, self._plan.checks)
         extractors = [predict]

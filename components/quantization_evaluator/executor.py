@@ -270,13 +270,18 @@ def _model_pair(
     exec_properties: dict[str, Any],
     source: example_splits.SplitFiles,
 ) -> ModelPair:
+    saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
+    tflite = _tflite_uri(input_dict)
+    [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
-        saved_model=artifact_files.float_model_uri(input_dict["baseline_model"]),
+        saved_model=saved_model,
         signature=exec_properties["signature"],
         preprocessing_signature=exec_properties.get("preprocessing_signature"),
-        tflite=_tflite_uri(input_dict),
+        tflite=tflite,
         output=exec_properties.get("output"),
         schema=source.schema,
+        saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
+        tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
     )
 
 
@@ -336,7 +341,10 @@ def _check_origin(
 def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     """Returns where what was compared lies, by what it is."""
     names = {"float_model": "baseline_model", "quantized_model": "model", "examples": "examples"}
-    return {name: artifact_utils.get_single_uri(input_dict[key]) for name, key in names.items()}
+    return {
+        name: artifact_files.stored_at(artifact_utils.get_single_instance(input_dict[key]))
+        for name, key in names.items()
+    }
 
 
 def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
@@ -387,7 +395,7 @@ def _bless(
         ),
     ):
         model = artifact_utils.get_single_instance(input_dict[key])
-        blessing.set_string_custom_property(uri_key, model.uri)
+        blessing.set_string_custom_property(uri_key, artifact_files.stored_at(model))
         blessing.set_int_custom_property(id_key, model.id)
     for name, property_name in _DIGESTS.items():
         blessing.set_string_custom_property(property_name, document["digests"].get(name) or "")

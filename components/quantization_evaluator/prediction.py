@@ -49,6 +49,8 @@ class ModelPair:
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
         kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
         input_ranges: What the quantized model's inputs were calibrated for, where that is known.
+        saved_model_stored_at: Where others find the SavedModel, if that is a copy.
+        tflite_stored_at: Where others find the quantized model's file, if that is a copy.
     """
 
     saved_model: str
@@ -60,6 +62,8 @@ class ModelPair:
     kernels: Kernels | None = None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
+    saved_model_stored_at: str | None = None
+    tflite_stored_at: str | None = None
 
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.tflite_quantizer.messages import Answer, Request
 
 LOG = "converter.log"
+_TEMPORARY = "converter.tmp"
 
 # Seconds between two looks at the child's memory: a fast allocator overshoots a limit by what it
 # can touch in this time (some 200 MB).
@@ -72,7 +74,8 @@ class ChildProcess:
 
     Args:
         command: What to run; the pipe's file descriptor and this process's id are appended.
-        directory: Where it runs and where its log is written.
+        directory: Where it runs, and where its log and its temporary files are: whatever ends it,
+            they go with it.
         limits: What it may use.
 
     Raises:
@@ -82,22 +85,25 @@ class ChildProcess:
     def __init__(self, command: Sequence[str], directory: Path, limits: Limits):
         self._limits = limits
         self._log = directory / LOG
+        self._temporary = directory / _TEMPORARY
         self._connection, theirs = multiprocessing.Pipe()
         try:
             with theirs:
                 self._process = self._started(command, theirs.fileno())
         except OSError:
             self._connection.close()
-            self._log.unlink(missing_ok=True)
+            self._remove_files()
             raise
         self._read = 0
 
     def _started(self, command: Sequence[str], pipe: int) -> subprocess.Popen[bytes]:
+        self._temporary.mkdir(exist_ok=True)
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 [*command, str(pipe), str(os.getpid())],
                 # Python would import modules from the directory it is started in.
                 cwd=self._log.parent,
+                env={**os.environ, "TMPDIR": str(self._temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -106,10 +112,14 @@ class ChildProcess:
             )
 
     def close(self) -> None:
-        """Stops the process and all that it started, and removes its log."""
+        """Stops the process and all that it started, and removes its files."""
         self._stop()
         self._connection.close()
+        self._remove_files()
+
+    def _remove_files(self) -> None:
         self._log.unlink(missing_ok=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _stop(self) -> None:
         if self._process.poll() is None:

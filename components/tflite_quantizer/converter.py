@@ -6,12 +6,14 @@ number of an inherited file descriptor and PARENT the process that asks.
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.tflite_quantizer import messages
 from tfx_tflite.components.tflite_quantizer.messages import Answer, Done, Failed, Request, Step
 
@@ -91,4 +93,4 @@ def _convert(request: Request) -> bytes:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    run_to_the_end(functools.partial(main, int(sys.argv[1]), int(sys.argv[2])))

@@ -1,7 +1,10 @@
+import pytest
+
 from tfx_tflite.components.errors import (
     ConfigError,
     DataError,
     TfxTfliteError,
+    in_one_line,
     telling_line,
     user_error_in,
 )
@@ -59,3 +62,22 @@ def test_the_telling_line_of_tensorflow_is_what_went_wrong_not_where_in_the_grap
     )
     expected = "Received a label value of 9 which is outside the valid range of [0, 4)."
     assert telling_line(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("no model\nand more"), "ValueError: no model"),
+        (
+            RuntimeError(
+                "Traceback (most recent call last):\n  File x\n"
+                "tensorflow.errors.NotFoundError: a.tflite [while running 'Read']"
+            ),
+            "NotFoundError: a.tflite",
+        ),
+        (KeyError("split"), "KeyError: 'split'"),
+        (RuntimeError(""), "RuntimeError"),
+    ],
+)
+def test_any_exception_is_told_in_one_line(error: Exception, line: str):
+    assert in_one_line(error) == line

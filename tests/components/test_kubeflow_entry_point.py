@@ -29,29 +29,6 @@ def call(**inputs: pb.RuntimeArtifact) -> pb.ExecutorInput:
     return made
 
 
-def test_an_input_without_a_type_gets_that_of_the_components_definition():
-    invocation = call(examples=pb.RuntimeArtifact(uri="gs://b/e"))
-    kubeflow_entry_point.complete(invocation, spec(examples=EXAMPLES))
-    [artifact] = invocation.inputs.artifacts["examples"].artifacts
-    assert artifact.type == EXAMPLES
-
-
-def test_a_type_and_a_name_that_are_there_are_left_alone():
-    given = pb.RuntimeArtifact(
-        uri="gs://b/m", name="m1", type=pb.ArtifactTypeSchema(schema_title="tfx.Model")
-    )
-    invocation = call(model=given)
-    before = pb.ExecutorInput.FromString(invocation.SerializeToString())
-    kubeflow_entry_point.complete(invocation, spec(model=EXAMPLES))
-    assert invocation == before
-
-
-def test_an_input_without_a_name_gets_its_uri():
-    invocation = call(model=pb.RuntimeArtifact(uri="gs://b/m", type=EXAMPLES))
-    kubeflow_entry_point.complete(invocation, spec())
-    assert invocation.inputs.artifacts["model"].artifacts[0].name == "gs://b/m"
-
-
 def test_artifacts_are_read_and_written_where_the_launcher_has_its_copies(tmp_path: Path):
     (tmp_path / "bucket").mkdir()
     invocation = call(model=pb.RuntimeArtifact(uri="minio://bucket/m"))
@@ -179,9 +156,71 @@ def test_what_the_executor_reports_has_the_uris_that_kubeflow_knows(tmp_path: Pa
     output.artifacts["model"].artifacts.add(uri="/minio/b/m")
     path = tmp_path / "output.json"
     path.write_text(json_format.MessageToJson(output))
-    kubeflow_entry_point._restore_uris(str(path), {"/minio/b/m": "minio://b/m"})
+    reported = kubeflow_entry_point.finish_report(str(path), {"/minio/b/m": "minio://b/m"})
     found = json_format.Parse(path.read_text(), pb.ExecutorOutput())
-    assert found.artifacts["model"].artifacts[0].uri == "minio://b/m"
+    assert found.artifacts["model"].artifacts[0].uri == reported["model"].uri == "minio://b/m"
+
+
+def test_no_null_is_reported_as_the_launcher_refuses_it(tmp_path: Path):
+    output = pb.ExecutorOutput()
+    metadata = {"a": None, "b": {"c": None, "d": 1.0}, "e": "text"}
+    output.artifacts["model"].artifacts.add(uri="/m").metadata.update(metadata)
+    path = tmp_path / "output.json"
+    path.write_text(json_format.MessageToJson(output))
+    kubeflow_entry_point.finish_report(str(path), {})
+    [artifact] = json.loads(path.read_text())["artifacts"]["model"]["artifacts"]
+    assert artifact["metadata"] == {"b": {"d": 1.0}, "e": "text"}
+
+
+def test_an_input_that_is_a_copy_remembers_where_it_is_stored(tmp_path: Path):
+    (tmp_path / "bucket").mkdir()
+    invocation = call(model=pb.RuntimeArtifact(uri="minio://bucket/m"))
+    kubeflow_entry_point.use_copies(invocation, {"minio://": f"{tmp_path}/"})
+    [artifact] = invocation.inputs.artifacts["model"].artifacts
+    assert artifact.metadata["stored_at"] == "minio://bucket/m"
+
+
+@pytest.mark.parametrize(
+    ("mount", "has_gcs", "is_used"),
+    [
+        # Kubeflow mounts an empty volume for the launcher to copy to.
+        ("/dev/sda1 {} ext4 rw 0 0", True, True),
+        ("overlay / overlay rw 0 0", True, True),
+        # Vertex AI mounts the bucket itself.
+        ("gcsfuse {} fuse.gcsfuse rw 0 0", True, False),
+        ("gcsfuse {} fuse.gcsfuse rw 0 0", False, True),
+    ],
+    ids=["volume", "directory", "bucket", "bucket_and_no_file_system"],
+)
+def test_a_mounted_bucket_is_used_only_if_tensorflow_does_not_reach_it_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mount: str, has_gcs: bool, is_used: bool
+):
+    (tmp_path / "mounts").write_text(f"proc /proc proc rw 0 0\n{mount.format(tmp_path)}\n")
+    monkeypatch.setattr(kubeflow_entry_point, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(kubeflow_entry_point, "_tensorflow_has_gcs", lambda: has_gcs)
+    (tmp_path / "bucket").mkdir()
+    invocation = call(model=pb.RuntimeArtifact(uri="gs://bucket/m"))
+    found = kubeflow_entry_point.use_copies(invocation, {"gs://": f"{tmp_path}/"})
+    assert found == ({f"{tmp_path}/bucket/m": "gs://bucket/m"} if is_used else {})
+
+
+def test_what_an_attempt_before_has_left_of_outputs_is_gone(tmp_path: Path):
+    (tmp_path / "task" / "model").mkdir(parents=True)
+    (tmp_path / "task" / "model" / "half").write_text("written")
+    (tmp_path / "task" / "page").write_text("a page")
+    invocation = pb.ExecutorInput()
+    for key in ("model", "page", "new"):
+        invocation.outputs.artifacts[key].artifacts.add(uri=f"{tmp_path}/task/{key}")
+    invocation.outputs.artifacts["deep"].artifacts.add(uri=f"{tmp_path}/other/deep")
+    kubeflow_entry_point.clear_outputs(invocation)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "other", tmp_path / "task"]
+
+
+def test_a_text_for_people_names_uris_instead_of_copies():
+    text = "/minio/b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (/s3/b/n)"
+    assert kubeflow_entry_point.with_uris(text) == (
+        "minio://b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (s3://b/n)"
+    )
 
 
 def test_whole_the_entry_point_runs_the_driver_and_an_executor_on_copies(
@@ -200,8 +239,12 @@ def test_whole_the_entry_point_runs_the_driver_and_an_executor_on_copies(
     values["output_data_format"].number_value = 6
     values["output_file_format"].number_value = 5
     inputs_spec = pb.ComponentInputsSpec()
-    for key in ("output_data_format", "output_file_format"):
-        inputs_spec.parameters[key].parameter_type = pb.ParameterType.NUMBER_INTEGER
+    for key, value in values.items():
+        inputs_spec.parameters[key].parameter_type = (
+            pb.ParameterType.NUMBER_INTEGER
+            if value.WhichOneof("kind") == "number_value"
+            else pb.ParameterType.STRING
+        )
     invocation.outputs.artifacts["examples"].artifacts.add(
         uri="minio://bucket/examples", type=EXAMPLES
     )

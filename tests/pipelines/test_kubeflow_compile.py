@@ -248,6 +248,63 @@ def test_nothing_is_cached_unless_the_config_says_so_and_a_push_never(
 
 
 @pytest.mark.slow
+def test_data_of_ones_own_is_read_anew_in_every_run(root: Path, tmp_path: Path):
+    settings = [f"root={root}", "kubeflow.cache=true", f"data={{input_base: {tmp_path}}}"]
+    settings.append(f"kubeflow.paths={{{CONFIGS.parent}: /app, {tmp_path}: /data}}")
+    tasks = kubeflow.compile_pipeline(config(*settings)).job["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert {name for name, task in tasks.items() if "cachingOptions" not in task} == {
+        "ImportExampleGen",
+        "Pusher",
+    }
+
+
+@pytest.mark.slow
+def test_every_container_is_told_the_outputs_of_its_component(containers, spec: pb.PipelineSpec):
+    for name, container in containers.items():
+        arguments = list(container.args)
+        told = arguments[arguments.index("--json_serialized_outputs_spec_args") + 1]
+        outputs = json_format.Parse(told, pb.ComponentOutputsSpec())
+        assert outputs == spec.components[name].output_definitions
+
+
+@pytest.mark.slow
+def test_retries_are_asked_for_each_task_that_has_a_container(root: Path, tmp_path: Path):
+    def retries(*settings: str) -> dict[str, int]:
+        job = kubeflow.compile_pipeline(config(f"root={root}", *settings)).job
+        spec = json_format.ParseDict(job["pipelineSpec"], pb.PipelineSpec())
+        return {
+            name: task.retry_policy.max_retry_count
+            for name, task in spec.root.dag.tasks.items()
+            if task.HasField("retry_policy")
+        }
+
+    assert retries() == {}
+    model = tmp_path / "model"
+    model.mkdir()
+    asked = retries(
+        "kubeflow.retries=2",
+        f"model={{saved_model: {model}, signature: s}}",
+        f"kubeflow.paths={{{CONFIGS.parent}: /app, {model}: 'gs://models/float'}}",
+    )
+    assert set(asked.values()) == {2} and {"Pusher", "ImportExampleGen"} <= set(asked)
+    assert "FloatModel" not in asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["succeed", "fail"])
+def test_the_push_alone_is_told_what_a_refused_model_makes_of_it(root: Path, choice: str):
+    settings = [f"root={root}", f"kubeflow.when_refused={choice}"]
+    job = kubeflow.compile_pipeline(config(*settings)).job
+    executors = job["pipelineSpec"]["deploymentSpec"]["executors"]
+    told = {
+        label: arguments[arguments.index("--when_refused") + 1]
+        for label, executor in executors.items()
+        if "--when_refused" in (arguments := executor["container"]["args"])
+    }
+    assert told == {"Pusher_executor": choice}
+
+
+@pytest.mark.slow
 def test_yaml_holds_spec_and_volumes_for_the_kfp_client(
     compiled: kubeflow.CompiledPipeline, spec: pb.PipelineSpec, tmp_path: Path
 ):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.kubeflow_call import Call
+from tfx_tflite.pipelines import kubeflow_task
 from tfx_tflite.pipelines.kubeflow_task import check_scheme, put_in_place
 
 
@@ -59,6 +61,19 @@ def test_what_a_user_can_mend_is_one_line_in_the_containers_log():
     )
 
 
+def test_what_nobody_foresaw_is_a_line_after_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(argv: list[str]) -> None:
+        raise RuntimeError("the first line\nand more")
+
+    monkeypatch.setattr(kubeflow_task, "main", fail)
+    with pytest.raises(SystemExit) as end:
+        kubeflow_task.container([])
+    assert end.value.code == "error: RuntimeError: the first line"
+    assert capsys.readouterr().err.startswith("Traceback")
+
+
 def test_a_margin_of_1_stays_a_number_with_a_fraction():
     values = {"gate": '{"rules": [{"metric": "AUC", "max_drop": 0.1}]}', "margin": 1.0}
     found = put_in_place(values, {"margin": ["gate", "rules", 0, "max_drop"]})
@@ -90,8 +105,9 @@ def test_a_parameter_that_a_back_end_leaves_out_changes_nothing():
     }
 
 
-def invocation(scheme: str, **artifacts: object) -> dict:
-    return {"inputs": {"parameterValues": {"scheme": scheme}, "artifacts": artifacts}}
+def invocation(scheme: str, **artifacts: object) -> Call:
+    inputs = {"parameterValues": {"scheme": scheme}, "artifacts": artifacts}
+    return Call.model_validate({"inputs": inputs})
 
 
 def test_a_scheme_that_needs_calibration_is_refused_where_there_is_none():

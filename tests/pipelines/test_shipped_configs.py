@@ -1,6 +1,7 @@
 """Every shipped config runs whole: TFX, ML Metadata, trainer, converter, TFMA and push for real."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIGS
+from tfx_tflite.pipelines.file_lock import RUN_LOCK
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +31,16 @@ def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool
         text=True,
         env={**os.environ, "TMPDIR": str(temporary)},
     )
+
+
+def processes_with(temporary: Path) -> list[str]:
+    """Returns the processes that were started with a directory for their temporary files."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={temporary}\0".encode() in environment.read_bytes():
+                found.append(environment.parent.name)
+    return found
 
 
 def run_in_process(config: str, directory: Path, *overrides: str, runner: str = "local"):
@@ -91,12 +103,14 @@ def test_the_manifest_names_what_was_blessed(digits):
     assert manifest["digests"]["calibration_sample"].startswith("sha256:")
 
 
-def test_a_run_leaves_next_to_nothing_in_the_directory_for_temporary_files(digits):
+def test_a_run_leaves_no_temporary_file_no_process_and_no_lock(digits):
     directory, _, _ = digits
-    left = [path for path in (directory / "tmp").rglob("*") if path.is_file()]
-    # TensorFlow's autograph leaves the sources of functions that it has rewritten, some hundred
-    # kilobytes where Keras is the legacy one, as where a test before this one has imported TFX.
-    assert sum(path.stat().st_size for path in left) < 2_000_000, left
+    temporary = directory / "tmp"
+    assert list(temporary.iterdir()) == []
+    assert processes_with(temporary) == []
+    for lock in (directory / "root" / RUN_LOCK, directory / "pushed" / ".lock"):
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_progress_is_a_line_a_stage_and_json_is_alone_on_stdout(digits):

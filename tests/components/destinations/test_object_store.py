@@ -8,52 +8,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.pipelines.servers import free_port, wait_for
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import DestinationError
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """An S3 server on this machine with a bucket `models`; yields how to reach it."""
-    import boto3
-
-    port, log = free_port(), tmp_path_factory.mktemp("s3") / "log"
-    endpoint = f"http://127.0.0.1:{port}"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=stream,
-            stderr=stream,
-        )
-    try:
-        wait_for(port, server, log)
-        credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        ).create_bucket(Bucket="models")
-        yield {
-            **credentials,
-            "AWS_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "S3_ENDPOINT": endpoint,
-            "S3_USE_HTTPS": "0",
-            "S3_VERIFY_SSL": "0",
-        }
-    finally:
-        server.kill()
-        server.wait()
 
 
 def run(s3: dict[str, str], tmp_path: Path, code: str) -> dict:

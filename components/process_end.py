@@ -1,0 +1,72 @@
+"""How every process of this package ends: the command line, containers, and children.
+
+A library may kill a process that has done its work. TensorFlow's plugin for S3 does: a destructor
+of its C++ parts aborts (SIGABRT) when the interpreter is taken down, and a push that succeeded
+counts as failed. So nothing here lets the interpreter be taken down. A process ends as the children
+of the standard library's `multiprocessing` do (`Process._bootstrap`, `popen_fork.Popen._launch`):
+it waits for its threads, runs what was registered with `atexit`, flushes, and is gone. Libraries
+need the second: Beam stops its job servers there, and TensorFlow's autograph removes its files.
+
+Importing this loads neither TensorFlow nor TFX.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+# What a shell reports of a process that Ctrl-C has ended.
+_INTERRUPTED = 130
+
+
+def run_to_the_end(main: Callable[[], object]) -> NoReturn:
+    """Runs the main function of a process and ends the process.
+
+    Args:
+        main: Is called once. What it raises is the exit code as Python has it: that of SystemExit,
+            1 for another exception, after its traceback; and 0 where it raises nothing.
+    """
+    end_process(_exit_code_of(main))
+
+
+def end_process(code: int) -> NoReturn:
+    """Ends this process for good, after its threads and its exit handlers, and with all it printed.
+
+    Args:
+        code: The exit code.
+    """
+    try:
+        # Also runs what pools of threads have registered, which atexit does not.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        _flush()
+    finally:
+        os._exit(code)
+
+
+def _exit_code_of(main: Callable[[], object]) -> int:
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        with contextlib.suppress(OSError):
+            print(end.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _flush() -> None:
+    """Writes out what Python and C libraries hold back; a full disk does not change the code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A stream may also be closed, or never have been there.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)
