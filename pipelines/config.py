@@ -434,6 +434,19 @@ _MEMORY_UNITS = {
 }
 
 
+# Bytes; of experiments, which are called as the config by default. Names of runs may be longer.
+_LONGEST_KUBEFLOW_NAME = 128
+
+
+def _short_enough_for_kubeflow(name: str) -> str:
+    length = len(name.encode("utf-8"))
+    if not 1 <= length <= _LONGEST_KUBEFLOW_NAME:
+        raise ValueError(
+            f"is {length} bytes long, but Kubeflow takes names of 1 to {_LONGEST_KUBEFLOW_NAME}"
+        )
+    return name
+
+
 class VolumeConfig(_Section):
     """A persistent volume that every container has, on Kubeflow Pipelines of one's own."""
 
@@ -448,7 +461,7 @@ class KubeflowConfig(_Section):
     # None leaves it to the server.
     pipeline_root: str | None = Field(default=None, pattern=r"^(gs|s3|minio)://[^/]+")
     namespace: str | None = None
-    experiment: str | None = None
+    experiment: Annotated[str, AfterValidator(_short_enough_for_kubeflow)] | None = None
     service_account: str | None = None
     # Cores, and bytes as Kubernetes writes them; requested for every component, and its limit.
     cpu: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -550,6 +563,15 @@ class PipelineConfig(_Section):
                 f"is {self.data.spans}, but evaluation.split, of which the newest span alone is "
                 "taken, is the split to train on, too",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _kubeflow_takes_the_name(self) -> "PipelineConfig":
+        if self.kubeflow is not None:
+            try:
+                _short_enough_for_kubeflow(self.name)
+            except ValueError as error:
+                raise _problem("name", str(error)) from error
         return self
 
     @property
