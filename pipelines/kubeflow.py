@@ -6,6 +6,7 @@ Nothing here loads TFX before `compile_pipeline`.
 """
 
 import contextlib
+import copy
 import importlib.util
 import json
 import os
@@ -18,15 +19,20 @@ from typing import Any, Literal
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.quantization_evaluator.gate import LIMITS
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines import kubeflow_rules
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.kubernetes_settings import Toleration, bytes_of
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow_task")
 BUILTIN_SCHEME = "builtin://"
 # The newest span there is.
 NEWEST_SPAN = -1
 
+# What TFX puts after a component's name in the name of its executor.
+_EXECUTOR = "_executor"
 _SPEC_ARGUMENT = "--json_serialized_inputs_spec_args"
 _BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
+_URI = re.compile(r"[a-z][a-z0-9+.-]*://")
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
 # What is read as a plain file wherever it is used.
 _FILES = ("model.trainer.module_file", "push.signing_key")
@@ -239,16 +245,38 @@ class CompiledPipeline:
         job: TFX's PipelineJob, which Vertex AI takes: spec, defaults and pipeline root.
         platform: What only Kubernetes has, in KFP's form; empty where nothing is asked of it.
         parameters: What can be given with every run.
+        unkeyed: The tasks whose results only Vertex AI can use again: it runs their drivers, which
+            look at the data, before it looks for them.
     """
 
     job: dict[str, Any]
     platform: dict[str, Any]
     parameters: tuple[RuntimeParameter, ...]
+    unkeyed: frozenset[str] = frozenset()
+
+    @property
+    def kubeflow_spec(self) -> dict[str, Any]:
+        """The pipeline as open-source Kubeflow takes it."""
+        spec = copy.deepcopy(self.job["pipelineSpec"])
+        for name in self.unkeyed:
+            spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
+        return spec
 
     @property
     def values(self) -> dict[str, int | float | str]:
         """The value of every runtime parameter, by name."""
         return {parameter.name: parameter.value for parameter in self.parameters}
+
+    def good_for(self, path: Path) -> str:
+        """Returns which back ends take the pipeline as a file has it.
+
+        Args:
+            path: The file, by whose suffix the form is known.
+        """
+        if path.suffix != ".json":
+            return f"Kubeflow Pipelines {kubeflow_rules.oldest_release(self.platform)}"
+        left_out = ", without what only Kubernetes has (volumes, secrets, nodes, labels)"
+        return f"Vertex AI Pipelines{left_out if self.platform else ''}"
 
     def write(self, path: Path) -> None:
         """Writes the pipeline: PipelineJob for `.json`, what the KFP client takes for `.yaml`.
@@ -268,7 +296,7 @@ class CompiledPipeline:
             return json.dumps(self.job, indent=1, sort_keys=True) + "\n"
         import yaml
 
-        documents = [self.job["pipelineSpec"], *([self.platform] if self.platform else [])]
+        documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
         return yaml.safe_dump_all(documents, sort_keys=True)
 
 
@@ -332,7 +360,9 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
     _place(spec, deployment, _Places(config, places))
+    unkeyed = _without_what_is_outside(spec, deployment, kubeflow)
     _set_resources(deployment, kubeflow)
+    _set_variables(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
     _tell_containers(spec, deployment, parameters, drivers)
@@ -345,7 +375,9 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     job["runtimeConfig"] = {"parameterValues": {p.name: p.value for p in parameters}}
     if kubeflow.pipeline_root:
         job["runtimeConfig"]["gcsOutputDirectory"] = kubeflow.pipeline_root
-    return CompiledPipeline(job, _platform(deployment, kubeflow), parameters)
+    compiled = CompiledPipeline(job, _platform(deployment, kubeflow), parameters, unkeyed)
+    kubeflow_rules.check(compiled.kubeflow_spec, compiled.platform, compiled.values)
+    return compiled
 
 
 def _compile_with_tfx(
@@ -460,17 +492,95 @@ def _place(spec: Any, deployment: Any, places: _Places) -> None:
             uri.string_value = places.replaced(uri.string_value)
 
 
-def _set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
+def _without_what_is_outside(
+    spec: Any, deployment: Any, kubeflow: KubeflowConfig
+) -> frozenset[str]:
+    """Keeps what reads outside the image from being served earlier results.
+
+    The key of Kubeflow's cache has the image, parameters and input artifacts, but not what a
+    parameter names in a bucket or on a volume, nor the time.
+
+    Returns:
+        The tasks that a driver guards, where one is run.
+    """
+    outside = {
+        name
+        for name, task in spec.root.dag.tasks.items()
+        if any(_is_outside(text, kubeflow) for text in _constants(task))
+    }
+    guarded = {name for name in outside if _has_driver(spec, deployment, name)}
+    for name in outside - guarded:
+        spec.root.dag.tasks[name].ClearField("caching_options")
     for executor in deployment.executors.values():
-        if not executor.HasField("container"):
-            continue
+        uri = executor.importer.artifact_uri.constant.string_value
+        if executor.HasField("importer") and _is_outside(uri, kubeflow):
+            # What is at the URI may be another model by now.
+            executor.importer.reimport = True
+    return frozenset(guarded)
+
+
+def _constants(task: Any) -> Iterator[str]:
+    """Yields every text in a task's constant parameters."""
+    for parameter in task.inputs.parameters.values():
+        constant = parameter.runtime_value.constant
+        if constant.WhichOneof("kind") == "string_value":
+            yield from _texts_in(constant.string_value)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yields a text, or every text in the JSON that it is."""
+    if isinstance(value, str):
+        document = None
+        with contextlib.suppress(ValueError):
+            document = json.loads(value)
+        if isinstance(document, dict | list):
+            yield from _texts_in(document)
+        else:
+            yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(entry)
+
+
+def _is_outside(text: str, kubeflow: KubeflowConfig) -> bool:
+    """Returns whether a text names something that is not in the image."""
+    if text.startswith(BUILTIN_SCHEME):
+        return False
+    mounts = (volume.mount.rstrip("/") for volume in kubeflow.volumes)
+    return bool(_URI.match(text)) or any(f"{text}/".startswith(f"{mount}/") for mount in mounts)
+
+
+def _has_driver(spec: Any, deployment: Any, task: str) -> bool:
+    component = spec.components[spec.root.dag.tasks[task].component_ref.name]
+    executor = deployment.executors[component.executor_label]
+    return executor.HasField("container") and executor.container.HasField("lifecycle")
+
+
+def _set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
+    for component, container in _containers(deployment):
+        given = kubeflow.resources_of(component)
         # Vertex AI chooses the machine by the limits, Kubernetes the node by the requests.
-        resources = executor.container.resources
-        if kubeflow.cpu is not None:
-            resources.cpu_request = resources.cpu_limit = kubeflow.cpu
-        if kubeflow.memory_bytes is not None:
+        resources = container.resources
+        if given.cpu is not None:
+            resources.cpu_request = resources.cpu_limit = given.cpu
+        if given.memory is not None:
             # In units of 10^9 bytes.
-            resources.memory_request = resources.memory_limit = kubeflow.memory_bytes / 1e9
+            resources.memory_request = resources.memory_limit = bytes_of(given.memory) / 1e9
+        if given.gpu is not None:
+            resources.accelerator.type, resources.accelerator.count = given.gpu_type, given.gpu
+
+
+def _containers(deployment: Any) -> Iterator[tuple[str, Any]]:
+    """Yields each component that has a container, and the container."""
+    for label, executor in sorted(deployment.executors.items()):
+        if executor.HasField("container"):
+            yield label.removesuffix(_EXECUTOR), executor.container
+
+
+def _set_variables(deployment: Any, kubeflow: KubeflowConfig) -> None:
+    for _, container in _containers(deployment):
+        for name, value in sorted(kubeflow.env.items()):
+            container.env.add(name=name, value=value)
 
 
 def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
@@ -521,13 +631,46 @@ def _tell_containers(
 
 
 def _platform(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:
-    """Returns the mounts of volumes in the form of KFP's platform spec for Kubernetes."""
-    if not kubeflow.volumes:
-        return {}
-    mounts = [{"mountPath": v.mount, "constant": v.claim} for v in kubeflow.volumes]
+    """Returns what is asked of Kubernetes in the form of KFP's platform spec; empty for nothing.
+
+    The fields are those of `KubernetesExecutorConfig` in KFP's kubernetes_executor_config.proto, by
+    the names that every release since they came reads.
+    """
     executors = {
-        label: {"pvcMount": mounts}
-        for label, executor in sorted(deployment.executors.items())
-        if executor.HasField("container")
+        f"{component}{_EXECUTOR}": asked
+        for component, _ in _containers(deployment)
+        if (asked := _executor_config(component, kubeflow))
     }
+    if not executors:
+        return {}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+
+
+def _executor_config(component: str, kubeflow: KubeflowConfig) -> dict[str, Any]:
+    given = kubeflow.resources_of(component)
+    config = {
+        "pvcMount": [{"mountPath": v.mount, "constant": v.claim} for v in kubeflow.volumes],
+        "secretAsEnv": [
+            {
+                "secretName": place.secret,
+                "keyToEnv": [{"secretKey": place.key, "envVar": name}],
+            }
+            for name, place in sorted(kubeflow.secrets.items())
+        ],
+        "nodeSelector": {"labels": given.node_selector} if given.node_selector else {},
+        "tolerations": [_toleration(toleration) for toleration in given.tolerations],
+        "imagePullSecret": [{"secretName": name} for name in kubeflow.image_pull_secrets],
+        "podMetadata": {"labels": kubeflow.labels} if kubeflow.labels else {},
+    }
+    return {key: value for key, value in config.items() if value}
+
+
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    fields = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value or None,
+        "effect": toleration.effect,
+        "tolerationSeconds": toleration.seconds,
+    }
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,6 +1,5 @@
 """What is on a Kubeflow Pipelines server: experiments, runs and recurring runs."""
 
-import copy
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -240,7 +239,7 @@ class Server:
         self, compiled: CompiledPipeline, values: Mapping[str, Any], may_cache: bool
     ) -> dict[str, Any]:
         """Returns what a run and a recurring run are made of alike."""
-        runtime = {"parameters": dict(values)}
+        runtime: dict[str, Any] = {"parameters": dict(values)}
         if self._kubeflow.pipeline_root:
             runtime["pipeline_root"] = self._kubeflow.pipeline_root
         account = self._kubeflow.service_account
@@ -352,9 +351,8 @@ class Server:
 
 def _spec(compiled: CompiledPipeline, may_cache: bool) -> dict[str, Any]:
     """Returns a pipeline as the API takes it, with what is asked of Kubernetes, if anything."""
-    spec = compiled.job["pipelineSpec"]
+    spec = compiled.kubeflow_spec
     if not may_cache:
-        spec = copy.deepcopy(spec)
         for task in spec["root"]["dag"]["tasks"].values():
             task.pop("cachingOptions", None)
     if compiled.platform:

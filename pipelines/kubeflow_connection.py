@@ -373,7 +373,7 @@ def _said(document: Mapping[str, Any] | None) -> str:
     """
     if document is None:
         return ""
-    details = document.get("details") or ({},)
+    details: list[Mapping[str, Any]] = document.get("details") or [{}]
     if document.get("code") != _INTERNAL and details[0].get("message"):
         return str(details[0]["message"])
     message = str(document.get("message") or document.get("error") or "")
