@@ -1,7 +1,8 @@
 """What is on a Kubeflow Pipelines server: experiments, runs and recurring runs."""
 
+import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -262,17 +263,23 @@ class Server:
             page_size=limit,
             sort_by="created_at desc",
         )
-        return [Run.read(entry) for entry, _ in zip(page, range(limit), strict=False)]
+        return [Run.read(entry) for entry in itertools.islice(page, limit)]
 
-    def runs_since(self, experiment_id: str, moment: datetime) -> Iterator[Run]:
-        """Yields the runs in an experiment that were made after a time, the newest first."""
-        for entry in self._connection.entries(
+    def runs_since(self, experiment_id: str, moment: datetime, limit: int) -> list[Run]:
+        """Returns the last runs in an experiment that were made after a time, the newest first.
+
+        They are none where the experiment is gone.
+        """
+        entries = self._connection.entries(
             "runs", "runs", experiment_id=experiment_id, sort_by="created_at desc"
-        ):
-            run = Run.read(entry)
-            if run.created_at <= moment:
-                return
-            yield run
+        )
+        runs = map(Run.read, itertools.islice(entries, limit))
+        try:
+            return list(itertools.takewhile(lambda run: run.created_at > moment, runs))
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return []
 
     # Recurring runs
 

@@ -28,6 +28,8 @@ CONNECT_LIMIT = 10
 ANSWER_LIMIT = 30
 # Errors of the server itself have no details for the user.
 _INTERNAL = 13
+# What urllib3 puts first: the connection's address in memory, or host and port once more.
+_CONNECTION = re.compile(r"^(?:<.*?>|HTTPS?Connection(?:Pool)?\(.*?\)): ")
 _GO_FRAME = re.compile(r"^\S.*\n\t\S.*$", re.MULTILINE)
 
 
@@ -322,8 +324,7 @@ def _unanswered(host: str, error: Exception) -> ServerError:
 
 
 def _why(error: Any) -> str:
-    # urllib3 puts the connection's address in memory first.
-    return _shortened(str(error).rpartition(">: ")[2])
+    return _shortened(_CONNECTION.sub("", str(error)))
 
 
 def _refusal(host: str, namespace: str | None, error: Any) -> str:

@@ -28,6 +28,8 @@ from tfx_tflite.pipelines.kubeflow import (
 from tfx_tflite.pipelines.kubeflow_client import RecurringRun, Server, ServerError
 
 _SHOWN_RUNS = 10
+# The last runs, each of which the server sends with its whole pipeline.
+_LOOKED_AT = 100
 _SHOWN_FILE_NAME = 60
 _UNFINISHED = "not started, an update was cut short: schedule again to finish it"
 # A run that was due while an update went on may come a little later.
@@ -178,7 +180,8 @@ def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
             server.resume(current)
     state = "; paused, --resume starts it" if found.is_paused else ""
     line = f"{config.name}: {done}, {cron!r} in {_zone(config)}{state}: {_link(server, current)}"
-    return "\n".join([line, *_strangers(server, config, found, current)])
+    others = _left_alone(server, config, found)
+    return "\n".join([line, *others, *_orphans(server, config, found, current)])
 
 
 def _done(found: _Found, current: RecurringRun | None) -> str:
@@ -223,23 +226,31 @@ def _leaving(state: str) -> Iterator[None]:
         raise ServerError(f"{state}: interrupted") from error
 
 
-def _strangers(
-    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
-) -> list[str]:
-    """Returns a line for each thing that is not the config's own and starts runs, or may."""
-    lines = [
+def _left_alone(server: Server, config: PipelineConfig, found: _Found) -> list[str]:
+    """Returns a line for each recurring run of the config's name that is not its own."""
+    return [
         f"{config.name}: another recurring run of this name was not made for this config and is "
         f"left alone: {_link(server, other)}"
         for other in found.others
     ]
-    known = {current.id, *(own.run.id for own in found.own), *(run.id for run in found.others)}
+
+
+def _orphans(
+    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
+) -> list[str]:
+    """Returns a line for each recurring run that is left in Kubernetes alone and starts runs.
+
+    The server does not know it any more than one that was deleted. But what `current` took the
+    place of has started no runs since.
+    """
+    known = {current.id, *(own.run.id for own in found.own), *(run.id for run in found.others), ""}
     since = current.created_at + _UPDATE_TIME
     suspects = {
         run.recurring_run_id: run
-        for run in server.runs_since(current.experiment_id, since)
-        if run.recurring_run_id not in known | {""} and run.pipeline == pipeline_name(config)
+        for run in server.runs_since(current.experiment_id, since, _LOOKED_AT)
+        if run.recurring_run_id not in known and run.pipeline == pipeline_name(config)
     }
-    return lines + [
+    return [
         f"{config.name}: a recurring run that the server does not know started a run on "
         f"{kubeflow_client.rfc3339(run.created_at)}: it is left in Kubernetes alone. Delete the "
         f"scheduledworkflow with uid {key} there (kubectl get scheduledworkflows -o yaml)"
@@ -260,26 +271,27 @@ def list_runs(config: PipelineConfig, host: str) -> list[str]:
     """
     server = _connect(config, host)
     found = _find(server, config)
-    lines = []
-    for own in found.own:
-        lines.append(
-            f"{config.name}: {own.state}, {own.run.trigger} in {_zone(config)}: "
-            f"{_link(server, own.run)}{_experiment_note(server, own.run)}"
-        )
-        lines += [
-            f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
-            + server.link(f"runs/details/{run.id}")
-            for run in server.last_runs(own.run, _SHOWN_RUNS)
-        ]
+    lines = [line for own in found.own for line in _listed(server, config, own)]
     lines = lines or [f"{config.name}: not scheduled at {host}"]
     lines += [
         f"{config.name}: not made for this config, {_enabled(other)}, {other.trigger}: "
         f"{_link(server, other)}"
         for other in found.others
     ]
-    if found.own and not _experiment_note(server, found.own[-1].run):
-        lines += _strangers(server, config, _Found(found.own, ()), found.own[-1].run)
-    return lines
+    return lines + (_orphans(server, config, found, found.own[-1].run) if found.own else [])
+
+
+def _listed(server: Server, config: PipelineConfig, own: _Own) -> list[str]:
+    """Returns a line for a recurring run of a config's own and for each of its last runs."""
+    line = (
+        f"{config.name}: {own.state}, {own.run.trigger} in {_zone(config)}: "
+        f"{_link(server, own.run)}{_experiment_note(server, own.run)}"
+    )
+    return [line] + [
+        f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
+        + server.link(f"runs/details/{run.id}")
+        for run in server.last_runs(own.run, _SHOWN_RUNS)
+    ]
 
 
 def _enabled(run: RecurringRun) -> str:

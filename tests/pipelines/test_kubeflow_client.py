@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -361,10 +362,17 @@ def test_a_run_is_all_that_the_server_says():
 
 def test_runs_are_read_page_by_page_until_they_are_too_old():
     with replaying(recording("list_runs_page_1"), recording("list_runs_page_2")) as server:
-        runs = server.runs_since("e", at("2026-11-26T02:36:21"))
-        # Of the third page there is no recording.
-        assert [next(runs).pipeline for _ in range(4)] == ["digits"] * 4
-        assert list(server.runs_since("e", at("2026-11-26T02:36:22"))) == []
+        assert server.runs_since("e", at("2026-11-26T02:36:22"), 10) == []
+    last = replace(recording("list_runs_page_2"), answer=without_token("list_runs_page_2"))
+    with replaying(recording("list_runs_page_1"), last) as server:
+        runs = server.runs_since("e", at("2026-11-26T02:36:21"), 10)
+        assert len({run.id for run in runs}) == 4
+        assert len(server.runs_since("e", at("2026-11-26T02:36:21"), 3)) == 3
+
+
+def without_token(name: str) -> dict[str, Any]:
+    """Returns a recorded page as the last one."""
+    return {k: v for k, v in recording(name).answer.items() if k != "next_page_token"}
 
 
 # What the product does not ask for, but its connection could
