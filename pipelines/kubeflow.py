@@ -21,18 +21,16 @@ from tfx_tflite.components.quantization_evaluator.gate import LIMITS
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines import kubeflow_rules
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
-from tfx_tflite.pipelines.kubernetes_settings import Toleration, bytes_of
+from tfx_tflite.pipelines.kubeflow_cache import uncache_what_is_outside
+from tfx_tflite.pipelines.kubeflow_places import BUILTIN_SCHEME, Places
+from tfx_tflite.pipelines.kubeflow_platform import platform_spec, set_resources, set_variables
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow_task")
-BUILTIN_SCHEME = "builtin://"
 # The newest span there is.
 NEWEST_SPAN = -1
 
-# What TFX puts after a component's name in the name of its executor.
-_EXECUTOR = "_executor"
 _SPEC_ARGUMENT = "--json_serialized_inputs_spec_args"
 _BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
-_URI = re.compile(r"[a-z][a-z0-9+.-]*://")
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
 # What is read as a plain file wherever it is used.
 _FILES = ("model.trainer.module_file", "push.signing_key")
@@ -359,10 +357,10 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
     deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
-    _place(spec, deployment, _Places(config, places))
-    unkeyed = _without_what_is_outside(spec, deployment, kubeflow)
-    _set_resources(deployment, kubeflow)
-    _set_variables(deployment, kubeflow)
+    _place(spec, deployment, Places(config, places))
+    unkeyed = uncache_what_is_outside(spec, deployment, kubeflow)
+    set_resources(deployment, kubeflow)
+    set_variables(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
     _tell_containers(spec, deployment, parameters, drivers)
@@ -375,7 +373,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     job["runtimeConfig"] = {"parameterValues": {p.name: p.value for p in parameters}}
     if kubeflow.pipeline_root:
         job["runtimeConfig"]["gcsOutputDirectory"] = kubeflow.pipeline_root
-    compiled = CompiledPipeline(job, _platform(deployment, kubeflow), parameters, unkeyed)
+    compiled = CompiledPipeline(job, platform_spec(deployment, kubeflow), parameters, unkeyed)
     kubeflow_rules.check(compiled.kubeflow_spec, compiled.platform, compiled.values)
     return compiled
 
@@ -446,41 +444,7 @@ def _module_files_as_they_are() -> Iterator[None]:
             os.environ[name] = before
 
 
-class _Places:
-    """Puts the places of containers into values that name paths of this machine."""
-
-    def __init__(self, config: PipelineConfig, places: Mapping[str, str]):
-        self._places = dict(places)
-        self._schemas = str(Path(config.root) / "schemas")
-        self._schema = places.get(config.data.schema_file or "")
-
-    def replaced(self, value: str) -> str:
-        """Returns a value, plain or JSON, with the places of containers in it."""
-        with contextlib.suppress(ValueError):
-            document = json.loads(value)
-            if isinstance(document, dict | list):
-                found = self._within(document)
-                return value if found == document else json.dumps(found)
-        return self._plain(value)
-
-    def _within(self, node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: self._within(entry) for key, entry in node.items()}
-        if isinstance(node, list):
-            return [self._within(entry) for entry in node]
-        return self._plain(node) if isinstance(node, str) else node
-
-    def _plain(self, value: str) -> str:
-        # Locally the schema is used as a copy named by its digest.
-        if self._schema is not None and value.startswith(f"{self._schemas}/"):
-            return self._schema
-        for path in sorted(self._places, key=len, reverse=True):
-            if value == path or value.startswith(f"{path}/"):
-                return self._places[path] + value.removeprefix(path)
-        return value
-
-
-def _place(spec: Any, deployment: Any, places: _Places) -> None:
+def _place(spec: Any, deployment: Any, places: Places) -> None:
     for task in spec.root.dag.tasks.values():
         for parameter in task.inputs.parameters.values():
             constant = parameter.runtime_value.constant
@@ -490,97 +454,6 @@ def _place(spec: Any, deployment: Any, places: _Places) -> None:
         if executor.HasField("importer"):
             uri = executor.importer.artifact_uri.constant
             uri.string_value = places.replaced(uri.string_value)
-
-
-def _without_what_is_outside(
-    spec: Any, deployment: Any, kubeflow: KubeflowConfig
-) -> frozenset[str]:
-    """Keeps what reads outside the image from being served earlier results.
-
-    The key of Kubeflow's cache has the image, parameters and input artifacts, but not what a
-    parameter names in a bucket or on a volume, nor the time.
-
-    Returns:
-        The tasks that a driver guards, where one is run.
-    """
-    outside = {
-        name
-        for name, task in spec.root.dag.tasks.items()
-        if any(_is_outside(text, kubeflow) for text in _constants(task))
-    }
-    guarded = {name for name in outside if _has_driver(spec, deployment, name)}
-    for name in outside - guarded:
-        spec.root.dag.tasks[name].ClearField("caching_options")
-    for executor in deployment.executors.values():
-        uri = executor.importer.artifact_uri.constant.string_value
-        if executor.HasField("importer") and _is_outside(uri, kubeflow):
-            # What is at the URI may be another model by now.
-            executor.importer.reimport = True
-    return frozenset(guarded)
-
-
-def _constants(task: Any) -> Iterator[str]:
-    """Yields every text in a task's constant parameters."""
-    for parameter in task.inputs.parameters.values():
-        constant = parameter.runtime_value.constant
-        if constant.WhichOneof("kind") == "string_value":
-            yield from _texts_in(constant.string_value)
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    """Yields a text, or every text in the JSON that it is."""
-    if isinstance(value, str):
-        document = None
-        with contextlib.suppress(ValueError):
-            document = json.loads(value)
-        if isinstance(document, dict | list):
-            yield from _texts_in(document)
-        else:
-            yield value
-    elif isinstance(value, dict | list):
-        for entry in value.values() if isinstance(value, dict) else value:
-            yield from _texts_in(entry)
-
-
-def _is_outside(text: str, kubeflow: KubeflowConfig) -> bool:
-    """Returns whether a text names something that is not in the image."""
-    if text.startswith(BUILTIN_SCHEME):
-        return False
-    mounts = (volume.mount.rstrip("/") for volume in kubeflow.volumes)
-    return bool(_URI.match(text)) or any(f"{text}/".startswith(f"{mount}/") for mount in mounts)
-
-
-def _has_driver(spec: Any, deployment: Any, task: str) -> bool:
-    component = spec.components[spec.root.dag.tasks[task].component_ref.name]
-    executor = deployment.executors[component.executor_label]
-    return executor.HasField("container") and executor.container.HasField("lifecycle")
-
-
-def _set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
-    for component, container in _containers(deployment):
-        given = kubeflow.resources_of(component)
-        # Vertex AI chooses the machine by the limits, Kubernetes the node by the requests.
-        resources = container.resources
-        if given.cpu is not None:
-            resources.cpu_request = resources.cpu_limit = given.cpu
-        if given.memory is not None:
-            # In units of 10^9 bytes.
-            resources.memory_request = resources.memory_limit = bytes_of(given.memory) / 1e9
-        if given.gpu is not None:
-            resources.accelerator.type, resources.accelerator.count = given.gpu_type, given.gpu
-
-
-def _containers(deployment: Any) -> Iterator[tuple[str, Any]]:
-    """Yields each component that has a container, and the container."""
-    for label, executor in sorted(deployment.executors.items()):
-        if executor.HasField("container"):
-            yield label.removesuffix(_EXECUTOR), executor.container
-
-
-def _set_variables(deployment: Any, kubeflow: KubeflowConfig) -> None:
-    for _, container in _containers(deployment):
-        for name, value in sorted(kubeflow.env.items()):
-            container.env.add(name=name, value=value)
 
 
 def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
@@ -628,49 +501,3 @@ def _tell_containers(
                     arguments.extend(["--parameters", json.dumps(own)])
                 if name in drivers:
                     arguments.extend(["--driver_class_path", drivers[name]])
-
-
-def _platform(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:
-    """Returns what is asked of Kubernetes in the form of KFP's platform spec; empty for nothing.
-
-    The fields are those of `KubernetesExecutorConfig` in KFP's kubernetes_executor_config.proto, by
-    the names that every release since they came reads.
-    """
-    executors = {
-        f"{component}{_EXECUTOR}": asked
-        for component, _ in _containers(deployment)
-        if (asked := _executor_config(component, kubeflow))
-    }
-    if not executors:
-        return {}
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
-
-
-def _executor_config(component: str, kubeflow: KubeflowConfig) -> dict[str, Any]:
-    given = kubeflow.resources_of(component)
-    config = {
-        "pvcMount": [{"mountPath": v.mount, "constant": v.claim} for v in kubeflow.volumes],
-        "secretAsEnv": [
-            {
-                "secretName": place.secret,
-                "keyToEnv": [{"secretKey": place.key, "envVar": name}],
-            }
-            for name, place in sorted(kubeflow.secrets.items())
-        ],
-        "nodeSelector": {"labels": given.node_selector} if given.node_selector else {},
-        "tolerations": [_toleration(toleration) for toleration in given.tolerations],
-        "imagePullSecret": [{"secretName": name} for name in kubeflow.image_pull_secrets],
-        "podMetadata": {"labels": kubeflow.labels} if kubeflow.labels else {},
-    }
-    return {key: value for key, value in config.items() if value}
-
-
-def _toleration(toleration: Toleration) -> dict[str, Any]:
-    fields = {
-        "key": toleration.key,
-        "operator": toleration.operator,
-        "value": toleration.value or None,
-        "effect": toleration.effect,
-        "tolerationSeconds": toleration.seconds,
-    }
-    return {key: value for key, value in fields.items() if value is not None}
