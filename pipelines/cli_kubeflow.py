@@ -33,11 +33,18 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
         settings = load_checked(config, overrides)
         compiled = compile_logged(settings)
         compiled.write(output)
+        good_for = compiled.good_for(output)
         _give(
             f"{output}: {settings.name} for image {kubeflow_of(settings).image}; "
             "runtime parameters: "
-            + ", ".join(f"{name}={value}" for name, value in compiled.values.items()),
-            {"status": "compiled", "output": str(output), "parameters": compiled.values},
+            + ", ".join(f"{name}={value}" for name, value in compiled.values.items())
+            + f"\nchecked; good for {good_for}",
+            {
+                "status": "compiled",
+                "output": str(output),
+                "parameters": compiled.values,
+                "good_for": good_for,
+            },
             as_json,
         )
 

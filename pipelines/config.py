@@ -31,6 +31,20 @@ from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.kubernetes_settings import (
+    ContainerResources,
+    Cores,
+    LabelKey,
+    LabelValue,
+    Memory,
+    ObjectName,
+    OwnLabelKey,
+    SecretKey,
+    Text,
+    Toleration,
+    Variable,
+    secret_in,
+)
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
 BUILTIN_DATA = ("digits", "breast_cancer", "diabetes")
@@ -532,10 +546,17 @@ class ScheduleConfig(_Section):
         return None if self.end is not None and tick > self.end else tick
 
 
-_MEMORY_UNITS = {
-    **{unit: 1000**power for power, unit in enumerate("KMGT", start=1)},
-    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", start=1)},
-}
+# Bytes; of experiments, which are called as the config by default. Names of runs may be longer.
+_LONGEST_KUBEFLOW_NAME = 128
+
+
+def _short_enough_for_kubeflow(name: str) -> str:
+    length = len(name.encode("utf-8"))
+    if not 1 <= length <= _LONGEST_KUBEFLOW_NAME:
+        raise ValueError(
+            f"is {length} bytes long, but Kubeflow takes names of 1 to {_LONGEST_KUBEFLOW_NAME}"
+        )
+    return name
 
 
 class VolumeConfig(_Section):
@@ -545,6 +566,20 @@ class VolumeConfig(_Section):
     mount: str = Field(pattern=r"^/")
 
 
+# The components that have containers.
+CONTAINERS = (
+    "ImportExampleGen",
+    "CsvExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "Trainer",
+    "CalibrationSampler",
+    "TFLiteQuantizer",
+    "QuantizationEvaluator",
+    "Pusher",
+)
+
+
 class KubeflowConfig(_Section):
     """How the pipeline runs on Kubeflow Pipelines or Vertex AI."""
 
@@ -552,11 +587,20 @@ class KubeflowConfig(_Section):
     # None leaves it to the server.
     pipeline_root: str | None = Field(default=None, pattern=r"^(gs|s3|minio)://[^/]+")
     namespace: str | None = None
-    experiment: str | None = None
+    experiment: Annotated[str, AfterValidator(_short_enough_for_kubeflow)] | None = None
     service_account: str | None = None
     # Cores, and bytes as Kubernetes writes them; requested for every component, and its limit.
-    cpu: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    memory: str | None = Field(default=None, pattern=r"^[1-9][0-9]*(\.[0-9]+)?[KMGT]i?$")
+    cpu: Cores | None = None
+    memory: Memory | None = None
+    # What single components are given, by name.
+    resources: dict[str, ContainerResources] = {}
+    # Of every container; what is secret comes from Kubernetes.
+    env: dict[Variable, Text] = {}
+    secrets: dict[Variable, SecretKey] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    image_pull_secrets: tuple[ObjectName, ...] = ()
+    labels: dict[OwnLabelKey, LabelValue] = {}
     cache: bool = False
     # What a model that is not pushed makes of the task of the push.
     when_refused: Literal["succeed", "fail"] = "succeed"
@@ -576,13 +620,45 @@ class KubeflowConfig(_Section):
                 raise ValueError(f"{place!r} is neither an absolute path nor a URI")
         return paths
 
-    @property
-    def memory_bytes(self) -> float | None:
-        """The memory in bytes."""
-        if self.memory is None:
-            return None
-        number = self.memory.rstrip("KMGTi")
-        return float(number) * _MEMORY_UNITS[self.memory[len(number) :]]
+    @model_validator(mode="after")
+    def _components_exist(self) -> "KubeflowConfig":
+        for name in self.resources:
+            if name not in CONTAINERS:
+                raise _problem(
+                    f"kubeflow.resources.{name}",
+                    f"is no component; there are: {listed(CONTAINERS, 20)}",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_in_kubernetes(self) -> "KubeflowConfig":
+        name = secret_in(self.env)
+        if name is not None:
+            raise _problem(
+                f"kubeflow.env.{name}",
+                "a secret has no place in a config: give its name in Kubernetes under "
+                f"kubeflow.secrets, like {{{name}: {{secret: …, key: …}}}}",
+            )
+        for name in self.secrets:
+            if name in self.env:
+                raise _problem(f"kubeflow.secrets.{name}", "is under kubeflow.env as well")
+        return self
+
+    def resources_of(self, component: str) -> ContainerResources:
+        """Returns what the containers of a component are given in all.
+
+        Args:
+            component: Its name, like `Trainer`.
+        """
+        own = self.resources.get(component, ContainerResources())
+        return own.model_copy(
+            update={
+                "cpu": self.cpu if own.cpu is None else own.cpu,
+                "memory": self.memory if own.memory is None else own.memory,
+                "node_selector": {**self.node_selector, **own.node_selector},
+                "tolerations": (*self.tolerations, *own.tolerations),
+            }
+        )
 
     def place_of(self, path: str) -> str | None:
         """Returns where containers have a path of this machine; None where that is not said."""
@@ -691,6 +767,15 @@ class PipelineConfig(_Section):
                 f"is {self.data.spans}, but evaluation.split, of which the newest span alone is "
                 "taken, is the split to train on, too",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _kubeflow_takes_the_name(self) -> "PipelineConfig":
+        if self.kubeflow is not None:
+            try:
+                _short_enough_for_kubeflow(self.name)
+            except ValueError as error:
+                raise _problem("name", str(error)) from error
         return self
 
     @property

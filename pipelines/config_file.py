@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -19,7 +19,7 @@ _SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_sho
 _Location = tuple[str | int, ...]
 
 # Somebody may have written a password there, which must not be repeated.
-_SECRET = ("metadata",)
+_SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -116,7 +116,7 @@ def _explain(
     for entry in error.errors():
         location = _yaml_location(document, entry)
         messages.setdefault(location, []).append(_message(entry, location))
-        if entry["type"] not in _SELF_EXPLAINED and location[:1] != _SECRET:
+        if entry["type"] not in _SELF_EXPLAINED and not _is_secret(location):
             received[location] = f", received {_shown(entry['input'])}"
     set_keys = {_parts(".".join(key)) for key in overridden}
     return "\n".join(
@@ -127,6 +127,10 @@ def _explain(
         )
         for location, found in messages.items()
     )
+
+
+def _is_secret(location: _Location) -> bool:
+    return any(location[: len(key)] == key for key in _SECRET)
 
 
 def _where(
@@ -150,6 +154,9 @@ def _yaml_location(document: CommentedMap, entry: Mapping[str, Any]) -> _Locatio
     path: list[str | int] = []
     node: Any = document
     for index, part in enumerate(location):
+        if part == "[key]":
+            # Not the value, but what it is called.
+            continue
         inside = _has(node, part)
         last = index == len(location) - 1
         if inside or (last and isinstance(node, Mapping)):
@@ -208,14 +215,19 @@ def _shown(value: Any) -> str:
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     """Returns the keys that the section at a location may have."""
     model: Any = PipelineConfig
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         if isinstance(part, int):
             continue
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        found = _models_in(fields[part].annotation) if part in fields else []
+        annotation = fields[part].annotation if part in fields else None
+        found = _models_in(annotation)
         if not found:
             return []
         model = found[0]
+        if get_origin(annotation) is dict:
+            # What the user calls a section is no key of ours.
+            next(parts, None)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

@@ -6,6 +6,7 @@ Nothing here loads TFX before `compile_pipeline`.
 """
 
 import contextlib
+import copy
 import importlib.util
 import json
 import os
@@ -19,10 +20,13 @@ from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.kubeflow_call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
 from tfx_tflite.components.quantization_evaluator.gate import LIMITS
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines import kubeflow_rules
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.kubeflow_cache import uncache_what_is_outside
+from tfx_tflite.pipelines.kubeflow_places import BUILTIN_SCHEME, Places
+from tfx_tflite.pipelines.kubeflow_platform import platform_spec, set_resources, set_variables
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow_task")
-BUILTIN_SCHEME = "builtin://"
 # The newest span there is.
 NEWEST_SPAN = -1
 
@@ -239,16 +243,38 @@ class CompiledPipeline:
         job: TFX's PipelineJob, which Vertex AI takes: spec, defaults and pipeline root.
         platform: What only Kubernetes has, in KFP's form; empty where nothing is asked of it.
         parameters: What can be given with every run.
+        unkeyed: The tasks whose results only Vertex AI can use again: it runs their drivers, which
+            look at the data, before it looks for them.
     """
 
     job: dict[str, Any]
     platform: dict[str, Any]
     parameters: tuple[RuntimeParameter, ...]
+    unkeyed: frozenset[str] = frozenset()
+
+    @property
+    def kubeflow_spec(self) -> dict[str, Any]:
+        """The pipeline as open-source Kubeflow takes it."""
+        spec = copy.deepcopy(self.job["pipelineSpec"])
+        for name in self.unkeyed:
+            spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
+        return spec
 
     @property
     def values(self) -> dict[str, int | float | str]:
         """The value of every runtime parameter, by name."""
         return {parameter.name: parameter.value for parameter in self.parameters}
+
+    def good_for(self, path: Path) -> str:
+        """Returns which back ends take the pipeline as a file has it.
+
+        Args:
+            path: The file, by whose suffix the form is known.
+        """
+        if path.suffix != ".json":
+            return f"Kubeflow Pipelines {kubeflow_rules.oldest_release(self.platform)}"
+        left_out = ", without what only Kubernetes has (volumes, secrets, nodes, labels)"
+        return f"Vertex AI Pipelines{left_out if self.platform else ''}"
 
     def write(self, path: Path) -> None:
         """Writes the pipeline: PipelineJob for `.json`, what the KFP client takes for `.yaml`.
@@ -268,7 +294,7 @@ class CompiledPipeline:
             return json.dumps(self.job, indent=1, sort_keys=True) + "\n"
         import yaml
 
-        documents = [self.job["pipelineSpec"], *([self.platform] if self.platform else [])]
+        documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
         return yaml.safe_dump_all(documents, sort_keys=True)
 
 
@@ -331,8 +357,10 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
     deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
-    _place(spec, deployment, _Places(config, places))
-    _set_resources(deployment, kubeflow)
+    _place(spec, deployment, Places(config, places))
+    unkeyed = uncache_what_is_outside(spec, deployment, kubeflow)
+    set_resources(deployment, kubeflow)
+    set_variables(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
     _tell_containers(spec, deployment, parameters, drivers)
@@ -347,7 +375,9 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     job["runtimeConfig"] = {"parameterValues": {p.name: p.value for p in parameters}}
     if kubeflow.pipeline_root:
         job["runtimeConfig"]["gcsOutputDirectory"] = kubeflow.pipeline_root
-    return CompiledPipeline(job, _platform(deployment, kubeflow), parameters)
+    compiled = CompiledPipeline(job, platform_spec(deployment, kubeflow), parameters, unkeyed)
+    kubeflow_rules.check(compiled.kubeflow_spec, compiled.platform, compiled.values)
+    return compiled
 
 
 def _compile_with_tfx(
@@ -377,9 +407,6 @@ def _compile_with_tfx(
     if config.gate.against("pushed").rules:
         # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
-    if config.data.builtin is None:
-        # The back end goes by parameters, and none of them says what the files hold.
-        never_cached |= {"ImportExampleGen", "CsvExampleGen"}
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
         if name in never_cached:
             task.pop("cachingOptions", None)
@@ -419,41 +446,7 @@ def _module_files_as_they_are() -> Iterator[None]:
             os.environ[name] = before
 
 
-class _Places:
-    """Puts the places of containers into values that name paths of this machine."""
-
-    def __init__(self, config: PipelineConfig, places: Mapping[str, str]):
-        self._places = dict(places)
-        self._schemas = str(Path(config.root) / "schemas")
-        self._schema = places.get(config.data.schema_file or "")
-
-    def replaced(self, value: str) -> str:
-        """Returns a value, plain or JSON, with the places of containers in it."""
-        with contextlib.suppress(ValueError):
-            document = json.loads(value)
-            if isinstance(document, dict | list):
-                found = self._within(document)
-                return value if found == document else json.dumps(found)
-        return self._plain(value)
-
-    def _within(self, node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: self._within(entry) for key, entry in node.items()}
-        if isinstance(node, list):
-            return [self._within(entry) for entry in node]
-        return self._plain(node) if isinstance(node, str) else node
-
-    def _plain(self, value: str) -> str:
-        # Locally the schema is used as a copy named by its digest.
-        if self._schema is not None and value.startswith(f"{self._schemas}/"):
-            return self._schema
-        for path in sorted(self._places, key=len, reverse=True):
-            if value == path or value.startswith(f"{path}/"):
-                return self._places[path] + value.removeprefix(path)
-        return value
-
-
-def _place(spec: Any, deployment: Any, places: _Places) -> None:
+def _place(spec: Any, deployment: Any, places: Places) -> None:
     for task in spec.root.dag.tasks.values():
         for parameter in task.inputs.parameters.values():
             constant = parameter.runtime_value.constant
@@ -463,19 +456,6 @@ def _place(spec: Any, deployment: Any, places: _Places) -> None:
         if executor.HasField("importer"):
             uri = executor.importer.artifact_uri.constant
             uri.string_value = places.replaced(uri.string_value)
-
-
-def _set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
-    for executor in deployment.executors.values():
-        if not executor.HasField("container"):
-            continue
-        # Vertex AI chooses the machine by the limits, Kubernetes the node by the requests.
-        resources = executor.container.resources
-        if kubeflow.cpu is not None:
-            resources.cpu_request = resources.cpu_limit = kubeflow.cpu
-        if kubeflow.memory_bytes is not None:
-            # In units of 10^9 bytes.
-            resources.memory_request = resources.memory_limit = kubeflow.memory_bytes / 1e9
 
 
 def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
@@ -542,16 +522,3 @@ def _retry(spec: Any, deployment: Any, kubeflow: KubeflowConfig) -> None:
             "container"
         ):
             task.retry_policy.max_retry_count = kubeflow.retries
-
-
-def _platform(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:
-    """Returns the mounts of volumes in the form of KFP's platform spec for Kubernetes."""
-    if not kubeflow.volumes:
-        return {}
-    mounts = [{"mountPath": v.mount, "constant": v.claim} for v in kubeflow.volumes]
-    executors = {
-        label: {"pvcMount": mounts}
-        for label, executor in sorted(deployment.executors.items())
-        if executor.HasField("container")
-    }
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

@@ -1,115 +1,212 @@
-"""A Kubeflow Pipelines server, with errors in a line.
+"""What is on a Kubeflow Pipelines server: experiments, runs and recurring runs."""
 
-Credentials are the KFP client's own business: its environment variables (`KF_PIPELINES_…`), its
-context file and the service account's token. None are taken from a config, and none are logged.
-"""
-
-import contextlib
-import json
-import os
-import tempfile
+import itertools
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines import kubeflow_connection
 from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
 from tfx_tflite.pipelines.kubeflow import CompiledPipeline
+from tfx_tflite.pipelines.kubeflow_connection import AnswerLost, Connection, ServerError
 
-_Value = TypeVar("_Value")
-_SERVER_SAYS = 300
-_PAGE = 100
-# Seconds, for the first word of a server.
-_PATIENCE = 10
+__all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
+
+_EXISTS = 409
+_GONE = 404
 
 
-class ServerError(TfxTfliteError):
-    """The Kubeflow Pipelines server cannot be reached, or refuses what is asked of it."""
+@dataclass(frozen=True)
+class RecurringRun:
+    """A recurring run on the server, whoever made it.
+
+    Attributes:
+        id: Its id.
+        name: Its name, which others may have as well.
+        description: What was said of it when it was made.
+        experiment_id: The experiment of its runs, which may be gone.
+        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
+        trigger: When it starts runs: a quoted cron expression or `every N s`.
+        is_enabled: Whether it starts runs.
+        created_at: When it was made.
+        updated_at: When it was last enabled or disabled.
+    """
+
+    id: str
+    name: str
+    description: str
+    experiment_id: str
+    pipeline: str
+    trigger: str
+    is_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it was neither enabled nor disabled since it was made."""
+        return self.updated_at == self.created_at
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "RecurringRun":
+        """Returns the recurring run that the API describes."""
+        return cls(
+            entry["recurring_run_id"],
+            entry.get("display_name", ""),
+            entry.get("description", ""),
+            entry.get("experiment_id", ""),
+            _pipeline_of(entry),
+            _trigger(entry.get("trigger", {})),
+            entry.get("status") == "ENABLED",
+            _moment(entry["created_at"]),
+            _moment(entry.get("updated_at", entry["created_at"])),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the server.
+
+    Attributes:
+        id: Its id.
+        recurring_run_id: What started it; empty where somebody did.
+        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
+        created_at: When it was made.
+        scheduled_at: When it was meant to start.
+        state: The server's word for how it goes, in lower case.
+    """
+
+    id: str
+    recurring_run_id: str
+    pipeline: str
+    created_at: datetime
+    scheduled_at: datetime
+    state: str
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Run":
+        """Returns the run that the API describes."""
+        return cls(
+            entry["run_id"],
+            entry.get("recurring_run_id", ""),
+            _pipeline_of(entry),
+            _moment(entry["created_at"]),
+            _moment(entry.get("scheduled_at", entry["created_at"])),
+            entry.get("state", "pending").lower(),
+        )
+
+
+def _pipeline_of(entry: Mapping[str, Any]) -> str:
+    spec = entry.get("pipeline_spec", {})
+    # Beside what is asked of Kubernetes, the pipeline is one level deeper.
+    spec = spec.get("pipeline_spec", spec)
+    return str(spec.get("pipelineInfo", {}).get("name", ""))
+
+
+def _trigger(trigger: Mapping[str, Any]) -> str:
+    if "cron_schedule" in trigger:
+        return repr(trigger["cron_schedule"].get("cron", ""))
+    if "periodic_schedule" in trigger:
+        return f"every {trigger['periodic_schedule'].get('interval_second', '?')} s"
+    return "never"
+
+
+def _moment(text: str) -> datetime:
+    # Python 3.10 reads neither Z nor nine digits of a second.
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """Returns a time as the API takes it."""
+    if moment is None:
+        return None
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
-    """Returns a server that answers.
-
-    Args:
-        kubeflow: Whose namespace is used.
-        host: The server's URL.
-
-    Raises:
-        ConfigError: That is no URL.
-        ServerError: Nothing answers there, or it does not take the credentials.
-    """
-    # Without one, KFP's client would look for a cluster by itself.
-    if not _is_url(host):
-        raise ConfigError("--host: expected a URL, like https://kubeflow.example.com")
-    if "@" in urlsplit(host).netloc:
-        raise ConfigError(
-            "--host: credentials do not belong in the URL; they are the KFP client's own, see "
-            "docs/kubeflow.md"
-        )
-    with _explained(host, kubeflow), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client = _client(host, kubeflow.namespace)
-        client.get_kfp_healthz()
-        answer = client._healthz_api.api_client.last_response
-        if "json" not in (answer.getheader("content-type") or ""):
-            raise ServerError(
-                f"what answers at {host} is not a Kubeflow Pipelines server; a page to log in at?"
-            )
-        return Server(client, host, kubeflow)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
-
-
-def _client(host: str, namespace: str | None) -> Any:
-    import kfp
-    from kfp import client as kfp_client
-    from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
-
-    class Client(kfp.Client):
-        """KFP's client, which says at once that a server does not answer, not in half a minute."""
-
-        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-            return self._healthz_api.get_healthz(_request_timeout=_PATIENCE)
-
-    # KFP takes the token of a service account by itself only where it is given no host.
-    token = (
-        os.environ.get(kfp_client.KF_PIPELINES_SA_TOKEN_ENV)
-        or Path(kfp_client.KF_PIPELINES_SA_TOKEN_PATH).exists()
-    )
-    return Client(
-        host=host,
-        namespace=namespace or "kubeflow",
-        credentials=ServiceAccountTokenVolumeCredentials() if token else None,
-    )
+    """Returns a server that answers; raises as `kubeflow_connection.connect`."""
+    return Server(kubeflow_connection.connect(kubeflow, host), kubeflow)
 
 
 class Server:
     """What is asked of a server.
 
     Args:
-        client: KFP's client.
-        host: The server's URL.
-        kubeflow: Namespace, experiment and the like.
+        connection: The connection to it.
+        kubeflow: Experiment, service account and the like.
     """
 
-    def __init__(self, client: Any, host: str, kubeflow: KubeflowConfig):
-        self._client = client
-        self._host = host
+    def __init__(self, connection: Connection, kubeflow: KubeflowConfig):
+        self._connection = connection
         self._kubeflow = kubeflow
 
     def link(self, page: str) -> str:
         """Returns the address of a page of Kubeflow's own."""
-        return f"{self._client._get_url_prefix().rstrip('/')}/#/{page}"
+        return self._connection.link(page)
+
+    # Experiments
+
+    def experiment(self, config: PipelineConfig) -> str:
+        """Returns the id of the config's experiment, which is made where there is none.
+
+        Raises:
+            ServerError: The server refuses it, or the experiment is archived.
+        """
+        name = self._kubeflow.experiment or config.name
+        found = self._experiment_named(name) or self._made_experiment(name)
+        if found.get("storage_state") == "ARCHIVED":
+            raise ServerError(
+                f"experiment {name!r} is archived: restore it on "
+                f"{self.link('archive/experiments')}, or name another one in kubeflow.experiment"
+            )
+        return str(found["experiment_id"])
+
+    def _experiments_like(self, name: str) -> list[Mapping[str, Any]]:
+        """Returns the experiments whose names are a name but for upper and lower case."""
+        return list(
+            self._connection.entries(
+                "experiments",
+                "experiments",
+                {"display_name": name},
+                namespace=self._connection.namespace,
+            )
+        )
+
+    def _experiment_named(self, name: str) -> Mapping[str, Any] | None:
+        found = (e for e in self._experiments_like(name) if e["display_name"] == name)
+        return next(found, None)
+
+    def _made_experiment(self, name: str) -> Mapping[str, Any]:
+        body = {"display_name": name, "namespace": self._connection.namespace or ""}
+        try:
+            return self._connection.post("experiments", body)
+        except ServerError as error:
+            if error.status != _EXISTS:
+                raise
+            # Somebody may have made it meanwhile.
+            found = self._experiment_named(name)
+            if found is not None:
+                return found
+            others = [repr(e["display_name"]) for e in self._experiments_like(name)]
+            raise ServerError(
+                f"the server takes experiment {name!r} for one that is there"
+                + (f", {others[0]}" if others else "")
+                + ": spell it so in kubeflow.experiment, or name another one"
+            ) from error
+
+    def experiment_is(self, experiment_id: str) -> str:
+        """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
+        try:
+            found = self._connection.get(f"experiments/{experiment_id}")
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return "gone"
+        return "archived" if found.get("storage_state") == "ARCHIVED" else ""
+
+    # Runs
 
     def submit(
         self, compiled: CompiledPipeline, config: PipelineConfig, values: Mapping[str, Any]
@@ -125,26 +222,66 @@ class Server:
             ServerError: The server refuses it.
         """
         experiment = self.experiment(config)
-        with _package(compiled) as package:
-            run = self.call(
-                self._client.run_pipeline,
-                experiment_id=experiment,
-                job_name=f"{config.name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
-                pipeline_package_path=package,
-                params=dict(values),
-                pipeline_root=self._kubeflow.pipeline_root,
-                # None leaves to each task what the compiled file says: a push is never cached.
-                enable_caching=None if self._kubeflow.cache else False,
-                service_account=self._kubeflow.service_account,
-            )
-        return self.link(f"runs/details/{run.run_id}")
+        body = {
+            "experiment_id": experiment,
+            "display_name": f"{config.name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            **self._what_runs(compiled, values, self._kubeflow.cache),
+        }
+        try:
+            run = self._connection.post("runs", body)
+        except AnswerLost as error:
+            raise AnswerLost(
+                f"{error}; the run may have started all the same: look at "
+                f"{self.link(f'experiments/details/{experiment}')} before submitting again"
+            ) from error
+        return self.link(f"runs/details/{run['run_id']}")
 
-    def experiment(self, config: PipelineConfig) -> str:
-        """Returns the id of the config's experiment, which is made where there is none."""
-        name = self._kubeflow.experiment or config.name
-        return self.call(
-            self._client.create_experiment, name=name, namespace=self._kubeflow.namespace
-        ).experiment_id
+    def _what_runs(
+        self, compiled: CompiledPipeline, values: Mapping[str, Any], may_cache: bool
+    ) -> dict[str, Any]:
+        """Returns what a run and a recurring run are made of alike."""
+        runtime: dict[str, Any] = {"parameters": dict(values)}
+        if self._kubeflow.pipeline_root:
+            runtime["pipeline_root"] = self._kubeflow.pipeline_root
+        account = self._kubeflow.service_account
+        return {
+            "pipeline_spec": _spec(compiled, may_cache),
+            "runtime_config": runtime,
+            **({"service_account": account} if account else {}),
+        }
+
+    def last_runs(self, recurring_run: RecurringRun, limit: int) -> list[Run]:
+        """Returns the last runs of a recurring run, the newest first.
+
+        They are asked for by what started them: their experiment may be gone.
+        """
+        page = self._connection.entries(
+            "runs",
+            "runs",
+            {"recurring_run_id": recurring_run.id},
+            namespace=self._connection.namespace,
+            page_size=limit,
+            sort_by="created_at desc",
+        )
+        return [Run.read(entry) for entry in itertools.islice(page, limit)]
+
+    def runs_since(self, experiment_id: str, moment: datetime, limit: int) -> list[Run]:
+        """Returns the last runs in an experiment that were made after a time, the newest first.
+
+        They are none where the experiment is gone.
+        """
+        entries = self._connection.entries(
+            "runs", "runs", experiment_id=experiment_id, sort_by="created_at desc"
+        )
+        runs = map(Run.read, itertools.islice(entries, limit))
+        try:
+            return list(itertools.takewhile(lambda run: run.created_at > moment, runs))
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return []
+
+    # Recurring runs
 
     def create_recurring_run(
         self,
@@ -152,165 +289,79 @@ class Server:
         config: PipelineConfig,
         cron: str,
         description: str,
-        enabled: bool,
-    ) -> Any:
-        """Creates a recurring run of a config's schedule and returns it.
+        experiment_id: str,
+    ) -> RecurringRun:
+        """Creates a recurring run of a config's schedule, paused, and returns it.
+
+        A server that is killed meanwhile leaves something in Kubernetes that it does not know
+        itself; paused, that starts nothing.
 
         Args:
             compiled: The pipeline.
             config: Its config, with a schedule.
             cron: The schedule's cron expression as Kubeflow takes it.
             description: What is said of the recurring run.
-            enabled: Whether it is not paused.
+            experiment_id: The experiment of its runs.
         """
         schedule = config.schedule
         assert schedule is not None
-        experiment = self.experiment(config)
-        with _package(compiled) as package:
-            return self.call(
-                self._client.create_recurring_run,
-                experiment_id=experiment,
-                job_name=config.name,
-                description=description,
-                start_time=rfc3339(schedule.start),
-                end_time=rfc3339(schedule.end),
-                cron_expression=cron,
-                # Text, as 64-bit integers are in the API's JSON.
-                max_concurrency="1",
-                no_catchup=not schedule.catch_up,
-                params=compiled.values,
-                pipeline_package_path=package,
-                enabled=enabled,
-                pipeline_root=self._kubeflow.pipeline_root,
-                # Otherwise every tick would be served the first one's results.
-                enable_caching=False,
-                service_account=self._kubeflow.service_account,
-            )
+        times = {"start_time": rfc3339(schedule.start), "end_time": rfc3339(schedule.end)}
+        body = {
+            "display_name": config.name,
+            "description": description,
+            "experiment_id": experiment_id,
+            "trigger": {
+                "cron_schedule": {"cron": cron, **{k: t for k, t in times.items() if t is not None}}
+            },
+            "mode": "DISABLE",
+            # Text, as 64-bit integers are in the API's JSON.
+            "max_concurrency": "1",
+            "no_catchup": not schedule.catch_up,
+            # Otherwise every tick would be served the first one's results.
+            **self._what_runs(compiled, compiled.values, may_cache=False),
+        }
+        return RecurringRun.read(self._connection.post("recurringruns", body))
 
-    def recurring_runs(self, name: str) -> list[Any]:
-        """Returns the recurring runs of a name, the oldest first."""
-        predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-        found: list[Any] = []
-        token = ""
-        while True:
-            page = self.call(
-                self._client.list_recurring_runs,
-                page_token=token,
-                page_size=_PAGE,
-                sort_by="created_at",
-                namespace=self._kubeflow.namespace,
-                filter=json.dumps({"predicates": [predicate]}),
-            )
-            found += page.recurring_runs or []
-            token = page.next_page_token
-            if not token:
-                return found
-
-    def runs_of(self, recurring_run: Any, limit: int) -> list[Any]:
-        """Returns the last runs of a recurring run, the newest first."""
-        page = self.call(
-            self._client.list_runs,
-            page_size=_PAGE,
-            sort_by="created_at desc",
-            experiment_id=recurring_run.experiment_id,
+    def recurring_runs(self, name: str) -> list[RecurringRun]:
+        """Returns the recurring runs of exactly a name, whoever made them, the oldest first."""
+        entries = self._connection.entries(
+            "recurringruns",
+            "recurringRuns",
+            {"display_name": name},
+            namespace=self._connection.namespace,
+            sort_by="created_at",
         )
-        own = (
-            run for run in page.runs or [] if run.recurring_run_id == recurring_run.recurring_run_id
-        )
-        return list(own)[:limit]
+        return [run for run in map(RecurringRun.read, entries) if run.name == name]
 
-    def pause(self, recurring_run: Any) -> None:
+    def has_recurring_run(self, recurring_run_id: str) -> bool:
+        """Returns whether the server knows a recurring run."""
+        try:
+            self._connection.get(f"recurringruns/{recurring_run_id}")
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return False
+        return True
+
+    def pause(self, recurring_run: RecurringRun) -> None:
         """Stops a recurring run from starting runs."""
-        self.call(self._client.disable_recurring_run, recurring_run.recurring_run_id)
+        self._connection.post(f"recurringruns/{recurring_run.id}:disable")
 
-    def resume(self, recurring_run: Any) -> None:
+    def resume(self, recurring_run: RecurringRun) -> None:
         """Lets a recurring run start runs again."""
-        self.call(self._client.enable_recurring_run, recurring_run.recurring_run_id)
+        self._connection.post(f"recurringruns/{recurring_run.id}:enable")
 
-    def delete(self, recurring_run: Any) -> None:
+    def delete(self, recurring_run: RecurringRun) -> None:
         """Deletes a recurring run; its runs stay."""
-        self.call(self._client.delete_recurring_run, recurring_run.recurring_run_id)
-
-    def call(self, function: Callable[..., _Value], *args: Any, **kwargs: Any) -> _Value:
-        """Returns what a call of the client gives; what it prints and warns of is left out.
-
-        Raises:
-            ServerError: The server refuses it or is gone.
-        """
-        with (
-            _explained(self._host, self._kubeflow),
-            Path(os.devnull).open("w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-        ):
-            return function(*args, **kwargs)
+        self._connection.delete(f"recurringruns/{recurring_run.id}")
 
 
-def rfc3339(moment: datetime | None) -> str | None:
-    """Returns a time as the API takes it."""
-    if moment is None:
-        return None
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@contextlib.contextmanager
-def _package(compiled: CompiledPipeline) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "pipeline.yaml"
-        compiled.write(path)
-        yield str(path)
-
-
-@contextlib.contextmanager
-def _explained(host: str, kubeflow: KubeflowConfig) -> Iterator[None]:
-    """Turns what the client raises into a line."""
-    import urllib3
-    from google.auth.exceptions import GoogleAuthError
-    from kfp_server_api import ApiException
-
-    try:
-        yield
-    except ApiException as error:
-        raise ServerError(_refusal(host, kubeflow, error)) from error
-    except urllib3.exceptions.HTTPError as error:
-        cause = getattr(error, "reason", None) or error
-        raise ServerError(
-            f"no Kubeflow Pipelines server answers at {host}: {_why(cause)}"
-        ) from error
-    except (GoogleAuthError, ValueError, OSError) as error:
-        raise ServerError(f"{host}: {_shortened(str(error))}") from error
-
-
-def _why(error: Any) -> str:
-    # urllib3 puts the connection's address in memory first.
-    return _shortened(str(error).rpartition(">: ")[2])
-
-
-def _refusal(host: str, kubeflow: KubeflowConfig, error: Any) -> str:
-    said = _said(error)
-    if error.status == 401:
-        return (
-            f"{host} does not take the credentials (401{said}); they are the KFP client's own, see "
-            "docs/kubeflow.md"
-        )
-    if error.status == 403:
-        where = f"namespace {kubeflow.namespace!r}" if kubeflow.namespace else "its namespace"
-        return f"{host} does not allow this in {where} (403{said}); is kubeflow.namespace right?"
-    if error.status == 0:
-        return f"no connection to {host} can be trusted: {_shortened(str(error.reason))}"
-    return f"{host} refuses this ({error.status}{said})"
-
-
-def _said(error: Any) -> str:
-    """Returns what the server says of an error, after a colon; empty where it says nothing."""
-    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
-    try:
-        document = json.loads(body or "")
-        message = document.get("message") or document.get("error") or ""
-    except (ValueError, AttributeError):
-        message = ""
-    return f": {_shortened(message)}" if message else ""
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SERVER_SAYS else line[: _SERVER_SAYS - 1] + "…"
+def _spec(compiled: CompiledPipeline, may_cache: bool) -> dict[str, Any]:
+    """Returns a pipeline as the API takes it, with what is asked of Kubernetes, if anything."""
+    spec = compiled.kubeflow_spec
+    if not may_cache:
+        for task in spec["root"]["dag"]["tasks"].values():
+            task.pop("cachingOptions", None)
+    if compiled.platform:
+        return {"pipeline_spec": spec, "platform_spec": compiled.platform}
+    return spec

@@ -15,7 +15,7 @@ from tests.pipelines.kfp_server import serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines import kubeflow, kubeflow_schedule
 from tfx_tflite.pipelines.cli import main
-from tfx_tflite.pipelines.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config import CONTAINERS, KubeflowConfig, PipelineConfig
 from tfx_tflite.pipelines.config_file import load_config
 
 DIGITS = CONFIGS / "digits.yaml"
@@ -131,6 +131,14 @@ def compiled(root: Path) -> kubeflow.CompiledPipeline:
             "kubeflow.memory=4Gi",
             "kubeflow.pipeline_root=gs://bucket/digits",
             "kubeflow.volumes=[{claim: models, mount: /pushed}]",
+            "kubeflow.env={S3_ENDPOINT: 'http://store:9000', THREADS: 4}",
+            "kubeflow.secrets={AWS_SECRET_ACCESS_KEY: {secret: s3, key: secret-key}, "
+            "AWS_ACCESS_KEY_ID: {secret: s3, key: access-key}}",
+            "kubeflow.resources={Trainer: {memory: 16Gi, gpu: 1, node_selector: {gpu: a100}, "
+            "tolerations: [{key: gpu, operator: Exists, effect: NoExecute, seconds: 60}]}}",
+            "kubeflow.node_selector={pool: batch}",
+            "kubeflow.image_pull_secrets=[registry]",
+            "kubeflow.labels={team: vision}",
         )
     )
 
@@ -160,13 +168,35 @@ def test_the_schema_is_the_one_that_both_back_ends_take(spec: pb.PipelineSpec):
 @pytest.mark.slow
 def test_every_component_has_image_command_and_resources(containers):
     assert len(containers) == 8
-    for container in containers.values():
+    for name, container in containers.items():
         assert container.image == "tfx-tflite:0.1.0"
         assert tuple(container.command) == kubeflow.COMMAND
         assert container.resources.cpu_request == container.resources.cpu_limit == 2
         # KFP counts in 10^9 bytes.
-        assert container.resources.memory_request == pytest.approx(4 * 1024**3 / 1e9)
+        memory = (16 if name == "Trainer" else 4) * 1024**3 / 1e9
+        assert container.resources.memory_request == pytest.approx(memory)
         assert container.resources.memory_limit == container.resources.memory_request
+
+
+@pytest.mark.slow
+def test_the_trainer_alone_has_a_gpu(containers):
+    accelerators = {name: container.resources.accelerator for name, container in containers.items()}
+    assert (accelerators["Trainer"].type, accelerators["Trainer"].count) == ("nvidia.com/gpu", 1)
+    assert {name for name, found in accelerators.items() if found.count} == {"Trainer"}
+
+
+@pytest.mark.slow
+def test_every_container_has_the_variables(containers):
+    for container in containers.values():
+        assert [(entry.name, entry.value) for entry in container.env] == [
+            ("S3_ENDPOINT", "http://store:9000"),
+            ("THREADS", "4"),
+        ]
+
+
+@pytest.mark.slow
+def test_every_component_with_a_container_can_have_resources(containers):
+    assert set(containers) <= set(CONTAINERS)
 
 
 @pytest.mark.slow
@@ -243,19 +273,59 @@ def test_nothing_is_cached_unless_the_config_says_so_and_a_push_never(
 ):
     assert not any(task.caching_options.enable_cache for task in spec.root.dag.tasks.values())
     cached = kubeflow.compile_pipeline(config(f"root={root}", "kubeflow.cache=true"))
-    tasks = cached.job["pipelineSpec"]["root"]["dag"]["tasks"]
-    assert {name for name, task in tasks.items() if "cachingOptions" not in task} == {"Pusher"}
+    assert uncached(cached.kubeflow_spec) == uncached(cached.job["pipelineSpec"]) == {"Pusher"}
+
+
+def uncached(spec: dict) -> set[str]:
+    """Returns the tasks that are never served earlier results."""
+    return {
+        name
+        for name, task in spec["root"]["dag"]["tasks"].items()
+        if not task.get("cachingOptions", {}).get("enableCache")
+    }
 
 
 @pytest.mark.slow
-def test_data_of_ones_own_is_read_anew_in_every_run(root: Path, tmp_path: Path):
-    settings = [f"root={root}", "kubeflow.cache=true", f"data={{input_base: {tmp_path}}}"]
-    settings.append(f"kubeflow.paths={{{CONFIGS.parent}: /app, {tmp_path}: /data}}")
-    tasks = kubeflow.compile_pipeline(config(*settings)).job["pipelineSpec"]["root"]["dag"]["tasks"]
-    assert {name for name, task in tasks.items() if "cachingOptions" not in task} == {
-        "ImportExampleGen",
-        "Pusher",
-    }
+@pytest.mark.parametrize(
+    ("overrides", "on_kubeflow", "on_vertex"),
+    [
+        # Vertex AI runs ExampleGen's driver, which looks at the data, before it looks at the cache.
+        (
+            ["data={input_base: 'gs://bucket/data'}"],
+            {"ImportExampleGen", "Pusher"},
+            {"Pusher"},
+        ),
+        (
+            [
+                "data={input_base: data, format: csv, schema: schema.pbtxt}",
+                "kubeflow.paths={data: /data/in, schema.pbtxt: gs://b/schema.pbtxt, .: /app, "
+                "../pushed: gs://b/pushed}",
+                "kubeflow.volumes=[{claim: data, mount: /data}]",
+            ],
+            {"CsvExampleGen", "SchemaGen", "Pusher"},
+            {"SchemaGen", "Pusher"},
+        ),
+        (
+            [
+                "data={input_base: data}",
+                "kubeflow.paths={data: /data/in, .: /modules, ../pushed: gs://b/pushed}",
+                "kubeflow.volumes=[{claim: modules, mount: /modules}]",
+            ],
+            {"Trainer", "Pusher"},
+            {"Trainer", "Pusher"},
+        ),
+    ],
+)
+def test_what_reads_outside_the_image_is_not_cached(
+    tmp_path: Path, overrides: list[str], on_kubeflow: set[str], on_vertex: set[str]
+):
+    for name in ("digits.yaml", "digits_trainer.py"):
+        (tmp_path / name).write_bytes((CONFIGS / name).read_bytes())
+    (tmp_path / "schema.pbtxt").write_text("")
+    settings = load_config(tmp_path / "digits.yaml", [*overrides, "kubeflow.cache=true"])
+    compiled = kubeflow.compile_pipeline(settings)
+    assert uncached(compiled.kubeflow_spec) == on_kubeflow
+    assert uncached(compiled.job["pipelineSpec"]) == on_vertex
 
 
 @pytest.mark.slow
@@ -305,7 +375,7 @@ def test_the_push_alone_is_told_what_a_refused_model_makes_of_it(root: Path, cho
 
 
 @pytest.mark.slow
-def test_yaml_holds_spec_and_volumes_for_the_kfp_client(
+def test_yaml_holds_spec_and_what_is_asked_of_kubernetes_for_the_kfp_client(
     compiled: kubeflow.CompiledPipeline, spec: pb.PipelineSpec, tmp_path: Path
 ):
     from kfp.client.client import _extract_pipeline_yaml
@@ -316,9 +386,31 @@ def test_yaml_holds_spec_and_volumes_for_the_kfp_client(
     executors = json_format.MessageToDict(read.platform_spec)["platforms"]["kubernetes"][
         "deploymentSpec"
     ]["executors"]
-    assert executors["Pusher_executor"] == {
-        "pvcMount": [{"mountPath": "/pushed", "constant": "models"}]
+    of_all = {
+        "pvcMount": [{"mountPath": "/pushed", "constant": "models"}],
+        "secretAsEnv": [
+            {
+                "secretName": "s3",
+                "keyToEnv": [{"secretKey": key, "envVar": name}],
+            }
+            for name, key in (
+                ("AWS_ACCESS_KEY_ID", "access-key"),
+                ("AWS_SECRET_ACCESS_KEY", "secret-key"),
+            )
+        ],
+        "nodeSelector": {"labels": {"pool": "batch"}},
+        "imagePullSecret": [{"secretName": "registry"}],
+        "podMetadata": {"labels": {"team": "vision"}},
     }
+    of_the_trainer = {
+        **of_all,
+        "nodeSelector": {"labels": {"pool": "batch", "gpu": "a100"}},
+        "tolerations": [
+            {"key": "gpu", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+        ],
+    }
+    assert executors.pop("Trainer_executor") == of_the_trainer
+    assert len(executors) == 7 and all(config == of_all for config in executors.values())
 
 
 @pytest.mark.slow
@@ -362,6 +454,8 @@ def test_a_trained_model_a_schema_and_spans_are_placed_too(root: Path, tmp_path:
     pipeline = made.job["pipelineSpec"]
     importer = pipeline["deploymentSpec"]["executors"]["FloatModel_executor"]["importer"]
     assert importer["artifactUri"] == {"constant": "/opt/in/model"}
+    # In the image, the model is what it was.
+    assert "reimport" not in importer
     schema = pipeline["root"]["dag"]["tasks"]["SchemaGen"]["inputs"]["parameters"]["schema_file"]
     assert schema["runtimeValue"]["constant"] == "/opt/in/schema.pbtxt"
     assert made.values["data_span"] == kubeflow.NEWEST_SPAN
@@ -380,3 +474,47 @@ def test_scheduling_the_real_pipeline_again_changes_nothing(
         assert "created" in kubeflow_schedule.apply(settings, server.url, DIGITS)
         assert "unchanged" in kubeflow_schedule.apply(settings, server.url, DIGITS)
         assert len(server.recurring_runs) == 1
+
+
+@pytest.mark.slow
+def test_a_trained_model_outside_the_image_is_another_one_with_every_run(
+    root: Path, tmp_path: Path
+):
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    settings = config(
+        f"root={root}",
+        f"model={{saved_model: {tmp_path}}}",
+        f"kubeflow.paths={{{tmp_path}: gs://bucket/model, ../pushed: gs://bucket/pushed}}",
+        "kubeflow.cache=true",
+    )
+    executors = kubeflow.compile_pipeline(settings).job["pipelineSpec"]["deploymentSpec"][
+        "executors"
+    ]
+    importer = executors["FloatModel_executor"]["importer"]
+    assert importer["artifactUri"] == {"constant": "gs://bucket/model"}
+    assert importer["reimport"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("p.yaml", "Kubeflow Pipelines 2.0.4 or later (secrets)"),
+        (
+            "p.json",
+            "Vertex AI Pipelines, without what only Kubernetes has "
+            "(volumes, secrets, nodes, labels)",
+        ),
+    ],
+)
+def test_compile_says_that_it_checked_its_product_and_what_that_is_good_for(
+    tmp_path: Path, name: str, expected: str
+):
+    secrets = "kubeflow.secrets={X: {secret: s, key: k}}"
+    result = compile_command(
+        tmp_path / name, "--set", f"root={tmp_path}", "--set", secrets, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["good_for"] == expected
+    plain = compile_command(tmp_path / name, "--set", f"root={tmp_path}", "--set", secrets)
+    assert plain.stdout.endswith(f"\nchecked; good for {expected}\n")
