@@ -1,0 +1,654 @@
+"""Every kind of metric on every shape of output and label, in every kind of scheme.
+
+One model has an output of each shape, and one evaluation a scheme judges them all, with weights and
+without. Each figure is compared with scikit-learn's, or NumPy's, of what the SavedModel and a bare
+interpreter predict; a metric that a label does not fit is an error whose text is checked.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
+
+pytestmark = pytest.mark.slow
+
+ROWS, FEATURES = 150, 6
+SCHEMES = ("float32", "dynamic_range", "int8")
+ANY_GATE = Gate(rules=(GateRule(max_size_ratio=10.0),), min_examples=1)
+
+# The shape of an example's output, and what makes it of the values of a dense layer.
+OUTPUTS: dict[str, tuple[tuple[int, ...], str]] = {
+    "flat": ((), "sigmoid"),
+    "score": ((1,), "sigmoid"),
+    "logit": ((1,), "linear"),
+    "classes": ((3,), "softmax"),
+    "hot": ((3,), "softmax"),
+    "tags": ((4,), "sigmoid"),
+    "amounts": ((2,), "linear"),
+    "echo": ((FEATURES,), "linear"),
+    "steps": ((4, 3), "softmax"),
+    "levels": ((4, 2), "linear"),
+    "pixels": ((2, 3, 3), "softmax"),
+    "hot_pixels": ((2, 3, 3), "softmax"),
+    "mask": ((2, 3, 1), "sigmoid"),
+    "picture": ((2, 3, 2), "linear"),
+}
+# What each output is judged by: a feature, or an input of the model.
+LABELS = {name: f"{name}_label" for name in OUTPUTS}
+INPUT_LABELS = {"echo": "x"}
+
+Figure = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+
+
+def by_element(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns labels, scores and weights of every element, flat."""
+    size = outputs[0].size
+    return labels.ravel(), outputs.ravel(), np.repeat(w, size)
+
+
+def by_position(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns class indices, rows of classes and weights of every position."""
+    rows = outputs.reshape(-1, outputs.shape[-1])
+    return labels.ravel(), rows, np.repeat(w, len(rows) // len(outputs))
+
+
+def mean_of_elements(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Figure:
+    def figure(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        flat, scores, weights = by_element(labels, outputs, w)
+        return float(np.average(function(flat, scores), weights=weights))
+
+    return figure
+
+
+def scored(function: Callable[..., float], decide: bool = True) -> Figure:
+    def figure(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        flat, scores, weights = by_element(labels, outputs, w)
+        answers = (scores > 0.5).astype(int) if decide else scores
+        return float(function(flat.astype(int), answers, sample_weight=weights))
+
+    return figure
+
+
+def of_class(class_id: int, figure: Figure) -> Figure:
+    def of_one(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        if labels[0].size == outputs[0].size:
+            own = labels.reshape(outputs.shape)[..., class_id]
+        else:
+            own = (labels == class_id).astype(int)
+        return figure(own, outputs[..., class_id], w)
+
+    return of_one
+
+
+def accuracy(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    indices, rows, weights = by_position(labels, outputs, w)
+    return float(sk.accuracy_score(indices, rows.argmax(axis=1), sample_weight=weights))
+
+
+def top_two(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    # Not scikit-learn's, which leaves it to the order of the classes which of a tie is in.
+    indices, rows, weights = by_position(labels, outputs, w)
+    own = np.take_along_axis(rows, indices[:, None], axis=1)
+    return float(np.average((rows > own).sum(axis=1) < 2, weights=weights))
+
+
+def log_loss(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    indices, rows, weights = by_position(labels, outputs, w)
+    rows = np.clip(rows.astype(np.float64), 1e-7, 1 - 1e-7)
+    shares = rows / rows.sum(axis=1, keepdims=True)
+    return float(sk.log_loss(indices, shares, sample_weight=weights, labels=[0, 1, 2]))
+
+
+def hot(figure: Figure) -> Figure:
+    def of_indices(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        return figure(labels.reshape(outputs.shape).argmax(axis=-1), outputs, w)
+
+    return of_indices
+
+
+def precision_of_top_two(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    top = np.argsort(-outputs, axis=1, kind="stable")[:, :2]
+    return float(np.average((top == labels[:, None]).any(axis=1), weights=w)) / 2
+
+
+def binary_log_loss(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    p = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    return -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+
+
+def logistic_loss(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, logits.astype(np.float64)) - labels * logits
+
+
+def percentage_error(labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    return 100 * np.abs((outputs - labels) / labels)
+
+
+def root(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    return float(np.sqrt(mean_of_elements(lambda y, p: (p - y) ** 2)(labels, outputs, w)))
+
+
+def mean_prediction(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    return mean_of_elements(lambda _, p: p)(labels, outputs, w)
+
+
+def correlation(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    flat, scores, weights = by_element(labels, outputs, w)
+    covariance = np.cov(flat, scores.astype(np.float64), aweights=weights)
+    return float(covariance[0, 1] ** 2 / covariance[0, 0] / covariance[1, 1])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric on an output, and what its figure must be."""
+
+    output: str
+    class_name: str
+    figure: Figure
+    config: tuple[tuple[str, Any], ...] = ()
+    tolerance: float = 1e-5
+
+    @property
+    def name(self) -> str:
+        return "_".join([self.class_name, *(f"{key}_{value}" for key, value in self.config)])
+
+
+BATCHED_BINARY = {
+    "BinaryAccuracy": scored(sk.accuracy_score),
+    "BinaryCrossentropy": mean_of_elements(binary_log_loss),
+}
+CONFUSION = {
+    "Precision": scored(sk.precision_score),
+    "Recall": scored(sk.recall_score),
+    "F1Score": scored(sk.f1_score),
+    "AUC": scored(sk.roc_auc_score, decide=False),
+}
+ERRORS = {
+    "MeanAbsoluteError": mean_of_elements(lambda y, p: np.abs(p - y)),
+    "MeanSquaredError": mean_of_elements(lambda y, p: (p - y) ** 2),
+    "RootMeanSquaredError": root,
+}
+THROUGH_TFMA = {
+    "MeanAbsolutePercentageError": mean_of_elements(percentage_error),
+    "MeanPrediction": mean_prediction,
+    "SquaredPearsonCorrelation": correlation,
+}
+CELLS = [
+    *(
+        Cell(output, name, figure, tolerance=1e-3 if name == "AUC" else 1e-5)
+        for output in ("flat", "score", "tags", "mask")
+        for name, figure in {**BATCHED_BINARY, **CONFUSION}.items()
+    ),
+    *(
+        Cell(output, name, figure)
+        for output in ("amounts", "levels", "picture", "echo")
+        for name, figure in {**ERRORS, **THROUGH_TFMA}.items()
+        if output != "echo" or name not in THROUGH_TFMA
+    ),
+    *(Cell(output, "MeanPrediction", mean_prediction) for output in ("flat", "score", "mask")),
+    *(
+        Cell(output, name, figure, config)
+        for output in ("classes", "steps", "pixels")
+        for name, figure, config in (
+            ("SparseCategoricalAccuracy", accuracy, ()),
+            ("SparseCategoricalCrossentropy", log_loss, ()),
+            ("SparseTopKCategoricalAccuracy", top_two, (("k", 2),)),
+        )
+    ),
+    *(
+        Cell(output, name, figure, config)
+        for output in ("hot", "hot_pixels")
+        for name, figure, config in (
+            ("CategoricalAccuracy", hot(accuracy), ()),
+            ("CategoricalCrossentropy", hot(log_loss), ()),
+            ("TopKCategoricalAccuracy", hot(top_two), (("k", 2),)),
+        )
+    ),
+    *(
+        Cell(
+            output,
+            name,
+            of_class(1, figure),
+            (("class_id", 1),),
+            tolerance=1e-3 if name == "AUC" else 1e-5,
+        )
+        for output in ("classes", "hot", "tags", "steps", "pixels", "hot_pixels")
+        for name, figure in CONFUSION.items()
+    ),
+    Cell("classes", "Precision", precision_of_top_two, (("top_k", 2),)),
+    Cell(
+        "logit",
+        "BinaryCrossentropy",
+        mean_of_elements(logistic_loss),
+        (("from_logits", True),),
+    ),
+    Cell(
+        "logit",
+        "BinaryAccuracy",
+        lambda y, p, w: scored(sk.accuracy_score)(y, p + 0.5, w),
+        (("threshold", 0.0),),
+    ),
+]
+
+
+# --- The models -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with all the outputs, and a preprocessing signature that also gives a label."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(5)
+    layers = {
+        name: tf.constant(generator.normal(size=(FEATURES, int(np.prod(shape)))), tf.float32)
+        for name, (shape, _) in OUTPUTS.items()
+    }
+    ends = {"sigmoid": tf.sigmoid, "softmax": tf.nn.softmax, "linear": tf.identity}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, FEATURES], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {
+            name: ends[end](tf.reshape(tf.matmul(x, layers[name]), [-1, *shape]))
+            for name, (shape, end) in OUTPUTS.items()
+        }
+
+    module = tf.Module()
+    module.layers = layers
+    path = tmp_path_factory.mktemp("matrix") / "model"
+    tf.saved_model.save(module, str(path), {"serving_tensors": serving_tensors})
+    return path
+
+
+@pytest.fixture(scope="module")
+def inputs() -> np.ndarray:
+    """Multiples of 1/64 from -2 to 127/64, which int8 has without rounding."""
+    steps = np.round(40 * np.random.default_rng(6).normal(size=(ROWS, FEATURES)))
+    steps[0, :2] = -128, 127
+    return (np.clip(steps, -128, 127) / 64).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def float_outputs(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    function = tf.saved_model.load(str(saved_model)).signatures["serving_tensors"]
+    return {name: value.numpy() for name, value in function(x=tf.constant(inputs)).items()}
+
+
+@pytest.fixture(scope="module")
+def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str, Path]:
+    """The TFLite file of each scheme."""
+    from tfx_tflite.components.schemes import Quantization, Scheme
+    from tfx_tflite.components.tflite_quantizer.conversion import convert
+
+    found = {}
+    for scheme in SCHEMES:
+        directory = tmp_path_factory.mktemp(scheme)
+        converted = convert(
+            saved_model,
+            "serving_tensors",
+            Quantization(Scheme(scheme)),
+            {"x": inputs},
+            directory,
+        )
+        found[scheme] = directory / "tflite"
+        found[scheme].write_bytes(converted.quantized)
+    return found
+
+
+@pytest.fixture(scope="module")
+def tflite_outputs(models: dict[str, Path], inputs: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """What a bare interpreter gives, by scheme and output."""
+    return {scheme: bare_outputs(path, inputs) for scheme, path in models.items()}
+
+
+def bare_outputs(path: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns a bare interpreter's outputs, with the kernels that the evaluator predicts with.
+
+    Families of kernels differ by steps on int8 models; which of them it is tests of the runtime say.
+    """
+    from tensorflow.lite.python.interpreter import OpResolverType
+
+    from tfx_tflite.components.tflite_model import TFLiteModel
+
+    evaluated = TFLiteModel(path.read_bytes()).predict({"x": inputs})
+    for kernels in (
+        OpResolverType.AUTO,
+        OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        OpResolverType.BUILTIN_REF,
+    ):
+        found = run_bare(path, inputs, kernels)
+        if all(np.array_equal(found[name], evaluated[name]) for name in found):
+            return found
+    raise AssertionError("no kernels of a bare interpreter give what the evaluator predicts")
+
+
+def run_bare(path: Path, inputs: np.ndarray, kernels: Any) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(
+        model_path=str(path), experimental_op_resolver_type=kernels, num_threads=1
+    )
+    runner = interpreter.get_signature_runner(*interpreter.get_signature_list())
+    [detail] = runner.get_input_details().values()
+    details = runner.get_output_details()
+    del runner  # It keeps the interpreter from being resized.
+    scale, zero = detail["quantization"]
+    fed = inputs
+    if scale:
+        fed = np.clip(np.round(inputs / scale) + zero, -128, 127).astype(np.int8)
+    interpreter.resize_tensor_input(detail["index"], fed.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(detail["index"], fed)
+    interpreter.invoke()
+    found = {}
+    for name, output in details.items():
+        values, (scale, zero) = interpreter.get_tensor(output["index"]), output["quantization"]
+        found[name] = (values.astype(np.float32) - zero) * np.float32(scale) if scale else values
+    return found
+
+
+@pytest.fixture(scope="module")
+def labels(float_outputs: dict[str, np.ndarray], inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The labels of each output: what the float model says, with one in four replaced."""
+    generator = np.random.default_rng(7)
+    found: dict[str, np.ndarray] = {}
+    for name, (shape, end) in OUTPUTS.items():
+        outputs = float_outputs[name]
+        if end == "softmax":
+            classes = outputs.argmax(axis=-1)
+            other = generator.integers(3, size=classes.shape)
+            classes = np.where(generator.random(classes.shape) < 0.25, other, classes)
+            found[name] = np.eye(3, dtype=np.int64)[classes] if "hot" in name else classes
+        elif end == "sigmoid" or name == "logit":
+            positive = outputs > (0.0 if name == "logit" else 0.5)
+            found[name] = (positive ^ (generator.random(outputs.shape) < 0.25)).astype(np.int64)
+        else:
+            # Away from 0, for percentages.
+            noisy = np.abs(outputs + generator.normal(size=outputs.shape)) + 0.5
+            found[name] = noisy.astype(np.float32)
+        assert found[name].shape[1:] in (shape, shape[:-1])
+    return {**found, "echo": inputs}
+
+
+@pytest.fixture(scope="module")
+def weights() -> np.ndarray:
+    """Weights of any size, and some of 0."""
+    generator = np.random.default_rng(8)
+    return (generator.exponential(size=ROWS) * (generator.random(ROWS) < 0.9)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def groups() -> np.ndarray:
+    return np.arange(ROWS) % 3
+
+
+# --- The evaluations ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def source(inputs, labels, weights, groups, write_records_to, tmp_path_factory):
+    from tfx_tflite.components.example_splits import SplitFiles
+
+    examples = [
+        {
+            "x": inputs[row],
+            "weight": weights[row],
+            "group": groups[row],
+            "word": ("ant", "bee", "cat")[labels["classes"][row]],
+            **{LABELS[name]: labels[name][row] for name in OUTPUTS if name not in INPUT_LABELS},
+        }
+        for row in range(ROWS)
+    ]
+    path = write_records_to(tmp_path_factory.mktemp("records") / "data.gz", examples)
+    return SplitFiles("eval", (str(path),), None, "test")
+
+
+def target(output: str, weighted: bool, **changes: object):
+    from tfx_tflite.components.quantization_evaluator.targets import Target
+
+    label_input = INPUT_LABELS.get(output)
+    settings: dict[str, object] = {
+        "output": output,
+        "label": None if label_input else LABELS[output],
+        "label_input": label_input,
+        "example_weight": "weight" if weighted else None,
+        **changes,
+    }
+    return Target.model_validate(settings)
+
+
+def metrics_spec(cells: Sequence[Cell], output: str | None):
+    import tensorflow_model_analysis as tfma
+
+    return tfma.MetricsSpec(
+        output_names=[output] if output else [],
+        metrics=[
+            tfma.MetricConfig(
+                class_name=cell.class_name,
+                config=json.dumps({**dict(cell.config), "name": cell.name}),
+            )
+            for cell in cells
+        ],
+    )
+
+
+def evaluate(
+    saved_model: Path,
+    tflite: Path,
+    source: Any,
+    directory: Path,
+    targets: Sequence[Any],
+    cells: Mapping[str | None, Sequence[Cell]],
+    gate: Gate = ANY_GATE,
+    ranges: bool = True,
+    reference: str | None = None,
+):
+    """Returns what the evaluator's own transforms find, of cells by the name of their output."""
+    import apache_beam as beam
+    import tensorflow_model_analysis as tfma
+
+    from tfx_tflite.components.example_splits import ReadBatches
+    from tfx_tflite.components.quantization_evaluator.evaluation import (
+        CompareModels,
+        load_evaluation,
+    )
+    from tfx_tflite.components.quantization_evaluator.metric_plan import (
+        MetricPlan,
+        judged_outputs,
+        two_model_config,
+    )
+    from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
+    from tfx_tflite.components.quantization_evaluator.saturation import InputRange
+
+    weighted = [t for t in targets if t.example_weight]
+    spec = (
+        tfma.ModelSpec(
+            label_keys={t.output: t.label_name for t in targets},
+            example_weight_keys={t.output: t.example_weight for t in weighted},
+        )
+        if None not in cells
+        else tfma.ModelSpec(
+            label_key=targets[0].label_name, example_weight_key=targets[0].example_weight or ""
+        )
+    )
+    config = two_model_config(
+        tfma.EvalConfig(
+            model_specs=[spec],
+            metrics_specs=[metrics_spec(found, output) for output, found in cells.items()],
+            slicing_specs=[tfma.SlicingSpec(feature_keys=["group"])],
+        )
+    )
+    # As of a calibrated scheme, so that extracts hold what the inputs are like.
+    known = (InputRange("x", -2.0, 2.0),) if ranges else ()
+    pair = ModelPair(str(saved_model), "serving_tensors", None, str(tflite), None, known, reference)
+    plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, plan, None, str(directory))
+    return load_evaluation(str(directory), plan)
+
+
+CELLS_BY_OUTPUT = {
+    output: list(cells)
+    for output, cells in itertools.groupby(
+        sorted(CELLS, key=lambda cell: cell.output), key=lambda cell: cell.output
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def evaluations(saved_model, models, source, tmp_path_factory):
+    """All outputs and metrics at once: by scheme and whether examples have weights."""
+    return {
+        (scheme, weighted): evaluate(
+            saved_model,
+            models[scheme],
+            source,
+            tmp_path_factory.mktemp(f"{scheme}-{weighted}"),
+            [target(output, weighted) for output in CELLS_BY_OUTPUT],
+            CELLS_BY_OUTPUT,
+        )
+        for scheme in SCHEMES
+        for weighted in (False, True)
+    }
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.output}-{cell.name}")
+def test_a_figure_is_scikit_learns_of_bare_predictions(
+    cell: Cell,
+    scheme: str,
+    weighted: bool,
+    evaluations,
+    float_outputs,
+    tflite_outputs,
+    labels,
+    weights,
+    groups,
+):
+    found = {
+        value.slice: value
+        for value in evaluations[scheme, weighted].values
+        if (value.output, value.metric) == (cell.output, cell.name)
+    }
+    assert set(found) == {"overall", "group:0", "group:1", "group:2"}
+    own = weights.astype(np.float64) if weighted else np.ones(ROWS)
+    for name, rows in (("overall", groups >= 0), ("group:1", groups == 1)):
+        for figure, outputs in (
+            (found[name].float_value, float_outputs[cell.output]),
+            (found[name].quantized_value, tflite_outputs[scheme][cell.output]),
+        ):
+            expected = cell.figure(labels[cell.output][rows], outputs[rows], own[rows])
+            assert figure == pytest.approx(expected, rel=cell.tolerance, abs=cell.tolerance)
+
+
+@pytest.mark.parametrize("output", ["classes", "pixels", "score"])
+def test_one_output_alone_gives_what_it_gives_among_several(
+    output: str, saved_model, models, source, evaluations, tmp_path: Path
+):
+    alone = evaluate(
+        saved_model,
+        models["int8"],
+        source,
+        tmp_path,
+        [target(output, False)],
+        {None: CELLS_BY_OUTPUT[output]},
+    )
+    several = {
+        (value.metric, value.slice): value.model_copy(update={"output": None})
+        for value in evaluations["int8", False].values
+        if value.output == output
+    }
+    assert {(value.metric, value.slice): value for value in alone.values} == several
+
+
+# --- What the models decide -----------------------------------------------------------------------
+
+DECISIONS = {
+    "flat": lambda p: p > 0.5,
+    "score": lambda p: p > 0.5,
+    "logit": lambda p: p > 0.0,
+    "classes": lambda p: p.argmax(axis=-1),
+    "hot": lambda p: p.argmax(axis=-1),
+    "tags": lambda p: p > 0.5,
+    "steps": lambda p: p.argmax(axis=-1),
+    "pixels": lambda p: p.argmax(axis=-1),
+    "mask": lambda p: p > 0.5,
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("output", DECISIONS)
+def test_agreement_is_the_share_of_the_metrics_own_decisions_that_are_alike(
+    output: str, scheme: str, evaluations, float_outputs, tflite_outputs
+):
+    decide = DECISIONS[output]
+    before, after = decide(float_outputs[output]), decide(tflite_outputs[scheme][output])
+    sums = evaluations[scheme, False].output(output).comparison.outputs
+    assert sums.agreement == pytest.approx((before == after).mean())
+    assert sum(sums.transitions.values()) == before.size
+
+
+@pytest.mark.parametrize("output", ["amounts", "levels", "picture", "echo"])
+def test_there_is_no_agreement_of_values_that_decide_nothing(output: str, evaluations):
+    assert evaluations["int8", False].output(output).comparison.outputs.agreement is None
+
+
+# --- What does not fit ----------------------------------------------------------------------------
+
+WRONG = [
+    ("classes", "classes", "CategoricalAccuracy", {}, "class indices use SparseCategoricalAccurac"),
+    ("classes", "classes", "BinaryAccuracy", {}, "SparseCategoricalAccuracy, or give .* class_id"),
+    ("classes", "classes", "Precision", {}, "SparseCategoricalAccuracy, or give .* class_id"),
+    ("pixels", "pixels", "AUC", {}, r"shape \[\?, 2, 3, 3\]; for class indices"),
+    ("amounts", "score", "MeanSquaredError", {}, r"label 'score_label' has 1 value .* \[\?, 2\]"),
+    ("hot", "hot", "SparseCategoricalAccuracy", {}, "one-hot labels use CategoricalAccuracy"),
+    ("mask", "mask", "SparseCategoricalAccuracy", {}, "no classes; use BinaryAccuracy"),
+    ("pixels", "classes", "SparseCategoricalAccuracy", {}, r"at each position \(6\)"),
+    ("classes", "classes", "Recall", {"class_id": 3}, "the output has classes 0 to 2"),
+    ("logit", "logit", "AUC", {}, "takes probabilities from 0 to 1, but output 'logit' of the"),
+    ("tags", "tags", "CategoricalAccuracy", {}, "label 'tags_label' adds up to"),
+]
+
+
+@pytest.mark.parametrize(("output", "label", "metric", "config", "said"), WRONG)
+def test_a_metric_that_a_label_does_not_fit_is_an_error_that_says_what_would(
+    output: str,
+    label: str,
+    metric: str,
+    config: dict,
+    said: str,
+    saved_model,
+    models,
+    source,
+    tmp_path: Path,
+):
+    def figure(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        raise AssertionError("there is no figure")
+
+    cell = Cell(output, metric, figure, tuple(config.items()))
+    with pytest.raises(Exception, match=r".") as caught:
+        evaluate(
+            saved_model,
+            models["float32"],
+            source,
+            tmp_path,
+            [target(output, False, label=LABELS[label])],
+            {None: [cell]},
+        )
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError | EvaluationError)
+    assert metric in str(error)
+    with pytest.raises(type(error), match=said):
+        raise error
