@@ -18,6 +18,7 @@ from tfx_bsl.tfxio import dataset_options, tf_example_record
 from tfx_tflite.components.errors import DataError, listed
 from tfx_tflite.components.model_inputs import (
     EXAMPLES_A_FILE,
+    FILE_KEY,
     POSITION_COLUMN,
     RAW_RECORD_COLUMN,
 )
@@ -122,6 +123,17 @@ class SplitFiles:
         except tf.errors.OpError as error:
             raise DataError(f"split {self.split!r} cannot be read: {error.message}") from error
 
+    def first_batch(self, batch_size: int) -> pa.RecordBatch:
+        """Returns the first examples of the first file that has any, as `ReadBatches` gives them.
+
+        Raises:
+            DataError: The split holds no examples, or cannot be read.
+        """
+        for place in range(len(self.files)):
+            for batch in _read_file(place, self, batch_size):
+                return batch
+        raise DataError(f"split {self.split!r} holds no examples")
+
     def place(self, position: int) -> tuple[str, int]:
         """Returns the file's name and the number in it of an example at a position."""
         file, number = divmod(position, EXAMPLES_A_FILE)
@@ -132,7 +144,8 @@ class ReadBatches(beam.PTransform):
     """Reads a split as RecordBatches, a file a work item.
 
     ExampleGen writes gzipped files, which cannot be split anyway; read whole, examples never pass
-    through Beam one by one. Each batch has a column `POSITION_COLUMN`, for `SplitFiles.place`.
+    through Beam one by one. Each batch has a column `POSITION_COLUMN`, for `SplitFiles.place`,
+    and its file's name in the metadata of its schema, for `model_inputs.place_of`.
 
     Args:
         source: The split's files.
@@ -161,12 +174,14 @@ def with_position(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
 
 def _read_file(place: int, source: SplitFiles, batch_size: int) -> Iterator[pa.RecordBatch]:
     position = place * EXAMPLES_A_FILE
+    file, _ = source.place(position)
     for batch in source.batches(batch_size, files=[source.files[place]]):
         positions = np.arange(position, position + batch.num_rows)
         column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)
-        yield pa.RecordBatch.from_arrays(
+        named = pa.RecordBatch.from_arrays(
             [*batch.columns, column], [*batch.schema.names, POSITION_COLUMN]
         )
+        yield named.replace_schema_metadata({FILE_KEY: file.encode()})
         position += batch.num_rows
 
 

@@ -17,6 +17,8 @@ from tfx_tflite.components.errors import DataError, listed
 RAW_RECORD_COLUMN = "__raw_record__"
 # The column under which `example_splits.ReadBatches` keeps where in the split each example is.
 POSITION_COLUMN = "__position__"
+# The key of a batch's schema metadata under which it keeps which file the batch is of.
+FILE_KEY = b"file"
 # A position is a file's place among the split's and an example's place in the file, in one number.
 EXAMPLES_A_FILE = 1 << 40
 
@@ -226,6 +228,21 @@ def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _type_name(dtype: np.dtype) -> str:
     return "strings" if dtype.kind == "O" else str(np.dtype(dtype))
+
+
+def place_of(batch: pa.RecordBatch, row: int) -> str:
+    """Returns which record of which file an example is, in words for a message.
+
+    Args:
+        batch: As `example_splits.ReadBatches` gives it; of another only the place in it is known.
+        row: Which of its examples.
+    """
+    index = batch.schema.get_field_index(POSITION_COLUMN)
+    if index < 0:
+        return f"example {row} of a batch"
+    number = batch.column(index)[row].as_py()[0] % EXAMPLES_A_FILE
+    file = (batch.schema.metadata or {}).get(FILE_KEY, b"a file").decode("utf-8", "replace")
+    return f"record {number} of {file}"
 
 
 Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]

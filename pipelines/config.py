@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError, listed
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule, direction_of
+from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule, rule_directions
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
@@ -704,18 +704,17 @@ class PipelineConfig(_Section):
 
     @model_validator(mode="after")
     def _rules_can_be_judged(self) -> "PipelineConfig":
+        rules: list[tuple[GateRule, str]] = []
         for index, rule in enumerate(self.gate.rules):
             key = f"gate.rules.{index}"
             self._check_output(key, rule)
             if rule.metric is None:
                 continue
-            class_name = self._class_of(key, rule)
-            if rule.direction is None and direction_of(class_name) is None:
-                raise _problem(
-                    key,
-                    f"which way {rule.metric} is better is not known; add a direction, "
-                    "higher_is_better or lower_is_better",
-                )
+            rules.append((rule, self._class_of(key, rule)))
+            try:
+                rule_directions(rules)
+            except ValueError as error:
+                raise _problem(key, str(error)) from error
             if rule.slices == "each" and not self.evaluation.slices:
                 raise _problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
         return self

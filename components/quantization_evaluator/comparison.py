@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -39,7 +40,7 @@ _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
 # What is summed for a metric and slice, of the float model's values f, the quantized model's q and
 # their difference d = q - f: products for the variance and skewness of any combination, and where
-# only one model is right.
+# only one model is right. In products f counts from an origin near its mean.
 _SUMS = ("f", "q", "d", "dd", "df", "ff", "ddd", "ddf", "dff", "fff", "worse", "better")
 # What is summed instead where examples have weights, each value times its weight; their moments are
 # in `weighted_means`.
@@ -76,8 +77,10 @@ class MetricSums:
     Attributes:
         examples: The number of examples.
         f: The sum of the float model's values; `q` of the quantized model's.
-        d: The sum of the differences q - f; `dd` to `fff` sums of products.
+        d: The sum of the differences q - f; `dd` to `fff` sums of products of d and f - origin.
         worse: How often the quantized model's value is lower; `better` how often it is higher.
+        origin: A number near the mean of f, from which products count: those of f itself would lose
+            all their digits if the mean is large beside the spread.
     """
 
     examples: int
@@ -93,6 +96,7 @@ class MetricSums:
     fff: float
     worse: float
     better: float
+    origin: float = 0.0
 
     def moments(self, sign: int) -> PairedMoments:
         """Returns the moments of drop and float value.
@@ -101,7 +105,9 @@ class MetricSums:
             sign: 1 where higher is better, so that the drop is f - q, else -1.
         """
         flip = -sign
-        n, mean = self.examples, np.array([flip * self.d, self.f]) / self.examples
+        n = self.examples
+        # Of the drop and of f less the origin.
+        mean = np.array([flip * self.d, self.f - n * self.origin]) / n
         second = np.array([[self.dd, flip * self.df], [flip * self.df, self.ff]])
         cubes = np.array([flip * self.ddd, self.ddf, flip * self.dff, self.fff])
         # Entry (i, j, k) is the sum with i + j + k factors f.
@@ -109,7 +115,7 @@ class MetricSums:
         pairs = np.einsum("i,jk->ijk", mean, second)
         return PairedMoments(
             count=n,
-            mean=mean,
+            mean=mean + np.array([0.0, self.origin]),
             second=second - n * np.outer(mean, mean),
             third=third
             - pairs
@@ -197,11 +203,13 @@ class Comparison:
         scores: For each slice and class (None of all scores) both models' scores; empty where no
             metric needs them.
         saturation: How the inputs fit the ranges that they were calibrated for.
+        origins: For each metric the origin of its sums; see `MetricSums`.
         is_weighted: Whether examples have weights.
         weighted: For each slice the moments of each metric; empty where examples have no weights.
     """
 
     metrics: tuple[str, ...]
+    origins: tuple[float, ...] = ()
     slices: dict[SliceKey, np.ndarray] = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
     scores: dict[SliceKey, dict[int | None, PairedScores]] = field(default_factory=dict)
@@ -231,7 +239,8 @@ class Comparison:
 
     def sums(self, key: SliceKey, metric: str) -> MetricSums:
         """Returns the sums of a metric on a slice of examples without weights."""
-        return MetricSums(self.examples(key), *map(float, self._of_metric(key, metric)))
+        origin = self.origins[self.metrics.index(metric)] if self.origins else 0.0
+        return MetricSums(self.examples(key), *map(float, self._of_metric(key, metric)), origin)
 
     def _of_metric(self, key: SliceKey, metric: str) -> np.ndarray:
         names = _WEIGHTED_SUMS if self.is_weighted else _SUMS
@@ -295,6 +304,7 @@ class CompareOutputs(beam.CombineFn):
         slices: The features of each slicing spec; () is the overall slice.
         decision: What the metrics take for a model's answer; None where they take none.
         is_weighted: Whether the batches have weights.
+        origins: By metric, about what its mean is; see `MetricSums`. Those left out are 0.
     """
 
     def __init__(
@@ -303,8 +313,10 @@ class CompareOutputs(beam.CombineFn):
         slices: Sequence[Sequence[str]],
         decision: Decision | None,
         is_weighted: bool = False,
+        origins: Mapping[str, float] = MappingProxyType({}),
     ):
         self._metrics = tuple(metric for metric in metrics if isinstance(metric, MeanMetric))
+        self._origins = tuple(origins.get(metric.name, 0.0) for metric in self._metrics)
         classes = {metric.class_id for metric in metrics if isinstance(metric, ScoreMetric)}
         self._score_classes = tuple(
             sorted(classes, key=lambda known: -1 if known is None else known)
@@ -317,7 +329,7 @@ class CompareOutputs(beam.CombineFn):
     def create_accumulator(self) -> _Accumulator:
         """Returns a comparison of nothing."""
         names = tuple(metric.name for metric in self._metrics)
-        return _Accumulator(Comparison(names, is_weighted=self._is_weighted))
+        return _Accumulator(Comparison(names, self._origins, is_weighted=self._is_weighted))
 
     def add_input(self, accumulator: _Accumulator, element: ComparedBatch) -> _Accumulator:
         """Adds a batch."""
@@ -327,6 +339,7 @@ class CompareOutputs(beam.CombineFn):
         outputs, output_terms = self._outputs(element)
         part = Comparison(
             accumulator.comparison.metrics,
+            self._origins,
             outputs=outputs,
             scores=self._scores(element, rows_by_slice),
             is_weighted=self._is_weighted,
@@ -413,13 +426,13 @@ class CompareOutputs(beam.CombineFn):
         columns = [np.ones(element.batch.num_rows)]
         if element.weights is not None:
             columns.append(element.weights)
-        for f, q in values:
+        for (f, q), origin in zip(values, self._origins, strict=True):
             if element.weights is not None:
                 columns += [element.weights * f, element.weights * q]
                 continue
-            d = q - f
-            dd, ff = d * d, f * f
-            columns += [f, q, d, dd, d * f, ff, dd * d, dd * f, d * ff, ff * f, d < 0, d > 0]
+            d, g = q - f, f - origin
+            dd, gg = d * d, g * g
+            columns += [f, q, d, dd, d * g, gg, dd * d, dd * g, d * gg, gg * g, d < 0, d > 0]
         if element.inputs is not None:
             columns += list(element.inputs.outside.T)
         return np.stack(columns, axis=1)
@@ -533,6 +546,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     outputs = comparison.outputs
     return {
         "metrics": comparison.metrics,
+        "origins": comparison.origins,
         "slices": [
             {"key": key, "sums": sums.tolist()}
             for key, sums in sorted(comparison.slices.items(), key=by_name)
@@ -559,6 +573,7 @@ def comparison_from_json(document: Mapping[str, Any]) -> Comparison:
     outputs["digest"] = int(outputs["digest"], 16)
     return Comparison(
         tuple(document["metrics"]),
+        tuple(document["origins"]),
         {_slice_key(entry["key"]): np.array(entry["sums"]) for entry in document["slices"]},
         OutputSums(**outputs),
         saturation=Saturation.from_json(document["saturation"]),

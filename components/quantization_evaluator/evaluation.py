@@ -160,6 +160,7 @@ class CompareModels(beam.PTransform):
                 slices,
                 plan.decision,
                 plan.judged.target.example_weight is not None,
+                plan.origins,
             )
             for plan in self._plan.outputs
         ]

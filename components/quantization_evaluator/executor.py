@@ -102,19 +102,21 @@ class Executor(tfx_evaluator.Executor):
         source = _source(input_dict, exec_properties)
         _check_slices(eval_config, source)
         pair = _model_pair(input_dict, exec_properties, source)
+        judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
         samples = exec_properties["golden_samples"]
-        first = FirstExamples.read(source, pair.reader(), max(samples, _COMPARED_KERNELS))
+        first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
         model = _model_properties(input_dict, first)
         _check_origin(input_dict, exec_properties, model)
         pair = dataclasses.replace(
             pair,
             input_ranges=report.input_ranges(model.quantization),
-            kernels=default_kernels(pair.quantized_model().content, first.inputs),
+            kernels=default_kernels(pair.quantized_model().content, first.take(2)),
         )
-        judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
-        evaluation = self._evaluate(output_path, eval_config, float_gate, source, pair, judged)
+        evaluation = self._evaluate(
+            output_path, eval_config, float_gate, source, pair, judged, first
+        )
         directions = metric_directions(eval_config, gate)
         result = judge(
             float_gate,
@@ -132,7 +134,7 @@ class Executor(tfx_evaluator.Executor):
                 result = without_reference(result, pushed_gate, evaluation.values)
             else:
                 compared = self._judge_against(
-                    reference, output_path, eval_config, pushed_gate, source, pair, judged
+                    reference, output_path, eval_config, pushed_gate, source, pair, judged, first
                 )
                 result = merged(result, compared, reference.number)
         document = report.build(
@@ -170,10 +172,12 @@ class Executor(tfx_evaluator.Executor):
         source: example_splits.SplitFiles,
         pair: ModelPair,
         judged: Sequence[JudgedOutput],
+        first: FirstExamples,
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         plan = MetricPlan.make(eval_config, judged, gate)
         check_schema(plan.checks, source.schema, pair.outputs)
+        plan = plan.with_origins(first, pair.quantized_model().predict(first.inputs))
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
@@ -194,6 +198,7 @@ class Executor(tfx_evaluator.Executor):
         source: example_splits.SplitFiles,
         pair: ModelPair,
         judged: Sequence[JudgedOutput],
+        first: FirstExamples,
     ) -> GateResult:
         """Returns what the rules against the pushed model say, on the same examples."""
         reference.check(
@@ -213,6 +218,7 @@ class Executor(tfx_evaluator.Executor):
             source,
             dataclasses.replace(pair, reference=copy, input_ranges=()),
             judged,
+            first,
         )
         return judge(
             # Whether there are enough examples is said once.
@@ -283,6 +289,14 @@ def _model_pair(
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
     )
+
+
+def _first_examples(
+    source: example_splits.SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
+) -> FirstExamples:
+    labels = [output.target.label_name for output in judged]
+    inputs = read_tensor_signature(pair.saved_model, pair.signature).inputs
+    return FirstExamples.read(source, pair.reader(labels), [spec.name for spec in inputs], count)
 
 
 def _ship(

@@ -1,44 +1,49 @@
 """The first examples of a split as a model's inputs, for what needs some real ones and not all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_splits import SplitFiles
 from tfx_tflite.components.float_model import InputReader
 
 
 @dataclass(frozen=True)
 class FirstExamples:
-    """Examples of one shape.
+    """The first examples of a split that are of the same shape as the very first.
 
     Attributes:
-        inputs: By name, each of shape (examples, *example_shape), the batch dimension first.
+        batch: The examples.
+        inputs: What the models take, by name, each of shape (examples, *example_shape).
+        prepared: These, and what a preprocessing signature gives beside them.
     """
 
+    batch: pa.RecordBatch
     inputs: Mapping[str, np.ndarray]
+    prepared: Mapping[str, np.ndarray]
 
     @classmethod
-    def read(cls, source: SplitFiles, reader: InputReader, count: int) -> "FirstExamples":
-        """Returns the first examples of a split and its first file that has any.
+    def read(
+        cls, source: SplitFiles, reader: InputReader, inputs: Sequence[str], count: int
+    ) -> "FirstExamples":
+        """Returns the first examples of the first file that has any.
 
         Args:
             source: The split.
             reader: How examples become inputs.
-            count: How many are looked at; those of another shape than the first are left out.
+            inputs: The names of what the models take.
+            count: How many are looked at; those of another shape are left out.
 
         Raises:
             DataError: The split is empty, or its examples do not fit the model.
         """
-        # TFXIO reads several files in turns; the first that has any gives the same ones every time.
-        batches = (batch for file in source.files for batch in source.batches(count, files=[file]))
-        batch = next(batches, None)
-        if batch is None:
-            raise DataError(f"split {source.split!r} holds no examples; nothing to evaluate on")
+        batch = source.first_batch(count)
         [first] = [group for group in reader.groups(batch) if 0 in group.rows]
-        return cls(first.tensors)
+        if len(first.rows) < batch.num_rows:
+            batch = batch.take(pa.array(first.rows))
+        return cls(batch, {name: first.tensors[name] for name in inputs}, first.tensors)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

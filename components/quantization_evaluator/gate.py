@@ -4,7 +4,7 @@ Nothing here needs TensorFlow: a gate is parsed from a config and judged on plai
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -49,6 +49,35 @@ def direction_of(class_name: str) -> Direction | None:
     return "lower_is_better" if class_name in _LOWER_IS_BETTER else None
 
 
+def rule_directions(rules: Iterable[tuple["GateRule", str]]) -> dict[str, Direction]:
+    """Returns which way the metric of each rule is better, by the metric's name.
+
+    Args:
+        rules: Rules on metrics, each with the TFMA class of its metric.
+
+    Raises:
+        ValueError: A metric's direction is not known and not given, or a rule gives another one
+            than is known or than another rule gives.
+    """
+    found: dict[str, Direction] = {}
+    for rule, class_name in rules:
+        name, known = str(rule.metric), direction_of(class_name)
+        direction = rule.direction or known
+        if direction is None:
+            raise ValueError(
+                f"which way {name} is better is not known; add a direction, higher_is_better or "
+                "lower_is_better"
+            )
+        if known not in (None, direction):
+            raise ValueError(
+                f"direction is {direction}, but of {class_name} {known.replace('_', ' ')}; leave "
+                "direction out"
+            )
+        if found.setdefault(name, direction) != direction:
+            raise ValueError(f"two rules on {name} give it different directions; which is right?")
+    return found
+
+
 class GateRule(BaseModel):
     """One rule of a gate: on a metric, or on one figure of the model as a whole.
 
@@ -61,7 +90,7 @@ class GateRule(BaseModel):
         slices: `overall`, or `each` for every value of every slice that is evaluated.
         confidence: How sure the verdict must be, above 0.5 and below 1; None compares the figures
             as they are.
-        direction: Which way the metric is better; needed only where it is not known.
+        direction: Which way the metric is better; needed only if that is not known.
         against: What the quantized model is compared with: today's `float` model, or the one that
             was `pushed` last, on today's examples.
         max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
@@ -409,7 +438,7 @@ def _judge_metric(
     evidence: Evidence,
 ) -> list[RuleResult]:
     assert rule.metric is not None
-    sign = 1 if (rule.direction or directions[rule.metric]) == "higher_is_better" else -1
+    sign = 1 if directions[rule.metric] == "higher_is_better" else -1
     wanted = [
         value
         for value in values
@@ -419,10 +448,12 @@ def _judge_metric(
     ]
     left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
     judged = [value for value in wanted if not left_out[value.slice]]
+    found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(v)}
+    judged = [value for value in judged if value.slice not in found]
     if rule.confidence is None:
-        found = {value.slice: _compare(rule, value, sign) for value in judged}
+        found |= {value.slice: _compare(rule, value, sign) for value in judged}
     else:
-        found = _test(rule, judged, sign, evidence)
+        found |= _test(rule, judged, sign, evidence)
     return [
         found.get(value.slice)
         or _result(rule, value, sign, Verdict.NOT_JUDGED, left_out[value.slice])
@@ -463,17 +494,26 @@ def allowed_drop(rule: GateRule, value: MetricValues) -> float:
     return rule.max_relative_drop * abs(value.float_value)
 
 
+def _is_finite(value: MetricValues) -> bool:
+    return math.isfinite(value.float_value) and math.isfinite(value.quantized_value)
+
+
+def _no_number(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
+    """Returns what any rule says of a figure that is no finite number."""
+    model = "quantized" if math.isfinite(value.float_value) else "float"
+    reason = (
+        f"{_where(value)} of the {model} model is not a finite number, so no drop can be judged"
+    )
+    return _result(rule, value, sign, Verdict.REFUSED, reason)
+
+
 def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
     """Returns what a rule without confidence says: the figures are compared as they are."""
     drop = sign * (value.float_value - value.quantized_value)
     bound = allowed_drop(rule, value)
-    where = _where(value)
-    if not math.isfinite(value.float_value) or not math.isfinite(value.quantized_value):
-        reason = f"{where} is not a finite number, so no drop can be judged"
-    elif _within(drop, bound):
-        reason = ""
-    else:
-        reason = f"{where} is worse by {drop:.4g}, more than {bound:.4g}"
+    reason = ""
+    if not _within(drop, bound):
+        reason = f"{_where(value)} is worse by {drop:.4g}, more than {bound:.4g}"
     return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.model_inputs import feature_values
+from tfx_tflite.components.model_inputs import feature_values, place_of
 from tfx_tflite.components.quantization_evaluator.label_kinds import LabelFit, LabelUse
 from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
 
@@ -51,9 +51,9 @@ class LabelReader:
         """
         name = self.target.label_name
         if self.target.label is None:
-            return _numbers(name, inputs[name].reshape(batch.num_rows, -1))
+            return _numbers(name, inputs[name].reshape(batch.num_rows, -1), batch)
         if name not in batch.schema.names and name in prepared:
-            return self._encoded(prepared[name].reshape(batch.num_rows, -1))
+            return self._encoded(prepared[name].reshape(batch.num_rows, -1), batch)
         lengths, values = feature_values(batch, name, _LABEL_KEY)
         if np.any(lengths != lengths[0]):
             other = int(lengths[lengths != lengths[0]][0])
@@ -61,9 +61,9 @@ class LabelReader:
                 f"label {name!r} has {int(lengths[0])} values in an example and {other} in "
                 "another, expected the same number in examples of one shape"
             )
-        return self._encoded(values.reshape(batch.num_rows, -1))
+        return self._encoded(values.reshape(batch.num_rows, -1), batch)
 
-    def _encoded(self, values: np.ndarray) -> np.ndarray:
+    def _encoded(self, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
         """Returns numbers for labels that may be strings."""
         name, vocabulary = self.target.label_name, self.target.vocabulary
         if values.dtype != object:
@@ -72,7 +72,7 @@ class LabelReader:
                     f"label {name!r} holds {values.dtype} numbers, but evaluation.vocabulary is "
                     "for strings; leave it out"
                 )
-            return _numbers(name, values)
+            return _numbers(name, values, batch)
         if not vocabulary:
             raise DataError(
                 f"label {name!r} holds strings, expected numbers; list the strings in the order "
@@ -116,18 +116,22 @@ class LabelReader:
         wrong = ~(np.isfinite(values) & (values >= 0))
         if wrong.any():
             raise DataError(
-                f"example weight {name!r} is {values[wrong][0]}, expected a finite number of 0 or "
+                f"example weight {name!r} is {values[wrong][0]} in "
+                f"{place_of(batch, int(np.argmax(wrong)))}, expected a finite number of 0 or "
                 f"more; so it is in {int(wrong.sum())} of {len(values)} examples of a batch"
             )
         return values.astype(np.float64)
 
 
-def _numbers(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        wrong = ~np.isfinite(values)
+def _numbers(name: str, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+    if values.dtype.kind != "f":
+        return values
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        rows = np.flatnonzero(wrong.any(axis=1))
         raise DataError(
-            f"label {name!r} is {values[wrong][0]}, expected a finite number; so it is in "
-            f"{int(wrong.any(axis=1).sum())} of {len(values)} examples of a batch"
+            f"label {name!r} is {values[wrong][0]} in {place_of(batch, int(rows[0]))}, expected a "
+            f"finite number; so it is in {len(rows)} of {len(values)} examples of a batch"
         )
     return values
 

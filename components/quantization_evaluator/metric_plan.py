@@ -1,16 +1,19 @@
 """Which metrics are evaluated on which output, and how each is computed, checked and tested."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.quantization_evaluator.batched_metrics import (
     BatchedMetric,
+    MeanMetric,
     batched_metric,
 )
 from tfx_tflite.components.quantization_evaluator.decisions import (
@@ -18,14 +21,15 @@ from tfx_tflite.components.quantization_evaluator.decisions import (
     Decision,
     decision_of,
 )
+from tfx_tflite.components.quantization_evaluator.first_examples import FirstExamples
 from tfx_tflite.components.quantization_evaluator.gate import (
     Direction,
     Gate,
     GateRule,
-    direction_of,
+    rule_directions,
 )
 from tfx_tflite.components.quantization_evaluator.label_kinds import LabelUse
-from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
+from tfx_tflite.components.quantization_evaluator.labels import LabelCheck, LabelReader
 from tfx_tflite.components.quantization_evaluator.paired_scores import ScoreBuckets
 from tfx_tflite.components.quantization_evaluator.prediction import FLOAT, QUANTIZED, ModelPair
 from tfx_tflite.components.quantization_evaluator.score_metrics import (
@@ -101,14 +105,14 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
 
     Raises:
         EvaluationError: A rule's metric is not evaluated, or is on several outputs of which the
-            rule names none, or its direction is not known.
+            rule names none, or its direction is not known or contradicts what is known.
     """
     classes: dict[str, dict[str | None, str]] = {}
     for spec, metric in _metrics(eval_config):
         name = json.loads(metric.config)["name"]
         classes.setdefault(name, {}).update(dict.fromkeys(_keys(spec), metric.class_name))
     known = {key for by_output in classes.values() for key in by_output}
-    directions: dict[str, Direction] = {}
+    rules: list[tuple[GateRule, str]] = []
     for rule in gate.rules:
         if rule.output is not None and rule.output not in known:
             raise EvaluationError(
@@ -116,15 +120,11 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
                 f"judged; judged are: {_listed_outputs(known)}"
             )
         if rule.metric is not None:
-            class_name = _class_of_rule(rule, classes)
-            direction = rule.direction or direction_of(class_name)
-            if direction is None:
-                raise EvaluationError(
-                    f"gate rule for {rule.metric!r}: give its direction, higher_is_better or "
-                    "lower_is_better"
-                )
-            directions[rule.metric] = direction
-    return directions
+            rules.append((rule, _class_of_rule(rule, classes)))
+    try:
+        return rule_directions(rules)
+    except ValueError as error:
+        raise EvaluationError(f"gate.rules: {error}") from error
 
 
 def _class_of_rule(rule: GateRule, classes: Mapping[str, Mapping[str | None, str]]) -> str:
@@ -272,6 +272,7 @@ class OutputPlan:
         decision: What the metrics take for a model's answer; None where they take none.
         tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
             slice.
+        origins: By metric, about what its mean is; see `comparison.MetricSums`.
     """
 
     judged: JudgedOutput
@@ -279,6 +280,7 @@ class OutputPlan:
     check: LabelCheck
     decision: Decision | None
     tested: tuple[TestedMetric, ...]
+    origins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def has_scores(self) -> bool:
@@ -313,6 +315,23 @@ class MetricPlan:
         """What the labels of each output must be."""
         return tuple(plan.check for plan in self.outputs)
 
+    def with_origins(self, first: FirstExamples, outputs: Mapping[str, np.ndarray]) -> "MetricPlan":
+        """Returns the plan with each metric's mean on a few examples as the origin of its sums.
+
+        Args:
+            first: The examples.
+            outputs: What the quantized model gives for them, by name.
+
+        Raises:
+            DataError: A label is missing or out of range.
+            EvaluationError: A metric cannot be computed from labels and outputs like these.
+        """
+        plans = tuple(
+            replace(plan, origins=_origins(plan, first, outputs[plan.judged.spec.name]))
+            for plan in self.outputs
+        )
+        return replace(self, outputs=plans)
+
     @classmethod
     def make(
         cls, eval_config: tfma.EvalConfig, judged: Sequence[JudgedOutput], gate: Gate
@@ -332,6 +351,17 @@ class MetricPlan:
         _check_confidences(gate, plans)
         _check_agreement(gate, plans)
         return cls(plans, _rest(eval_config, judged))
+
+
+def _origins(plan: OutputPlan, first: FirstExamples, outputs: np.ndarray) -> dict[str, float]:
+    labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
+    plan.check(labels, {QUANTIZED: outputs})
+    means = {
+        metric.name: float(metric.values(labels, outputs).mean())
+        for metric in plan.batched
+        if isinstance(metric, MeanMetric)
+    }
+    return {name: mean for name, mean in means.items() if math.isfinite(mean)}
 
 
 def _output_plan(

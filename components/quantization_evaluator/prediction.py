@@ -23,6 +23,7 @@ from tfx_tflite.components.float_model import (
     read_tensor_signature,
 )
 from tfx_tflite.components.model_inputs import InputSpec, format_shape
+from tfx_tflite.components.quantization_evaluator import finite
 from tfx_tflite.components.quantization_evaluator.label_kinds import for_tfma
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck, LabelReader
 from tfx_tflite.components.quantization_evaluator.saturation import InputRange, InputsSeen
@@ -58,10 +59,10 @@ class ModelPair:
     preprocessing_signature: str | None
     tflite: str
     output: str | None
-    schema: bytes | None = None
-    kernels: Kernels | None = None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
+    schema: bytes | None = None
+    kernels: Kernels | None = None
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None
 
@@ -154,10 +155,14 @@ class _PredictDoFn(beam.DoFn):
     ) -> dict[str, Any]:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
+        finite.check_inputs(batch, inputs, self._tflite.quantized_inputs)
         predictions = {
             FLOAT: self._reference.predict(inputs),
             QUANTIZED: self._tflite.predict(inputs),
         }
+        names = {FLOAT: FLOAT if self._float.model else "pushed", QUANTIZED: QUANTIZED}
+        for model, outputs in predictions.items():
+            finite.check_outputs(batch, inputs, outputs, names[model])
         extracts.update(_by_kind(self._outputs, batch, inputs, prepared, predictions))
         if self._pair.input_ranges:
             seen = InputsSeen.of(inputs, self._pair.input_ranges)

@@ -54,6 +54,9 @@ def _rows_by_value(batch: pa.RecordBatch, name: str) -> dict[str | int | float, 
 def _plain(value: object) -> str | int | float:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if value != value:
+        # NaN is not equal to itself, so that every batch would have a slice of its own.
+        return "nan"
     return value.item() if isinstance(value, np.generic) else value  # type: ignore[return-value]
 
 

@@ -1,6 +1,7 @@
 """Sums over batches, merged in any order, against the whole data at once."""
 
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,28 @@ def test_moments_are_those_of_drop_and_float_value(sign: int):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-6)
 
 
+@pytest.mark.parametrize("parts", [1, 7])
+def test_moments_keep_their_digits_where_the_mean_is_large_beside_the_spread(parts: int):
+    generator = np.random.default_rng(5)
+    labels = np.zeros(ROWS)
+    before = 1e6 + generator.normal(size=(ROWS, 1))
+    after = before + generator.normal(scale=0.1, size=(ROWS, 1))
+    metric = batched_metric("MeanAbsoluteError", {}, "MeanAbsoluteError", (1,))
+    combine = CompareOutputs([metric], [()], None, origins={"MeanAbsoluteError": 999_999.0})
+    accumulators = []
+    for rows in np.array_split(np.arange(ROWS), parts):
+        batch = ComparedBatch(record_batch(rows), labels[rows], before[rows], after[rows])
+        accumulators.append(combine.add_input(combine.create_accumulator(), batch))
+    found = combine.extract_output(combine.merge_accumulators(accumulators))
+    moments = found.sums((), "MeanAbsoluteError").moments(-1)
+    f, q = np.abs(before[:, 0]), np.abs(after[:, 0])
+    expected = PairedMoments.from_arrays(q - f, f)
+    for name in ("mean", "second", "third"):
+        np.testing.assert_allclose(
+            getattr(moments, name), getattr(expected, name), rtol=1e-6, atol=1e-6
+        )
+
+
 def test_output_differences():
     outputs = WHOLE.outputs
     difference = FLOAT - QUANTIZED
@@ -133,6 +156,14 @@ def test_survives_json():
 def slices(specs: list, **features: list) -> dict[str, list[int]]:
     batch = pa.RecordBatch.from_arrays([pa.array(v) for v in features.values()], list(features))
     return {slice_name(key): rows.tolist() for key, rows in slice_rows(batch, specs)}
+
+
+def test_nan_is_one_slice_however_the_examples_are_divided():
+    keys = set()
+    for values in ([math.nan, 1.0], [math.nan, math.nan]):
+        batch = pa.RecordBatch.from_arrays([pa.array([[value] for value in values])], ["a"])
+        keys |= {key for key, _ in slice_rows(batch, [("a",)])}
+    assert keys == {(("a", "nan"),), (("a", 1.0),)}
 
 
 def test_the_overall_slice_has_all_examples():

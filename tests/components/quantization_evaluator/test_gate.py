@@ -13,6 +13,7 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     allowed_drop,
     direction_of,
     judge,
+    rule_directions,
 )
 from tfx_tflite.components.quantization_evaluator.paired_statistics import binary_interval
 
@@ -89,9 +90,38 @@ def test_a_relative_drop_is_a_share_of_the_float_models_value():
     assert not verdict(rule, values("error", 40.0, 42.1)).blessed
 
 
-def test_a_rules_direction_goes_before_what_is_known_of_the_metric():
-    rule = GateRule(metric="accuracy", max_drop=0, direction="lower_is_better")
-    assert not verdict(rule, values("accuracy", 0.5, 0.6)).blessed
+def test_a_direction_that_contradicts_what_is_known_is_refused():
+    """A larger error would pass for a better one."""
+    rule = GateRule(metric="loss", max_drop=0, direction="higher_is_better")
+    with pytest.raises(ValueError, match="but of MeanSquaredError lower is better; leave"):
+        rule_directions([(rule, "MeanSquaredError")])
+
+
+def test_two_rules_on_one_metric_cannot_have_two_directions():
+    rules = [
+        (GateRule(metric="mine", max_drop=0, direction=direction), "Mine")
+        for direction in ("higher_is_better", "lower_is_better")
+    ]
+    assert rule_directions(rules[:1]) == {"mine": "higher_is_better"}
+    with pytest.raises(ValueError, match="two rules on mine give it different directions"):
+        rule_directions(rules)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.95])
+@pytest.mark.parametrize(
+    ("before", "after", "model"),
+    [(0.9, math.nan, "quantized"), (math.nan, 0.9, "float"), (math.inf, math.inf, "float")],
+)
+def test_a_figure_that_is_no_finite_number_is_refused_and_the_model_named(
+    confidence, before: float, after: float, model: str
+):
+    rule = GateRule(metric="accuracy", max_drop=1, confidence=confidence)
+    value = MetricValues(
+        metric="accuracy", slice="overall", examples=1000, float_value=before, quantized_value=after
+    )
+    result = judge(Gate(rules=(rule,)), [value], 1000, {"accuracy": "higher_is_better"}, None)
+    assert result.verdict is Verdict.REFUSED
+    assert f"of the {model} model is not a finite number" in result.reasons[0]
 
 
 def test_refuses_to_judge_on_too_few_examples():

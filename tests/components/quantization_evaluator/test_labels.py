@@ -98,7 +98,7 @@ def test_examples_with_labels_of_different_lengths_are_an_error():
 
 
 def test_a_label_that_is_no_number_is_an_error():
-    with pytest.raises(DataError, match="'label' is nan, expected a finite number"):
+    with pytest.raises(DataError, match="'label' is nan in example 1 of a batch, expected"):
         read([0.5, float("nan")])
 
 
@@ -117,7 +117,7 @@ def test_a_label_may_come_from_the_preprocessing_signature_unless_a_feature_has_
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_a_weight_that_is_negative_or_no_number_is_an_error(weight: float):
-    with pytest.raises(DataError, match=f"weight 'weight' is {weight}, .* in 1 of 2 examples"):
+    with pytest.raises(DataError, match=f"weight 'weight' is {weight} in .* in 1 of 2 examples"):
         weigh([1.0, weight])
 
 

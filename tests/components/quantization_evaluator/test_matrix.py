@@ -313,32 +313,10 @@ def tflite_outputs(models: dict[str, Path], inputs: np.ndarray) -> dict[str, dic
 
 
 def bare_outputs(path: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns a bare interpreter's outputs, with the kernels that the evaluator predicts with.
+    """Returns the outputs of the plain runtime's interpreter as it comes."""
+    from ai_edge_litert.interpreter import Interpreter
 
-    Families of kernels differ by steps on int8 models; which of them it is tests of the runtime say.
-    """
-    from tensorflow.lite.python.interpreter import OpResolverType
-
-    from tfx_tflite.components.tflite_model import TFLiteModel
-
-    evaluated = TFLiteModel(path.read_bytes()).predict({"x": inputs})
-    for kernels in (
-        OpResolverType.AUTO,
-        OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        OpResolverType.BUILTIN_REF,
-    ):
-        found = run_bare(path, inputs, kernels)
-        if all(np.array_equal(found[name], evaluated[name]) for name in found):
-            return found
-    raise AssertionError("no kernels of a bare interpreter give what the evaluator predicts")
-
-
-def run_bare(path: Path, inputs: np.ndarray, kernels: Any) -> dict[str, np.ndarray]:
-    import tensorflow as tf
-
-    interpreter = tf.lite.Interpreter(
-        model_path=str(path), experimental_op_resolver_type=kernels, num_threads=1
-    )
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
     runner = interpreter.get_signature_runner(*interpreter.get_signature_list())
     [detail] = runner.get_input_details().values()
     details = runner.get_output_details()

@@ -1,0 +1,75 @@
+"""NaN and infinity in what is compared are a failure that names the example, never a figure.
+
+A model whose outputs are all NaN predicts class 0 for every example, as its float model would too,
+and both look alike.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.model_inputs import place_of
+
+
+def check_inputs(
+    batch: pa.RecordBatch, inputs: Mapping[str, np.ndarray], quantized: Iterable[str]
+) -> None:
+    """Checks that inputs that the quantized model has only integers for are numbers.
+
+    Args:
+        batch: The examples.
+        inputs: By name, each of shape (n, …).
+        quantized: The inputs that are quantized.
+
+    Raises:
+        DataError: One is NaN.
+    """
+    for name in quantized:
+        if (row := _first(np.isnan(inputs[name]))) is not None:
+            raise DataError(
+                f"input {name!r} is NaN in {place_of(batch, row)}, which a quantized model cannot "
+                "take; remove such examples or clean the feature"
+            )
+
+
+def check_outputs(
+    batch: pa.RecordBatch,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    model: str,
+) -> None:
+    """Checks that a model gives finite numbers.
+
+    Args:
+        batch: The examples.
+        inputs: By name, each of shape (n, …).
+        outputs: By name, each of shape (n, …).
+        model: Which model, for the message.
+
+    Raises:
+        EvaluationError: It gives NaN or infinity.
+    """
+    for name, values in outputs.items():
+        if values.dtype.kind != "f" or len(values) != batch.num_rows:
+            continue
+        if (row := _first(~np.isfinite(values))) is not None:
+            wrong = values[row][~np.isfinite(values[row])][0] if values.ndim > 1 else values[row]
+            raise EvaluationError(
+                f"the {model} model gives {wrong} in output {name!r} for {place_of(batch, row)}"
+                f"{_cause(inputs, row)}; no figure can be had of it"
+            )
+
+
+def _cause(inputs: Mapping[str, np.ndarray], row: int) -> str:
+    for name, values in inputs.items():
+        if values.dtype.kind == "f" and not np.isfinite(values[row]).all():
+            return f", whose input {name!r} is not finite"
+    return ""
+
+
+def _first(wrong: np.ndarray) -> int | None:
+    """Returns the first example of an array of shape (n, …) with something wrong."""
+    rows = wrong.reshape(len(wrong), -1).any(axis=1)
+    return int(np.argmax(rows)) if rows.any() else None
