@@ -102,6 +102,13 @@ REFUSED = {
         "threads": 1,
     },
     "arena_bytes": {"float": 18432, "quantized": 5120},
+    "runtime": {"package": "ai-edge-litert", "version": "2.3.0", "kernels": "xnnpack"},
+    "kernels": {
+        "reference": {"package": "tensorflow", "version": "2.16.2", "kernels": "reference"},
+        "examples": 200,
+        "answers": 7,
+        "largest": 0.0625,
+    },
     "layers": [layer(index) for index in range(3)],
     "latency_by_threads": [
         {"float": 0.031, "quantized": 0.012, "ratio": 0.39, "batch_size": 1, "threads": 1},
@@ -217,6 +224,15 @@ def text_of(report: dict) -> str:
 
 
 # --- What it says --------------------------------------------------------------------------------
+
+
+def test_says_which_kernels_gave_the_figures_and_how_far_others_are():
+    text = " ".join(re.sub(r"<[^>]+>", " ", page.render(REFUSED)).split())
+    assert "ran with ai-edge-litert 2.3.0, kernels xnnpack" in text
+    assert (
+        "the reference kernels of tensorflow 2.16.2 on 7 of 200 examples, with outputs that differ "
+        "by up to 0.0625"
+    ) in text
 
 
 def test_says_first_why_the_model_was_refused():
