@@ -1,10 +1,10 @@
 """Means of examples that count differently, and how sure the difference of two such means is.
 
 A weighted mean is a ratio of two sums, sum(w v) / sum(w), and the weights are as random as the
-values. Its error is that of its linear part (Cochran 1977, Sampling Techniques, 3rd edition, chapter
-6; Särndal, Swensson and Wretman 1992, Model Assisted Survey Sampling, section 5.6): to the first
-order the mean moves as the plain mean of n / sum(w) * w (v - mean), whose variance, and skewness,
-come from the examples. With equal weights it is the paired t-test of plain means.
+values. Its error is that of its linear part (Cochran 1977, Sampling Techniques, 3rd edition,
+chapter 6; Särndal, Swensson and Wretman 1992, Model Assisted Survey Sampling, section 5.6): to the
+first order the mean moves as the plain mean of n / sum(w) * w (v - mean), whose variance, and
+skewness, come from the examples. With equal weights it is the paired t-test of plain means.
 
 Only NumPy and SciPy are imported here, because workers import this module.
 """

@@ -315,7 +315,7 @@ def tflite_outputs(models: dict[str, Path], inputs: np.ndarray) -> dict[str, dic
 def bare_outputs(path: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
     """Returns a bare interpreter's outputs, with the kernels that the evaluator predicts with.
 
-    Families of kernels differ by steps on int8 models; which of them it is tests of the runtime say.
+    Families of kernels differ by steps on int8 models; which one it is, is not tested here.
     """
     from tensorflow.lite.python.interpreter import OpResolverType
 
