@@ -159,7 +159,7 @@ def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
     shown = sorted(rules, key=lambda rule: rule["verdict"] == "blessed")[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            escape(rule["metric"] + (" (pushed)" if rule.get("against") == "pushed" else "")),
+            escape(_title(rule)),
             escape(rule["slice"]),
             *(_number(rule[key]) for key in columns),
             rule["verdict"],
@@ -168,6 +168,12 @@ def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
     if len(rules) > len(shown):
         table.add_row(f"… {len(rules) - len(shown)} more in the report")
     return table
+
+
+def _title(rule: Mapping[str, Any]) -> str:
+    """Returns a rule's metric, its output if there are several, and what it is compared with."""
+    of = f" of {rule['output']}" if rule.get("output") else ""
+    return f"{rule['metric']}{of}" + (" (pushed)" if rule.get("against") == "pushed" else "")
 
 
 def _number(value: float | None) -> str:

@@ -75,7 +75,10 @@ def _described(destination: Destination, number: int) -> dict[str, Any]:
         "digest": manifest.model.digest,
         "size_bytes": manifest.model.size_bytes,
         "rules": [
-            {key: rule.get(key) for key in ("metric", "float", "quantized", "drop", "verdict")}
+            {
+                key: rule.get(key)
+                for key in ("metric", "output", "float", "quantized", "drop", "verdict")
+            }
             for rule in overall
         ],
         "problem": None,

@@ -51,11 +51,27 @@ _TURNS = dict.fromkeys(
 _SEVERITY = ("refused", "undecided", "blessed", "not_judged")
 
 
-def _named(rule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns a rule by a name that says what it compares with."""
-    if rule.get("against") != "pushed":
-        return rule
-    return {**rule, "metric": f"{rule.get('metric')} against the pushed model"}
+def title(value: Mapping[str, Any]) -> str:
+    """Returns what a rule, or a metric on a slice, is called: its output, and what it is against.
+
+    Example:
+        >>> title({"metric": "AUC", "output": "risk", "against": "pushed"})
+        'AUC of risk against the pushed model'
+    """
+    of = f" of {value['output']}" if value.get("output") else ""
+    against = " against the pushed model" if value.get("against") == "pushed" else ""
+    return f"{value.get('metric')}{of}{against}"
+
+
+def decisions(agreement: Mapping[str, Any], examples: Any) -> str:
+    """Returns what an agreement is a share of: examples, or answers where each has several."""
+    several = (_figure(agreement.get("decisions")) or 0) > (_figure(examples) or 0)
+    return "answers" if several else "examples"
+
+
+def flips(agreement: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Returns the answers that changed, the most frequent first."""
+    return sorted(agreement.get("flips") or (), key=lambda flip: -(flip.get("examples") or 0))
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -68,9 +84,7 @@ def render(report: Mapping[str, Any]) -> str:
     Raises:
         KeyError: The report has no verdict.
     """
-    report = {**report, "rules": [_named(rule) for rule in report.get("rules") or ()]}
-    checks = _checks(report["rules"])
-    flips = (report.get("agreement") or {}).get("flips") or ()
+    checks = _checks(report.get("rules") or ())
     layers = report.get("layers") or ()
     return _template().render(
         report=report,
@@ -81,7 +95,8 @@ def render(report: Mapping[str, Any]) -> str:
         methods=_methods(checks),
         has_limits=any(check.limit for check in checks),
         slice_groups=worst_slices(report.get("metrics") or (), report.get("rules") or ()),
-        flips=sorted(flips, key=lambda flip: -(flip.get("examples") or 0)),
+        # What is known of each output; of one alone it is the report's own.
+        parts=report.get("by_output") or [{**report, "output": None}],
         layers=layers,
         strips=_layer_strips(layers),
         has_sqnr=any(_figure(layer.get("sqnr_db")) is not None for layer in layers),
@@ -109,6 +124,9 @@ def _template() -> Any:
         shape=shape,
         words=words,
         humps=humps,
+        title=title,
+        decisions=decisions,
+        flips=flips,
     )
     environment.globals.update(
         MAX_REASONS=MAX_REASONS,
@@ -367,8 +385,8 @@ def _methods(checks: Iterable[Check]) -> list[tuple[str, Any, list[str]]]:
     for rule in (check.rule for check in checks):
         if rule.get("method"):
             metrics = found.setdefault((str(rule["method"]), rule.get("confidence")), [])
-            if str(rule.get("metric")) not in metrics:
-                metrics.append(str(rule.get("metric")))
+            if title(rule) not in metrics:
+                metrics.append(title(rule))
     return [(method, confidence, metrics) for (method, confidence), metrics in found.items()]
 
 
@@ -481,13 +499,13 @@ def worst_slices(
     """
     rules = list(rules)
     values = [*rules, *metrics]
-    signs = {metric: _sign(metric, rules) for metric in {str(v.get("metric")) for v in values}}
+    signs = {title(value): _sign(value, rules) for value in values}
     drops: dict[str, dict[str, tuple[float, Mapping[str, Any]]]] = {}
     for value in values:
-        metric, slice_name = str(value.get("metric")), str(value.get("slice"))
-        drop = _drop(value, signs[metric])
-        if drop is not None and metric not in _SIDES:
-            drops.setdefault(metric, {}).setdefault(slice_name, (drop, value))
+        name, slice_name = title(value), str(value.get("slice"))
+        drop = _drop(value, signs[name])
+        if drop is not None and str(value.get("metric")) not in _SIDES:
+            drops.setdefault(name, {}).setdefault(slice_name, (drop, value))
     groups = [_slice_group(metric, by_slice) for metric, by_slice in drops.items()]
     return [group for group in groups if group.total][:MAX_METRICS_OF_SLICES]
 
@@ -499,15 +517,16 @@ def _drop(value: Mapping[str, Any], sign: int | None) -> float | None:
     return None if before is None or after is None or sign is None else sign * (before - after)
 
 
-def _sign(metric: str, rules: Iterable[Mapping[str, Any]]) -> int | None:
+def _sign(value: Mapping[str, Any], rules: Iterable[Mapping[str, Any]]) -> int | None:
     """Returns 1 where a higher value of a metric is better, -1 where a lower one is."""
     for rule in rules:
-        if rule.get("metric") != metric:
+        if title(rule) != title(value):
             continue
         drop, before, after = (_figure(rule.get(key)) for key in ("drop", "float", "quantized"))
         if drop and before is not None and after is not None and before != after:
             return 1 if drop * (before - after) > 0 else -1
-    return {"higher_is_better": 1, "lower_is_better": -1, None: None}[direction_of(metric)]
+    direction = direction_of(str(value.get("metric")))
+    return {"higher_is_better": 1, "lower_is_better": -1, None: None}[direction]
 
 
 def _slice_group(

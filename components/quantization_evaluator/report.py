@@ -282,7 +282,8 @@ def _agreement(outputs: OutputSums) -> dict[str, Any] | None:
         for (before, after), count in outputs.transitions.most_common()
         if before != after
     ]
-    return {"rate": outputs.agreement, "flips": flips}
+    decisions = sum(outputs.transitions.values())
+    return {"rate": outputs.agreement, "flips": flips, "decisions": decisions}
 
 
 def _config_digest(exec_properties: dict[str, Any]) -> str:

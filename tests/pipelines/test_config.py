@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.config_file import load_config
+from tfx_tflite.pipelines.vocabulary import read_vocabulary, vocabulary_of
 
 MINIMAL = """\
 name: mine
@@ -350,3 +351,120 @@ def test_start_and_end_are_in_the_zone_of_the_schedule_and_ticks_lie_between(con
 def test_names_line_and_key_of_what_is_wrong_in_a_schedule(config, lines, expected: str):
     section = "".join(f"  {line}\n" for line in lines)
     assert expected in problem(config, MINIMAL + "schedule:\n" + section)
+
+
+# --- What is judged by what ---
+
+ONE_OUTPUT = "  label: label\n"
+
+
+def evaluation(keys: str) -> str:
+    """The minimal config with other keys in place of the label."""
+    return MINIMAL.replace(ONE_OUTPUT, keys)
+
+
+def outputs(*entries: str) -> str:
+    listed = "".join(f"  - {{{entry}}}\n" for entry in entries)
+    return MINIMAL.replace(ONE_OUTPUT, f"  outputs:\n{listed}").replace("  metrics: [AUC]\n", "")
+
+
+KIND = "output: kind, label: kind, metrics: [AUC]"
+PRICE = "output: price, label: price, metrics: [MeanSquaredError]"
+
+
+def test_one_output_is_the_case_of_a_list_of_one(config):
+    loaded = config(evaluation("  label: label\n  output: kind\n"))
+    [judged] = loaded.evaluation.judged
+    assert (judged.output, judged.label) == ("kind", "label")
+    assert [metric.name for metric in judged.metrics] == ["AUC"]
+
+
+def test_several_outputs_have_labels_metrics_vocabularies_and_weights_of_their_own(config):
+    text = outputs(
+        KIND + ", vocabulary: [a, b], example_weight: w",
+        "output: echo, label: {input: x}, metrics: [MeanSquaredError]",
+    )
+    kind, echo = config(text).evaluation.judged
+    assert (kind.vocabulary, kind.example_weight) == (("a", "b"), "w")
+    assert not isinstance(echo.label, str) and echo.label.input == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            outputs(KIND).replace("  outputs:", "  label: l\n  outputs:"),
+            "evaluation.label: stands ",
+        ),
+        (outputs(KIND, KIND), "evaluation.outputs.1.output: 'kind' is listed twice"),
+        (outputs("label: kind, metrics: [AUC]"), "evaluation.outputs.0.output: this key is needed"),
+        (outputs("output: kind, metrics: [AUC]"), "evaluation.outputs.0.label: this key is needed"),
+        (outputs("output: kind, label: kind"), "evaluation.outputs.0.metrics: this key is needed"),
+        (
+            outputs(KIND.replace("[AUC]", "[AUC, AUC]")),
+            "evaluation.outputs.0.metrics: two have one",
+        ),
+        (
+            outputs(KIND, KIND.replace("output: kind", "output: b")),
+            "gate.rules.0.output: several o",
+        ),
+        (
+            outputs(PRICE),
+            "gate.rules.0.metric: 'AUC' is not evaluated; evaluation.metrics has: Mea",
+        ),
+        (evaluation("  label: l\n  vocabulary: []\n"), "vocabulary: expected an entry a class"),
+        (evaluation("  label: l\n  vocabulary: [a, a]\n"), "vocabulary: 'a' is listed twice"),
+        (
+            evaluation("  label: {inputs: x}\n"),
+            "evaluation.label.inputs: unknown key; did you mean",
+        ),
+        (evaluation("  label: ''\n"), "evaluation.label: String should have at least 1 char"),
+        (evaluation("  label: l\n  weight: w\n"), "evaluation.weight: unknown key"),
+        (evaluation("  label: l\n  example_weight_key: w\n"), "did you mean 'example_weight'?"),
+        (evaluation("  label: l\n  example_weight: [w]\n"), "evaluation.example_weight: expected"),
+    ],
+)
+def test_refuses_what_cannot_be_judged(config, text: str, expected: str):
+    assert expected in problem(config, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (outputs(KIND, PRICE), "'b' is not judged; evaluation.outputs has: kind, price"),
+        (MINIMAL, "only one output is judged; leave it out"),
+    ],
+)
+def test_a_rule_names_an_output_that_is_judged(config, text: str, expected: str):
+    text = text.replace("max_drop: 0.01", "max_drop: 0.01, output: b")
+    assert f"gate.rules.0.output: {expected}" in problem(config, text)
+
+
+def test_a_rule_needs_no_output_where_one_alone_has_the_metric(config):
+    loaded = config(outputs(KIND, PRICE))
+    assert loaded.gate.rules[0].output is None
+
+
+def test_a_vocabulary_may_be_a_file_beside_the_config(config, tmp_path: Path):
+    loaded = config(evaluation("  label: l\n  vocabulary: words.txt\n"))
+    (tmp_path / "words.txt").write_text("ant\nbee\n")
+    [judged] = loaded.evaluation.judged
+    assert vocabulary_of(judged) == ("ant", "bee")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty; expected an entry a line"),
+        (b"a\nb\na\n", "lists 'a' twice"),
+        (b"\xff\xfe", "it is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_vocabulary_is_an_error(tmp_path: Path, content: bytes | None, expected):
+    path = tmp_path / "words.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"evaluation\.vocabulary: ") as caught:
+        read_vocabulary(str(path))
+    assert expected in str(caught.value)

@@ -262,10 +262,22 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for name, (shape, end) in OUTPUTS.items()
         }
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def prepare(examples):
+        features = tf.io.parse_example(
+            examples,
+            {
+                "x": tf.io.FixedLenFeature([FEATURES], tf.float32),
+                LABELS["classes"]: tf.io.FixedLenFeature([], tf.int64),
+            },
+        )
+        return {"x": features["x"], "prepared_label": features[LABELS["classes"]]}
+
     module = tf.Module()
     module.layers = layers
     path = tmp_path_factory.mktemp("matrix") / "model"
-    tf.saved_model.save(module, str(path), {"serving_tensors": serving_tensors})
+    signatures = {"serving_tensors": serving_tensors, "prepare": prepare}
+    tf.saved_model.save(module, str(path), signatures)
     return path
 
 
@@ -382,6 +394,8 @@ def source(inputs, labels, weights, groups, write_records_to, tmp_path_factory):
         {
             "x": inputs[row],
             "weight": weights[row],
+            "nothing": 0.0,
+            "first_group": float(groups[row] == 0),
             "group": groups[row],
             "word": ("ant", "bee", "cat")[labels["classes"][row]],
             **{LABELS[name]: labels[name][row] for name in OUTPUTS if name not in INPUT_LABELS},
@@ -431,6 +445,7 @@ def evaluate(
     gate: Gate = ANY_GATE,
     ranges: bool = True,
     reference: str | None = None,
+    preprocessing: str | None = None,
 ):
     """Returns what the evaluator's own transforms find, of cells by the name of their output."""
     import apache_beam as beam
@@ -469,7 +484,9 @@ def evaluate(
     )
     # As of a calibrated scheme, so that extracts hold what the inputs are like.
     known = (InputRange("x", -2.0, 2.0),) if ranges else ()
-    pair = ModelPair(str(saved_model), "serving_tensors", None, str(tflite), None, known, reference)
+    pair = ModelPair(
+        str(saved_model), "serving_tensors", preprocessing, str(tflite), None, known, reference
+    )
     plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
     with beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | ReadBatches(source) | CompareModels(pair, config, plan, None, str(directory))
@@ -630,3 +647,144 @@ def test_a_metric_that_a_label_does_not_fit_is_an_error_that_says_what_would(
     assert metric in str(error)
     with pytest.raises(type(error), match=said):
         raise error
+
+
+# --- Where labels and weights come from -----------------------------------------------------------
+
+
+def overall(evaluation: Any, metric: str) -> Any:
+    [value] = [v for v in evaluation.values if (v.metric, v.slice) == (metric, "overall")]
+    return value
+
+
+ACCURACY = Cell("classes", "SparseCategoricalAccuracy", accuracy)
+
+
+def test_strings_are_labels_by_a_vocabulary(
+    saved_model, models, source, evaluations, tmp_path: Path
+):
+    words = target("classes", False, label="word", vocabulary=("ant", "bee", "cat"))
+    found = evaluate(saved_model, models["int8"], source, tmp_path, [words], {None: [ACCURACY]})
+    [expected] = [
+        value
+        for value in evaluations["int8", False].values
+        if (value.output, value.metric, value.slice) == ("classes", ACCURACY.name, "overall")
+    ]
+    assert overall(found, ACCURACY.name) == expected.model_copy(update={"output": None})
+
+
+def test_the_preprocessing_signature_may_give_the_label(
+    saved_model, models, source, evaluations, tmp_path: Path
+):
+    found = evaluate(
+        saved_model,
+        models["int8"],
+        source,
+        tmp_path,
+        [target("classes", False, label="prepared_label")],
+        {None: [ACCURACY]},
+        preprocessing="prepare",
+    )
+    [expected] = [
+        value
+        for value in evaluations["int8", False].values
+        if (value.output, value.metric, value.slice) == ("classes", ACCURACY.name, "overall")
+    ]
+    assert overall(found, ACCURACY.name) == expected.model_copy(update={"output": None})
+
+
+def test_weights_that_are_all_0_are_an_error(saved_model, models, source, tmp_path: Path):
+    nothing = target("classes", False, example_weight="nothing")
+    with pytest.raises(DataError, match="'nothing' is 0 for all 150 examples"):
+        evaluate(saved_model, models["int8"], source, tmp_path, [nothing], {None: [ACCURACY]})
+
+
+def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, tmp_path: Path):
+    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+    from tfx_tflite.components.quantization_evaluator.gate import judge
+
+    rule = GateRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
+    gate = Gate(rules=(rule,), min_examples=1)
+    some = target("classes", False, example_weight="first_group")
+    found = evaluate(
+        saved_model, models["int8"], source, tmp_path, [some], {None: [ACCURACY]}, gate
+    )
+    result = judge(
+        gate,
+        found.values,
+        found.examples,
+        {ACCURACY.name: "higher_is_better"},
+        ComparisonEvidence(found, {}),
+    )
+    assert {rule.slice: rule.verdict.value for rule in result.rules} == {
+        "group:0": "blessed",
+        "group:1": "not_judged",
+        "group:2": "not_judged",
+    }
+
+
+@pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
+@pytest.mark.parametrize("output", ["classes", "pixels"])
+def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
+    output: str,
+    metric: str,
+    evaluations,
+    float_outputs,
+    tflite_outputs,
+    labels,
+    weights,
+):
+    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
+        PairedMoments,
+        mean_interval,
+    )
+
+    figure = accuracy if metric.endswith("Accuracy") else log_loss
+    ones = np.ones(1)
+    before, after = (
+        np.array([figure(labels[output][r : r + 1], p[r : r + 1], ones) for r in range(ROWS)])
+        for p in (float_outputs[output], tflite_outputs["int8"][output])
+    )
+    sign = 1 if metric.endswith("Accuracy") else -1
+    drops = sign * (before - after)
+    mean = np.average(drops, weights=weights)
+    parts = weights.astype(np.float64) / weights.mean(dtype=np.float64) * (drops - mean) + mean
+    expected = mean_interval(PairedMoments.from_arrays(parts, parts), 0.0, 0.9)
+    evaluation = evaluations["int8", True]
+    [value] = [
+        v for v in evaluation.values if (v.output, v.metric, v.slice) == (output, metric, "overall")
+    ]
+    rule = GateRule(metric=metric, output=output, max_drop=0.0, confidence=0.9)
+    found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
+    for name in ("drop", "lower", "upper", "p_blessed"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
+
+
+def test_several_outputs_are_compared_with_a_pushed_model_in_one_go(
+    saved_model, models, source, tmp_path: Path, tflite_outputs, labels
+):
+    cells = {
+        output: [cell for cell in CELLS_BY_OUTPUT[output] if not cell.config]
+        for output in ("classes", "picture")
+    }
+    found = evaluate(
+        saved_model,
+        models["int8"],
+        source,
+        tmp_path,
+        [target(output, False) for output in cells],
+        cells,
+        reference=str(models["dynamic_range"]),
+    )
+    for output, name in (("classes", ACCURACY.name), ("picture", "MeanSquaredError")):
+        [value] = [
+            v for v in found.values if (v.output, v.metric, v.slice) == (output, name, "overall")
+        ]
+        [cell] = [cell for cell in cells[output] if cell.name == name]
+        for figure, scheme in (
+            (value.float_value, "dynamic_range"),
+            (value.quantized_value, "int8"),
+        ):
+            expected = cell.figure(labels[output], tflite_outputs[scheme][output], np.ones(ROWS))
+            assert figure == pytest.approx(expected, rel=1e-5)

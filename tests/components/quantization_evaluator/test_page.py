@@ -375,7 +375,7 @@ def test_a_bound_of_zero_has_a_plot():
     ],
 )
 def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, allowed):
-    evidence = SimpleNamespace(figure=lambda name: value)
+    evidence = SimpleNamespace(figure=lambda name, output: value, output_keys=(None,))
     judged = judge(Gate(rules=(GateRule(**limit),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     plot = page.interval_plot(result)
@@ -385,7 +385,7 @@ def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, 
 
 
 def test_a_limit_on_an_unknown_figure_says_so():
-    evidence = SimpleNamespace(figure=lambda name: None)
+    evidence = SimpleNamespace(figure=lambda name, output: None, output_keys=(None,))
     judged = judge(Gate(rules=(GateRule(max_latency_ratio=1.0),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     assert page.interval_plot(result) is None
@@ -658,3 +658,56 @@ def test_fits_the_screen_in_both_themes(report: dict, tmp_path: Path):
             chromium(tmp_path, frame.as_uri(), dark, f"--screenshot={picture}")
             pictures[dark] = picture.read_bytes()
         assert pictures[False] != pictures[True]
+
+
+# --- Several outputs ---
+
+TWO_OUTPUTS = {
+    "verdict": "blessed",
+    "examples": 100,
+    "rules": [rule("blessed") | {"output": "kind"}, rule("blessed") | {"output": "price"}],
+    "metrics": [
+        {"metric": "AUC", "output": output, "slice": slice_name, "float": 0.9, "quantized": after}
+        for output, after in (("kind", 0.8), ("price", 0.7))
+        for slice_name in ("overall", "label:1")
+    ],
+    "agreement": {"rate": 0.5, "flips": [], "decisions": 100},
+    "outputs": {"sqnr_db": 11.5},
+    "by_output": [
+        {
+            "output": "kind",
+            "agreement": {"rate": 0.5, "flips": [], "decisions": 100},
+            "outputs": {"sqnr_db": 11.5},
+            "worst_examples": [],
+        },
+        {
+            "output": "price",
+            "agreement": {"rate": 0.25, "flips": [], "decisions": 400},
+            "outputs": {"sqnr_db": 22.5},
+            "worst_examples": [],
+        },
+    ],
+}
+
+
+def test_of_several_outputs_each_has_its_differences_under_its_name():
+    shown = page.render(TWO_OUTPUTS)
+    assert shown.index("Differences of output kind") < shown.index("11.5") < shown.index("22.5")
+    assert "Changed answers of price" in shown
+    assert "the same answer on 50% of the examples" in shown
+    assert "the same answer on 25% of the answers" in shown
+
+
+def test_of_several_outputs_a_check_and_its_slices_name_theirs():
+    shown = page.render(TWO_OUTPUTS)
+    groups = {group.metric: group for group in page.worst_slices(TWO_OUTPUTS["metrics"], [])}
+    assert {name: group.overall for name, group in groups.items()} == {
+        "AUC of kind": pytest.approx(0.1),
+        "AUC of price": pytest.approx(0.2),
+    }
+    assert "accuracy of kind" in shown.replace("<wbr>", "")
+
+
+def test_no_two_sections_have_one_id():
+    ids = re.findall(r' id="([^"]+)"', page.render(TWO_OUTPUTS))
+    assert len(ids) == len(set(ids)) > 3
