@@ -35,6 +35,8 @@ POLICIES = ("minmax", "percentile", "robust")
 SAMPLES = 200
 # How many of the samples are multiplied, and by what.
 OUTLIERS = ((0, 1.0), (1, 20.0), (1, 100.0), (2, 20.0), (3, 20.0), (3, 100.0))
+# Four digits.
+EQUAL_WITHIN = 5e-5
 # What rounding to 8 bits itself moves a figure by.
 HOLDS_WITHIN = 0.015
 
@@ -239,7 +241,7 @@ class Row:
         """Whether `robust` is as good as it is said to be."""
         robust, minmax = self.by_policy["robust"], self.by_policy["minmax"]
         if not self.outliers:
-            return robust >= minmax - 5e-5 or (self.cut > 0 and robust >= minmax - 2e-3)
+            return abs(robust - minmax) < EQUAL_WITHIN
         return robust >= self.float32 - HOLDS_WITHIN or robust >= minmax
 
     def __str__(self) -> str:

@@ -5,6 +5,9 @@ from enum import Enum
 
 from tfx_tflite.components.errors import ConfigError
 
+REFUSE, ALLOW = "refuse", "allow"
+FLOAT_FALLBACKS = (REFUSE, ALLOW)
+
 
 class Scheme(str, Enum):
     """How weights and activations are stored; see the table in docs/schemes.md."""
@@ -38,14 +41,18 @@ class Quantization:
         io_type: The type of inputs and outputs that are float in the float model; None takes the
             scheme's default.
         batch_size: A fixed batch size, or None to keep the signature's own (usually dynamic).
+        float_fallback: What becomes of an operator that has no integer form: `refuse` makes it an
+            error, `allow` leaves it in float between integers.
 
     Raises:
-        ConfigError: The scheme does not offer the I/O type, or the batch size is not positive.
+        ConfigError: The scheme does not offer the I/O type, the batch size is not positive, or
+            floats are allowed in a scheme that they do not go with.
     """
 
     scheme: Scheme
     io_type: str | None = None
     batch_size: int | None = None
+    float_fallback: str = REFUSE
 
     def __post_init__(self) -> None:
         allowed = self.scheme.io_types
@@ -56,6 +63,19 @@ class Quantization:
             )
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}, expected 1 or more")
+        if self.float_fallback not in FLOAT_FALLBACKS:
+            known = " or ".join(FLOAT_FALLBACKS)
+            raise ConfigError(f"float_fallback is {self.float_fallback!r}, expected {known}")
+        if self.allows_float and self.scheme is not Scheme.INT8_FLOAT_IO:
+            raise ConfigError(
+                f"float_fallback: allow does not go with scheme {self.scheme.value!r}; take "
+                f"{Scheme.INT8_FLOAT_IO.value}, or leave it out"
+            )
+
+    @property
+    def allows_float(self) -> bool:
+        """Whether operators that have no integer form may stay float."""
+        return self.float_fallback == ALLOW
 
     @property
     def resolved_io_type(self) -> str:

@@ -184,13 +184,14 @@ class QuantizationConfig(_Section):
     scheme: Scheme = Scheme.INT8
     io_type: Literal["float32", "int8", "uint8", "int16"] | None = None
     batch_size: Literal["dynamic"] | Count = "dynamic"
+    float_fallback: Literal["refuse", "allow"] = "refuse"
     # Seconds, and megabytes of 2^20 bytes.
     time_limit: float = Field(default=3600.0, strict=True, gt=0, allow_inf_nan=False)
     memory_limit: Count | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> "QuantizationConfig":
-        Quantization(self.scheme, self.io_type, self.fixed_batch_size)
+        Quantization(self.scheme, self.io_type, self.fixed_batch_size, self.float_fallback)
         return self
 
     @property

@@ -78,6 +78,7 @@ def create_pipeline(
         scheme=scheme.value,
         io_type=config.quantization.io_type,
         batch_size=config.quantization.fixed_batch_size,
+        float_fallback=config.quantization.float_fallback,
         ranges=config.calibration.ranges,
         percentile=config.calibration.percentile,
         time_limit=config.quantization.time_limit,

@@ -8,8 +8,8 @@ docs/schemes.md, after the TensorFlow Lite quantization specification
 
 from collections.abc import Iterator
 
-from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.schemes import Quantization
+from tfx_tflite.components.errors import ConversionError, listed
+from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer import float_promises, integer_promises
 from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     FlatbufferGraph,
@@ -57,9 +57,25 @@ def check(content: bytes, quantization: Quantization) -> None:
         rest = len(violations) - _SHOWN
         more = f" (and {rest} more)" if rest > 0 else ""
         raise ConversionError(
-            f"the converted model is not {quantization.scheme.value}: {shown}{more}. Replace these "
-            "operators in the model or choose another quantization.scheme"
+            f"the converted model is not {quantization.scheme.value}: {shown}{more}. "
+            f"{_remedy(content, quantization, violations)}"
         )
+
+
+def _remedy(content: bytes, quantization: Quantization, violations: list[Violation]) -> str:
+    """Returns what to do about violations."""
+    general = "Replace these operators in the model or choose another quantization.scheme"
+    if quantization.allows_float or not all("computes in" in each.reason for each in violations):
+        return general
+    operators = FlatbufferGraph(content).operators
+    staying = {op.name for op in operators if integer_promises.may_stay_float(op)}
+    if not staying or quantization.scheme not in (Scheme.INT8, Scheme.INT8_FLOAT_IO):
+        return general
+    return (
+        f"There is no integer form of {listed(sorted(staying))}: leave that in float with "
+        "quantization.scheme: int8_float_io and quantization.float_fallback: allow, replace it in "
+        "the model, or take scheme dynamic_range"
+    )
 
 
 def _foreign_operators(graph: FlatbufferGraph) -> Iterator[Violation]:

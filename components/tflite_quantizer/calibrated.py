@@ -16,12 +16,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_quantizer import quantization_spec as spec
-from tfx_tflite.components.tflite_quantizer.flatbuffer import (
-    FlatbufferGraph,
-    Operator,
-    tensor_type,
-)
+from tfx_tflite.components.tflite_quantizer.integer_kernels import with_integer_kernels
 from tfx_tflite.components.tflite_quantizer.range_collection import model_digest
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
@@ -33,8 +28,6 @@ from tfx_tflite.components.tflite_quantizer.scale_groups import (
 
 _schema = flatbuffer_utils.schema_fb
 
-# How often the quantizer is run, at most, on a model that comes out differently from run to run.
-_TRIES = 8
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
 
@@ -103,29 +96,13 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
             "quantization.scheme"
         ) from error
     # The public converter ends with the same two steps.
-    deduplicated = lite._deduplicate_readonly_buffers(with_copied_constants(quantized))
+    mended = with_integer_kernels(with_copied_constants(quantized))
+    deduplicated = lite._deduplicate_readonly_buffers(mended)
     return _with_metadata(deduplicated, metadata, quantization.scheme)
 
 
 def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    """Runs the MLIR quantizer, again while it has left in float what it mostly does not.
-
-    It leaves 2 to 7 % of the operators with several outputs (SPLIT, UNPACK) in float, by chance:
-    the same bytes in, run after run in one process, other bytes out (TensorFlow 2.16).
-    """
-    for _ in range(_TRIES):
-        quantized = convert.mlir_quantize(
-            calibrated, input_data_type=io_type, output_data_type=io_type
-        )
-        if not any(map(_is_left_by_chance, FlatbufferGraph(quantized).operators)):
-            break
-    return quantized
-
-
-def _is_left_by_chance(operator: Operator) -> bool:
-    """Returns whether an operator of several outputs that only moves numbers is float."""
-    moves = operator.name in spec.SAME_SCALE and len(operator.outputs) > 1
-    return moves and any(tensor_type(output) == "FLOAT32" for output in operator.outputs)
+    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
 
 
 def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:

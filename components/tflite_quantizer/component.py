@@ -6,7 +6,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.schemes import Scheme
+from tfx_tflite.components.schemes import REFUSE, Scheme
 from tfx_tflite.components.tflite_quantizer import executor
 from tfx_tflite.components.tflite_quantizer.range_policy import ROBUST
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
@@ -23,6 +23,7 @@ class TFLiteQuantizerSpec(ComponentSpec):
         "scheme": ExecutionParameter(type=str),
         "io_type": ExecutionParameter(type=str, optional=True),
         "batch_size": ExecutionParameter(type=int, optional=True),
+        "float_fallback": ExecutionParameter(type=str),
         "ranges": ExecutionParameter(type=str),
         "percentile": ExecutionParameter(type=float),
         "time_limit": ExecutionParameter(type=float),
@@ -61,6 +62,8 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         io_type: The type of the inputs and outputs that are float in the float model; None takes
             the scheme's default.
         batch_size: A fixed batch size; None keeps the signature's.
+        float_fallback: `allow` leaves operators without an integer form in float, for the scheme
+            `int8_float_io`; `refuse` makes them an error.
         ranges: How ranges follow from the calibration examples: `robust`, `minmax`, `percentile`,
             or `stock` for the converter's own calibrator.
         percentile: For `percentile`; from 50 to below 100.
@@ -85,6 +88,7 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         scheme: str = Scheme.INT8.value,
         io_type: str | None = None,
         batch_size: int | None = None,
+        float_fallback: str = REFUSE,
         ranges: str = ROBUST,
         percentile: float = 99.9,
         time_limit: float = 3600.0,
@@ -99,6 +103,7 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
             "scheme": scheme,
             "io_type": io_type,
             "batch_size": batch_size,
+            "float_fallback": float_fallback,
             "ranges": ranges,
             "percentile": float(percentile),
             "time_limit": float(time_limit),

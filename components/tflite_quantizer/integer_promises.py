@@ -61,24 +61,55 @@ def _tensors(operator: Operator) -> tuple[Any, ...]:
 
 
 def _floats(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
-    """No operator reads or writes a float, but for the first and last where I/O is float."""
-    float_io = quantization.resolved_io_type == "float32"
+    """No operator reads or writes a float, but for conversions and those that may stay float."""
+    allowed = allowed_floats(graph, quantization)
     converting: list[Violation] = []
     computing: list[Violation] = []
     for operator in graph.operators:
-        floats = [tensor for tensor in _tensors(operator) if tensor_type(tensor) in spec.FLOATS]
-        if not floats or operator.name in spec.CALLS:
+        floats = float_tensors(operator)
+        if not floats or operator.name in spec.CALLS or operator.index in allowed:
             continue
         is_conversion = operator.name in spec.CONVERSIONS
-        if not (float_io and is_conversion and graph.at_the_edge(floats)):
-            types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
-            found = Violation(operator.label, f"computes in {types}")
-            (converting if is_conversion else computing).append(found)
+        types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
+        beside = " though it has an integer form" if quantization.allows_float else ""
+        found = Violation(operator.label, f"computes in {types}{beside}")
+        (converting if is_conversion else computing).append(found)
     # A conversion inside the graph is there because of an operator that computes in float.
     yield from computing or converting
     for tensor in graph.idle_tensors:
         if tensor_type(tensor) in spec.FLOATS:
             yield Violation(f"tensor {short_name(tensor)}", f"is {tensor_type(tensor)}, unused")
+
+
+def float_tensors(operator: Operator) -> list[Any]:
+    """Returns the tensors of an operator that are float."""
+    return [tensor for tensor in _tensors(operator) if tensor_type(tensor) in spec.FLOATS]
+
+
+def allowed_floats(graph: FlatbufferGraph, quantization: Quantization) -> dict[int, Operator]:
+    """Returns the operators that may have float tensors, by index.
+
+    These are conversions at the model's edge if its inputs and outputs are float and, if operators
+    without an integer form may stay float, those and the conversions between them and the rest.
+    """
+    staying = [op for op in graph.operators if may_stay_float(op)]
+    edges = {id(tensor) for operator in staying for tensor in float_tensors(operator)}
+    if not quantization.allows_float:
+        staying, edges = [], set()
+    found = {operator.index: operator for operator in staying}
+    for operator in graph.operators:
+        floats = float_tensors(operator)
+        at_the_edge = quantization.resolved_io_type == "float32" and graph.at_the_edge(floats)
+        beside = all(id(tensor) in edges or graph.at_the_edge([tensor]) for tensor in floats)
+        if operator.name in spec.CONVERSIONS and floats and (at_the_edge or (edges and beside)):
+            found[operator.index] = operator
+    return found
+
+
+def may_stay_float(operator: Operator) -> bool:
+    """Returns whether an operator computes with floats and has no integer form."""
+    is_float_only = spec.treatment(operator.name) is spec.Treatment.FLOAT_ONLY
+    return is_float_only and bool(float_tensors(operator))
 
 
 def _types(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:

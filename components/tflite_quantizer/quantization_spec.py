@@ -83,7 +83,16 @@ class Treatment(Enum):
 _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
     Treatment.QUANTIZED: (
         *("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "ABS", "EXP", "LOG", "RSQRT", "PRELU"),
-        *("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "HARD_SWISH", "GELU"),
+        *(
+            "RELU",
+            "RELU6",
+            "RELU_N1_TO_1",
+            "RELU_0_TO_1",
+            "LEAKY_RELU",
+            "HARD_SWISH",
+            "GELU",
+            "ELU",
+        ),
         *("SUM", "MEAN", "REDUCE_PROD", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"),
         *("FULLY_CONNECTED", "BATCH_MATMUL", "FAKE_QUANT"),
         *("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "SVDF", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN"),
@@ -109,7 +118,7 @@ _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
     Treatment.CONVERSION: ("QUANTIZE", "DEQUANTIZE"),
     Treatment.CALL: ("WHILE", "IF", "CALL", "CALL_ONCE"),
     Treatment.FLOAT_ONLY: (
-        *("CAST", "NEG", "SQUARE", "SQRT", "SIN", "COS", "ATAN2", "POW", "SIGN", "ELU", "ADD_N"),
+        *("CAST", "NEG", "SQUARE", "SQRT", "SIN", "COS", "ATAN2", "POW", "SIGN", "ADD_N"),
         *("FLOOR", "CEIL", "ROUND", "DIV", "FLOOR_DIV", "FLOOR_MOD", "CUMSUM", "BUCKETIZE"),
         "REVERSE_SEQUENCE",
         *("L2_POOL_2D", "LOCAL_RESPONSE_NORMALIZATION", "CONV_3D", "CONV_3D_TRANSPOSE"),

@@ -2,7 +2,8 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,9 @@ from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     tensor_name,
     tensor_type,
 )
+from tfx_tflite.components.tflite_quantizer.integer_promises import may_stay_float
 from tfx_tflite.components.tflite_quantizer.layer_noise import LayerNoise
+from tfx_tflite.components.tflite_quantizer.multiply_adds import multiply_adds
 from tfx_tflite.components.tflite_quantizer.range_policy import PERCENTILE
 from tfx_tflite.components.tflite_quantizer.ranges import TensorRange, TensorRanges
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
@@ -46,14 +49,19 @@ def summarize(
     quantization = settings.quantization
     resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
+    floats = _float_operators(graph) if quantization.allows_float else []
     return {
         "scheme": quantization.scheme.value,
         "io_type": quantization.resolved_io_type,
         "batch_size": quantization.batch_size or "dynamic",
+        "float_fallback": quantization.float_fallback,
         "signature": settings.signature,
         "calibration_sample": sample,
         "calibration": _calibration(settings) if sample else None,
-        "warnings": list(ranges.warnings(settings.policy)) if ranges else [],
+        "warnings": [
+            *(ranges.warnings(settings.policy) if ranges else ()),
+            *_float_warning(floats),
+        ],
         "size_bytes": {"float": len(models.float32), "quantized": len(models.quantized)},
         "size_parts": graph.size_parts(len(models.quantized)),
         "digests": {
@@ -65,11 +73,40 @@ def summarize(
         "inputs": [tensor_type(tensor) for tensor in graph.inputs],
         "outputs": [tensor_type(tensor) for tensor in graph.outputs],
         "operators": graph.operator_counts(),
+        "float_operators": floats,
         # The artifact is written only where the audit found nothing.
         "audit": [],
         "layers": [_layer(graph, operator, by_name, noise or {}) for operator in graph.operators],
         "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
     }
+
+
+def _float_operators(graph: FlatbufferGraph) -> list[dict[str, Any]]:
+    """Returns the operators that were left in float, with their share of the multiply-adds."""
+    total = sum(multiply_adds(operator) for operator in graph.operators)
+    return [
+        {
+            "index": operator.index,
+            "operator": operator.name,
+            "name": short_name(operator.outputs[0]),
+            "multiply_adds": multiply_adds(operator),
+            "share": multiply_adds(operator) / max(total, 1),
+            "reason": f"no integer form of {operator.name}",
+        }
+        for operator in graph.operators
+        if may_stay_float(operator)
+    ]
+
+
+def _float_warning(floats: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if floats:
+        counts = Counter(found["operator"] for found in floats)
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        share = sum(found["share"] for found in floats)
+        yield (
+            f"{len(floats)} of the model's operators compute in float, with {share:.1%} of its "
+            f"multiply-adds: {kinds}"
+        )
 
 
 def _calibration(settings: QuantizerSettings) -> dict[str, Any]:

@@ -5,6 +5,10 @@ that computes a layer normalisation, a variance or the reals of an image's bytes
 come from operators that it does quantize: -x is x * -1, and x squared is x * x. An integer input
 that is only made a float of is itself made a float input, which the quantizer quantizes as any
 other. Of an image's bytes the range is that of the type: 0 to 255 become 256 numbers, scale 1.
+
+Of an operator with several outputs (SPLIT, SPLIT_V, UNPACK) some of which nothing reads, it depends
+on addresses in memory whether the quantizer leaves it in float (TensorFlow 2.16; up to one run in
+15). Slices of what is read are quantized always.
 """
 
 from collections.abc import Iterator
@@ -12,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from tensorflow.lite.tools import flatbuffer_utils
+
+from tfx_tflite.components.tflite_quantizer.unused_tensors import drop_unused_tensors
 
 _schema = flatbuffer_utils.schema_fb
 _TYPES = _schema.TensorType
@@ -39,9 +45,10 @@ def rewritten(content: bytes) -> bytes:
         is a float input afterwards, of the same values.
     """
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    changed = [_multiply_instead(model), _take_floats(model)]
+    changed = [_multiply_instead(model), _take_floats(model), _slice_instead(model)]
     if not any(changed):
         return content
+    drop_unused_tensors(model)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -94,12 +101,17 @@ def _code(model: Any, kind: int) -> int:
 
 
 def _minus_one(model: Any, graph: Any) -> int:
-    """Returns the index of a new constant, -1."""
+    return _constant(model, graph, np.array(-1, np.float32))
+
+
+def _constant(model: Any, graph: Any, values: np.ndarray) -> int:
+    """Returns the index of a new constant of 32 bits."""
     buffer = _schema.BufferT()
-    buffer.data = np.array([-1], np.float32).view(np.uint8)
+    buffer.data = values.reshape(-1).view(np.uint8)
     model.buffers.append(buffer)
     tensor = _schema.TensorT()
-    tensor.name, tensor.type, tensor.shape = f"minus_one{len(graph.tensors)}", _TYPES.FLOAT32, []
+    tensor.name, tensor.shape = f"constant{len(graph.tensors)}", list(values.shape)
+    tensor.type = _TYPES.FLOAT32 if values.dtype == np.float32 else _TYPES.INT32
     tensor.buffer = len(model.buffers) - 1
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
@@ -147,3 +159,101 @@ def _note_range(tensor: Any, limits: tuple[float, float] | None) -> None:
     tensor.quantization = _schema.QuantizationParametersT()
     tensor.quantization.min = np.array([limits[0]], np.float32)
     tensor.quantization.max = np.array([limits[1]], np.float32)
+
+
+# Where an operator with several outputs has what it splits, and where the axis.
+_SPLITS = {_OPERATORS.SPLIT: (1, 0), _OPERATORS.SPLIT_V: (0, 2)}
+
+
+def _slice_instead(model: Any) -> bool:
+    """Makes slices of operators whose outputs are not all read; returns whether there was any."""
+    found = False
+    for graph in model.subgraphs:
+        read = {int(i) for each in graph.operators for i in _items(each.inputs)}
+        read |= {int(i) for i in graph.outputs}
+        operators: list[Any] = []
+        for operator in graph.operators:
+            slices = _slices(model, graph, operator, read)
+            operators += [operator] if slices is None else slices
+            found |= slices is not None
+        graph.operators = operators
+    return found
+
+
+def _slices(model: Any, graph: Any, operator: Any, read: set[int]) -> list[Any] | None:
+    """Returns slices in the place of an operator; None if it is to stay."""
+    kind, outputs = _kind(model, operator), [int(i) for i in _items(operator.outputs)]
+    if kind not in (*_SPLITS, _OPERATORS.UNPACK) or read.issuperset(outputs):
+        return None
+    if kind == _OPERATORS.UNPACK:
+        source, axis = int(operator.inputs[0]), int(operator.builtinOptions.axis)
+    else:
+        source, axis = (int(operator.inputs[position]) for position in _SPLITS[kind])
+        axis = int(_stored(model, graph.tensors[axis]))
+    tensor = graph.tensors[source]
+    axis %= len(tensor.shape)
+    sizes = [_size(graph.tensors[i], axis, kind) for i in outputs]
+    if tensor.type != _TYPES.FLOAT32 or None in sizes:
+        return None
+    starts = np.cumsum([0, *sizes[:-1]])
+    make = _one_of_axis if kind == _OPERATORS.UNPACK else _part_of_axis
+    return [
+        make(model, graph, source, output, axis, int(start), int(size))
+        for output, start, size in zip(outputs, starts, sizes, strict=True)
+        if output in read
+    ]
+
+
+def _items(values: Any) -> Any:
+    # The object API leaves out empty vectors.
+    return () if values is None else values
+
+
+def _stored(model: Any, tensor: Any) -> np.ndarray:
+    return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.int32)[0]
+
+
+def _size(output: Any, axis: int, kind: int) -> int | None:
+    """Returns how much of the axis an output takes; None if that is not fixed."""
+    if kind == _OPERATORS.UNPACK:
+        return 1
+    signature = output.shape if output.shapeSignature is None else output.shapeSignature
+    return int(signature[axis]) if signature[axis] >= 0 else None
+
+
+def _part_of_axis(
+    model: Any, graph: Any, source: int, output: int, axis: int, start: int, size: int
+) -> Any:
+    """Returns a SLICE of a part of an axis and all of the others."""
+    rank = len(graph.tensors[source].shape)
+    begins, sizes = np.zeros(rank, np.int32), np.full(rank, -1, np.int32)
+    begins[axis], sizes[axis] = start, size
+    operator = _schema.OperatorT()
+    operator.opcodeIndex = _code(model, _OPERATORS.SLICE)
+    operator.inputs = [source, _constant(model, graph, begins), _constant(model, graph, sizes)]
+    operator.outputs = [output]
+    operator.builtinOptionsType = _schema.BuiltinOptions.SliceOptions
+    operator.builtinOptions = _schema.SliceOptionsT()
+    return operator
+
+
+def _one_of_axis(
+    model: Any, graph: Any, source: int, output: int, axis: int, start: int, size: int
+) -> Any:
+    """Returns a STRIDED_SLICE of one place of an axis, which goes, and all of the others."""
+    rank = len(graph.tensors[source].shape)
+    begins = np.zeros(rank, np.int32)
+    begins[axis] = start
+    ends = begins + size
+    steps = np.ones(rank, np.int32)
+    options = _schema.StridedSliceOptionsT()
+    options.beginMask = options.endMask = ((1 << rank) - 1) & ~(1 << axis)
+    options.shrinkAxisMask = 1 << axis
+    options.ellipsisMask = options.newAxisMask = 0
+    operator = _schema.OperatorT()
+    operator.opcodeIndex = _code(model, _OPERATORS.STRIDED_SLICE)
+    constants = [_constant(model, graph, values) for values in (begins, ends, steps)]
+    operator.inputs, operator.outputs = [source, *constants], [output]
+    operator.builtinOptionsType = _schema.BuiltinOptions.StridedSliceOptions
+    operator.builtinOptions = options
+    return operator

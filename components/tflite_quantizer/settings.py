@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.schemes import REFUSE, Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer.child_process import Limits
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 
@@ -46,6 +46,7 @@ class QuantizerSettings:
                 Scheme(properties["scheme"]),
                 properties.get("io_type"),
                 properties.get("batch_size"),
+                properties.get("float_fallback") or REFUSE,
             ),
             None if kind == STOCK else RangePolicy(kind, properties["percentile"]),
             Limits(properties["time_limit"], None if memory is None else memory << 20),

@@ -21,6 +21,7 @@ from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
 
 pytestmark = pytest.mark.slow
 
+GONE = {"NEG", "SQUARE", "CAST", "SPLIT", "SPLIT_V", "UNPACK"}
 FLOATS = ((1, 4, 6), tf.float32)
 IMAGE = ((1, 8, 8, 3), tf.uint8)
 KERNEL = np.random.default_rng(1).normal(size=(3, 3, 3, 4)).astype(np.float32)
@@ -66,6 +67,11 @@ def outputs(content: bytes, examples: np.ndarray) -> np.ndarray:
         (classified, IMAGE),
         (lambda x: tf.cast(x, tf.float32) * 0.5, ((1, 5), tf.int64)),
         (lambda x: tf.cast(x, tf.float32) * 3.0, ((1, 5), tf.bool)),
+        (lambda x: tf.unstack(x, axis=1)[2], FLOATS),
+        (lambda x: tf.unstack(x, axis=-1)[0] * tf.unstack(x, axis=-1)[5], FLOATS),
+        (lambda x: tf.split(x, 2, -1)[1], FLOATS),
+        (lambda x: tf.split(x, 3, 2)[0] + tf.split(x, 3, 2)[2], FLOATS),
+        (lambda x: tf.split(x, [1, 2, 3], -1)[1], FLOATS),
     ],
 )
 def test_the_float_results_are_the_same_to_the_last_bit(
@@ -75,7 +81,8 @@ def test_the_float_results_are_the_same_to_the_last_bit(
     examples = examples_of(*spec)
     again = rewritten(content)
     assert again != content
-    assert not {"NEG", "SQUARE", "CAST"} & FlatbufferGraph(again).operator_counts().keys()
+    assert not GONE & FlatbufferGraph(again).operator_counts().keys()
+    assert FlatbufferGraph(again).idle_tensors == ()
     np.testing.assert_array_equal(outputs(again, examples), outputs(content, examples))
 
 
@@ -121,6 +128,8 @@ def test_an_integer_input_that_is_cast_has_the_range_of_its_values(
     "function",
     [
         tf.nn.relu,
+        lambda x: tf.concat(tf.split(x, 5, -1)[::-1], 0),
+        lambda x: tf.stack(tf.unstack(x, axis=1)[::-1]),
         lambda x: tf.one_hot(tf.cast(x, tf.int32), 3),
         lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32),
     ],
@@ -139,6 +148,25 @@ def test_an_integer_input_that_is_used_otherwise_stays_as_it_is(
         lambda x: tf.cast(x, tf.float32) + tf.one_hot(x, 4)[..., 0], x=((1, 5), tf.int32)
     )
     assert rewritten(content) == content
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_operator_of_which_a_part_is_read_never_stays_float(float_tflite, seed: int):
+    content = rewritten(
+        float_tflite(lambda x: tf.unstack(x, axis=1)[2] * tf.split(x, 4, 1)[1][:, 0], x=FLOATS)
+    )
+    examples = np.random.default_rng(seed).normal(size=(8, 4, 6)).astype(np.float32)
+    assert audit(integer_model(content, examples), Quantization(Scheme.INT8)) == []
+
+
+def test_a_dynamic_batch_is_sliced_as_a_whole(float_tflite: Callable[..., bytes]):
+    spec = ((None, 4, 6), tf.float32)
+    content = float_tflite(lambda x: tf.unstack(x, axis=1)[2] + tf.split(x, 6, -1)[1][:, 0], x=spec)
+    examples = examples_of((1, 4, 6), tf.float32)
+    expected, found = (
+        TFLiteModel(m).predict({"x": examples}) for m in (content, rewritten(content))
+    )
+    np.testing.assert_array_equal(found["output"], expected["output"])
 
 
 def test_integers_are_negated_as_integers(float_tflite: Callable[..., bytes]):
