@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -360,14 +363,19 @@ def test_an_update_that_fails_says_what_is_left_and_is_finished_by_the_next(
     assert states(server) == [(100, "ENABLED")]
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", STEPS)
 def test_an_update_that_is_interrupted_says_what_is_left(
-    server: FakeKubeflow, step: str, monkeypatch: pytest.MonkeyPatch
+    server: FakeKubeflow,
+    step: str,
+    signal_number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     schedule(server.url)
 
     def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal_number)
+        time.sleep(1)
 
     method = {"create": "create_recurring_run", "delete": "delete", "enable": "resume"}
     monkeypatch.setattr(
