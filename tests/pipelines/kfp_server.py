@@ -240,6 +240,8 @@ class FakeKubeflow:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if not path.startswith(f"{self.prefix}/apis/"):
             return Answer(404, "404 page not found\n", {"X-Content-Type-Options": "nosniff"})
+        if self.operation(method, target) is None:
+            self.violations.append(f"{method} {path} is no operation of the API")
         try:
             name, matched = self._operation(method, path)
             self.calls.append(name)
@@ -264,7 +266,6 @@ class FakeKubeflow:
         for route in routes().get(method, ()):
             if matched := route.pattern.match(path):
                 return route.name, matched.groupdict()
-        self.violations.append(f"{method} {path} is no operation of the API")
         if any(route.pattern.match(path) for found in routes().values() for route in found):
             raise Refused(501, 12, "Method Not Allowed")
         raise Refused(404, 5, "Not Found")

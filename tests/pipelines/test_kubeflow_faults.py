@@ -204,6 +204,15 @@ def test_a_missing_prefix_is_explained(server: FakeKubeflow):
     assert f"Kubeflow's own pages often have it at {server.url}/pipeline" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["submit", "schedule"])
+def test_a_prefix_that_the_server_does_not_have_is_explained(server: FakeKubeflow, command: str):
+    without, server.url = server.url, f"{server.url}/pipeline"
+    result = run_command(command, server)
+    assert result.exit_code == 1
+    assert f"no Kubeflow Pipelines API is at {server.url}/apis/v2beta1 (404)" in result.stderr
+    assert result.stderr.endswith(f"try {without}, without /pipeline\n")
+
+
 def test_the_address_of_a_page_is_refused():
     result = submit("https://kubeflow.example.com/pipeline/#/runs")
     assert result.exit_code == 2 and "leave out everything from ? or # on" in result.stderr
