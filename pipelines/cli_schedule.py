@@ -8,7 +8,7 @@ import click
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli_config import CONFIG, SET
-from tfx_tflite.pipelines.cli_outcome import errors_in_a_line
+from tfx_tflite.pipelines.cli_outcome import errors_in_a_line, stoppable
 
 _CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
 _ACTIONS = ("list", "pause", "resume", "delete")
@@ -53,7 +53,9 @@ def schedule(
         if clock == "local":
             _serve(settings, config, overrides)
         elif clock == "kubeflow":
-            _on_kubeflow(settings, config, host, action)
+            # A stop in the middle of an update is told with what it leaves.
+            with stoppable():
+                _on_kubeflow(settings, config, host, action)
         else:
             _give(_files(clock, settings, config, overrides), clock, output)
 

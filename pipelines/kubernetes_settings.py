@@ -49,10 +49,10 @@ def _variable(name: str) -> str:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        # One program reads true, another one 1.
-        raise ValueError("expected text: put it in quotes, like 'true'")
-    return str(value) if isinstance(value, int | float) else value
+    if isinstance(value, int | float):
+        # As in Kubernetes: 007, 1.10 and true would not be what was written.
+        raise ValueError("expected text: put numbers, yes and no in quotes, like '4'")
+    return value
 
 
 def _plain(value: str) -> str:

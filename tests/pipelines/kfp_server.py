@@ -8,7 +8,6 @@ real server would say.
 
 import base64
 import binascii
-import inspect
 import json
 import re
 import threading
@@ -18,128 +17,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import kfp_server_api
 import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2
 
+from tests.pipelines.kfp_contract import routes, spec_violations, violations
 from tests.pipelines.kfp_recordings import recording
 
-_APIS = (
-    kfp_server_api.HealthzServiceApi,
-    kfp_server_api.ExperimentServiceApi,
-    kfp_server_api.RunServiceApi,
-    kfp_server_api.RecurringRunServiceApi,
-    kfp_server_api.PipelineServiceApi,
-    kfp_server_api.PipelineUploadServiceApi,
-)
-_NATIVE = {"str": str, "bool": bool, "int": int, "float": float}
 _NEVER = "1970-01-01T00:00:00Z"
 _START = datetime(2030, 1, 1, tzinfo=timezone.utc)
 _DEFAULT_PAGE = 20
 # What MariaDB's columns for names take.
 _LONGEST_NAME = 191
 _LONGEST_EXPERIMENT = 128
-
-
-@dataclass(frozen=True)
-class Route:
-    """An operation of the API.
-
-    Attributes:
-        name: What the generated client calls it.
-        pattern: Matches its path and gives the parameters in it.
-        query: The names that its query may have.
-        body: The model of its body; None where it has none.
-    """
-
-    name: str
-    pattern: re.Pattern[str]
-    query: frozenset[str]
-    body: str | None
-
-
-@cache
-def routes() -> dict[str, list[Route]]:
-    """Returns the API's operations by HTTP method, read from the generated client."""
-    found: dict[str, list[Route]] = {}
-    for api in _APIS:
-        for name, function in inspect.getmembers(api, inspect.isfunction):
-            if not name.endswith("_with_http_info"):
-                continue
-            source = inspect.getsource(function)
-            called = re.search(r"call_api\(\s*'([^']+)', '([A-Z]+)'", source)
-            assert called, f"{name} calls no path"
-            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", called[1])
-            body = re.search(r":type body: (\w+)", source)
-            route = Route(
-                name.removesuffix("_with_http_info"),
-                re.compile(f"^{pattern}$"),
-                frozenset(re.findall(r"query_params\.append\(\('(\w+)'", source)),
-                body[1] if body else None,
-            )
-            found.setdefault(called[2], []).append(route)
-    return found
-
-
-def violations(model: str, value: Any, where: str = "body") -> Iterator[str]:
-    """Yields what is wrong with a JSON value that should be of a model of the API."""
-    listed = re.match(r"list\[(.*)\]$", model)
-    if listed:
-        if not isinstance(value, list):
-            yield f"{where}: {value!r} is not a list"
-            return
-        for index, entry in enumerate(value):
-            yield from violations(listed[1], entry, f"{where}[{index}]")
-    elif model == "object":
-        return
-    elif model.startswith("dict("):
-        if not isinstance(value, dict):
-            yield f"{where}: {value!r} is not a mapping"
-    elif model in _NATIVE:
-        if type(value) is not _NATIVE[model]:
-            yield f"{where}: {value!r} is not of type {model}"
-    elif model == "datetime":
-        if not isinstance(value, str) or not re.match(
-            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$", value
-        ):
-            yield f"{where}: {value!r} is not a time of RFC 3339"
-    else:
-        yield from _model_violations(getattr(kfp_server_api.models, model), value, where)
-
-
-def _model_violations(model: Any, value: Any, where: str) -> Iterator[str]:
-    if not model.openapi_types:
-        if value not in model.allowable_values:
-            yield f"{where}: {value!r} is not one of {model.allowable_values}"
-        return
-    if not isinstance(value, dict):
-        yield f"{where}: {value!r} is not a mapping"
-        return
-    types = {model.attribute_map[key]: kind for key, kind in model.openapi_types.items()}
-    for key, entry in value.items():
-        if key not in types:
-            yield f"{where}.{key} is no field of {model.__name__}"
-        else:
-            yield from violations(types[key], entry, f"{where}.{key}")
-
-
-def spec_violations(spec: Any) -> Iterator[str]:
-    """Yields what is wrong with the pipeline spec of a body, which the API's models leave open."""
-    has_platform = "pipeline_spec" in spec
-    parts = {pipeline_spec_pb2.PipelineSpec: spec["pipeline_spec"] if has_platform else spec}
-    if has_platform:
-        parts[pipeline_spec_pb2.PlatformSpec] = spec["platform_spec"]
-    for message, part in parts.items():
-        try:
-            json_format.ParseDict(part, message())
-        except json_format.ParseError as error:
-            yield f"pipeline_spec: {error}"
 
 
 @dataclass(frozen=True)
@@ -268,8 +161,7 @@ RUN = Kind(
     _SORTS,
     "Failed to list runs due to error parsing the listing options: ",
     "Failed to list runs: Failed to list runs due to authorization error. Check if you have "
-    "permission "
-    "to access namespace {namespace}: ",
+    "permission to access namespace {namespace}: ",
     "a run cannot have an empty namespace in multi-user mode",
 )
 RECURRING_RUN = Kind(
@@ -282,8 +174,7 @@ RECURRING_RUN = Kind(
     _SORTS,
     "Failed to list recurring runs due to error parsing the listing options: ",
     "Failed to list jobs: Failed to list recurring runs due to authorization error. Check if you "
-    "have "
-    "permission to access namespace {namespace}: ",
+    "have permission to access namespace {namespace}: ",
     "a recurring run cannot have an empty namespace in multi-user mode",
 )
 PIPELINE = Kind(
@@ -349,6 +240,8 @@ class FakeKubeflow:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if not path.startswith(f"{self.prefix}/apis/"):
             return Answer(404, "404 page not found\n", {"X-Content-Type-Options": "nosniff"})
+        if self.operation(method, target) is None:
+            self.violations.append(f"{method} {path} is no operation of the API")
         try:
             name, matched = self._operation(method, path)
             self.calls.append(name)
@@ -373,7 +266,6 @@ class FakeKubeflow:
         for route in routes().get(method, ()):
             if matched := route.pattern.match(path):
                 return route.name, matched.groupdict()
-        self.violations.append(f"{method} {path} is no operation of the API")
         if any(route.pattern.match(path) for found in routes().values() for route in found):
             raise Refused(501, 12, "Method Not Allowed")
         raise Refused(404, 5, "Not Found")
@@ -452,10 +344,10 @@ class FakeKubeflow:
         if namespace not in self.namespaces:
             detail = (
                 "User 'system:serviceaccount:team-a:default' is not authorized with reason: no "
-                "such role "
-                f"binding (request: &ResourceAttributes{{Namespace:{namespace},Verb:{verb},"
-                f"Group:pipelines.kubeflow.org,Version:v1beta1,Resource:{kind.resource},Subresource:,Name:,"
-                "FieldSelector:nil,LabelSelector:nil,})"
+                "such role binding (request: "
+                f"&ResourceAttributes{{Namespace:{namespace},Verb:{verb},"
+                f"Group:pipelines.kubeflow.org,Version:v1beta1,Resource:{kind.resource},"
+                "Subresource:,Name:,FieldSelector:nil,LabelSelector:nil,})"
             )
             raise Refused(
                 403, 7, f"{before}PermissionDenied: {detail}: Unauthorized access", detail
@@ -472,9 +364,8 @@ class FakeKubeflow:
         why += ": Request header error: there is no user identity header."
         if token:
             why = (
-                f"[{why}, Authentication failure: Unauthenticated: Review.Status.Authenticated "
-                f"is false. "
-                "Error invalid bearer token: Failed to authenticate token review]"
+                f"[{why}, Authentication failure: Unauthenticated: Review.Status.Authenticated is "
+                "false. Error invalid bearer token: Failed to authenticate token review]"
             )
         detail = "Failed to check authorization. User identity is empty in the request header"
         message = f"{before}Unauthenticated: {detail}: {why}"
@@ -495,8 +386,7 @@ class FakeKubeflow:
         before = (
             "[ExperimentServer]: Failed to create a experiment due to conversion error: "
             "InternalServerError: Failed to convert API experiment to model experiment: Invalid "
-            "input "
-            "error: "
+            "input error: "
         )
         if not name:
             raise _internal(f"{before}Experiment must have a non-empty name")
@@ -509,8 +399,7 @@ class FakeKubeflow:
         ):
             detail = (
                 f"Failed to create a new experiment. The name {name} already exists. Please "
-                f"specify a new "
-                "name"
+                "specify a new name"
             )
             message = f"Failed to create a experiment: Already exist error: {detail}"
             raise Refused(409, 6, message, detail)
@@ -566,8 +455,7 @@ class FakeKubeflow:
         if len(document["display_name"]) > _LONGEST_NAME:
             raise _internal(
                 f"{before}InternalServerError: Failed to store job {document['display_name']} to "
-                f"table: "
-                f"{_TOO_LONG}"
+                f"table: {_TOO_LONG}"
             )
         key, now = self._new()
         self.recurring_runs[key] = {
@@ -586,8 +474,7 @@ class FakeKubeflow:
         if key not in self.experiments:
             raise _not_found(
                 f"{before}experimentId and namespace combination: Failed to fetch namespace for "
-                f"experiment "
-                f"{key}: Failed to fetch namespace from experiment {key}: ",
+                f"experiment {key}: Failed to fetch namespace from experiment {key}: ",
                 "Experiment",
                 key,
             )
@@ -598,10 +485,8 @@ class FakeKubeflow:
         if not spec or any(spec_violations(spec)):
             raise _internal(
                 f"{before}InternalServerError: Failed to create a run due to error fetching "
-                f"manifest: Failed "
-                "to fetch a template with an invalid pipeline spec manifest: InvalidInputError: "
-                "unknown "
-                "template format: pipeline spec is invalid"
+                "manifest: Failed to fetch a template with an invalid pipeline spec manifest: "
+                "InvalidInputError: unknown template format: pipeline spec is invalid"
             )
         spec = spec.get("pipeline_spec", spec)
         known = spec["root"].get("inputDefinitions", {}).get("parameters", {})
@@ -616,8 +501,7 @@ class FakeKubeflow:
                 raise _invalid(
                     before,
                     f"input parameter {name} requires type double or integer, but the parameter "
-                    f"value is "
-                    "not of number value type",
+                    "value is not of number value type",
                 )
 
     def _uploaded(self, request: "_Request") -> dict[str, Any]:
@@ -729,14 +613,13 @@ def _missing(kind: Kind, action: str, key: str) -> str:
         return "Failed to fetch a recurring run: "
     if action == "delete":
         return (
-            f"Failed to delete a recurring run: Failed to delete recurring run {key}. "
-            "Check if exists: "
+            f"Failed to delete a recurring run: Failed to delete recurring run {key}. Check if "
+            "exists: "
         )
     mode = "true" if action == "enable" else "false"
     return (
         f"Failed to {action} a recurring run: Failed to change recurring run's mode to "
-        f"enable:{mode}. "
-        f"Check if recurring run {key} exists: "
+        f"enable:{mode}. Check if recurring run {key} exists: "
     )
 
 
@@ -759,7 +642,7 @@ def _check_recurring_run(document: dict[str, Any]) -> None:
     if not 1 <= concurrency <= 10:
         raise _invalid(
             before,
-            f"Max concurrency of a recurring run must be at least 1 and at most 10. Received "
+            "Max concurrency of a recurring run must be at least 1 and at most 10. Received "
             f"{concurrency}",
         )
     cron = document["trigger"].get("cron_schedule", {}).get("cron")
@@ -846,7 +729,7 @@ def _place_in(kind: Kind, token: str) -> tuple[str, str] | None:
             400,
             3,
             f"{kind.listing}InvalidInputError: Invalid page token: illegal base64 data at input "
-            f"byte 0",
+            "byte 0",
             "Invalid page token",
         ) from None
     return document["SortByFieldValue"], document["KeyFieldValue"]

@@ -131,7 +131,7 @@ def compiled(root: Path) -> kubeflow.CompiledPipeline:
             "kubeflow.memory=4Gi",
             "kubeflow.pipeline_root=gs://bucket/digits",
             "kubeflow.volumes=[{claim: models, mount: /pushed}]",
-            "kubeflow.env={S3_ENDPOINT: 'http://store:9000', THREADS: 4}",
+            "kubeflow.env={S3_ENDPOINT: 'http://store:9000', THREADS: '4'}",
             "kubeflow.secrets={AWS_SECRET_ACCESS_KEY: {secret: s3, key: secret-key}, "
             "AWS_ACCESS_KEY_ID: {secret: s3, key: access-key}}",
             "kubeflow.resources={Trainer: {memory: 16Gi, gpu: 1, node_selector: {gpu: a100}, "

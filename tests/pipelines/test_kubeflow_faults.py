@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +204,15 @@ def test_a_missing_prefix_is_explained(server: FakeKubeflow):
     assert f"Kubeflow's own pages often have it at {server.url}/pipeline" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["submit", "schedule"])
+def test_a_prefix_that_the_server_does_not_have_is_explained(server: FakeKubeflow, command: str):
+    without, server.url = server.url, f"{server.url}/pipeline"
+    result = run_command(command, server)
+    assert result.exit_code == 1
+    assert f"no Kubeflow Pipelines API is at {server.url}/apis/v2beta1 (404)" in result.stderr
+    assert result.stderr.endswith(f"try {without}, without /pipeline\n")
+
+
 def test_the_address_of_a_page_is_refused():
     result = submit("https://kubeflow.example.com/pipeline/#/runs")
     assert result.exit_code == 2 and "leave out everything from ? or # on" in result.stderr
@@ -360,14 +372,19 @@ def test_an_update_that_fails_says_what_is_left_and_is_finished_by_the_next(
     assert states(server) == [(100, "ENABLED")]
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", STEPS)
 def test_an_update_that_is_interrupted_says_what_is_left(
-    server: FakeKubeflow, step: str, monkeypatch: pytest.MonkeyPatch
+    server: FakeKubeflow,
+    step: str,
+    signal_number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     schedule(server.url)
 
     def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal_number)
+        time.sleep(1)
 
     method = {"create": "create_recurring_run", "delete": "delete", "enable": "resume"}
     monkeypatch.setattr(

@@ -24,7 +24,7 @@ def refusal(override: str) -> str:
 
 
 def test_variables_are_text():
-    assert section("kubeflow.env={THREADS: 4, URL: 'http://store:9000'}").env == {
+    assert section("kubeflow.env={THREADS: '4', URL: 'http://store:9000'}").env == {
         "THREADS": "4",
         "URL": "http://store:9000",
     }
@@ -36,7 +36,10 @@ def test_variables_are_text():
         ("env={9X: a}", "kubeflow.env.9X: expected the name of an environment variable"),
         ("env={a-b: a}", "kubeflow.env.a-b: expected the name of an environment variable"),
         ("env={KFP_POD_NAME: a}", "kubeflow.env.KFP_POD_NAME: is a variable that Kubeflow gives"),
-        ("env={X: true}", "kubeflow.env.X: expected text: put it in quotes, like 'true'"),
+        ("env={X: true}", "kubeflow.env.X: expected text: put numbers, yes and no in quotes"),
+        ("env={X: 007}", "kubeflow.env.X: expected text"),
+        ("env={X: 1.10}", "kubeflow.env.X: expected text"),
+        ("env={X: null}", "kubeflow.env.X: expected a valid string"),
         ("env={X: '{{$}}'}", "kubeflow.env.X: has {{$, which Kubeflow would put something of its"),
         ("secrets={9X: {secret: s, key: k}}", "kubeflow.secrets.9X: expected the name of an env"),
         ("secrets={X: {secret: s}}", "kubeflow.secrets.X.key: this key is needed"),
@@ -60,7 +63,7 @@ def test_variables_are_text():
         ("image_pull_secrets=[registry-keys]", None),
         ("labels={pipelines.kubeflow.org/v2_component: x}", "is a label that Kubeflow sets itself"),
         ("labels={team: a b}", "kubeflow.labels.team: expected the value of a Kubernetes label"),
-        ("labels={team: vision, cost-center: 12}", None),
+        ("labels={team: vision, cost-center: '12'}", None),
     ],
 )
 def test_what_kubernetes_refuses_is_refused_before(override: str, expected: str | None):
