@@ -11,6 +11,7 @@ Importing this loads neither TensorFlow nor TFX.
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ from tfx_tflite.components.errors import ConfigError
 INVOCATION_ARGUMENT = "--json_serialized_invocation_args"
 INPUTS_ARGUMENT = "--json_serialized_inputs_spec_args"
 OUTPUTS_ARGUMENT = "--json_serialized_outputs_spec_args"
+
+# Where Kubeflow's launcher keeps its copies of artifacts in the container, by their URIs.
+COPIES = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 
 _TFX_DRIVER = "tfx.components.example_gen.driver.FileBasedDriver"
 # What the launcher wraps lists and structs in on their way to ML Metadata.
@@ -307,3 +311,10 @@ def _of_type(name: str, value: JsonValue, kind: str) -> JsonValue:
             raise ConfigError(f"{name}: expected a whole number, received {value!r}")
         return int(number) if kind == "NUMBER_INTEGER" else number
     return value
+
+
+def with_uris(text: str) -> str:
+    """Returns a text for people with the URIs in the places of the launcher's copies."""
+    for beginning, directory in COPIES.items():
+        text = re.sub(rf"(?<![\w./:-]){directory}", beginning, text)
+    return text

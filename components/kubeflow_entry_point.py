@@ -24,7 +24,6 @@ import argparse
 import importlib.util
 import json
 import posixpath
-import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -49,11 +48,9 @@ from tfx.utils import import_utils
 from tfx_tflite.components.artifact_files import STORED_AT
 from tfx_tflite.components.beam_packages import no_package_of_tfx
 from tfx_tflite.components.kubeflow_artifacts import CLASS_PATHS
-from tfx_tflite.components.kubeflow_call import RuntimeArtifact, Task
+from tfx_tflite.components.kubeflow_call import COPIES, RuntimeArtifact, Task
 from tfx_tflite.components.process_end import run_to_the_end
 
-# Where Kubeflow's launcher keeps its copies of artifacts in the container.
-_COPIES = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 _MOUNTS = Path("/proc/self/mounts")
 _DRIVER = f"{driver.__name__}.FileBasedDriver"
 _FINDINGS = (
@@ -158,7 +155,7 @@ def use_copies(
         *invocation.outputs.artifacts.values(),
     ):
         for artifact in entries.artifacts:
-            path = _copy_of(artifact.uri, copies or _COPIES)
+            path = _copy_of(artifact.uri, copies or COPIES)
             if path is not None:
                 found[path] = artifact.uri
                 artifact.uri = path
@@ -182,14 +179,7 @@ def _copy_of(uri: str, copies: Mapping[str, str]) -> str | None:
 
 def readable_at(uri: str) -> str:
     """Returns where this container reads and writes what is stored at a URI."""
-    return _copy_of(uri, _COPIES) or uri
-
-
-def with_uris(text: str) -> str:
-    """Returns a text for people with the URIs in the places of the launcher's copies."""
-    for beginning, directory in _COPIES.items():
-        text = re.sub(rf"(?<![\w./:-]){directory}", beginning, text)
-    return text
+    return _copy_of(uri, COPIES) or uri
 
 
 def _is_bucket(directory: str) -> bool:

@@ -60,11 +60,6 @@ class TFLiteModel:
         return self._outputs
 
     @property
-    def quantized_inputs(self) -> tuple[str, ...]:
-        """The inputs that are quantized to integers, which have none for NaN."""
-        return self._quantizer.names
-
-    @property
     def kernels(self) -> Kernels:
         """Which kernels ran the model last; the default interpreter chooses by the shapes."""
         return self._kernels if self._kernels else kernels_in_use(self._interpreter)
@@ -158,11 +153,6 @@ class InputQuantizer:
         if self._names:
             content = _quantize_model([details[name] for name in self._names])
             self._interpreter = open_interpreter(content, kernels)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The inputs that are quantized."""
-        return tuple(self._names)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the inputs in the types that the model takes.

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
-from tfx_tflite.components.kubeflow_call import Call, Task
+from tfx_tflite.components.kubeflow_call import Call, Task, with_uris
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization_evaluator.gate import Gate
 from tfx_tflite.components.schemes import Scheme
@@ -166,13 +166,7 @@ def container(argv: Sequence[str]) -> None:
         if error is None:
             # What nobody foresaw needs more than a line.
             traceback.print_exc()
-        sys.exit(f"error: {_with_uris(str(error) if error else in_one_line(failure))}")
-
-
-def _with_uris(message: str) -> str:
-    # What fails before there is an artifact names none, and needs no TFX.
-    entry_point = sys.modules.get("tfx_tflite.components.kubeflow_entry_point")
-    return message if entry_point is None else entry_point.with_uris(message)
+        sys.exit(f"error: {with_uris(str(error) if error else in_one_line(failure))}")
 
 
 if __name__ == "__main__":

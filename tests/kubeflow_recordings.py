@@ -158,7 +158,7 @@ def given_by(arguments: Sequence[str], copies: Path, monkeypatch: Any) -> tuple[
     """
     monkeypatch.setattr(
         kubeflow_entry_point,
-        "_COPIES",
+        "COPIES",
         {f"{scheme}://": f"{copies}/{scheme}/" for scheme in ("minio", "s3", "gs")},
     )
     changed = list(arguments)

@@ -4,7 +4,7 @@ A model whose outputs are all NaN predicts class 0 for every example, as its flo
 and both look alike.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -13,24 +13,21 @@ from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.model_inputs import place_of
 
 
-def check_inputs(
-    batch: pa.RecordBatch, inputs: Mapping[str, np.ndarray], quantized: Iterable[str]
-) -> None:
-    """Checks that inputs that the quantized model has only integers for are numbers.
+def check_inputs(batch: pa.RecordBatch, inputs: Mapping[str, np.ndarray]) -> None:
+    """Checks that inputs are numbers; no integer stands for NaN, and kernels differ in it.
 
     Args:
         batch: The examples.
         inputs: By name, each of shape (n, …).
-        quantized: The inputs that are quantized.
 
     Raises:
         DataError: One is NaN.
     """
-    for name in quantized:
-        if (row := _first(np.isnan(inputs[name]))) is not None:
+    for name, values in inputs.items():
+        if values.dtype.kind == "f" and (row := _first(np.isnan(values))) is not None:
             raise DataError(
-                f"input {name!r} is NaN in {place_of(batch, row)}, which a quantized model cannot "
-                "take; remove such examples or clean the feature"
+                f"input {name!r} is NaN in {place_of(batch, row)}, which quantized models cannot "
+                "take; remove such examples, or fill the value in before the model"
             )
 
 

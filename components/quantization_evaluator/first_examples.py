@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from tfx_tflite.components.example_splits import SplitFiles
 from tfx_tflite.components.float_model import InputReader
+from tfx_tflite.components.quantization_evaluator import finite
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class FirstExamples:
             count: How many are looked at; those of another shape are left out.
 
         Raises:
-            DataError: The split is empty, or its examples do not fit the model.
+            DataError: The split is empty, or its examples do not fit the model or hold NaN.
         """
         batch = source.first_batch(count)
         [first] = [group for group in reader.groups(batch) if 0 in group.rows]
         if len(first.rows) < batch.num_rows:
             batch = batch.take(pa.array(first.rows))
-        return cls(batch, {name: first.tensors[name] for name in inputs}, first.tensors)
+        taken = {name: first.tensors[name] for name in inputs}
+        finite.check_inputs(batch, taken)
+        return cls(batch, taken, first.tensors)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

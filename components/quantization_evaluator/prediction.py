@@ -155,7 +155,7 @@ class _PredictDoFn(beam.DoFn):
     ) -> dict[str, Any]:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
-        finite.check_inputs(batch, inputs, self._tflite.quantized_inputs)
+        finite.check_inputs(batch, inputs)
         predictions = {
             FLOAT: self._reference.predict(inputs),
             QUANTIZED: self._tflite.predict(inputs),

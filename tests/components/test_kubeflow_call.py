@@ -10,7 +10,13 @@ import pytest
 
 from tests.kubeflow_recordings import FORMS, VERTEX, Given, Recording, artifacts_in, given_by
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.kubeflow_call import INPUTS_ARGUMENT, Declared, Task, read_call
+from tfx_tflite.components.kubeflow_call import (
+    INPUTS_ARGUMENT,
+    Declared,
+    Task,
+    read_call,
+    with_uris,
+)
 
 # What each component declares: its inputs and outputs, by name the type.
 COMPONENTS = {
@@ -320,3 +326,10 @@ def test_an_older_pipelines_parameters_are_read_as_tfx_does(
     assert given.properties == {"count": 6, "name": "n"} and kinds(given.outputs) == {
         "model": "Model"
     }
+
+
+def test_a_text_for_people_names_uris_instead_of_copies():
+    text = "/minio/b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (/s3/b/n)"
+    assert with_uris(text) == (
+        "minio://b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (s3://b/n)"
+    )

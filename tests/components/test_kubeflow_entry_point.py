@@ -216,20 +216,13 @@ def test_what_an_attempt_before_has_left_of_outputs_is_gone(tmp_path: Path):
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "other", tmp_path / "task"]
 
 
-def test_a_text_for_people_names_uris_instead_of_copies():
-    text = "/minio/b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (/s3/b/n)"
-    assert kubeflow_entry_point.with_uris(text) == (
-        "minio://b/m: no model; /data/minio/x stays, as does https://host/s3/y; see (s3://b/n)"
-    )
-
-
 def test_whole_the_entry_point_runs_the_driver_and_an_executor_on_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_records
 ):
     """As on open-source Kubeflow Pipelines with its default store, MinIO."""
     write_records(tmp_path / "data" / "train" / "a", [{"x": 1.0}])
     (tmp_path / "copies" / "bucket").mkdir(parents=True)
-    monkeypatch.setattr(kubeflow_entry_point, "_COPIES", {"minio://": f"{tmp_path}/copies/"})
+    monkeypatch.setattr(kubeflow_entry_point, "COPIES", {"minio://": f"{tmp_path}/copies/"})
     invocation = pb.ExecutorInput()
     splits = {"splits": [{"name": "train", "pattern": "train/*"}]}
     values = invocation.inputs.parameter_values

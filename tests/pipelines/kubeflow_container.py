@@ -102,7 +102,8 @@ class Container:
 
 def skip_without_containers() -> None:
     """Skips a test on a machine that does not let this user have containers, and says why."""
-    process = multiprocessing.get_context("spawn").Process(target=_new_namespaces)
+    # A forked one, as the kernel gives none to a process that has threads.
+    process = _context().Process(target=_new_namespaces)
     process.start()
     process.join()
     if process.exitcode != 0:

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,14 +58,22 @@ def compiled(config: Path, directory: Path, settings: Sequence[str]) -> Path:
     return path
 
 
-def run(path: Path, directory: Path, form: str, root: str, **options: object) -> "Harness":
-    """Returns a run that is to begin; containers have the image's configs and a `/pushed`."""
+def run(
+    path: Path,
+    directory: Path,
+    form: str,
+    root: str,
+    image: Mapping[str, Path] = MappingProxyType({}),
+    values: Mapping[str, int | float | str] = MappingProxyType({}),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> "Harness":
+    """Returns a run that is to begin; containers have the shipped configs and a `/pushed`."""
     from tests.pipelines.kubeflow_harness import FORMS, Harness, read_yaml
 
     (directory / "pushed").mkdir()
     given_to_user(directory / "pushed")
-    image = {"/app/configs": CONFIGS, "/pushed": directory / "pushed", **options.pop("image", {})}
-    return Harness(read_yaml(path), directory / "run", FORMS[form], root, image, **options)
+    places = {"/app/configs": CONFIGS, "/pushed": directory / "pushed", **image}
+    return Harness(read_yaml(path), directory / "run", FORMS[form], root, places, values, variables)
 
 
 def pushed_versions(run: "Harness") -> list[Path]:
