@@ -240,7 +240,9 @@ class Comparison:
     def sums(self, key: SliceKey, metric: str) -> MetricSums:
         """Returns the sums of a metric on a slice of examples without weights."""
         origin = self.origins[self.metrics.index(metric)] if self.origins else 0.0
-        return MetricSums(self.examples(key), *map(float, self._of_metric(key, metric)), origin)
+        return MetricSums(
+            self.examples(key), *map(float, self._of_metric(key, metric)), origin=origin
+        )
 
     def _of_metric(self, key: SliceKey, metric: str) -> np.ndarray:
         names = _WEIGHTED_SUMS if self.is_weighted else _SUMS
