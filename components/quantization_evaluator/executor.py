@@ -160,7 +160,7 @@ class Executor(tfx_evaluator.Executor):
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         plan = MetricPlan.make(eval_config, judged, gate)
-        check_schema(plan.checks, source.schema, pair.outputs)
+        check_schema(plan.checks, source.schema)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
