@@ -1,6 +1,6 @@
 """Float against quantized predictions of whole batches, as sums that merge in any order.
 
-Only NumPy, Arrow and Beam are imported here, because workers import this module.
+Only NumPy, SciPy, Arrow and Beam are imported here, because workers import this module.
 """
 
 import hashlib
@@ -38,6 +38,8 @@ from tfx_tflite.components.quantization_evaluator.weighted_means import Weighted
 
 _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
+# Up to so many pairs of classes are counted in an array, more by sorting.
+_MOST_BINS = 1 << 16
 # What is summed for a metric and slice, of the float model's values f, the quantized model's q and
 # their difference d = q - f: products for the variance and skewness of any combination, and where
 # only one model is right. In products f counts from an origin near its mean.
@@ -474,12 +476,21 @@ class CompareOutputs(beam.CombineFn):
             return Counter()
         before = self._decision.of(element.float_output).ravel()
         after = self._decision.of(element.quantized_output).ravel()
-        # As one number each, which sorts faster than pairs.
+        # As one number each, which is counted faster than pairs.
         size = int(max(before.max(initial=0), after.max(initial=0))) + 1
-        codes, counts = np.unique(before * size + after, return_counts=True)
+        codes, counts = _counted(before * size + after, size * size)
         return Counter(
             {divmod(int(code), size): int(n) for code, n in zip(codes, counts, strict=True)}
         )
+
+
+def _counted(codes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct codes, which are below a limit, and how often each is there."""
+    if limit > _MOST_BINS:
+        return np.unique(codes, return_counts=True)
+    counts = np.bincount(codes, minlength=limit)
+    present = np.flatnonzero(counts)
+    return present, counts[present]
 
 
 def _weighted(

@@ -176,7 +176,7 @@ class Executor(tfx_evaluator.Executor):
     ) -> Evaluation:
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         plan = MetricPlan.make(eval_config, judged, gate)
-        check_schema(plan.checks, source.schema, pair.outputs)
+        check_schema(plan.checks, source.schema)
         plan = plan.with_origins(first, pair.quantized_model().predict(first.inputs))
         with self._make_beam_pipeline() as pipeline:
             _ = (

@@ -53,12 +53,14 @@ class LabelUse:
         kind: What it takes the label for.
         class_id: The class that it looks at; None where it looks at all.
         of_probabilities: Whether the output must be probabilities, from 0 to 1.
+        has_logits: Whether it has a setting for logits.
     """
 
     metric: str
     kind: LabelKind
     class_id: int | None = None
     of_probabilities: bool = False
+    has_logits: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -82,11 +84,12 @@ class LabelUse:
             return cls(metric, LabelKind.ANY)
         if is_score and config.get("class_id") is not None:
             return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
-        logarithm = class_name.lower().endswith("crossentropy") and not config.get("from_logits")
+        has_logits = class_name.lower().endswith("crossentropy")
         return cls(
             metric,
             LabelKind.ZERO_OR_ONE if is_score else _kind_of(class_name),
-            of_probabilities=is_area or logarithm,
+            of_probabilities=is_area or (has_logits and not config.get("from_logits")),
+            has_logits=has_logits,
         )
 
 
@@ -243,11 +246,13 @@ class LabelFit:
         lowest, highest = outputs.min(), outputs.max()
         if lowest < -_PROBABILITY_TOLERANCE or highest > 1 + _PROBABILITY_TOLERANCE:
             wrong = lowest if lowest < -_PROBABILITY_TOLERANCE else highest
+            remedy = "export the model with its sigmoid or softmax"
+            if use.has_logits:
+                remedy = f"give the metric from_logits: true, or {remedy}"
             raise EvaluationError(
                 f"metric {use.metric!r} takes probabilities from 0 to 1, but output "
                 f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
-                "logits, give a crossentropy from_logits: true, or export the model with its "
-                "sigmoid or softmax"
+                f"logits, {remedy}"
             )
 
 

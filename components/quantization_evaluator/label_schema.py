@@ -1,19 +1,16 @@
 """What the schema says of labels, checked before the first example is read."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.model_inputs import InputSpec
 from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, unknown
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
 
 
-def check_schema(
-    checks: Sequence[LabelCheck], schema: bytes | None, outputs: Mapping[str, InputSpec]
-) -> None:
+def check_schema(checks: Sequence[LabelCheck], schema: bytes | None) -> None:
     """Checks labels against outputs as far as schema and signature know their shapes.
 
     What they do not know, the first batch shows.
@@ -21,7 +18,6 @@ def check_schema(
     Args:
         checks: The outputs that are judged, and how their labels are used.
         schema: The serialized schema of the examples; None where there is none.
-        outputs: The signature's outputs.
 
     Raises:
         EvaluationError: A label does not fit its output for a metric, or holds strings for which

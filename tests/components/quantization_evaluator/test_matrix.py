@@ -141,6 +141,10 @@ def mean_prediction(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> f
     return mean_of_elements(lambda _, p: p)(labels, outputs, w)
 
 
+def log_cosh(labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    return np.log(np.cosh(outputs.astype(np.float64) - labels))
+
+
 def correlation(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
     flat, scores, weights = by_element(labels, outputs, w)
     covariance = np.cov(flat, scores.astype(np.float64), aweights=weights)
@@ -181,6 +185,8 @@ THROUGH_TFMA = {
     "MeanAbsolutePercentageError": mean_of_elements(percentage_error),
     "MeanPrediction": mean_prediction,
     "SquaredPearsonCorrelation": correlation,
+    # One that TFMA takes from Keras.
+    "LogCoshError": mean_of_elements(log_cosh),
 }
 CELLS = [
     *(

@@ -158,7 +158,7 @@ def schema(kind: str, count: int | None, shape: tuple | None = None) -> bytes:
 def check(metric: str, output: JudgedOutput, serialized: bytes | None) -> None:
     from tfx_tflite.components.quantization_evaluator.label_schema import check_schema
 
-    check_schema(plan({None: [metric]}, [output]).checks, serialized, {})
+    check_schema(plan({None: [metric]}, [output]).checks, serialized)
 
 
 @pytest.mark.parametrize("known", [{"count": 1}, {"count": None, "shape": (1,)}])
