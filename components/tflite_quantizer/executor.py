@@ -36,6 +36,7 @@ from tfx_tflite.components.tflite_quantizer.conversion import (
     ConvertedModels,
     Converter,
 )
+from tfx_tflite.components.tflite_quantizer.loops_and_state import check_no_loops, check_stateless
 from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
 from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 
@@ -103,11 +104,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings, name = model.settings, model.signature.name
         scheme, found = settings.quantization.scheme, None
         float32 = converter.float32(model.directory, name, settings.quantization.batch_size)
+        check_stateless(float32)
         if scheme is Scheme.FLOAT32:
             quantized = float32
         elif sample is None:
             quantized = converter.convert(model.directory, name, settings.quantization)
         elif settings.policy is None:
+            # The stock calibrator crashes on loops.
+            check_no_loops(float32)
             samples = collect_tensors(
                 sample.source.batches(_BATCH_SIZE), model.reader(sample.source.schema)
             )

@@ -23,6 +23,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.float_model import InputReader, input_reader, read_tensor_signature
+from tfx_tflite.components.tflite_quantizer.loops_and_state import check_no_loops
 from tfx_tflite.components.tflite_quantizer.ranges import (
     ActivationTensor,
     BatchExtremes,
@@ -54,6 +55,7 @@ def activation_tensors(float_tflite: bytes) -> tuple[ActivationTensor, ...]:
     Raises:
         ConversionError: The model has control flow or keeps a state.
     """
+    check_no_loops(float_tflite)
     return _activations(flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite)))
 
 
@@ -87,21 +89,11 @@ def _check_calibratable(model: Any) -> None:
                 "depend on the order of the examples; write the recurrence out (unroll=True) "
                 "or set calibration.ranges: stock"
             )
-        if _is_control_flow(name):
-            raise ConversionError(
-                f"operator {name} runs a part of the model that TensorFlow Lite does not quantize; "
-                "write the loop or branch out (for a recurrent Keras layer: unroll=True), or take "
-                "a quantization.scheme without calibration"
-            )
 
 
 def _indices(tensors: Any) -> list[int]:
     """Returns which tensors an operator lists; one that is left out is -1, an empty list None."""
     return [] if tensors is None else [int(index) for index in tensors if index >= 0]
-
-
-def _is_control_flow(operator: str) -> bool:
-    return operator in ("WHILE", "IF", "CALL", "CALL_ONCE") or operator.startswith("STABLEHLO_")
 
 
 def _text(name: Any) -> str:
@@ -119,6 +111,7 @@ class ActivationObserver:
     """
 
     def __init__(self, float_tflite: bytes):
+        check_no_loops(float_tflite)
         model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
         self.tensors = _activations(model)
         exposed = [tensor.index for tensor in self.tensors if not tensor.is_input]
@@ -184,7 +177,8 @@ class ActivationObserver:
         Integers become floats for an input that was rewritten to take them.
         """
         size = int(detail["shape_signature"][0])
-        taken = values.astype(detail["dtype"], copy=False)
+        is_rewritten = detail["dtype"] == np.float32 and values.dtype.kind in "iub"
+        taken = values.astype(np.float32) if is_rewritten else values
         return taken if size in (-1, 1) else np.repeat(taken, size, axis=0)
 
     def _reduce(

@@ -9,6 +9,9 @@ other. Of an image's bytes the range is that of the type: 0 to 255 become 256 nu
 Of an operator with several outputs (SPLIT, SPLIT_V, UNPACK) some of which nothing reads, it depends
 on addresses in memory whether the quantizer leaves it in float (TensorFlow 2.16; up to one run in
 15). Slices of what is read are quantized always.
+
+The converter also keeps what fills the tables of other signatures (CALL_ONCE); a model that has no
+table of its own does without.
 """
 
 from collections.abc import Iterator
@@ -46,6 +49,7 @@ def rewritten(content: bytes) -> bytes:
     """
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     changed = [_multiply_instead(model), _take_floats(model), _slice_instead(model)]
+    changed.append(_drop_foreign_tables(model))
     if not any(changed):
         return content
     drop_unused_tensors(model)
@@ -159,6 +163,27 @@ def _note_range(tensor: Any, limits: tuple[float, float] | None) -> None:
     tensor.quantization = _schema.QuantizationParametersT()
     tensor.quantization.min = np.array([limits[0]], np.float32)
     tensor.quantization.max = np.array([limits[1]], np.float32)
+
+
+# What reads a table or a variable, or runs a graph that might.
+_READ_TABLES = frozenset({"HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_SIZE", "VAR_HANDLE",
+                          "READ_VARIABLE", "ASSIGN_VARIABLE", "WHILE", "IF", "CALL"})  # fmt: skip
+
+
+def _drop_foreign_tables(model: Any) -> bool:
+    """Drops what fills tables that the main graph does not read; returns whether there was any."""
+    graph = model.subgraphs[0]
+    names = [flatbuffer_utils.opcode_to_name(model, op.opcodeIndex) for op in graph.operators]
+    if "CALL_ONCE" not in names or _READ_TABLES.intersection(names):
+        return False
+    graph.operators = [
+        operator
+        for operator, name in zip(graph.operators, names, strict=True)
+        if name != "CALL_ONCE"
+    ]
+    # Nothing else calls the other graphs.
+    del model.subgraphs[1:]
+    return True
 
 
 # Where an operator with several outputs has what it splits, and where the axis.

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import convert
 
 from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer.loops_and_state import (
+    LIST_COMPLAINT,
+    explain_list_loop,
+)
 from tfx_tflite.components.tflite_quantizer.scale_groups import with_copied_constants
 
 _Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
@@ -20,7 +25,8 @@ def to_float32(saved_model: str, signature: str, batch_size: int | None) -> byte
     Raises:
         ConversionError: There is no such signature.
     """
-    return _converter(saved_model, signature, batch_size).convert()
+    function = _function(saved_model, signature, batch_size)
+    return _converted(_converter(saved_model, signature, batch_size), function)
 
 
 def to_scheme(
@@ -41,10 +47,10 @@ def to_scheme(
         ConversionError: There is no such signature.
     """
     converter = _converter(saved_model, signature, quantization.batch_size)
+    function = _function(saved_model, signature, quantization.batch_size)
     if quantization.scheme is not Scheme.FLOAT32:
-        function = _function(saved_model, signature, quantization.batch_size)
         _configure(converter, quantization, _one_batch_at_a_time(samples, _batch_size(function)))
-    converted = converter.convert()
+    converted = _converted(converter, function)
     return with_copied_constants(converted) if quantization.scheme.needs_calibration else converted
 
 
@@ -77,6 +83,15 @@ def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
         for name, spec in arguments.items()
     }
     return tf.function(lambda **inputs: function(**inputs)).get_concrete_function(**specs)
+
+
+def _converted(converter: tf.lite.TFLiteConverter, function: Any) -> bytes:
+    try:
+        return converter.convert()
+    except convert.ConverterError as error:
+        if LIST_COMPLAINT not in str(error):
+            raise
+        raise ConversionError(explain_list_loop(function.graph.as_graph_def())) from error
 
 
 def _batch_size(function: Any) -> int:
