@@ -8,7 +8,7 @@ device can read it with no library. The description of the files is in the manif
 Nothing here needs TensorFlow but an interpreter of its.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,16 @@ class Deviation:
     examples: int
     answers: int | None
     largest: float
+
+    @classmethod
+    def of_all(cls, parts: Sequence["Deviation"]) -> "Deviation":
+        """Returns the deviation of several parts of the examples together."""
+        answers = [part.answers for part in parts if part.answers is not None]
+        return cls(
+            sum(part.examples for part in parts),
+            sum(answers) if answers else None,
+            max((part.largest for part in parts), default=0.0),
+        )
 
     @classmethod
     def between(

@@ -107,10 +107,11 @@ def kernels_in_use(interpreter: Any) -> Kernels:
 
 
 def reproducible_kernels(content: bytes) -> Kernels:
-    """Returns the kernels that give a model's outputs again to the bit, wherever they run.
+    """Returns the kernels whose outputs others can be compared with.
 
-    Those are the reference kernels. A few new versions of operators (TILE of int8, say) have none
-    yet; a model with one is run with the builtin kernels.
+    Those are the reference kernels, which give the same bits wherever they run. A few new versions
+    of operators (TILE of int8, say) have none yet; a model with one is run with the builtin
+    kernels, which promise nothing of the kind.
 
     Args:
         content: The flatbuffer.

@@ -24,13 +24,17 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
         ConfigError: It cannot be read, or lists an entry twice or none at all.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        # Other signs that break lines may be part of an entry.
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise ConfigError(f"evaluation.vocabulary: {path} cannot be read: {reason}") from error
-    entries = tuple(text.splitlines())
-    if not entries:
-        raise ConfigError(f"evaluation.vocabulary: {path} is empty; expected an entry a line")
+    entries = tuple(text.rstrip("\n").split("\n"))
+    if not all(entries):
+        line = entries.index("") + 1
+        raise ConfigError(
+            f"evaluation.vocabulary: line {line} of {path} is empty; expected an entry a line"
+        )
     if len(set(entries)) < len(entries):
         twice = next(entry for entry in entries if entries.count(entry) > 1)
         raise ConfigError(f"evaluation.vocabulary: {path} lists {twice!r} twice")

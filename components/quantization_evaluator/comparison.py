@@ -472,7 +472,7 @@ class CompareOutputs(beam.CombineFn):
         return outputs, np.stack(terms, axis=1)
 
     def _transitions(self, element: ComparedBatch) -> Counter[tuple[int, int]]:
-        if self._decision is None:
+        if self._decision is None or not self._decision.fits(element.float_output):
             return Counter()
         before = self._decision.of(element.float_output).ravel()
         after = self._decision.of(element.quantized_output).ravel()

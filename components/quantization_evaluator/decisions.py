@@ -23,6 +23,10 @@ class Decision:
     threshold: float | None = None
     class_id: int | None = None
 
+    def fits(self, outputs: np.ndarray) -> bool:
+        """Returns whether outputs of shape (n, …) have what is decided between."""
+        return self.threshold is not None or (outputs.ndim > 1 and outputs.shape[-1] > 1)
+
     def of(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the answers.
 

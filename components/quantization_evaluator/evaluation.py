@@ -37,7 +37,12 @@ from tfx_tflite.components.quantization_evaluator.prediction import (
 from tfx_tflite.components.quantization_evaluator.resampling import ScoreEvidence, score_evidence
 from tfx_tflite.components.quantization_evaluator.saturation import InputsSeen
 from tfx_tflite.components.quantization_evaluator.score_metrics import ScoreMetric
-from tfx_tflite.components.quantization_evaluator.slices import SliceKey, by_name, slice_name
+from tfx_tflite.components.quantization_evaluator.slices import (
+    SliceKey,
+    by_name,
+    plain_value,
+    slice_name,
+)
 
 _EXAMPLE_COUNT = "example_count"
 _COMPARISON = "comparison"
@@ -416,8 +421,7 @@ def _slice_key(key: metrics_for_slice_pb2.SliceKey) -> SliceKey:
     parts = []
     for single in key.single_slice_keys:
         value = getattr(single, single.WhichOneof("kind"))
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        parts.append((single.column, text))
+        parts.append((single.column, plain_value(value)))
     return tuple(parts)
 
 
@@ -433,12 +437,14 @@ def _numbers(
         for item in record.metric_keys_and_values
         if item.value.WhichOneof("type") == "double_value" and not item.key.is_diff
     ]
-    parts: dict[str, set[str]] = {}
+    parts: dict[tuple[str, str], set[str]] = {}
     for item in items:
-        parts.setdefault(item.key.name, set()).add(_part(item.key))
+        parts.setdefault((item.key.name, item.key.output_name), set()).add(_part(item.key))
     return {
         (
-            item.key.name if len(parts[item.key.name]) == 1 else item.key.name + _part(item.key),
+            item.key.name
+            if len(parts[item.key.name, item.key.output_name]) == 1
+            else item.key.name + _part(item.key),
             item.key.output_name,
             item.key.model_name,
         ): item.value.double_value.value

@@ -69,7 +69,8 @@ class ComparisonEvidence:
             moments = output.comparison.weighted_moments(key, value.metric).paired(sign)
         else:
             sums = output.comparison.sums(key, value.metric)
-            if metric.is_correctness:
+            # A label between 0 and 1 makes a change of less than one.
+            if metric.is_correctness and sums.dd == sums.worse + sums.better:
                 changes = (sums.worse, sums.better)
                 return _of_share(sums.examples, changes, sign, margin, rule.confidence)
             moments = sums.moments(sign)

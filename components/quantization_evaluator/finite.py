@@ -49,7 +49,8 @@ def check_outputs(
         EvaluationError: It gives NaN or infinity.
     """
     for name, values in outputs.items():
-        if values.dtype.kind != "f" or len(values) != batch.num_rows:
+        if values.dtype.kind != "f" or values.ndim == 0 or len(values) != batch.num_rows:
+            # What is not one row an example is judged by nothing.
             continue
         if (row := _first(~np.isfinite(values))) is not None:
             wrong = values[row][~np.isfinite(values[row])][0] if values.ndim > 1 else values[row]

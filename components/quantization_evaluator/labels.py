@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.model_inputs import feature_values, place_of
+from tfx_tflite.components.errors import DataError, EvaluationError, listed
+from tfx_tflite.components.model_inputs import feature_values, format_shape, place_of
 from tfx_tflite.components.quantization_evaluator.label_kinds import LabelFit, LabelUse
 from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
 
@@ -51,9 +51,20 @@ class LabelReader:
         """
         name = self.target.label_name
         if self.target.label is None:
+            if name not in inputs:
+                raise EvaluationError(
+                    f"evaluation.label: the model has no input {name!r}; it has: {listed(inputs)}"
+                )
             return _numbers(name, inputs[name].reshape(batch.num_rows, -1), batch)
         if name not in batch.schema.names and name in prepared:
-            return self._encoded(prepared[name].reshape(batch.num_rows, -1), batch)
+            given = prepared[name]
+            if given.ndim == 0 or len(given) != batch.num_rows:
+                raise DataError(
+                    f"the preprocessing signature gives label {name!r} in shape "
+                    f"{format_shape(given.shape)} for {batch.num_rows} examples, expected one row "
+                    "an example"
+                )
+            return self._encoded(given.reshape(batch.num_rows, -1), batch)
         lengths, values = feature_values(batch, name, _LABEL_KEY)
         if np.any(lengths != lengths[0]):
             other = int(lengths[lengths != lengths[0]][0])

@@ -48,10 +48,13 @@ def _rows_by_value(batch: pa.RecordBatch, name: str) -> dict[str | int | float, 
     distinct, codes = np.unique(values, return_inverse=True)
     order = np.argsort(codes, kind="stable")
     groups = np.split(rows[order], np.cumsum(np.bincount(codes, minlength=len(distinct)))[:-1])
-    return {_plain(value): np.unique(group) for value, group in zip(distinct, groups, strict=True)}
+    return {
+        plain_value(value): np.unique(group) for value, group in zip(distinct, groups, strict=True)
+    }
 
 
-def _plain(value: object) -> str | int | float:
+def plain_value(value: object) -> str | int | float:
+    """Returns the value of a feature as slices have it, equal for equal ones."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if value != value:

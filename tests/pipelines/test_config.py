@@ -447,16 +447,17 @@ def test_a_rule_needs_no_output_where_one_alone_has_the_metric(config):
 
 def test_a_vocabulary_may_be_a_file_beside_the_config(config, tmp_path: Path):
     loaded = config(evaluation("  label: l\n  vocabulary: words.txt\n"))
-    (tmp_path / "words.txt").write_text("ant\nbee\n")
+    (tmp_path / "words.txt").write_text("\ufeffant\nbee\u2028hive\n\n", encoding="utf-8")
     [judged] = loaded.evaluation.judged
-    assert vocabulary_of(judged) == ("ant", "bee")
+    assert vocabulary_of(judged) == ("ant", "bee\u2028hive")
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (None, "cannot be read: No such file"),
-        (b"", "is empty; expected an entry a line"),
+        (b"", "line 1 of"),
+        (b"a\n\nb\n", "line 2 of"),
         (b"a\nb\na\n", "lists 'a' twice"),
         (b"\xff\xfe", "it is not text in UTF-8"),
     ],

@@ -74,6 +74,16 @@ def test_an_output_that_is_off_by_one_bit_stops_the_push(shipped):
         try_model(directory, golden)
 
 
+def test_kernels_that_promise_nothing_of_the_kind_need_not_give_the_same_bits(shipped):
+    """Those that record if the reference kernels lack an operator."""
+    directory, golden = shipped
+    golden["runtime"] = Runtime.of(Kernels.BUILTIN).model_dump(mode="json")
+    file = directory / golden["outputs"][0]["file"]
+    (np.fromfile(file, "<f4") + np.float32(0.001)).tofile(file)
+    found = try_model(directory, golden).kernels_deviate
+    assert found.largest == pytest.approx(0.001, rel=0.01)
+
+
 @pytest.mark.parametrize("net", ["deep_residual", "depthwise", "dense", "hard_swish"])
 def test_nets_whose_kernels_disagree_pass_and_it_is_told_how_far(tmp_path: Path, net: str):
     recorded = np.load(MICRO / f"{net}.npz")

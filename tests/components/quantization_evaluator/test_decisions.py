@@ -61,3 +61,10 @@ def test_each_position_or_value_has_an_answer(decision: Decision, expected: list
 
 def test_an_output_of_no_axis_is_one_value():
     assert Decision(0.5).of(np.array([0.2, 0.7])).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 3, 1)])
+def test_there_is_no_class_to_decide_for_without_several(shape: tuple):
+    assert not Decision().fits(np.zeros(shape))
+    assert Decision().fits(np.zeros((*shape, 2)))
+    assert Decision(0.5).fits(np.zeros(shape))

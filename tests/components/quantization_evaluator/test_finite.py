@@ -50,6 +50,10 @@ def test_finite_outputs_and_integers_are_fine(batch):
     check_outputs(batch, {"x": bad(np.nan)}, {"y": FINE, "z": np.zeros((3, 1), int)}, "float")
 
 
+def test_outputs_that_are_not_one_row_an_example_are_left_alone(batch):
+    check_outputs(batch, {}, {"scalar": np.float32(np.nan), "all": np.full(4, np.nan)}, "float")
+
+
 def test_nan_in_an_input_names_file_and_record(batch):
     with pytest.raises(DataError, match=r"input 'x' is NaN in record 41 of data-2\.gz"):
         check_inputs(batch, {"number": np.zeros((3, 1), int), "x": bad(np.nan)})

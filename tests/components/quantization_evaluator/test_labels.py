@@ -108,6 +108,19 @@ def test_a_label_may_be_an_input_of_the_model():
     assert found.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+def test_an_input_that_the_model_does_not_have_is_an_error_that_lists_them():
+    reader = LabelReader(Target(label_input="imgae"))
+    with pytest.raises(EvaluationError, match="the model has no input 'imgae'; it has: image"):
+        reader.labels(record_batch(x=[1, 2]), {"image": np.zeros((2, 4))}, {})
+
+
+@pytest.mark.parametrize("given", [np.array(3), np.zeros((3, 2))])
+def test_a_label_of_the_preprocessing_signature_is_one_row_an_example(given: np.ndarray):
+    reader = LabelReader(Target(label="label"))
+    with pytest.raises(DataError, match=r"gives label 'label' in shape .* for 2 examples"):
+        reader.labels(record_batch(x=[1, 2]), {}, {"label": given})
+
+
 def test_a_label_may_come_from_the_preprocessing_signature_unless_a_feature_has_its_name():
     prepared = {"label": np.array([[5], [6]])}
     reader = LabelReader(Target(label="label"))

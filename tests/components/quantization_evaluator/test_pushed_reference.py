@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfx_tflite.components.destinations.destination import Candidate, Destination
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import EvaluationError
+from tfx_tflite.components.float_model import Signature
+from tfx_tflite.components.model_inputs import InputSpec
 from tfx_tflite.components.quantization_evaluator.pushed_reference import PushedReference
 
 
@@ -48,3 +51,19 @@ def test_a_damaged_version_is_an_error_that_names_the_file(destination: Destinat
     (Path(destination.uri) / str(number) / "model.tflite").write_bytes(b"TFL4")
     with pytest.raises(EvaluationError, match=r"cannot be compared with: .*model\.tflite"):
         PushedReference.at(destination.uri)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_a_model_whose_integer_input_became_float_takes_what_the_new_one_takes(dtype: str):
+    """What only casts its input to float is quantized with a float input."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 4], tf.float32, name="x")
+    module.function = tf.function(lambda x: {"y": x * 2.0}, input_signature=[spec])
+    concrete = module.function.get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
+    signature = Signature("s", (InputSpec("x", (None, 4), np.dtype(dtype)),), ())
+    PushedReference(1, "somewhere", "digest", content).check(signature, ["y"])
+    with pytest.raises(EvaluationError, match="has no output 'z'"):
+        PushedReference(1, "somewhere", "digest", content).check(signature, ["z"])
