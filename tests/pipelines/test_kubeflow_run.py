@@ -73,7 +73,9 @@ def run(
     (directory / "pushed").mkdir()
     given_to_user(directory / "pushed")
     places = {"/app/configs": CONFIGS, "/pushed": directory / "pushed", **image}
-    return Harness(read_yaml(path), directory / "run", FORMS[form], root, places, values, variables)
+    return Harness(
+        read_yaml(path), directory / "run", FORMS[form], root, places, values, dict(variables)
+    )
 
 
 def pushed_versions(run: "Harness") -> list[Path]:
