@@ -78,6 +78,13 @@ def scored(function: Callable[..., float], decide: bool = True) -> Figure:
     return figure
 
 
+def scored_above(function: Callable[..., float], threshold: float) -> Figure:
+    def figure(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        return scored(function)(labels, outputs > threshold, w)
+
+    return figure
+
+
 def of_class(class_id: int, figure: Figure) -> Figure:
     def of_one(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
         if labels[0].size == outputs[0].size:
@@ -237,10 +244,15 @@ CELLS = [
         mean_of_elements(logistic_loss),
         (("from_logits", True),),
     ),
+    *(
+        Cell("logit", name, scored_above(function, threshold), (("thresholds", threshold),))
+        for name, function in (("Precision", sk.precision_score), ("Recall", sk.recall_score))
+        for threshold in (0.0, 2.5)
+    ),
     Cell(
         "logit",
         "BinaryAccuracy",
-        lambda y, p, w: scored(sk.accuracy_score)(y, p + 0.5, w),
+        scored_above(sk.accuracy_score, 0.0),
         (("threshold", 0.0),),
     ),
 ]
