@@ -137,6 +137,8 @@ def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         yield "saved_model", directory_digest(config.model.saved_model)
     if config.data.schema_file is not None:
         yield "schema", file_digest(config.data.schema_file)
+    for key, path in config.evaluation.vocabulary_files().items():
+        yield key, file_digest(path)
 
 
 def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[str, str, int, int]]:

@@ -28,6 +28,7 @@ class LabelKind(Enum):
     ZERO_OR_ONE = "0 to 1 for each value of the output"
     ONE_CLASS = "the index of a class at each position, or 0 to 1 for each class"
     ANY = "what TFMA makes of it"
+    OWN = "what a metric of one's own makes of it"
 
 
 _ONE_HOT = frozenset(
@@ -64,8 +65,8 @@ class LabelUse:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether only TFMA knows what the label is to the metric."""
-        return self.kind is LabelKind.ANY
+        """Whether only the metric knows what the label is to it."""
+        return self.kind in (LabelKind.ANY, LabelKind.OWN)
 
     @classmethod
     def of(
@@ -161,7 +162,7 @@ class LabelFit:
             return has_class and self.count in (self.positions, self.values)
         if use.kind is LabelKind.ANY:
             return self.count == self.values or self.positions == 1
-        return self.count == self.values
+        return use.kind is LabelKind.OWN or self.count == self.values
 
     def _wanted(self, use: LabelUse) -> str:
         if use.kind is LabelKind.CLASS_INDEX:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow_model_analysis as tfma
@@ -28,7 +29,7 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     GateRule,
     rule_directions,
 )
-from tfx_tflite.components.quantization_evaluator.label_kinds import LabelUse
+from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, LabelUse
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck, LabelReader
 from tfx_tflite.components.quantization_evaluator.paired_scores import ScoreBuckets
 from tfx_tflite.components.quantization_evaluator.prediction import FLOAT, QUANTIZED, ModelPair
@@ -382,7 +383,7 @@ def _output_plan(
             batched.append(found)
         is_score = not metric.module and is_score_metric(metric.class_name)
         is_area = isinstance(found, ScoreMetric) and found.is_area
-        uses.append(LabelUse.of(config["name"], metric.class_name, config, is_score, is_area))
+        uses.append(_use(metric, config, is_score, is_area))
         deciding.append(DecidingMetric(metric.class_name, config, is_score, is_area))
     by_name = {metric.name: metric for metric in batched}
     return OutputPlan(
@@ -392,6 +393,14 @@ def _output_plan(
         decision_of(deciding) or _class_of_unknown(uses, judged),
         _tested(gate, judged, by_name, directions),
     )
+
+
+def _use(
+    metric: tfma.MetricConfig, config: dict[str, Any], is_score: bool, is_area: bool
+) -> LabelUse:
+    if metric.module:
+        return LabelUse(config["name"], LabelKind.OWN)
+    return LabelUse.of(config["name"], metric.class_name, config, is_score, is_area)
 
 
 def _class_of_unknown(uses: Sequence[LabelUse], judged: JudgedOutput) -> Decision | None:

@@ -88,6 +88,15 @@ def test_is_new(inputs, tmp_path: Path, change):
     assert inputs().used_before(tmp_path / "runs") is None
 
 
+def test_another_vocabulary_is_new(inputs, tmp_path: Path):
+    words = tmp_path / "words.txt"
+    words.write_text("ant\nbee\n")
+    inputs("evaluation.vocabulary=words.txt").remember(tmp_path / "runs", result("pushed"))
+    assert inputs("evaluation.vocabulary=words.txt").used_before(tmp_path / "runs") is not None
+    words.write_text("bee\nant\n")
+    assert inputs("evaluation.vocabulary=words.txt").used_before(tmp_path / "runs") is None
+
+
 def push(root: Path, *numbers: int) -> None:
     """Writes versions as far as it takes to be one, the last one current."""
     for number in numbers:

@@ -78,6 +78,13 @@ def scored(function: Callable[..., float], decide: bool = True) -> Figure:
     return figure
 
 
+def scored_above(function: Callable[..., float], threshold: float) -> Figure:
+    def figure(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        return scored(function)(labels, outputs > threshold, w)
+
+    return figure
+
+
 def of_class(class_id: int, figure: Figure) -> Figure:
     def of_one(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
         if labels[0].size == outputs[0].size:
@@ -237,10 +244,15 @@ CELLS = [
         mean_of_elements(logistic_loss),
         (("from_logits", True),),
     ),
+    *(
+        Cell("logit", name, scored_above(function, threshold), (("thresholds", threshold),))
+        for name, function in (("Precision", sk.precision_score), ("Recall", sk.recall_score))
+        for threshold in (0.0, 2.5)
+    ),
     Cell(
         "logit",
         "BinaryAccuracy",
-        lambda y, p, w: scored(sk.accuracy_score)(y, p + 0.5, w),
+        scored_above(sk.accuracy_score, 0.0),
         (("threshold", 0.0),),
     ),
 ]
@@ -794,3 +806,48 @@ def test_several_outputs_are_compared_with_a_pushed_model_in_one_go(
         ):
             expected = cell.figure(labels[output], tflite_outputs[scheme][output], np.ones(ROWS))
             assert figure == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("metric", "method"), [("AUC", "Poisson bootstrap"), ("Recall", "Tango")])
+def test_a_metric_of_one_class_has_a_confidence(
+    metric: str, method: str, saved_model, models, source, tmp_path: Path
+):
+    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+
+    [cell] = [
+        cell
+        for cell in CELLS_BY_OUTPUT["classes"]
+        if (cell.class_name, cell.config) == (metric, (("class_id", 1),))
+    ]
+    rule = GateRule(metric=cell.name, max_drop=0.1, confidence=0.9)
+    found = evaluate(
+        saved_model,
+        models["int8"],
+        source,
+        tmp_path,
+        [target("classes", False)],
+        {None: [cell]},
+        Gate(rules=(rule,)),
+    )
+    value = overall(found, cell.name)
+    interval = ComparisonEvidence(found, {}).interval(rule, value, 1)
+    assert method in interval.method
+    assert interval.drop == pytest.approx(value.float_value - value.quantized_value)
+    assert interval.lower <= interval.drop <= interval.upper < 0.1
+
+
+def test_a_metric_of_several_classes_by_a_metrics_spec_has_a_figure_for_each():
+    from tensorflow_model_analysis.proto import metrics_for_slice_pb2
+
+    from tfx_tflite.components.quantization_evaluator.evaluation import _numbers
+
+    record = metrics_for_slice_pb2.MetricsForSlice()
+    for class_id in (0, 2):
+        item = record.metric_keys_and_values.add()
+        item.key.name, item.key.model_name = "AUC", "float"
+        item.key.sub_key.class_id.value = class_id
+        item.value.double_value.value = class_id / 10
+    assert _numbers(record) == {
+        ("AUC (class_id 0)", "", "float"): 0.0,
+        ("AUC (class_id 2)", "", "float"): 0.2,
+    }

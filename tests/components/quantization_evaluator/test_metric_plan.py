@@ -66,6 +66,18 @@ def test_each_output_has_its_metrics_and_the_rest_goes_through_tfma():
     assert list(spec.output_names) == ["price"]
 
 
+def test_a_metric_of_ones_own_may_have_any_label():
+    import tensorflow_model_analysis as tfma
+
+    from tfx_tflite.components.quantization_evaluator.metric_plan import MetricPlan
+
+    own = config({None: ["MeanLabel"]})
+    own.metrics_specs[0].metrics[0].module = "mine"
+    found = MetricPlan.make(own, [judged(None, (4, 4, 3))], Gate(rules=(SIZE,)))
+    found.checks[0].of_shapes(7, (4, 4, 3))
+    assert isinstance(found.rest, tfma.EvalConfig)
+
+
 @pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "MeanSquaredError"])
 def test_a_mean_has_a_confidence_with_weights(metric: str):
     rule = GateRule(metric=metric, max_drop=0.1, confidence=0.9)
