@@ -24,7 +24,7 @@ from tfx_tflite.components.float_model import (
     read_tensor_signature,
 )
 from tfx_tflite.components.schemes import Scheme
-from tfx_tflite.components.tflite_quantizer import audit, layer_noise, ranges, report
+from tfx_tflite.components.tflite_quantizer import audit, fidelity, layer_noise, ranges, report
 from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
 from tfx_tflite.components.tflite_quantizer.calibration_tensors import collect_tensors
 from tfx_tflite.components.tflite_quantizer.conversion import (
@@ -41,6 +41,8 @@ _COMPONENT = "TFLiteQuantizer"
 _BATCH_SIZE = 32
 # How many calibration examples the layers of both models are compared on.
 _COMPARED_EXAMPLES = 16
+# And on how many batches of them the answers are.
+_ANSWERED_BATCHES = 4
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -74,6 +76,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             audit.check(models.quantized, settings.quantization)
             _check_runs(models.quantized)
             noise = _layer_noise(models, model, sample)
+            found_agreements = _agreements(models, model, sample)
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
             models,
@@ -82,6 +85,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             sample.properties if sample else None,
             found,
             noise,
+            found_agreements,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
@@ -205,6 +209,17 @@ def _layer_noise(
     batches = itertools.islice(sample.source.batches(_COMPARED_EXAMPLES), 1)
     inputs = collect_tensors(batches, model.reader())
     return layer_noise.measure(models.float32, models.quantized, inputs)
+
+
+def _agreements(
+    models: ConvertedModels, model: _FloatModel, sample: _Sample | None
+) -> tuple[fidelity.Agreement, ...]:
+    """Returns on how many answers the quantized model agrees with the float model."""
+    if sample is None:
+        return ()
+    reader = model.reader()
+    batches = itertools.islice(sample.source.batches(_BATCH_SIZE), _ANSWERED_BATCHES)
+    return fidelity.agreements(models.float32, models.quantized, map(reader, batches))
 
 
 def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
