@@ -50,14 +50,16 @@ class GoldenSamples:
         Raises:
             EvaluationError: An output is NaN or infinite.
         """
-        kernels = reproducible_kernels(content)
-        interpreter = open_interpreter(content, kernels)
-        details = interpreter.get_signature_runner().get_input_details()
+        details = open_interpreter(content).get_signature_runner().get_input_details()
         batch_size = max(1, *(int(detail["shape_signature"][0]) for detail in details.values()))
         samples = max(1, len(next(iter(inputs.values()))) // batch_size) * batch_size
         rows = {
             name: np.resize(values, (samples, *values.shape[1:])) for name, values in inputs.items()
         }
+        kernels = reproducible_kernels(
+            content, {name: values[:batch_size] for name, values in rows.items()}
+        )
+        interpreter = open_interpreter(content, kernels)
         outputs = run(interpreter, rows, batch_size)
         for name, values in outputs.items():
             if (bad := first_non_finite(values)) is not None:

@@ -13,13 +13,17 @@ figure belongs to the kernels that gave it, and everything that runs a model say
 Nothing is imported here before an interpreter is asked for.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 _LITERT, _TENSORFLOW = "ai-edge-litert", "tensorflow"
@@ -106,25 +110,56 @@ def kernels_in_use(interpreter: Any) -> Kernels:
     return Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
 
 
-def reproducible_kernels(content: bytes) -> Kernels:
+def reproducible_kernels(content: bytes, inputs: Mapping[str, np.ndarray]) -> Kernels:
     """Returns the kernels whose outputs others can be compared with.
 
     Those are the reference kernels, which give the same bits wherever they run. A few new versions
-    of operators (TILE of int8, say) have none yet; a model with one is run with the builtin
-    kernels, which promise nothing of the kind.
+    of operators (TILE of int8, say) have none yet, and some end the process where others do not (a
+    softmax of a very small scale); such a model is run with the builtin kernels, which promise
+    nothing of the kind.
 
     Args:
         content: The flatbuffer.
+        inputs: An example by input name, in the model's own types, as many as the model takes at
+            once.
 
     Raises:
         ValueError: No runtime takes the model.
     """
     try:
-        open_interpreter(content, Kernels.REFERENCE)
+        runner = open_interpreter(content, Kernels.REFERENCE).get_signature_runner()
     except ValueError:
         open_interpreter(content, Kernels.BUILTIN)
         return Kernels.BUILTIN
-    return Kernels.REFERENCE
+    return Kernels.REFERENCE if _survives(lambda: runner(**inputs)) else Kernels.BUILTIN
+
+
+# Seconds that one inference may take.
+_LONGEST_TRIAL = 60.0
+
+
+def _survives(run: Callable[[], object]) -> bool:
+    """Returns whether something ends well, tried in a copy of this process that it may end.
+
+    The copy has this thread alone, so it does nothing that waits for another.
+    """
+    copy = os.fork()
+    if copy == 0:
+        code = 1
+        try:
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    end = time.monotonic() + _LONGEST_TRIAL
+    while time.monotonic() < end:
+        ended, status = os.waitpid(copy, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.002)
+    os.kill(copy, signal.SIGKILL)
+    os.waitpid(copy, 0)
+    return False
 
 
 def allocate(interpreter: Any, shapes: Mapping[str, Sequence[int]]) -> None:

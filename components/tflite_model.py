@@ -94,6 +94,11 @@ class TFLiteModel:
         """
         return predict_in_chunks(self._predict_chunk, inputs, self._fixed_batch_size)
 
+    def one(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the first example, repeated if the model has a larger batch size built in."""
+        size = self._fixed_batch_size or 1
+        return {name: np.repeat(values[:1], size, axis=0) for name, values in inputs.items()}
+
     def _predict_chunk(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._allocate({name: values.shape for name, values in inputs.items()})
         for name, detail in self._inputs.items():

@@ -28,8 +28,11 @@ def compare(model: TFLiteModel, inputs: Mapping[str, np.ndarray]) -> dict[str, A
         `examples`, on how many of them the `answers` differ, and the `largest` difference of an
         output, in its real values.
     """
-    reference = TFLiteModel(model.content, reproducible_kernels(model.content))
-    deviations = list(_deviations(model, reference, model.quantize(inputs)))
+    quantized = model.quantize(inputs)
+    reference = TFLiteModel(
+        model.content, reproducible_kernels(model.content, model.one(quantized))
+    )
+    deviations = list(_deviations(model, reference, quantized))
     return {
         "runtime": Runtime.of(model.kernels).model_dump(mode="json"),
         "kernels": {

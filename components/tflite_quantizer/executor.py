@@ -25,7 +25,7 @@ from tfx_tflite.components.float_model import (
 )
 from tfx_tflite.components.runtime import open_interpreter
 from tfx_tflite.components.schemes import Scheme
-from tfx_tflite.components.tflite_quantizer import audit, layer_noise, ranges, report
+from tfx_tflite.components.tflite_quantizer import audit, fidelity, layer_noise, ranges, report
 from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
 from tfx_tflite.components.tflite_quantizer.calibration_tensors import (
     collect_tensors,
@@ -47,6 +47,8 @@ _BATCH_SIZE = 32
 _FREE_SIZES = (1, 32, 256)
 # How many calibration examples the layers of both models are compared on.
 _COMPARED_EXAMPLES = 16
+# And on how many batches of them the answers are.
+_ANSWERED_BATCHES = 4
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -80,6 +82,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             audit.check(models.quantized, settings.quantization)
             _check_runs(models.quantized)
             noise = _layer_noise(models, model, sample)
+            found_agreements = _agreements(models, model, sample)
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
             models,
@@ -88,6 +91,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             sample.properties if sample else None,
             found,
             noise,
+            found_agreements,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
@@ -233,6 +237,17 @@ def _layer_noise(
     batches = itertools.islice(sample.source.batches(_COMPARED_EXAMPLES), 1)
     groups = tensor_groups(batches, model.reader(sample.source.schema))
     return layer_noise.measure(models.float32, models.quantized, groups)
+
+
+def _agreements(
+    models: ConvertedModels, model: _FloatModel, sample: _Sample | None
+) -> tuple[fidelity.Agreement, ...]:
+    """Returns on how many answers the quantized model agrees with the float model."""
+    if sample is None:
+        return ()
+    batches = itertools.islice(sample.source.batches(_BATCH_SIZE), _ANSWERED_BATCHES)
+    groups = tensor_groups(batches, model.reader(sample.source.schema))
+    return fidelity.agreements(models.float32, models.quantized, groups)
 
 
 def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:

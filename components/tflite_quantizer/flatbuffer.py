@@ -102,6 +102,35 @@ class FlatbufferGraph:
         return code.customCode.decode() if isinstance(code.customCode, bytes) else code.customCode
 
     @property
+    def written_tensors(self) -> dict[int, Any]:
+        """What the operators of the main graph write, by index among its tensors."""
+        graph = self._model.subgraphs[0]
+        return {
+            int(index): graph.tensors[index]
+            for operator in _items(graph.operators)
+            for index in _items(operator.outputs)
+            if index >= 0
+        }
+
+    def output_kinds(self, through: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Returns which kind of operator computes each output, by its name in the signature.
+
+        Args:
+            through: Kinds of operators that are passed, as they only change how numbers are laid
+                out; what feeds them is taken instead.
+        """
+        writers = {id(output): each for each in self.operators for output in each.outputs}
+        found = {}
+        for signature in self._signatures:
+            tensors = self._model.subgraphs[signature.subgraphIndex].tensors
+            for entry in _items(signature.outputs):
+                operator = writers.get(id(tensors[entry.tensorIndex]))
+                while operator is not None and operator.name in through and operator.inputs:
+                    operator = writers.get(id(operator.inputs[0]))
+                found[_text(entry.name)] = "" if operator is None else operator.name
+        return found
+
+    @property
     def inputs(self) -> tuple[Any, ...]:
         """The input tensors of the main graph."""
         return self._tensors(0, self._model.subgraphs[0].inputs)
@@ -322,6 +351,7 @@ def tensor_name(tensor: Any) -> str:
 
 
 def short_name(tensor: Any) -> str:
-    """Returns the last part of the `;`-joined names that the converter fuses into one."""
-    last = _text(tensor.name).split(";")[-1]
+    """Returns the last part, if any, of the `;`-joined names that the converter fuses into one."""
+    parts = [part for part in _text(tensor.name).split(";") if part]
+    last = parts[-1] if parts else ""
     return last if len(last) <= 60 else "…" + last[-59:]

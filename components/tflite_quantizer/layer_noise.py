@@ -1,9 +1,12 @@
 """How far each layer of a quantized model is from the same layer of the float model.
 
 The quantizer keeps the names of the tensors, so a layer of one model is found by its output's name
-in the other. Both models are run with every activation as an output, one example at a time: no more
-memory is used than the activations of one example take. They run on the runtime's builtin kernels,
-as a delegate keeps activations to itself.
+in the other. Both models are run as they are, byte for byte, by TensorFlow's builtin kernels
+without a delegate, which can be asked to keep every tensor. With every activation made an output it
+would be another model, of which delegates take other parts. The reference kernels are not used,
+because they end the process on some models (a softmax of a very small scale).
+
+Examples are run one at a time, so that no more memory is used than the activations of one take.
 """
 
 import math
@@ -12,12 +15,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
+import tensorflow as tf
 
-from tfx_tflite.components.runtime import Kernels, open_interpreter
+from tfx_tflite.components.runtime import Kernels
 from tfx_tflite.components.tflite_model import InputQuantizer, dequantize
-from tfx_tflite.components.tflite_quantizer.flatbuffer import representable, tensor_name
+from tfx_tflite.components.tflite_quantizer.flatbuffer import (
+    FlatbufferGraph,
+    representable,
+    tensor_name,
+    tensor_type,
+)
 
+_KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+# The share of values other than zero, and the root mean square, from which there is a signal.
+_LEAST_ACTIVE, _LEAST_RMS = 0.01, 1e-6
 _COMPARABLE = frozenset({"FLOAT32", "INT8", "UINT8", "INT16"})
 
 
@@ -31,10 +42,13 @@ class LayerNoise:
             signal.
         saturated: The share of the float values that the quantized tensor has no number for,
             because they are outside its range; None where it is not quantized.
+        has_signal: Whether the float values are more than a few beside zeros, and more than what is
+            left of numbers that cancelled out.
     """
 
     sqnr_db: float | None
     saturated: float | None
+    has_signal: bool = True
 
 
 def measure(
@@ -51,11 +65,13 @@ def measure(
         Nothing where the runtime refuses to run one of the models.
     """
     try:
-        models = [_ExposedModel(content) for content in (float32, quantized)]
+        models = [_WatchedModel(content) for content in (float32, quantized)]
         sums: dict[str, _Sums] = {}
         for example in _single_examples(groups):
             before, after = (model.run(example) for model in models)
             for name in before.keys() & after.keys():
+                if before[name].shape != after[name].shape:
+                    continue
                 found = sums.setdefault(name, _Sums(models[1].representable(name)))
                 found.add(before[name], after[name])
     except (RuntimeError, ValueError):  # Some int16x8 models do not even allocate.
@@ -77,6 +93,7 @@ class _Sums:
     signal: float = 0.0
     noise: float = 0.0
     values: int = 0
+    active: int = 0
     outside: int = 0
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
@@ -84,6 +101,7 @@ class _Sums:
         self.signal += float(np.square(reals).sum())
         self.noise += float(np.square(reals - after).sum())
         self.values += reals.size
+        self.active += int(np.count_nonzero(reals))
         if self.representable is not None:
             lowest, highest = self.representable
             self.outside += int(np.count_nonzero((reals < lowest) | (reals > highest)))
@@ -93,31 +111,36 @@ class _Sums:
         return LayerNoise(
             10 * math.log10(self.signal / self.noise) if is_known else None,
             None if self.representable is None else self.outside / max(self.values, 1),
+            self._has_signal(),
         )
 
+    def _has_signal(self) -> bool:
+        values = max(self.values, 1)
+        power = self.signal / values
+        return self.active / values >= _LEAST_ACTIVE and power >= _LEAST_RMS**2
 
-class _ExposedModel:
-    """A TFLite model with every activation of its main graph as an output."""
+
+class _WatchedModel:
+    """A TFLite model that keeps every activation of its main graph."""
 
     def __init__(self, content: bytes):
-        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-        graph = model.subgraphs[0]
-        written = [int(index) for operator in graph.operators for index in operator.outputs]
-        names = {index: tensor_name(graph.tensors[index]) for index in written}
-        often = Counter(names.values())
-        self._representable = {
-            name: representable(graph.tensors[index]) for index, name in names.items()
-        }
+        graph = FlatbufferGraph(content)
+        indices = graph.written_tensors
+        often = Counter(tensor_name(tensor) for tensor in indices.values())
+        self._representable = {tensor_name(t): representable(t) for t in indices.values()}
         self._tensors = {
-            index: name
-            for index, name in names.items()
-            if often[name] == 1
-            and flatbuffer_utils.type_to_name(graph.tensors[index].type) in _COMPARABLE
+            index: tensor_name(tensor)
+            for index, tensor in indices.items()
+            if often[tensor_name(tensor)] == 1 and tensor_type(tensor) in _COMPARABLE
         }
-        graph.outputs = list(dict.fromkeys([*graph.outputs, *self._tensors]))
         # The interpreter refers to the bytes without a copy.
-        self._content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-        self._interpreter = open_interpreter(self._content, Kernels.BUILTIN)
+        self._content = content
+        self._interpreter = tf.lite.Interpreter(
+            model_content=content,
+            num_threads=1,
+            experimental_op_resolver_type=_KERNELS,
+            experimental_preserve_all_tensors=True,
+        )
         self._inputs = self._interpreter.get_signature_runner().get_input_details()
         self._quantizer = InputQuantizer(self._inputs, Kernels.BUILTIN)
         self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}

@@ -8,7 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_tflite.components.tflite_quantizer import fidelity
 from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
+from tfx_tflite.components.tflite_quantizer.fidelity import Agreement
 from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     FlatbufferGraph,
     Operator,
@@ -34,6 +36,7 @@ def summarize(
     sample: dict[str, Any] | None,
     ranges: TensorRanges | None = None,
     noise: Mapping[str, LayerNoise] | None = None,
+    agreements: Sequence[Agreement] = (),
 ) -> dict[str, Any]:
     """Returns settings, digests, sizes, ranges and layers of a conversion, ready for JSON.
 
@@ -44,6 +47,7 @@ def summarize(
         sample: Digest and size of the calibration sample, where one was used.
         ranges: What the float model's activations took, where we measured it.
         noise: How far layers are from the float model's, by the name of what they write.
+        agreements: How far the outputs' answers agree with the float model's.
     """
     graph = FlatbufferGraph(models.quantized)
     quantization = settings.quantization
@@ -61,6 +65,7 @@ def summarize(
         "warnings": [
             *(ranges.warnings(settings.policy) if ranges else ()),
             *_float_warning(floats),
+            *fidelity.warnings(models.quantized, noise or {}, agreements),
         ],
         "size_bytes": {"float": len(models.float32), "quantized": len(models.quantized)},
         "size_parts": graph.size_parts(len(models.quantized)),
@@ -77,6 +82,7 @@ def summarize(
         # The artifact is written only where the audit found nothing.
         "audit": [],
         "layers": [_layer(graph, operator, by_name, noise or {}) for operator in graph.operators],
+        "agreement": {each.output: each.share for each in agreements},
         "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
     }
 

@@ -1,11 +1,15 @@
 """Which kernels run a model is known, and is what it is called."""
 
+import os
+import signal
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tfx_tflite.components import runtime
 from tfx_tflite.components.golden_samples import Deviation
 from tfx_tflite.components.runtime import (
     Kernels,
@@ -66,8 +70,6 @@ def test_a_runtime_says_package_version_and_kernels():
 
 
 def test_the_plain_runtime_is_tensorflows_without_litert(monkeypatch: pytest.MonkeyPatch):
-    from tfx_tflite.components import runtime
-
     runtime._default_package.cache_clear()
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     assert Runtime.of(Kernels.BUILTIN).package == "tensorflow"
@@ -76,9 +78,32 @@ def test_the_plain_runtime_is_tensorflows_without_litert(monkeypatch: pytest.Mon
 
 
 def test_golden_samples_are_recorded_with_the_reference_kernels(recorded):
-    assert reproducible_kernels(recorded["model"].tobytes()) is Kernels.REFERENCE
+    content = recorded["model"].tobytes()
+    assert reproducible_kernels(content, {"x": recorded["inputs"][:1]}) is Kernels.REFERENCE
+
+
+@pytest.mark.parametrize("end", [os.abort, lambda: os.kill(os.getpid(), signal.SIGSEGV)])
+def test_reference_kernels_that_end_the_process_are_not_taken(monkeypatch, end):
+    """As those of a softmax of a very small scale do."""
+    recorded = dict(np.load(MICRO / "dense.npz"))
+    real = runtime.open_interpreter
+
+    def deadly(content: bytes, kernels: Kernels | None = None) -> object:
+        interpreter = real(content, kernels)
+        if kernels is Kernels.REFERENCE:
+            interpreter.get_signature_runner = lambda: lambda **inputs: end()
+        return interpreter
+
+    monkeypatch.setattr(runtime, "open_interpreter", deadly)
+    found = reproducible_kernels(recorded["model"].tobytes(), {"x": recorded["inputs"][:1]})
+    assert found is Kernels.BUILTIN
+
+
+def test_reference_kernels_that_take_too_long_are_not_taken(monkeypatch):
+    monkeypatch.setattr(runtime, "_LONGEST_TRIAL", 0.05)
+    assert not runtime._survives(lambda: time.sleep(30))
 
 
 def test_what_is_no_model_is_refused():
     with pytest.raises(ValueError):
-        reproducible_kernels(b"not a flatbuffer")
+        reproducible_kernels(b"not a flatbuffer", {})

@@ -61,13 +61,17 @@ def test_the_order_of_the_examples_and_the_workers_do_not_change_the_model(quant
     shuffled = images[np.random.default_rng(0).permutation(len(images))]
     parallel = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
     one = quantize(images, "one")
-    several = quantize(shuffled, "several", beam_args=parallel)
-    assert model_of(one) == model_of(several)
+    several = quantize(images, "several", beam_args=parallel)
+    other = quantize(shuffled, "shuffled", beam_args=parallel)
+    assert model_of(one) == model_of(several) == model_of(other)
     ranges = [
         TensorRanges.from_json((directory / "ranges.json").read_text())
-        for directory in (one, several)
+        for directory in (one, several, other)
     ]
     assert ranges[0].to_json() == ranges[1].to_json() and ranges[0].examples == 100
+    # Of other records in the same places only the positions differ.
+    np.testing.assert_array_equal(ranges[0].minima, ranges[2].minima)
+    np.testing.assert_array_equal(ranges[0].maxima, ranges[2].maxima)
 
 
 def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, convert_digits):
@@ -110,6 +114,17 @@ def test_an_outlier_decides_a_minmax_range_and_not_a_percentile(quantize, images
         scales[ranges] = document["layers"][0]["scale"]
     assert scales["minmax"] > 3 * scales["percentile"]
     assert scales["stock"] == pytest.approx(scales["minmax"], rel=1e-3)
+
+
+def test_robust_ranges_are_minmax_without_outliers_and_the_same_with_one(quantize, images):
+    spoilt = np.concatenate([images, 20 * images[:1]])
+    clean = quantize(images, "clean")
+    robust = quantize(images, "robust", ranges="robust")
+    with_outlier = quantize(spoilt, "outlier", ranges="robust")
+    assert model_of(clean) == model_of(robust) == model_of(with_outlier)
+    [warning] = json.loads((with_outlier / "quantization.json").read_text())["warnings"]
+    assert "calibration example 100; input 'image' goes to 20 there and to 1 otherwise" in warning
+    assert json.loads((robust / "quantization.json").read_text())["warnings"] == []
 
 
 def test_a_constant_sample_is_warned_of(quantize):

@@ -1,5 +1,6 @@
 """Converted models and the kernels that run them."""
 
+import numpy as np
 import pytest
 
 from tfx_tflite.components.runtime import (
@@ -13,7 +14,27 @@ from tfx_tflite.components.runtime import (
 @pytest.mark.slow
 def test_an_operator_without_a_reference_kernel_is_run_with_the_builtin_ones(convert_zoo):
     content = convert_zoo("upsampling", "int8")
-    assert reproducible_kernels(content) is Kernels.BUILTIN
+    [name] = open_interpreter(content).get_signature_runner().get_input_details()
+    inputs = {name: np.zeros((1, 16, 16, 3), np.int8)}
+    assert reproducible_kernels(content, inputs) is Kernels.BUILTIN
+
+
+@pytest.mark.slow
+def test_reference_kernels_that_end_the_process_on_a_model_are_not_taken(float_tflite):
+    """The reference softmax asserts that its scale is not very small."""
+    import tensorflow as tf
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    content = float_tflite(lambda x: tf.nn.softmax(x * 1.0), x=([1, 4], tf.float32))
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    schema = flatbuffer_utils.schema_fb
+    for tensor, (scale, zero) in zip(model.subgraphs[0].tensors, [(1e-9, 0), (1 / 256, -128)]):
+        tensor.type = schema.TensorType.INT8
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
+    content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    inputs = {"x": np.zeros((1, 4), np.int8)}
+    assert reproducible_kernels(content, inputs) is Kernels.BUILTIN
 
 
 def test_free_axes_take_the_sizes_of_an_example(float_tflite):
