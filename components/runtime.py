@@ -13,6 +13,7 @@ figure belongs to the kernels that gave it, and everything that runs a model say
 Nothing is imported here before an interpreter is asked for.
 """
 
+import faulthandler
 import os
 import signal
 import time
@@ -147,6 +148,8 @@ def _survives(run: Callable[[], object]) -> bool:
     if copy == 0:
         code = 1
         try:
+            # That it ends the copy is no news that a log should tell of.
+            faulthandler.disable()
             run()
             code = 0
         finally:

@@ -28,7 +28,9 @@ def test_reference_kernels_that_end_the_process_on_a_model_are_not_taken(float_t
     content = float_tflite(lambda x: tf.nn.softmax(x * 1.0), x=([1, 4], tf.float32))
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     schema = flatbuffer_utils.schema_fb
-    for tensor, (scale, zero) in zip(model.subgraphs[0].tensors, [(1e-9, 0), (1 / 256, -128)]):
+    [softmax] = model.subgraphs[0].operators[-1:]
+    ends = [model.subgraphs[0].tensors[i] for i in (*softmax.inputs, *softmax.outputs)]
+    for tensor, (scale, zero) in zip(ends, [(1e-9, 0), (1 / 256, -128)], strict=True):
         tensor.type = schema.TensorType.INT8
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
