@@ -16,6 +16,9 @@ from tfx_tflite.components.tflite_quantizer.range_policy import FEWEST_TO_LEAVE_
 _ONE_IN = 50
 # A gap is a factor of more than two: less costs no more than one of the eight bits.
 _FACTOR = 2.0
+# Counts, grades and the like jump as they are, and most of their extremes are equal: {0, 1, 2, 5}.
+# An image that was not scaled is 255 times as large as the others, whose extremes are equal, too.
+_FACTOR_OF_TIES = 8.0
 # And it is so many times as wide as is usual between the extremes behind it. In a sample from a
 # distribution with a power tail, rank times the logarithmic gap at that rank is exponential with
 # the mean that Hill's estimator gives (Renyi 1953, Hill 1975), so that the tail of even such data
@@ -47,7 +50,9 @@ def outliers(outermost: np.ndarray, examples: int) -> np.ndarray:
         last = logarithms[:, count + behind]
         gap = logarithms[:, count - 1] - logarithms[:, count]
         usual = following.mean(axis=1) - last
-        is_gap = (gap > math.log(_FACTOR)) & (count * gap > _TIMES_THE_USUAL * usual)
+        is_tied = (following[:, :-1] == following[:, 1:]).mean(axis=1) > 0.5
+        least = np.where(is_tied, math.log(_FACTOR_OF_TIES), math.log(_FACTOR))
+        is_gap = (gap > least) & (count * gap > _TIMES_THE_USUAL * usual)
         found[is_gap & (outermost[:, count + behind] > 0)] = count
     return found
 

@@ -81,7 +81,12 @@ def summarize(
         "float_operators": floats,
         # The artifact is written only where the audit found nothing.
         "audit": [],
-        "layers": [_layer(graph, operator, by_name, noise or {}) for operator in graph.operators],
+        "layers": [
+            _layer(graph, operator, by_name, noise or {})
+            for operator in graph.operators
+            # A table of another signature is filled by one that gives nothing.
+            if operator.outputs
+        ],
         "agreement": {each.output: each.share for each in agreements},
         "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
     }

@@ -124,7 +124,8 @@ def with_copied_constants(content: bytes) -> bytes:
         for position in _COPIED_CONSTANTS.get(name, ()):
             stored = _requantized(model, graph.tensors[operator.inputs[position]], output)
             if stored is not None:
-                operator.inputs[position] = _appended(model, graph, output, stored)
+                shape = graph.tensors[operator.inputs[position]].shape
+                operator.inputs[position] = _appended(model, graph, output, stored, shape)
                 changed = True
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
 
@@ -147,14 +148,14 @@ def _requantized(model: Any, constant: Any, output: Any) -> np.ndarray | None:
     return integers.astype(dtype)
 
 
-def _appended(model: Any, graph: Any, output: Any, values: np.ndarray) -> int:
-    """Stores a scalar with the output's type and scale and returns its index in the graph."""
+def _appended(model: Any, graph: Any, output: Any, values: np.ndarray, shape: Any) -> int:
+    """Stores a constant with the output's type and scale and returns its index in the graph."""
     buffer = _schema.BufferT()
     buffer.data = values.view(np.uint8)
     model.buffers.append(buffer)
     tensor = _schema.TensorT()
     tensor.name = f"{_text(output.name)}/constant{len(graph.tensors)}"
-    tensor.shape = []
+    tensor.shape = shape
     tensor.type, tensor.quantization = output.type, output.quantization
     tensor.buffer = len(model.buffers) - 1
     graph.tensors.append(tensor)

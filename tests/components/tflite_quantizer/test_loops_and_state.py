@@ -12,6 +12,8 @@ from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_model import TFLiteModel
 from tfx_tflite.components.tflite_quantizer.audit import audit
 from tfx_tflite.components.tflite_quantizer.calibrated import quantize, write_ranges
+from tfx_tflite.components.tflite_quantizer.child_process import Limits
+from tfx_tflite.components.tflite_quantizer.conversion import ConvertedModels
 from tfx_tflite.components.tflite_quantizer.flatbuffer import FlatbufferGraph
 from tfx_tflite.components.tflite_quantizer.loops_and_state import (
     check_no_loops,
@@ -20,7 +22,9 @@ from tfx_tflite.components.tflite_quantizer.loops_and_state import (
 )
 from tfx_tflite.components.tflite_quantizer.range_collection import collect_ranges
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+from tfx_tflite.components.tflite_quantizer.report import summarize
 from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
+from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 from tfx_tflite.components.tflite_quantizer.stock_conversion import to_float32, to_scheme
 
 pytestmark = pytest.mark.slow
@@ -172,6 +176,19 @@ def test_a_table_of_another_signature_is_no_obstacle(tmp_path: Path):
     )
     calibrated = write_ranges(float32, collect_ranges(float32, [given]), RangePolicy())
     assert audit(quantize(calibrated, INT8), INT8) == []
+
+
+@pytest.mark.parametrize("scheme", ["float32", "dynamic_range", "float16"])
+def test_a_report_leaves_out_what_fills_a_table_of_another_signature(tmp_path: Path, scheme: str):
+    module = WithTable()
+    signatures = {"serving_tensors": module.serving, "look_up": module.look_up}
+    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
+    content = to_float32(str(tmp_path), "serving_tensors", None)
+    settings = QuantizerSettings(
+        "serving_tensors", None, Quantization(Scheme(scheme)), None, Limits()
+    )
+    summary = summarize(ConvertedModels(content, content), settings, "digest", None)
+    assert [layer["operator"] for layer in summary["layers"]][:2] == ["MUL", "SOFTMAX"]
 
 
 @pytest.mark.parametrize(

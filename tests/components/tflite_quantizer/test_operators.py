@@ -172,6 +172,29 @@ def test_an_operator_that_becomes_integer_gives_the_float_models_numbers(quantiz
 
 
 @pytest.mark.slow
+def test_several_constants_that_are_copied_stay_several(float_tflite):
+    def function(x: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        sparse = tf.raw_ops.SparseToDense(
+            sparse_indices=places, output_shape=[1, 8], sparse_values=[1.0, 0.5], default_value=0.0
+        )
+        return tf.concat([sparse, x], axis=1)
+
+    content = float_tflite(function, x=([1, 8], tf.float32), places=([2, 2], tf.int32))
+    x = np.random.default_rng(0).normal(size=(1, 8)).astype(np.float32)
+    given = {"x": x, "places": np.array([[0, 1], [0, 6]], np.int32)}
+    # Its only example fills the batch that is built in for each input.
+    ranges = collect_ranges(content, [{name: value[:1] for name, value in given.items()}])
+    scheme = Scheme.INT8_FLOAT_IO
+    calibrated = write_ranges(content, ranges, RangePolicy("minmax"), scheme)
+    quantized = quantize(calibrated, Quantization(scheme))
+    assert "SPARSE_TO_DENSE" in FlatbufferGraph(quantized).operator_counts()
+    assert audit(quantized, Quantization(scheme)) == []
+    interpreter = tf.lite.Interpreter(model_content=quantized)
+    found = interpreter.get_signature_runner()(**given)["output"][0, [1, 6]]
+    np.testing.assert_allclose(found, [1.0, 0.5], atol=0.05)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INTEGER_OF_16_BITS)
 def test_16_bits_give_the_float_models_numbers_closely(quantized, name: str):
     float32, content, examples = quantized(INTEGER[name], Scheme.INT16X8)

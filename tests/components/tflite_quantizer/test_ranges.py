@@ -210,6 +210,29 @@ def test_robust_ranges_of_data_without_outliers_are_the_outermost_values(draw, e
         assert ranges.outliers() == ()
 
 
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        ((0, 1, 2, 5), (0.60, 0.37, 0.02, 0.01)),
+        ((1, 3), (0.985, 0.015)),
+        ((1, 2, 3, 4, 5, 30), (0.3, 0.3, 0.2, 0.1, 0.09, 0.01)),
+    ],
+)
+@pytest.mark.parametrize("examples", [200, 1000])
+def test_robust_ranges_keep_counts_and_grades(values: tuple, shares: tuple, examples: int):
+    for seed in range(100):
+        drawn = np.random.default_rng(seed).choice(values, (examples, 1), p=shares)
+        assert combine([observed(drawn)]).outliers() == ()
+
+
+def test_robust_ranges_leave_out_the_image_that_was_not_scaled():
+    images = np.random.default_rng(0).random((200, 64))
+    images[:, 0] = 1.0
+    images[[5, 9, 70]] *= 255
+    found = combine([observed(images)])
+    assert {outlier.examples for outlier in found.outliers()} == {(5, 9, 70)}
+
+
 @pytest.mark.parametrize("draw", HEAVY_TAILS.values(), ids=HEAVY_TAILS)
 def test_robust_ranges_hardly_ever_cut_a_tail(draw):
     """A factor of two alone, without what is usual behind it, would cut 7 to 36 % of these."""
