@@ -17,6 +17,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.schemes import Quantization, Scheme
 from tfx_tflite.components.tflite_quantizer.integer_kernels import with_integer_kernels
+from tfx_tflite.components.tflite_quantizer.masks import without_mask_values
 from tfx_tflite.components.tflite_quantizer.range_collection import model_digest
 from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
 from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
@@ -57,7 +58,8 @@ def write_ranges(
             f"{digest[:15]}…; calibrate this model anew"
         )
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-    for found in harmonized(model, ranges.resolve(policy), scheme):
+    resolved = without_mask_values(model, ranges.resolve(policy))
+    for found in harmonized(model, resolved, scheme):
         if fixed_range(model.subgraphs[0].tensors[found.tensor.index]) is not None:
             continue
         # Of a tensor that was always zero nothing is known, and a scale of zero, which the 16-bit

@@ -5,6 +5,8 @@ computes is compared: each layer's output, and the answers that the outputs give
 warning, because the gate judges the model on data that it was not calibrated with.
 """
 
+import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -109,11 +111,12 @@ class _Count:
         return values.argmax(axis=-1) if values.ndim > 1 and values.shape[-1] > 1 else values > 0
 
     def result(self, name: str) -> Agreement:
-        decibels = np.inf
+        decibels = math.inf
         if self._noise:
-            decibels = 10 * np.log10(max(self._signal, np.finfo(float).tiny) / self._noise)
+            ratio = max(self._signal, sys.float_info.min) / self._noise
+            decibels = 10 * math.log10(ratio)
         is_decision = self._kind in ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "ARG_MAX", "ARG_MIN")
-        return Agreement(name, self._answers, self._same, float(decibels), is_decision)
+        return Agreement(name, self._answers, self._same, decibels, is_decision)
 
 
 def warnings(

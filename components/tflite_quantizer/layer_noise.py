@@ -25,6 +25,7 @@ from tfx_tflite.components.tflite_quantizer.flatbuffer import (
     tensor_name,
     tensor_type,
 )
+from tfx_tflite.components.tflite_quantizer.masks import MASK
 
 _KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 # The share of values other than zero, and the root mean square, from which there is a signal.
@@ -97,7 +98,7 @@ class _Sums:
     outside: int = 0
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        reals = before.astype(np.float64)
+        reals = self._unmasked(before.astype(np.float64))
         self.signal += float(np.square(reals).sum())
         self.noise += float(np.square(reals - after).sum())
         self.values += reals.size
@@ -105,6 +106,12 @@ class _Sums:
         if self.representable is not None:
             lowest, highest = self.representable
             self.outside += int(np.count_nonzero((reals < lowest) | (reals > highest)))
+
+    def _unmasked(self, reals: np.ndarray) -> np.ndarray:
+        """Returns values with masks no lower than the quantized tensor has them; see `masks.py`."""
+        if self.representable is None:
+            return reals
+        return np.where(reals < MASK, np.maximum(reals, self.representable[0]), reals)
 
     def result(self) -> LayerNoise:
         is_known = self.noise > 0 and self.signal > 0

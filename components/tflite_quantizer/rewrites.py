@@ -218,7 +218,7 @@ def _slices(model: Any, graph: Any, operator: Any, read: set[int]) -> list[Any] 
     tensor = graph.tensors[source]
     axis %= len(tensor.shape)
     sizes = [_size(graph.tensors[i], axis, kind) for i in outputs]
-    if tensor.type != _TYPES.FLOAT32 or None in sizes:
+    if tensor.type != _TYPES.FLOAT32 or min(sizes) < 0:
         return None
     starts = np.cumsum([0, *sizes[:-1]])
     make = _one_of_axis if kind == _OPERATORS.UNPACK else _part_of_axis
@@ -238,12 +238,12 @@ def _stored(model: Any, tensor: Any) -> np.ndarray:
     return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.int32)[0]
 
 
-def _size(output: Any, axis: int, kind: int) -> int | None:
-    """Returns how much of the axis an output takes; None if that is not fixed."""
+def _size(output: Any, axis: int, kind: int) -> int:
+    """Returns how much of the axis an output takes; less than 0 if that is not fixed."""
     if kind == _OPERATORS.UNPACK:
         return 1
     signature = output.shape if output.shapeSignature is None else output.shapeSignature
-    return int(signature[axis]) if signature[axis] >= 0 else None
+    return int(signature[axis])
 
 
 def _part_of_axis(

@@ -6,7 +6,7 @@ knows that of most such operators. Of the others it makes a model that runs and 
 the ranges that it is given for them are made equal, and their constants are stored anew afterwards.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def _same_scale_operators(model: Any, needed: frozenset[str]) -> Iterator[tuple[
             yield name, [i for i in indices if i >= 0 and graph.tensors[i].type == _FLOAT32]
 
 
-def _items(values: Any) -> Iterable[int]:
+def _items(values: Any) -> Any:
     # The object API leaves out empty vectors.
     return () if values is None else values
 
@@ -135,7 +135,9 @@ def _requantized(model: Any, constant: Any, output: Any) -> np.ndarray | None:
     data = model.buffers[constant.buffer].data
     (old, old_zero), (new, new_zero) = quantization_of(constant), quantization_of(output)
     kind = tensor_type(output)
-    if data is None or None in (old, new) or tensor_type(constant) != kind:
+    if data is None or tensor_type(constant) != kind:
+        return None
+    if old is None or new is None or old_zero is None or new_zero is None:
         return None
     if (old, old_zero) == (new, new_zero):
         return None

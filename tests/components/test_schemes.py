@@ -37,3 +37,15 @@ def test_refuses_an_io_type_that_the_scheme_does_not_offer():
 def test_refuses_a_batch_size_of_zero():
     with pytest.raises(ConfigError, match="batch_size is 0"):
         Quantization(Scheme.INT8, batch_size=0)
+
+
+@pytest.mark.parametrize("scheme", [each for each in Scheme if each is not Scheme.INT8_FLOAT_IO])
+def test_floats_between_integers_are_for_one_scheme(scheme: Scheme):
+    with pytest.raises(ConfigError, match=r"float_fallback: allow does not go .*int8_float_io"):
+        Quantization(scheme, float_fallback="allow")
+    assert Quantization(Scheme.INT8_FLOAT_IO, float_fallback="allow").allows_float
+
+
+def test_refuses_a_float_fallback_that_it_does_not_know():
+    with pytest.raises(ConfigError, match="float_fallback is 'maybe', expected refuse or allow"):
+        Quantization(Scheme.INT8_FLOAT_IO, float_fallback="maybe")

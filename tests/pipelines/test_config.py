@@ -116,6 +116,8 @@ def test_refuses_impossible_combinations(config, change: tuple[str, str], expect
     ("section", "expected"),
     [
         ("quantization: {scheme: float16, io_type: int8}", "'int8' does not go with scheme"),
+        ("quantization: {scheme: int8, float_fallback: allow}", "does not go with scheme 'int8'"),
+        ("quantization: {float_fallback: sometimes}", "float_fallback"),
         ("quantization: {scheme: int4}", "quantization.scheme: expected 'float32'"),
         ("quantization: {batch_size: 0}", "batch_size: expected 'dynamic' or expected greater"),
         ("calibration: {strategy: stratified}", "needs stratify_by"),
@@ -256,6 +258,7 @@ def test_the_reference_config_is_valid(config):
     loaded = config(REFERENCE)
     assert loaded.gate.rules[1].confidence == 0.95
     assert loaded.quantization.io_type == "int8"
+    assert loaded.quantization.float_fallback == "refuse"
 
 
 @pytest.mark.parametrize(
