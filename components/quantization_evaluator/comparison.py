@@ -8,7 +8,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -242,9 +242,8 @@ class Comparison:
     def sums(self, key: SliceKey, metric: str) -> MetricSums:
         """Returns the sums of a metric on a slice of examples without weights."""
         origin = self.origins[self.metrics.index(metric)] if self.origins else 0.0
-        return MetricSums(
-            self.examples(key), *map(float, self._of_metric(key, metric)), origin=origin
-        )
+        sums = MetricSums(self.examples(key), *map(float, self._of_metric(key, metric)))
+        return replace(sums, origin=origin)
 
     def _of_metric(self, key: SliceKey, metric: str) -> np.ndarray:
         names = _WEIGHTED_SUMS if self.is_weighted else _SUMS
