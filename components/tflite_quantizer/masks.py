@@ -69,8 +69,8 @@ def _masked(model: Any, ranges: dict[int, TensorRange]) -> Iterator[_Masked]:
         lowest = [_lowest(model, index, ranges) for index in operands]
         for scores, mask in ((0, 1), (1, 0)):
             constant = _constant_of(model, operands[mask], ranges)
-            is_mask = lowest[mask] < MASK < lowest[scores] and constant is not None
-            if is_mask and operands[scores] in ranges:
+            is_mask = lowest[mask] < MASK < lowest[scores] and operands[scores] in ranges
+            if is_mask and constant is not None:
                 yield _Masked(operands[scores], operands[mask], constant, int(operator.outputs[0]))
 
 
