@@ -283,11 +283,6 @@ class OutputPlan:
     tested: tuple[TestedMetric, ...]
     origins: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def has_scores(self) -> bool:
-        """Whether a metric needs the scores of the examples."""
-        return any(isinstance(metric, ScoreMetric) for metric in self.batched)
-
     @cached_property
     def buckets(self) -> ScoreBuckets:
         """What the scores of the examples are counted in."""

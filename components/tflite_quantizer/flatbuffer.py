@@ -85,12 +85,12 @@ class FlatbufferGraph:
     def _operators(self) -> Iterator[Operator]:
         index = 0
         for graph in self._model.subgraphs:
-            for operator in _items(graph.operators):
+            for operator in items(graph.operators):
                 yield Operator(
                     index,
                     self._operator_name(operator.opcodeIndex),
-                    tuple(graph.tensors[i] if i >= 0 else None for i in _items(operator.inputs)),
-                    tuple(graph.tensors[i] for i in _items(operator.outputs) if i >= 0),
+                    tuple(graph.tensors[i] if i >= 0 else None for i in items(operator.inputs)),
+                    tuple(graph.tensors[i] for i in items(operator.outputs) if i >= 0),
                 )
                 index += 1
 
@@ -107,8 +107,8 @@ class FlatbufferGraph:
         graph = self._model.subgraphs[0]
         return {
             int(index): graph.tensors[index]
-            for operator in _items(graph.operators)
-            for index in _items(operator.outputs)
+            for operator in items(graph.operators)
+            for index in items(operator.outputs)
             if index >= 0
         }
 
@@ -123,11 +123,11 @@ class FlatbufferGraph:
         found = {}
         for signature in self._signatures:
             tensors = self._model.subgraphs[signature.subgraphIndex].tensors
-            for entry in _items(signature.outputs):
+            for entry in items(signature.outputs):
                 operator = writers.get(id(tensors[entry.tensorIndex]))
                 while operator is not None and operator.name in through and operator.inputs:
                     operator = writers.get(id(operator.inputs[0]))
-                found[_text(entry.name)] = "" if operator is None else operator.name
+                found[text(entry.name)] = "" if operator is None else operator.name
         return found
 
     @property
@@ -153,10 +153,10 @@ class FlatbufferGraph:
 
     @property
     def _signatures(self) -> Iterable[Any]:
-        return _items(self._model.signatureDefs)
+        return items(self._model.signatureDefs)
 
     def _tensors(self, subgraph: int, indexes: Iterable[int] | None) -> tuple[Any, ...]:
-        return tuple(self._model.subgraphs[subgraph].tensors[i] for i in _items(indexes))
+        return tuple(self._model.subgraphs[subgraph].tensors[i] for i in items(indexes))
 
     @cached_property
     def _edge(self) -> frozenset[int]:
@@ -172,10 +172,10 @@ class FlatbufferGraph:
         used = {id(t) for operator in self.operators for t in (*operator.inputs, *operator.outputs)}
         used |= self._edge
         for graph in self._model.subgraphs:
-            used |= {id(graph.tensors[i]) for i in (*_items(graph.inputs), *_items(graph.outputs))}
-            for operator in _items(graph.operators):
-                used |= {id(graph.tensors[i]) for i in _items(operator.intermediates) if i >= 0}
-        tensors = (tensor for graph in self._model.subgraphs for tensor in _items(graph.tensors))
+            used |= {id(graph.tensors[i]) for i in (*items(graph.inputs), *items(graph.outputs))}
+            for operator in items(graph.operators):
+                used |= {id(graph.tensors[i]) for i in items(operator.intermediates) if i >= 0}
+        tensors = (tensor for graph in self._model.subgraphs for tensor in items(graph.tensors))
         return tuple(tensor for tensor in tensors if id(tensor) not in used)
 
     def stored_bytes(self, tensor: Any) -> int:
@@ -215,11 +215,11 @@ class FlatbufferGraph:
         found = {}
         for signature in self._signatures:
             tensors = self._model.subgraphs[signature.subgraphIndex].tensors
-            for entry in _items(signature.inputs):
+            for entry in items(signature.inputs):
                 tensor = tensors[entry.tensorIndex]
                 limits = representable(quantized_by.get(id(tensor), tensor))
                 if limits is not None:
-                    found[_text(entry.name)] = list(limits)
+                    found[text(entry.name)] = list(limits)
         return found
 
     def size_parts(self, size: int) -> dict[str, int]:
@@ -232,7 +232,7 @@ class FlatbufferGraph:
             `constants` (weights, biases, shapes), `metadata` (what the converter and authors wrote
             of the model), and `graph`: operators, tensors, names and padding.
         """
-        described = {entry.buffer for entry in _items(self._model.metadata)}
+        described = {entry.buffer for entry in items(self._model.metadata)}
         stored = {index: _stored(buffer) for index, buffer in enumerate(self._model.buffers)}
         metadata = sum(stored[index] for index in described)
         constants = sum(stored.values()) - metadata
@@ -249,24 +249,24 @@ class FlatbufferGraph:
     def broken_references(self) -> Iterator[Violation]:
         """Finds what refers to a subgraph, tensor, operator code or buffer that is not there."""
         for number, graph in enumerate(self._model.subgraphs):
-            count, place = len(_items(graph.tensors)), f"subgraph {number}"
+            count, place = len(items(graph.tensors)), f"subgraph {number}"
             for side in ("inputs", "outputs"):
                 if not _within(getattr(graph, side), count):
                     yield Violation(place, f"names tensors that it does not have as its {side}")
-            for index, operator in enumerate(_items(graph.operators)):
-                indexes = (*_items(operator.inputs), *_items(operator.outputs))
+            for index, operator in enumerate(items(graph.operators)):
+                indexes = (*items(operator.inputs), *items(operator.outputs))
                 if not _within(indexes, count, optional=True):
                     yield Violation(f"operator #{index} of {place}", "refers to missing tensors")
                 if not _within([operator.opcodeIndex], len(self._model.operatorCodes)):
                     yield Violation(f"operator #{index} of {place}", "has no operator code")
-            for tensor in _items(graph.tensors):
+            for tensor in items(graph.tensors):
                 if not _within([tensor.buffer], len(self._model.buffers)):
                     yield Violation(f"tensor {short_name(tensor)}", "has no buffer")
         yield from self._broken_signatures()
 
     def _broken_signatures(self) -> Iterator[Violation]:
         for signature in self._signatures:
-            place = f"signature {_text(signature.signatureKey)}"
+            place = f"signature {text(signature.signatureKey)}"
             if not _within([signature.subgraphIndex], len(self._model.subgraphs)):
                 yield Violation(
                     place, f"refers to subgraph {signature.subgraphIndex}, which is missing"
@@ -274,13 +274,13 @@ class FlatbufferGraph:
                 continue
             graph = self._model.subgraphs[signature.subgraphIndex]
             for side in ("inputs", "outputs"):
-                there = set(_items(getattr(graph, side)))
-                for entry in _items(getattr(signature, side)):
+                there = set(items(getattr(graph, side)))
+                for entry in items(getattr(signature, side)):
                     if entry.tensorIndex not in there:
                         yield Violation(
                             place,
                             f"refers to tensor {entry.tensorIndex} as {side[:-1]} "
-                            f"{_text(entry.name)!r}, which is not one of its graph's {side}",
+                            f"{text(entry.name)!r}, which is not one of its graph's {side}",
                         )
 
 
@@ -288,17 +288,18 @@ def _stored(buffer: Any) -> int:
     return len(buffer.data) if buffer.data is not None else int(buffer.size)
 
 
-def _items(values: Any) -> Any:
-    # The object API leaves out empty vectors.
+def items(values: Any) -> Any:
+    """Returns a vector of the object tree, which leaves out empty ones."""
     return () if values is None else values
 
 
 def _within(indexes: Iterable[int] | None, count: int, optional: bool = False) -> bool:
     lowest = -1 if optional else 0
-    return all(lowest <= index < count for index in _items(indexes))
+    return all(lowest <= index < count for index in items(indexes))
 
 
-def _text(name: Any) -> str:
+def text(name: Any) -> str:
+    """Returns a name of the object tree, which has bytes or nothing for some."""
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
 
 
@@ -334,24 +335,24 @@ def scales_of(tensor: Any) -> np.ndarray:
     """Returns a tensor's scales: none, one, or one a channel."""
     found = tensor.quantization
     scales = None if found is None else found.scale
-    return np.asarray(_items(scales), np.float64)
+    return np.asarray(items(scales), np.float64)
 
 
 def zero_points_of(tensor: Any) -> np.ndarray:
     """Returns a tensor's zero points, as many as there are scales; they are 0 where left out."""
     found = tensor.quantization
     points = None if found is None else found.zeroPoint
-    points = np.asarray(_items(points), np.int64)
+    points = np.asarray(items(points), np.int64)
     return points if len(points) else np.zeros(len(scales_of(tensor)), np.int64)
 
 
 def tensor_name(tensor: Any) -> str:
     """Returns a tensor's whole name."""
-    return _text(tensor.name)
+    return text(tensor.name)
 
 
 def short_name(tensor: Any) -> str:
     """Returns the last part, if any, of the `;`-joined names that the converter fuses into one."""
-    parts = [part for part in _text(tensor.name).split(";") if part]
+    parts = [part for part in text(tensor.name).split(";") if part]
     last = parts[-1] if parts else ""
     return last if len(last) <= 60 else "…" + last[-59:]

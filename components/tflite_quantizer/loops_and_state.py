@@ -9,6 +9,7 @@ from typing import Any
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, listed
+from tfx_tflite.components.tflite_quantizer.flatbuffer import text
 
 _LOOPS = frozenset({"WHILE", "IF", "CALL"})
 _STATE = frozenset({"READ_VARIABLE", "ASSIGN_VARIABLE", "VAR_HANDLE"})
@@ -92,7 +93,7 @@ def _written_by(model: Any, kinds: frozenset[str]) -> Iterator[str]:
         for operator in graph.operators or ():
             if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) in kinds:
                 outputs = () if operator.outputs is None else operator.outputs
-                yield from (layer_of(_text(graph.tensors[int(i)].name)) for i in outputs)
+                yield from (layer_of(text(graph.tensors[int(i)].name)) for i in outputs)
                 if not len(outputs):
                     yield ""
 
@@ -102,7 +103,3 @@ def _named(layers: Iterable[str]) -> str:
     if not names:
         return "the model"
     return f"layer{'s' if len(names) > 1 else ''} {listed(names)}"
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")

@@ -23,6 +23,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.float_model import InputReader, input_reader, read_tensor_signature
+from tfx_tflite.components.tflite_quantizer.flatbuffer import text
 from tfx_tflite.components.tflite_quantizer.loops_and_state import check_no_loops
 from tfx_tflite.components.tflite_quantizer.ranges import (
     ActivationTensor,
@@ -62,11 +63,11 @@ def activation_tensors(float_tflite: bytes) -> tuple[ActivationTensor, ...]:
 def _activations(model: Any) -> tuple[ActivationTensor, ...]:
     _check_calibratable(model)
     graph = model.subgraphs[0]
-    inputs = {int(spec.tensorIndex): _text(spec.name) for spec in model.signatureDefs[0].inputs}
+    inputs = {int(spec.tensorIndex): text(spec.name) for spec in model.signatureDefs[0].inputs}
     computed = [index for operator in graph.operators for index in _indices(operator.outputs)]
     return tuple(
         ActivationTensor(
-            index, inputs.get(index) or _text(graph.tensors[index].name), index in inputs
+            index, inputs.get(index) or text(graph.tensors[index].name), index in inputs
         )
         for index in (*inputs, *computed)
         if graph.tensors[index].type == _TYPES.FLOAT32
@@ -94,10 +95,6 @@ def _check_calibratable(model: Any) -> None:
 def _indices(tensors: Any) -> list[int]:
     """Returns which tensors an operator lists; one that is left out is -1, an empty list None."""
     return [] if tensors is None else [int(index) for index in tensors if index >= 0]
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
 
 
 class ActivationObserver:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.tflite_quantizer.flatbuffer import items
 from tfx_tflite.components.tflite_quantizer.unused_tensors import drop_unused_tensors
 
 _schema = flatbuffer_utils.schema_fb
@@ -194,7 +195,7 @@ def _slice_instead(model: Any) -> bool:
     """Makes slices of operators whose outputs are not all read; returns whether there was any."""
     found = False
     for graph in model.subgraphs:
-        read = {int(i) for each in graph.operators for i in _items(each.inputs)}
+        read = {int(i) for each in graph.operators for i in items(each.inputs)}
         read |= {int(i) for i in graph.outputs}
         operators: list[Any] = []
         for operator in graph.operators:
@@ -207,7 +208,7 @@ def _slice_instead(model: Any) -> bool:
 
 def _slices(model: Any, graph: Any, operator: Any, read: set[int]) -> list[Any] | None:
     """Returns slices in the place of an operator; None if it is to stay."""
-    kind, outputs = _kind(model, operator), [int(i) for i in _items(operator.outputs)]
+    kind, outputs = _kind(model, operator), [int(i) for i in items(operator.outputs)]
     if kind not in (*_SPLITS, _OPERATORS.UNPACK) or read.issuperset(outputs):
         return None
     if kind == _OPERATORS.UNPACK:
@@ -227,11 +228,6 @@ def _slices(model: Any, graph: Any, operator: Any, read: set[int]) -> list[Any] 
         for output, start, size in zip(outputs, starts, sizes, strict=True)
         if output in read
     ]
-
-
-def _items(values: Any) -> Any:
-    # The object API leaves out empty vectors.
-    return () if values is None else values
 
 
 def _stored(model: Any, tensor: Any) -> np.ndarray:

@@ -14,7 +14,12 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.components.tflite_quantizer import quantization_spec as spec
-from tfx_tflite.components.tflite_quantizer.flatbuffer import quantization_of, tensor_type
+from tfx_tflite.components.tflite_quantizer.flatbuffer import (
+    items,
+    quantization_of,
+    tensor_type,
+    text,
+)
 from tfx_tflite.components.tflite_quantizer.ranges import TensorRange
 
 _schema = flatbuffer_utils.schema_fb
@@ -63,13 +68,8 @@ def _same_scale_operators(model: Any, needed: frozenset[str]) -> Iterator[tuple[
     for operator in graph.operators:
         name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
         if name in spec.SAME_SCALE or name in needed:
-            indices = [int(i) for i in (*_items(operator.inputs), *_items(operator.outputs))]
+            indices = [int(i) for i in (*items(operator.inputs), *items(operator.outputs))]
             yield name, [i for i in indices if i >= 0 and graph.tensors[i].type == _FLOAT32]
-
-
-def _items(values: Any) -> Any:
-    # The object API leaves out empty vectors.
-    return () if values is None else values
 
 
 class _Groups:
@@ -120,7 +120,7 @@ def with_copied_constants(content: bytes) -> bytes:
     changed = False
     for operator in graph.operators:
         name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        output = graph.tensors[operator.outputs[0]] if len(_items(operator.outputs)) else None
+        output = graph.tensors[operator.outputs[0]] if len(items(operator.outputs)) else None
         for position in _COPIED_CONSTANTS.get(name, ()):
             stored = _requantized(model, graph.tensors[operator.inputs[position]], output)
             if stored is not None:
@@ -156,13 +156,9 @@ def _appended(model: Any, graph: Any, output: Any, values: np.ndarray, shape: An
     buffer.data = values.view(np.uint8)
     model.buffers.append(buffer)
     tensor = _schema.TensorT()
-    tensor.name = f"{_text(output.name)}/constant{len(graph.tensors)}"
+    tensor.name = f"{text(output.name)}/constant{len(graph.tensors)}"
     tensor.shape = shape
     tensor.type, tensor.quantization = output.type, output.quantization
     tensor.buffer = len(model.buffers) - 1
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
