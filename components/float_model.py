@@ -242,7 +242,9 @@ class _Preprocessing(InputReader):
         try:
             outputs = self._function(**{self._argument: tf.constant(serialized)})
         except tf.errors.OpError as error:
-            raise DataError(f"the preprocessing signature failed: {error.message}") from error
+            raise DataError(
+                f"preprocessing_signature {self._name!r} failed: {_reason(error.message)}"
+            ) from error
         found = {spec.name: outputs[spec.name].numpy() for spec in self._inputs}
         for spec in self._inputs:
             self._check(spec, found[spec.name], len(serialized))
@@ -259,6 +261,13 @@ class _Preprocessing(InputReader):
                 f"shape {format_shape(values.shape)} for {rows} examples, but signature "
                 f"{self._signature!r} takes {spec.dtype} of shape {format_shape(spec.shape)}"
             )
+
+
+def _reason(message: str) -> str:
+    """Returns what a failed graph says, without where in it that was."""
+    lines = [line.split("[[{{")[0].strip() for line in message.splitlines()]
+    framing = ("Graph execution error", "Detected at node", "<stack traces unavailable>")
+    return next((line for line in lines if line and not line.startswith(framing)), lines[0])
 
 
 def raw_records(batch: pa.RecordBatch) -> np.ndarray:

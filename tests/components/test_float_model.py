@@ -142,3 +142,29 @@ def test_a_float_model_with_a_fixed_batch_size_predicts_any_number(tmp_path: Pat
     model = FloatModel(tmp_path, read_tensor_signature(tmp_path, "serving_tensors"))
     values = np.arange(6, dtype=np.float32)[:, None]
     np.testing.assert_array_equal(model.predict({"x": values})["output"], 2 * values[:, 0])
+
+
+def test_a_preprocessing_signature_that_fails_says_why_in_one_line(tmp_path: Path, write_records):
+    import tensorflow as tf
+
+    from tfx_tflite.components.errors import DataError
+    from tfx_tflite.components.float_model import Signature, input_reader
+    from tfx_tflite.components.model_inputs import InputSpec
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+        def prepare(self, examples):
+            spec = {"a": tf.io.FixedLenFeature([2], tf.float32)}
+            return {"a": tf.io.parse_example(examples, spec)["a"]}
+
+    module = Model()
+    tf.saved_model.save(module, str(tmp_path), signatures={"prepare": module.prepare})
+    signature = Signature("s", (InputSpec("a", (None, 2), np.dtype("float32")),), ())
+    record = tf.train.Example()
+    record.features.feature["a"].float_list.value.append(1.0)
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([[record.SerializeToString()]])], [RAW_RECORD_COLUMN]
+    )
+    with pytest.raises(DataError, match=r"'prepare' failed: .*Key: a, Index: 0") as caught:
+        input_reader(tmp_path, signature, "prepare").groups(batch)
+    assert len(str(caught.value).splitlines()) == 1
