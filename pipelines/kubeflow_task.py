@@ -38,7 +38,8 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         SystemExit: It does, with the command line's exit code for it.
     """
-    parser = argparse.ArgumentParser(allow_abbrev=False)
+    # Help is that of the arguments of `Task.parse`, which are all that one gives by hand.
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--parameters", type=json.loads, default={})
     parser.add_argument("--when_refused", choices=("succeed", "fail"), default="succeed")
     known, rest = parser.parse_known_args(list(argv)[1:])

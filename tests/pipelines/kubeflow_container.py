@@ -150,12 +150,13 @@ def _enter(container: Container) -> None:
     root.chmod(0o755)
     for place in _SYSTEM:
         _put(root, place, Path(place))
+    # Before this checkout, which may be below it.
+    for place, source in {**container.mounts, "/tmp": container.tmp}.items():
+        _put(root, place, source)
     # The outer of two that are one in the other first.
     for place in sorted((sys.base_prefix, sys.prefix, str(ROOT)), key=len):
         _put(root, place, Path(place))
-    (root / _WORKING_DIRECTORY.lstrip("/")).mkdir()
-    for place, source in {**container.mounts, "/tmp": container.tmp}.items():
-        _put(root, place, source)
+    (root / _WORKING_DIRECTORY.lstrip("/")).mkdir(exist_ok=True)
     os.chroot(root)
     os.chdir(_WORKING_DIRECTORY)
     if is_root:
