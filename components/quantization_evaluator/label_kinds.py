@@ -4,7 +4,7 @@ An output of shape [batch, …, C] is taken for C classes at each position of th
 so many single values. Which of the two, and what a label is then, the metric decides. A label that
 does not fit is an error that says what would: TFMA and Keras broadcast instead, and give a figure.
 
-Only NumPy is imported here, because workers import this module.
+Only NumPy and Arrow are imported here, because workers import this module.
 """
 
 import math
@@ -14,9 +14,10 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.model_inputs import format_shape
+from tfx_tflite.components.model_inputs import format_shape, place_of
 
 
 class LabelKind(Enum):
@@ -195,12 +196,13 @@ class LabelFit:
             return f"the output has classes 0 to {self.classes - 1}"
         return "name a label of that many values, or another metric"
 
-    def check_labels(self, use: LabelUse, labels: np.ndarray) -> None:
+    def check_labels(self, use: LabelUse, labels: np.ndarray, batch: pa.RecordBatch) -> None:
         """Checks the labels of a batch for a metric that they fit by number.
 
         Args:
             use: The metric.
             labels: Shape (n, count).
+            batch: The examples, for messages.
 
         Raises:
             DataError: A label is out of range.
@@ -208,13 +210,15 @@ class LabelFit:
         if self.count == self.positions and self.classes > 1:
             if use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
-                self._refuse(labels, ~in_range, f"the output has classes 0 to {self.classes - 1}")
+                expected = f"the output has classes 0 to {self.classes - 1}"
+                self._refuse(batch, labels, ~in_range, expected)
         elif use.kind in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
-            self._refuse(labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
+            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
         if use.kind is LabelKind.ONE_HOT:
             totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
             self._refuse(
+                batch,
                 totals,
                 np.abs(totals - 1) > 1e-3,
                 f"{use.metric} takes shares of classes that add up to 1",
@@ -222,13 +226,19 @@ class LabelFit:
             )
 
     def _refuse(
-        self, values: np.ndarray, wrong: np.ndarray, expected: str, what: str | None = None
+        self,
+        batch: pa.RecordBatch,
+        values: np.ndarray,
+        wrong: np.ndarray,
+        expected: str,
+        what: str | None = None,
     ) -> None:
         if wrong.any():
-            examples = int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+            rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
             raise DataError(
-                f"{what or f'label {self.label!r} is'} {values[wrong][0]}, but {expected}; so it "
-                f"is in {examples} of {len(wrong)} examples of a batch"
+                f"{what or f'label {self.label!r} is'} {values[wrong][0]} in "
+                f"{place_of(batch, int(rows[0]))}, but {expected}; so it is in {len(rows)} of "
+                f"{len(wrong)} examples of a batch"
             )
 
     def check_probabilities(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:

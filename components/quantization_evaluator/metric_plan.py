@@ -356,7 +356,7 @@ class MetricPlan:
 
 def _origins(plan: OutputPlan, first: FirstExamples, outputs: np.ndarray) -> dict[str, float]:
     labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
-    plan.check(labels, {QUANTIZED: outputs})
+    plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
         metric.name: float(metric.values(labels, outputs).mean())
         for metric in plan.batched

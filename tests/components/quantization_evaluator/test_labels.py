@@ -34,7 +34,8 @@ def label_check(metric: str, shape: tuple[int, ...], **config: object) -> LabelC
 def check(metric: str, labels: list, shape: tuple[int, ...], value: float = 0.5, **config) -> None:
     numbers = read(labels)
     outputs = np.full((len(numbers), *shape), value, np.float32)
-    label_check(metric, shape, **config)(numbers, {"float": outputs, "quantized": outputs})
+    models = {"float": outputs, "quantized": outputs}
+    label_check(metric, shape, **config)(numbers, models, record_batch(label=labels))
 
 
 # --- What is in range ---
@@ -45,13 +46,18 @@ def test_class_indices_within_the_output_pass():
 
 
 @pytest.mark.parametrize("label", [10, -1])
-def test_a_class_that_the_output_does_not_have_is_an_error(label: int):
-    with pytest.raises(DataError, match=rf"label 'label' is {label}, but .* classes 0 to 9"):
+def test_a_class_that_the_output_does_not_have_is_an_error_that_names_the_example(label: int):
+    expected = (
+        rf"label 'label' is {label} in example 1 of a batch, but .* classes 0 to 9; .* 1 of 2"
+    )
+    with pytest.raises(DataError, match=expected):
         check("SparseCategoricalAccuracy", [0, label], (10,))
 
 
 def test_a_binary_label_above_one_is_an_error():
-    with pytest.raises(DataError, match="label 'label' is 2, but the metrics take 0 to 1"):
+    with pytest.raises(
+        DataError, match="'label' is 2 in example 1 of a batch, but .* take 0 to 1"
+    ):
         check("BinaryAccuracy", [0, 2], (1,))
 
 
@@ -60,8 +66,10 @@ def test_regression_labels_may_be_anything():
 
 
 def test_one_hot_labels_that_do_not_add_up_to_one_are_an_error():
-    with pytest.raises(DataError, match=r"'label' adds up to 2, but .* that add up to 1"):
-        check("CategoricalAccuracy", [[1, 1, 0]], (3,))
+    with pytest.raises(
+        DataError, match=r"adds up to 2 in example 1 of .* that add up to 1"
+    ):
+        check("CategoricalAccuracy", [[1, 0, 0], [1, 1, 0]], (3,))
 
 
 # --- What is read ---
@@ -83,8 +91,8 @@ def test_strings_become_the_places_of_their_entries():
 
 
 def test_an_unknown_string_is_an_error_that_names_the_nearest_entry():
-    with pytest.raises(DataError, match=r"'dgo', which is not in .* nearest entry is 'dog'"):
-        read([b"dgo"], vocabulary=("cat", "dog"))
+    with pytest.raises(DataError, match=r"'dgo' in example 1 of .* nearest entry is 'dog'"):
+        read([b"dog", b"dgo"], vocabulary=("cat", "dog"))
 
 
 def test_numbers_beside_a_vocabulary_are_an_error():
