@@ -38,7 +38,7 @@ _ONE_HOT = frozenset(
 )
 _ZERO_OR_ONE = frozenset("BinaryAccuracy BinaryCrossentropy BinaryCrossEntropy".split())
 _VALUE = frozenset(
-    "MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
+    "Accuracy MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
     "MeanSquaredLogarithmicError LogCoshError Poisson KLDivergence CosineSimilarity Hinge "
     "SquaredHinge".split()
 )
@@ -56,6 +56,8 @@ class LabelUse:
         class_id: The class that it looks at; None where it looks at all.
         of_probabilities: Whether the output must be probabilities, from 0 to 1.
         has_logits: Whether it has a setting for logits.
+        ignore_class: The label of positions that do not count; None where all count.
+        of_answers: Whether the output must be the model's answer itself, a whole number.
     """
 
     metric: str
@@ -63,6 +65,8 @@ class LabelUse:
     class_id: int | None = None
     of_probabilities: bool = False
     has_logits: bool = False
+    ignore_class: int | None = None
+    of_answers: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -87,11 +91,14 @@ class LabelUse:
         if is_score and config.get("class_id") is not None:
             return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
         has_logits = class_name.lower().endswith("crossentropy")
+        kind = LabelKind.ZERO_OR_ONE if is_score else _kind_of(class_name)
         return cls(
             metric,
-            LabelKind.ZERO_OR_ONE if is_score else _kind_of(class_name),
+            kind,
             of_probabilities=is_area or (has_logits and not config.get("from_logits")),
             has_logits=has_logits,
+            ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
+            of_answers=class_name == "Accuracy",
         )
 
 
@@ -189,7 +196,10 @@ class LabelFit:
                 "Precision or AUC a class_id, or let the model have an output of a single score"
             )
         if use.kind is LabelKind.CLASS_INDEX and self.classes == 1:
-            return "with a single value there are no classes; use BinaryAccuracy or its like"
+            return (
+                "with a single value there are no classes; use BinaryAccuracy or its like, or "
+                "Accuracy if the value is the class itself"
+            )
         if use.kind is LabelKind.CLASS_INDEX and self.count == self.values:
             return "for one-hot labels use CategoricalAccuracy or its like"
         if use.kind is LabelKind.ONE_CLASS and not 0 <= (use.class_id or 0) < self.classes:
@@ -210,8 +220,8 @@ class LabelFit:
         if self.count == self.positions and self.classes > 1:
             if use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
-                expected = f"the output has classes 0 to {self.classes - 1}"
-                self._refuse(batch, labels, ~in_range, expected)
+                in_range |= labels == (np.nan if use.ignore_class is None else use.ignore_class)
+                self._refuse(batch, labels, ~in_range, self._classes_expected(use))
         elif use.kind in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
             self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
@@ -224,6 +234,12 @@ class LabelFit:
                 f"{use.metric} takes shares of classes that add up to 1",
                 what=f"label {self.label!r} adds up to",
             )
+
+    def _classes_expected(self, use: LabelUse) -> str:
+        classes = f"the output has classes 0 to {self.classes - 1}"
+        if use.kind is not LabelKind.CLASS_INDEX or use.ignore_class is not None:
+            return classes
+        return f"{classes} (if it marks what does not count, give {use.metric} an ignore_class)"
 
     def _refuse(
         self,
@@ -264,6 +280,28 @@ class LabelFit:
                 f"metric {use.metric!r} takes probabilities from 0 to 1, but output "
                 f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
                 f"logits, {remedy}"
+            )
+
+    def check_answers(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+        """Checks that a metric that compares outputs with labels as they are gets answers.
+
+        Args:
+            use: The metric.
+            outputs: A model's outputs, shape (n, *shape).
+            model: Which model's, for the message.
+
+        Raises:
+            EvaluationError: An output is no whole number, so that hardly any could equal a label.
+        """
+        if not use.of_answers or outputs.dtype.kind != "f":
+            return
+        wrong = outputs != np.round(outputs)
+        if wrong.any():
+            raise EvaluationError(
+                f"metric {use.metric!r} counts outputs that equal the label, but output "
+                f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
+                "use BinaryAccuracy for scores, SparseCategoricalAccuracy or CategoricalAccuracy "
+                "for classes"
             )
 
 

@@ -198,7 +198,7 @@ class LabelCheck:
 
         Raises:
             EvaluationError: A metric cannot be computed from labels and outputs of these shapes,
-                or takes probabilities and gets others.
+                or takes probabilities, or classes, and gets others.
             DataError: A label is out of range.
         """
         fit = self.fit(labels, next(iter(outputs.values())))
@@ -207,3 +207,4 @@ class LabelCheck:
             fit.check_labels(use, labels, batch)
             for model, values in outputs.items():
                 fit.check_probabilities(use, values, model)
+                fit.check_answers(use, values, model)
