@@ -24,7 +24,11 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_to_json,
 )
 from tfx_tflite.components.quantization_evaluator.gate import OVERALL, MetricValues
-from tfx_tflite.components.quantization_evaluator.metric_plan import MetricPlan, OutputPlan
+from tfx_tflite.components.quantization_evaluator.metric_plan import (
+    MetricPlan,
+    OutputPlan,
+    for_keras,
+)
 from tfx_tflite.components.quantization_evaluator.paired_scores import PairedScores
 from tfx_tflite.components.quantization_evaluator.prediction import (
     FLOAT,
@@ -195,18 +199,12 @@ class CompareModels(beam.PTransform):
 
 
 def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:
-    """Returns a config whose metrics Keras can build.
-
-    TFMA's writer builds each of them to see if it has a threshold, and Keras has `ignore_class` for
-    some metrics in some versions.
-    """
+    """Returns a config whose metrics Keras can build, as TFMA's writer does to find thresholds."""
     found = tfma.EvalConfig()
     found.CopyFrom(config)
     for spec in found.metrics_specs:
         for metric in spec.metrics:
-            settings = json.loads(metric.config)
-            if not metric.module and settings.pop("ignore_class", None) is not None:
-                metric.config = json.dumps(settings)
+            metric.CopyFrom(for_keras(metric))
     return found
 
 

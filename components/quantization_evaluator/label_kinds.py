@@ -91,7 +91,7 @@ class LabelUse:
         if is_score and config.get("class_id") is not None:
             return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
         has_logits = class_name.lower().endswith("crossentropy")
-        kind = LabelKind.ZERO_OR_ONE if is_score else _kind_of(class_name)
+        kind = LabelKind.ZERO_OR_ONE if is_score else label_kind(class_name)
         return cls(
             metric,
             kind,
@@ -102,7 +102,8 @@ class LabelUse:
         )
 
 
-def _kind_of(class_name: str) -> LabelKind:
+def label_kind(class_name: str) -> LabelKind:
+    """Returns what a metric takes the label for, if it is not made from confusion matrices."""
     if class_name.startswith("Sparse"):
         return LabelKind.CLASS_INDEX
     for names, kind in (
@@ -201,7 +202,10 @@ class LabelFit:
                 "Accuracy if the value is the class itself"
             )
         if use.kind is LabelKind.CLASS_INDEX and self.count == self.values:
-            return "for one-hot labels use CategoricalAccuracy or its like"
+            return (
+                "for one-hot labels use CategoricalAccuracy or its like, for an output that is the "
+                "class itself Accuracy"
+            )
         if use.kind is LabelKind.ONE_CLASS and not 0 <= (use.class_id or 0) < self.classes:
             return f"the output has classes 0 to {self.classes - 1}"
         return "name a label of that many values, or another metric"

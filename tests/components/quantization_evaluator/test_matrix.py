@@ -275,7 +275,7 @@ CELLS = [
     *(
         Cell("logit", name, scored_above(function, threshold), (("thresholds", threshold),))
         for name, function in (("Precision", sk.precision_score), ("Recall", sk.recall_score))
-        for threshold in (0.0, 2.5)
+        for threshold in (-1.0, 0.0, 2.5)
     ),
     Cell(
         "logit",
@@ -675,6 +675,7 @@ WRONG = [
     ("tags", "tags", "CategoricalAccuracy", {}, "label 'tags_label' adds up to"),
     ("holes", "holes", "SparseCategoricalAccuracy", {}, "'holes_label' is 255 in record .* ignore"),
     ("score", "score", "Accuracy", {}, "counts outputs that equal the label, but output 'score'"),
+    ("choices", "choices", "SparseCategoricalAccuracy", {}, "that is the class itself Accuracy"),
     ("choice", "choice", "SparseCategoricalAccuracy", {}, "Accuracy if the value is the class"),
 ]
 
