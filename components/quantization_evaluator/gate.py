@@ -20,10 +20,10 @@ OVERALL = "overall"
 _HIGHER_IS_BETTER = frozenset(
     """
     AUC AUCPrecisionRecall Accuracy BalancedAccuracy BinaryAccuracy BinaryIoU CategoricalAccuracy
-    CosineSimilarity DiagnosticOddsRatio ExactMatch F1Score FowlkesMallowsIndex Informedness IoU
-    Markedness MatthewsCorrelationCoefficient MeanIoU NDCG NPV NegativePredictiveValue OneHotIoU
-    OneHotMeanIoU PPV PositiveLikelihoodRatio Precision PrecisionAtRecall R2Score Recall
-    RecallAtPrecision
+    CosineSimilarity DiagnosticOddsRatio ExactMatch F1Score FBetaScore FowlkesMallowsIndex
+    Informedness IoU Markedness MatthewsCorrelationCoefficient MeanIoU NDCG NPV
+    NegativePredictiveValue OneHotIoU OneHotMeanIoU PPV PositiveLikelihoodRatio Precision
+    PrecisionAtRecall R2Score Recall RecallAtPrecision
     SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy Specificity
     SpecificityAtSensitivity SquaredPearsonCorrelation CoefficientOfDiscrimination
     RelativeCoefficientOfDiscrimination TN TNR TP TPR ThreatScore TopKCategoricalAccuracy

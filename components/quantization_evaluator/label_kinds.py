@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +58,7 @@ class LabelUse:
         has_logits: Whether it has a setting for logits.
         ignore_class: The label of positions that do not count; None where all count.
         of_answers: Whether the output must be the model's answer itself, a whole number.
+        overlap_of: What answers an intersection over union is made of; None for other metrics.
     """
 
     metric: str
@@ -67,6 +68,7 @@ class LabelUse:
     has_logits: bool = False
     ignore_class: int | None = None
     of_answers: bool = False
+    overlap_of: Literal["values", "positions"] | None = None
 
     @property
     def is_unknown(self) -> bool:
@@ -98,7 +100,8 @@ class LabelUse:
             of_probabilities=is_area or (has_logits and not config.get("from_logits")),
             has_logits=has_logits,
             ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
-            of_answers=class_name == "Accuracy",
+            of_answers=_takes_answers(class_name, config),
+            overlap_of=_overlap_of(class_name, config),
         )
 
 
@@ -114,6 +117,22 @@ def label_kind(class_name: str) -> LabelKind:
         if class_name in names:
             return kind
     return LabelKind.ANY
+
+
+def _takes_answers(class_name: str, config: Mapping[str, Any]) -> bool:
+    if class_name in ("IoU", "MeanIoU"):
+        # Keras cuts other outputs off to whole numbers, which makes class 0 of all probabilities.
+        return bool(config.get("sparse_y_pred", True))
+    return class_name == "Accuracy"
+
+
+def _overlap_of(
+    class_name: str, config: Mapping[str, Any]
+) -> Literal["values", "positions"] | None:
+    if not class_name.endswith("IoU"):
+        return None
+    is_of_classes = class_name.startswith("OneHot") or not config.get("sparse_y_pred", True)
+    return "positions" if is_of_classes else "values"
 
 
 @dataclass(frozen=True)
@@ -151,13 +170,25 @@ class LabelFit:
         """Checks that the label is what a metric takes on this output.
 
         Raises:
-            EvaluationError: It is not.
+            EvaluationError: It is not, or the metric cannot be had of so many positions.
         """
+        self._check_overlap(use)
         if not self._fits(use):
             raise EvaluationError(
                 f"metric {use.metric!r} takes {self._wanted(use)}, but label {self.label!r} has "
                 f"{_counted(self.count)} an example beside output {self.output!r} of shape "
                 f"{format_shape((None, *self.shape))}; {self._remedy(use)}"
+            )
+
+    def _check_overlap(self, use: LabelUse) -> None:
+        answers = {"values": self.values, "positions": self.positions, None: 1}[use.overlap_of]
+        if answers > 1:
+            # Keras takes a weight an answer for these, and TFMA gives one an example.
+            raise EvaluationError(
+                f"metric {use.metric!r} cannot be had through TFMA of output {self.output!r} of "
+                f"shape {format_shape((None, *self.shape))}, which has {answers} answers an "
+                "example; use SparseCategoricalAccuracy, or Accuracy for an output that is the "
+                "class itself, or a metric of your own (module)"
             )
 
     def _fits(self, use: LabelUse) -> bool:
@@ -302,10 +333,10 @@ class LabelFit:
         wrong = outputs != np.round(outputs)
         if wrong.any():
             raise EvaluationError(
-                f"metric {use.metric!r} counts outputs that equal the label, but output "
+                f"metric {use.metric!r} takes an output that is the class itself, but output "
                 f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
-                "use BinaryAccuracy for scores, SparseCategoricalAccuracy or CategoricalAccuracy "
-                "for classes"
+                "for scores use BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy "
+                "or CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
             )
 
 

@@ -41,6 +41,10 @@ from tfx_tflite.components.quantization_evaluator.score_metrics import (
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey
 from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
 
+# A metric of Keras that makes its state at the first batch only, by its shape, so that TFMA fails to
+# merge it at the end of the evaluation; and what to use instead.
+_NOT_MERGEABLE = {"R2Score": "SquaredPearsonCorrelation or RootMeanSquaredError"}
+
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
     """Returns the config for float and quantized model from one for a single model.
@@ -170,6 +174,7 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
     for _, metric in _metrics(eval_config):
         _check_without_thresholds(metric)
         _check_ignore_class(metric)
+        _check_mergeable(metric)
         spec = tfma.MetricsSpec(metrics=[for_keras(metric)], model_names=[FLOAT])
         try:
             metric_specs.to_computations([spec], eval_config=eval_config)
@@ -193,6 +198,14 @@ def for_keras(metric: tfma.MetricConfig) -> tfma.MetricConfig:
         settings.pop("ignore_class", None)
         found.config = json.dumps(settings)
     return found
+
+
+def _check_mergeable(metric: tfma.MetricConfig) -> None:
+    if not metric.module and metric.class_name in _NOT_MERGEABLE:
+        raise EvaluationError(
+            f"evaluation.metrics: TFMA cannot merge Keras' {metric.class_name!r} over batches; use "
+            f"{_NOT_MERGEABLE[metric.class_name]}, or a metric of your own (module)"
+        )
 
 
 def _check_ignore_class(metric: tfma.MetricConfig) -> None:

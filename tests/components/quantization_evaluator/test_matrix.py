@@ -116,6 +116,16 @@ def without_class(ignored: int, figure: Figure) -> Figure:
     return of_rest
 
 
+def mean_iou(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    flat, answers, weights = by_element(labels, outputs, w)
+    return float(sk.jaccard_score(flat, answers, average="macro", sample_weight=weights))
+
+
+def hot_mean_iou(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    classes = labels.reshape(outputs.shape).argmax(axis=-1)
+    return mean_iou(classes, outputs.argmax(axis=-1), w)
+
+
 def top_two(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
     # Not scikit-learn's, which leaves it to the order of the classes which of a tie is in.
     indices, rows, weights = by_position(labels, outputs, w)
@@ -265,6 +275,8 @@ CELLS = [
         Cell(output, "Accuracy", mean_of_elements(lambda y, p: p == y))
         for output in ("choice", "choices")
     ),
+    Cell("choice", "MeanIoU", mean_iou, (("num_classes", 3),)),
+    Cell("hot", "OneHotMeanIoU", hot_mean_iou, (("num_classes", 3),)),
     Cell("classes", "Precision", precision_of_top_two, (("top_k", 2),)),
     Cell(
         "logit",
@@ -674,8 +686,17 @@ WRONG = [
     ("logit", "logit", "AUC", {}, "takes probabilities from 0 to 1, but output 'logit' of the"),
     ("tags", "tags", "CategoricalAccuracy", {}, "label 'tags_label' adds up to"),
     ("holes", "holes", "SparseCategoricalAccuracy", {}, "'holes_label' is 255 in record .* ignore"),
-    ("score", "score", "Accuracy", {}, "counts outputs that equal the label, but output 'score'"),
+    (
+        "score",
+        "score",
+        "Accuracy",
+        {},
+        "takes an output that is the class itself, but output 'score'",
+    ),
     ("choices", "choices", "SparseCategoricalAccuracy", {}, "that is the class itself Accuracy"),
+    ("score", "score", "MeanIoU", {"num_classes": 2}, "for scores use BinaryAccuracy or BinaryIoU"),
+    ("choices", "choices", "MeanIoU", {"num_classes": 3}, "has 6 answers an example; use Sparse"),
+    ("hot_pixels", "hot_pixels", "OneHotMeanIoU", {"num_classes": 3}, "has 6 answers an example"),
     ("choice", "choice", "SparseCategoricalAccuracy", {}, "Accuracy if the value is the class"),
 ]
 

@@ -219,3 +219,11 @@ def test_a_class_to_ignore_is_a_whole_number(ignored: object):
     metrics = config({None: [("SparseCategoricalAccuracy", {"ignore_class": ignored})]})
     with pytest.raises(EvaluationError, match="ignore_class of 'SparseCategoricalAccuracy' is"):
         check_metrics(metrics)
+
+
+def test_a_metric_of_keras_that_tfma_cannot_merge_is_refused_before_the_wait():
+    from tfx_tflite.components.quantization_evaluator.metric_plan import check_metrics
+
+    expected = r"cannot merge Keras' 'R2Score' over batches; use SquaredPearsonCorrelation"
+    with pytest.raises(EvaluationError, match=expected):
+        check_metrics(config({None: ["R2Score"]}))
