@@ -41,7 +41,7 @@ from tfx_tflite.components.quantization_evaluator.score_metrics import (
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey
 from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
 
-# A metric of Keras that makes its state at the first batch only, by its shape, so that TFMA fails to
+# A metric of Keras that makes its state at the first batch only, by its shape, so that TFMA cannot
 # merge it at the end of the evaluation; and what to use instead.
 _NOT_MERGEABLE = {"R2Score": "SquaredPearsonCorrelation or RootMeanSquaredError"}
 
