@@ -32,7 +32,9 @@ class MeanMetric:
 
     Where an output has several positions, or several values, an example's value is the mean over
     these. For outputs of one size that is Keras' mean over everything; where the sizes of examples
-    differ, Keras counts an example by its size, and here each counts the same.
+    differ, Keras counts an example by its size, and here each counts the same. With a class that is
+    ignored an example counts by its positions that are left, so that the metric is Keras' mean over
+    these.
 
     Attributes:
         name: What rules and reports call it.
@@ -40,6 +42,7 @@ class MeanMetric:
         kind: What it takes the label for.
         is_correctness: Whether an example's value is 1 for right and 0 for wrong.
         is_root: Whether the metric is the root of the mean.
+        ignore_class: The label of positions that do not count; None where all count.
     """
 
     name: str
@@ -47,16 +50,36 @@ class MeanMetric:
     kind: LabelKind
     is_correctness: bool = False
     is_root: bool = False
+    ignore_class: int | None = None
 
     def values(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Returns one value an example, float64 of shape (n,).
+        """Returns one value an example, float64 of shape (n,); 0 where no position counts.
 
         Args:
             labels: Shape (n,) or (n, …).
             outputs: Shape (n, …).
         """
-        found = self.position_values(*laid_out(self.kind, labels, outputs))
+        by_position, outputs = laid_out(self.kind, labels, outputs)
+        if self.ignore_class is not None:
+            return self._values_of_counted(by_position, outputs)
+        found = self.position_values(by_position, outputs)
         return found[:, 0] if found.shape[1] == 1 else found.mean(axis=1)
+
+    def _values_of_counted(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        counts = labels != self.ignore_class
+        # Any class that there is stands in for one that may not be.
+        found = self.position_values(np.where(counts, labels, 0), outputs)
+        return np.where(counts, found, 0.0).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+
+    def counted_positions(self, labels: np.ndarray) -> np.ndarray | None:
+        """Returns how many positions of each example count, shape (n,); None where all count.
+
+        Args:
+            labels: Shape (n,) or (n, …).
+        """
+        if self.ignore_class is None:
+            return None
+        return (labels.reshape(len(labels), -1) != self.ignore_class).sum(axis=1)
 
     def value(self, total: float, weight: float) -> float:
         """Returns the metric from the sum of its values.
@@ -89,6 +112,7 @@ def batched_metric(
     if class_name not in _FUNCTIONS:
         return score_metric(class_name, settings, name)
     values, kind = _FUNCTIONS[class_name]
+    ignored = settings.pop("ignore_class", None) if kind is LabelKind.CLASS_INDEX else None
     try:
         inspect.signature(values).bind(None, None, **settings)
     except TypeError:  # A setting that only TFMA knows.
@@ -100,14 +124,20 @@ def batched_metric(
         kind,
         is_correctness=class_name.endswith("Accuracy") and _has_one_answer(kind, shape),
         is_root=class_name.startswith("Root"),
+        ignore_class=None if ignored is None else int(ignored),
     )
 
 
 def _has_one_answer(kind: LabelKind, shape: Sequence[int | None] | None) -> bool:
     if shape is None:
         return False
-    axes = shape if kind is LabelKind.ZERO_OR_ONE else shape[:-1]
+    has_classes = kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_HOT)
+    axes = shape[:-1] if has_classes else shape
     return all(size == 1 for size in axes)
+
+
+def _equality(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    return (predictions == labels).astype(np.float64)
 
 
 def _sparse_categorical_accuracy(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -195,6 +225,7 @@ def _squared_error(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 
 _FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], LabelKind]] = {
+    "Accuracy": (_equality, LabelKind.VALUE),
     "SparseCategoricalAccuracy": (_sparse_categorical_accuracy, LabelKind.CLASS_INDEX),
     "SparseTopKCategoricalAccuracy": (_sparse_top_k_categorical_accuracy, LabelKind.CLASS_INDEX),
     "SparseCategoricalCrossentropy": (_sparse_categorical_crossentropy, LabelKind.CLASS_INDEX),

@@ -44,9 +44,9 @@ _MOST_BINS = 1 << 16
 # their difference d = q - f: products for the variance and skewness of any combination, and where
 # only one model is right. In products f counts from an origin near its mean.
 _SUMS = ("f", "q", "d", "dd", "df", "ff", "ddd", "ddf", "dff", "fff", "worse", "better")
-# What is summed instead where examples have weights, each value times its weight; their moments are
-# in `weighted_means`.
-_WEIGHTED_SUMS = ("f", "q")
+# What is summed instead where examples count differently: each value times its example's weight,
+# and that weight. Their moments are in `weighted_means`.
+_WEIGHTED_SUMS = ("f", "q", "weight")
 # What is summed for the outputs, in the order of `OutputSums`.
 _OUTPUT_SUMS = ("signal", "noise", "absolute", "divergence")
 
@@ -199,15 +199,16 @@ class Comparison:
 
     Attributes:
         metrics: The names of the metrics that are means, in order.
-        slices: For each slice the number of examples, their weight if they have weights, and the
-            sums of each metric.
+        slices: For each slice the number of examples, their weight if they count differently, and
+            the sums of each metric.
         outputs: How the outputs differ.
         scores: For each slice and class (None of all scores) both models' scores; empty where no
             metric needs them.
         saturation: How the inputs fit the ranges that they were calibrated for.
         origins: For each metric the origin of its sums; see `MetricSums`.
-        is_weighted: Whether examples have weights.
-        weighted: For each slice the moments of each metric; empty where examples have no weights.
+        is_weighted: Whether examples count differently: they have weights, or a metric counts them
+            by their positions that it does not ignore.
+        weighted: For each slice the moments of each metric; empty where all count the same.
     """
 
     metrics: tuple[str, ...]
@@ -233,6 +234,17 @@ class Comparison:
         if key not in self.slices:
             return 0.0
         return float(self.slices[key][1 if self.is_weighted else 0])
+
+    def weight_of(self, key: SliceKey, metric: str) -> float:
+        """Returns how much a slice's examples count together for a metric.
+
+        Args:
+            key: The slice.
+            metric: Any; for one that is not in `metrics` it is the weight of the examples.
+        """
+        if not self.is_weighted or metric not in self.metrics or key not in self.slices:
+            return self.weight(key)
+        return float(self._of_metric(key, metric)[_WEIGHTED_SUMS.index("weight")])
 
     def totals(self, key: SliceKey, metric: str) -> tuple[float, float]:
         """Returns the sums of the float and the quantized model's values, each times its weight."""
@@ -299,6 +311,30 @@ class _Accumulator:
         self.outputs = ExactSums.merged([self.outputs, other.outputs])
 
 
+@dataclass(frozen=True)
+class _MetricValues:
+    """The values of one metric on a batch.
+
+    Attributes:
+        before: The float model's, shape (n,).
+        after: The quantized model's.
+        weights: How much each example counts for the metric.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, metric: MeanMetric, element: ComparedBatch) -> "_MetricValues":
+        assert element.labels is not None
+        outputs = (element.float_output, element.quantized_output)
+        before, after = (metric.values(element.labels, output) for output in outputs)
+        weights = np.ones(len(before)) if element.weights is None else element.weights
+        counted = metric.counted_positions(element.labels)
+        return cls(before, after, weights if counted is None else weights * counted)
+
+
 class CompareOutputs(beam.CombineFn):
     """Combines `ComparedBatch`es into one `Comparison`, the same in whatever order they come.
 
@@ -306,7 +342,7 @@ class CompareOutputs(beam.CombineFn):
         metrics: What to compute.
         slices: The features of each slicing spec; () is the overall slice.
         decision: What the metrics take for a model's answer; None where they take none.
-        is_weighted: Whether the batches have weights.
+        is_weighted: Whether the batches have weights; a metric that ignores a class weighs, too.
         origins: By metric, about what its mean is; see `MetricSums`. Those left out are 0.
     """
 
@@ -327,7 +363,9 @@ class CompareOutputs(beam.CombineFn):
         self._buckets = score_buckets(metrics)
         self._slices = tuple(tuple(features) for features in slices)
         self._decision = decision
-        self._is_weighted = is_weighted
+        self._is_weighted = is_weighted or any(
+            metric.ignore_class is not None for metric in self._metrics
+        )
 
     def create_accumulator(self) -> _Accumulator:
         """Returns a comparison of nothing."""
@@ -346,7 +384,7 @@ class CompareOutputs(beam.CombineFn):
             outputs=outputs,
             scores=self._scores(element, rows_by_slice),
             is_weighted=self._is_weighted,
-            weighted=_weighted(element.weights, values, rows_by_slice),
+            weighted=_weighted(values, rows_by_slice) if self._is_weighted else {},
         )
         if element.inputs is not None:
             part.saturation.lowest = element.inputs.lowest.min(axis=0)
@@ -412,26 +450,19 @@ class CompareOutputs(beam.CombineFn):
         _, after = laid_out(kind, element.labels, element.quantized_output, class_id)
         return labels, self._buckets.of(before), self._buckets.of(after)
 
-    def _values(self, element: ComparedBatch) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Returns each metric's values of the float and of the quantized model, shape (n,)."""
-        found = []
-        for metric in self._metrics:
-            assert element.labels is not None
-            outputs = (element.float_output, element.quantized_output)
-            before, after = (metric.values(element.labels, output) for output in outputs)
-            found.append((before, after))
-        return found
+    def _values(self, element: ComparedBatch) -> list[_MetricValues]:
+        return [_MetricValues.of(metric, element) for metric in self._metrics]
 
-    def _terms(
-        self, element: ComparedBatch, values: Sequence[tuple[np.ndarray, np.ndarray]]
-    ) -> np.ndarray:
+    def _terms(self, element: ComparedBatch, values: Sequence[_MetricValues]) -> np.ndarray:
         """Returns what each example adds to the sums of its slices, shape (n, sums)."""
-        columns = [np.ones(element.batch.num_rows)]
-        if element.weights is not None:
-            columns.append(element.weights)
-        for (f, q), origin in zip(values, self._origins, strict=True):
-            if element.weights is not None:
-                columns += [element.weights * f, element.weights * q]
+        ones = np.ones(element.batch.num_rows)
+        columns = [ones]
+        if self._is_weighted:
+            columns.append(ones if element.weights is None else element.weights)
+        for metric, origin in zip(values, self._origins, strict=True):
+            f, q, weights = metric.before, metric.after, metric.weights
+            if self._is_weighted:
+                columns += [weights * f, weights * q, weights]
                 continue
             d, g = q - f, f - origin
             dd, gg = d * d, g * g
@@ -475,12 +506,22 @@ class CompareOutputs(beam.CombineFn):
             return Counter()
         before = self._decision.of(element.float_output).ravel()
         after = self._decision.of(element.quantized_output).ravel()
+        answers, (before, after) = _ranked(before, after)
         # As one number each, which is counted faster than pairs.
-        size = int(max(before.max(initial=0), after.max(initial=0))) + 1
+        size = len(answers)
         codes, counts = _counted(before * size + after, size * size)
-        return Counter(
-            {divmod(int(code), size): int(n) for code, n in zip(codes, counts, strict=True)}
-        )
+        pairs = answers[np.stack(np.divmod(codes, size), axis=1)].tolist()
+        return Counter({(a, b): int(n) for (a, b), n in zip(pairs, counts, strict=True)})
+
+
+def _ranked(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+    """Returns what the answers may be, in order, and both models' answers as places in that."""
+    lowest = min(before.min(initial=0), after.min(initial=0))
+    highest = max(before.max(initial=0), after.max(initial=0))
+    if lowest >= 0 and highest < _MOST_BINS:
+        return np.arange(highest + 1), (before, after)
+    answers, places = np.unique(np.concatenate([before, after]), return_inverse=True)
+    return answers, np.split(places, [len(before)])
 
 
 def _counted(codes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -493,14 +534,13 @@ def _counted(codes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _weighted(
-    weights: np.ndarray | None,
-    values: Sequence[tuple[np.ndarray, np.ndarray]],
-    rows_by_slice: Mapping[SliceKey, np.ndarray],
+    values: Sequence[_MetricValues], rows_by_slice: Mapping[SliceKey, np.ndarray]
 ) -> dict[SliceKey, tuple[WeightedMoments, ...]]:
-    if weights is None:
-        return {}
     return {
-        key: tuple(WeightedMoments.of(weights[rows], f[rows], q[rows]) for f, q in values)
+        key: tuple(
+            WeightedMoments.of(metric.weights[rows], metric.before[rows], metric.after[rows])
+            for metric in values
+        )
         for key, rows in rows_by_slice.items()
     }
 

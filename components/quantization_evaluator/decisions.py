@@ -18,14 +18,17 @@ class Decision:
         threshold: The value above which the answer is 1, else 0; None takes the class with the
             highest value along the last axis.
         class_id: The class whose value is compared with the threshold; None compares each value.
+        is_output: Whether the model has decided itself: each value is an answer, a whole number.
     """
 
     threshold: float | None = None
     class_id: int | None = None
+    is_output: bool = False
 
     def fits(self, outputs: np.ndarray) -> bool:
         """Returns whether outputs of shape (n, …) have what is decided between."""
-        return self.threshold is not None or (outputs.ndim > 1 and outputs.shape[-1] > 1)
+        has_classes = outputs.ndim > 1 and outputs.shape[-1] > 1
+        return self.is_output or self.threshold is not None or has_classes
 
     def of(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the answers.
@@ -37,6 +40,8 @@ class Decision:
             int64 of shape (n, answers).
         """
         n = len(outputs)
+        if self.is_output:
+            return outputs.reshape(n, -1).astype(np.int64)
         if self.threshold is None:
             return outputs.argmax(axis=-1).reshape(n, -1)
         values = outputs if self.class_id is None else outputs[..., self.class_id]
@@ -77,6 +82,8 @@ class DecidingMetric:
         """Returns the metric's decision; None where it makes none."""
         if self.class_name.startswith(_MOST_LIKELY_CLASS):
             return Decision()
+        if self.class_name == "Accuracy":
+            return Decision(is_output=True)
         if self.class_name == "BinaryAccuracy":
             return Decision(float(self.config.get("threshold", 0.5)))
         if self.class_name.lower() == "binarycrossentropy":

@@ -24,7 +24,11 @@ from tfx_tflite.components.quantization_evaluator.comparison import (
     comparison_to_json,
 )
 from tfx_tflite.components.quantization_evaluator.gate import OVERALL, MetricValues
-from tfx_tflite.components.quantization_evaluator.metric_plan import MetricPlan, OutputPlan
+from tfx_tflite.components.quantization_evaluator.metric_plan import (
+    MetricPlan,
+    OutputPlan,
+    for_keras,
+)
 from tfx_tflite.components.quantization_evaluator.paired_scores import PairedScores
 from tfx_tflite.components.quantization_evaluator.prediction import (
     FLOAT,
@@ -146,7 +150,9 @@ class CompareModels(beam.PTransform):
                 eval_shared_model=models, eval_config=self._plan.rest
             )
         writers = tfma.default_writers(
-            output_path=self._output_path, eval_shared_model=models, eval_config=self._config
+            output_path=self._output_path,
+            eval_shared_model=models,
+            eval_config=_buildable(self._config),
         )
         return batches | tfma.ExtractEvaluateAndWriteResults(
             eval_config=self._config,
@@ -190,6 +196,16 @@ class CompareModels(beam.PTransform):
             stage_name="WriteComparison",
             ptransform=_WriteComparison(self._output_path, self._plan),
         )
+
+
+def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:
+    """Returns a config whose metrics Keras can build, as TFMA's writer does to find thresholds."""
+    found = tfma.EvalConfig()
+    found.CopyFrom(config)
+    for spec in found.metrics_specs:
+        for metric in spec.metrics:
+            metric.CopyFrom(for_keras(metric))
+    return found
 
 
 class _Compare(beam.PTransform):
@@ -266,10 +282,11 @@ def _metrics_of(output: OutputPlan, comparison: Comparison, key: SliceKey) -> di
             found = histograms[metric.class_id]
             before, after = (metric.value(model, output.buckets) for model in found)
         else:
-            weight = comparison.weight(key)
+            weight = comparison.weight_of(key, metric.name)
             totals = comparison.totals(key, metric.name)
             before, after = (metric.value(total, weight) for total in totals)
-        values.update(_both(_metric_key(metric, name, comparison.is_weighted), before, after))
+        is_weighted = output.judged.target.example_weight is not None
+        values.update(_both(_metric_key(metric, name, is_weighted), before, after))
     return values
 
 
@@ -356,7 +373,7 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         plan: Which metrics were computed how.
 
     Raises:
-        DataError: The weights of all examples are 0.
+        DataError: The weights of all examples are 0, or a metric ignores all labels.
     """
     if not FileSystems.exists(posixpath.join(output_path, _COMPARISON_FILE)):
         nothing = (OutputEvaluation(output, Comparison(()), {}) for output in plan.outputs)
@@ -382,6 +399,12 @@ def _output_evaluation(plan: OutputPlan, document: Mapping[str, Any]) -> OutputE
             f"example weight {plan.judged.target.example_weight!r} is 0 for all "
             f"{comparison.examples(()):,} examples; nothing to evaluate on"
         )
+    for metric in comparison.metrics:
+        if comparison.examples(()) and not comparison.weight_of((), metric):
+            raise DataError(
+                f"label {plan.judged.target.label_name!r} is the ignore_class of metric {metric!r} "
+                "at every position of every example; nothing to evaluate on"
+            )
     evidence = {
         (entry["metric"], entry["slice"]): ScoreEvidence.from_json(entry)
         for entry in document["score_evidence"]

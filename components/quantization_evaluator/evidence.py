@@ -53,7 +53,8 @@ class ComparisonEvidence:
         output = self.evaluation.output(value.output)
         # Of counts only the lack of a class makes no number, or that of any weight.
         counted = isinstance(output.batched.get(value.metric), ScoreMetric)
-        lacks = counted or not output.comparison.weight(self._slices[value.slice])
+        key = self._slices[value.slice]
+        lacks = counted or not output.comparison.weight_of(key, value.metric)
         return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
     def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:

@@ -19,10 +19,11 @@ OVERALL = "overall"
 # Whether a higher value is a better one, for the TFMA metrics with one number a slice.
 _HIGHER_IS_BETTER = frozenset(
     """
-    AUC AUCPrecisionRecall Accuracy BalancedAccuracy BinaryAccuracy CategoricalAccuracy
-    CosineSimilarity DiagnosticOddsRatio ExactMatch F1Score FowlkesMallowsIndex Informedness
-    Markedness MatthewsCorrelationCoefficient NDCG NPV NegativePredictiveValue PPV
-    PositiveLikelihoodRatio Precision PrecisionAtRecall Recall RecallAtPrecision
+    AUC AUCPrecisionRecall Accuracy BalancedAccuracy BinaryAccuracy BinaryIoU CategoricalAccuracy
+    CosineSimilarity DiagnosticOddsRatio ExactMatch F1Score FBetaScore FowlkesMallowsIndex
+    Informedness IoU Markedness MatthewsCorrelationCoefficient MeanIoU NDCG NPV
+    NegativePredictiveValue OneHotIoU OneHotMeanIoU PPV PositiveLikelihoodRatio Precision
+    PrecisionAtRecall R2Score Recall RecallAtPrecision
     SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy Specificity
     SpecificityAtSensitivity SquaredPearsonCorrelation CoefficientOfDiscrimination
     RelativeCoefficientOfDiscrimination TN TNR TP TPR ThreatScore TopKCategoricalAccuracy

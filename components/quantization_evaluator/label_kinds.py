@@ -4,19 +4,20 @@ An output of shape [batch, …, C] is taken for C classes at each position of th
 so many single values. Which of the two, and what a label is then, the metric decides. A label that
 does not fit is an error that says what would: TFMA and Keras broadcast instead, and give a figure.
 
-Only NumPy is imported here, because workers import this module.
+Only NumPy and Arrow are imported here, because workers import this module.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.model_inputs import format_shape
+from tfx_tflite.components.model_inputs import format_shape, place_of
 
 
 class LabelKind(Enum):
@@ -37,7 +38,7 @@ _ONE_HOT = frozenset(
 )
 _ZERO_OR_ONE = frozenset("BinaryAccuracy BinaryCrossentropy BinaryCrossEntropy".split())
 _VALUE = frozenset(
-    "MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
+    "Accuracy MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
     "MeanSquaredLogarithmicError LogCoshError Poisson KLDivergence CosineSimilarity Hinge "
     "SquaredHinge".split()
 )
@@ -55,6 +56,9 @@ class LabelUse:
         class_id: The class that it looks at; None where it looks at all.
         of_probabilities: Whether the output must be probabilities, from 0 to 1.
         has_logits: Whether it has a setting for logits.
+        ignore_class: The label of positions that do not count; None where all count.
+        of_answers: Whether the output must be the model's answer itself, a whole number.
+        overlap_of: What answers an intersection over union is made of; None for other metrics.
     """
 
     metric: str
@@ -62,6 +66,9 @@ class LabelUse:
     class_id: int | None = None
     of_probabilities: bool = False
     has_logits: bool = False
+    ignore_class: int | None = None
+    of_answers: bool = False
+    overlap_of: Literal["values", "positions"] | None = None
 
     @property
     def is_unknown(self) -> bool:
@@ -86,15 +93,20 @@ class LabelUse:
         if is_score and config.get("class_id") is not None:
             return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
         has_logits = class_name.lower().endswith("crossentropy")
+        kind = LabelKind.ZERO_OR_ONE if is_score else label_kind(class_name)
         return cls(
             metric,
-            LabelKind.ZERO_OR_ONE if is_score else _kind_of(class_name),
+            kind,
             of_probabilities=is_area or (has_logits and not config.get("from_logits")),
             has_logits=has_logits,
+            ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
+            of_answers=_takes_answers(class_name, config),
+            overlap_of=_overlap_of(class_name, config),
         )
 
 
-def _kind_of(class_name: str) -> LabelKind:
+def label_kind(class_name: str) -> LabelKind:
+    """Returns what a metric takes the label for, if it is not made from confusion matrices."""
     if class_name.startswith("Sparse"):
         return LabelKind.CLASS_INDEX
     for names, kind in (
@@ -105,6 +117,22 @@ def _kind_of(class_name: str) -> LabelKind:
         if class_name in names:
             return kind
     return LabelKind.ANY
+
+
+def _takes_answers(class_name: str, config: Mapping[str, Any]) -> bool:
+    if class_name in ("IoU", "MeanIoU"):
+        # Keras cuts other outputs off to whole numbers, which makes class 0 of all probabilities.
+        return bool(config.get("sparse_y_pred", True))
+    return class_name == "Accuracy"
+
+
+def _overlap_of(
+    class_name: str, config: Mapping[str, Any]
+) -> Literal["values", "positions"] | None:
+    if not class_name.endswith("IoU"):
+        return None
+    is_of_classes = class_name.startswith("OneHot") or not config.get("sparse_y_pred", True)
+    return "positions" if is_of_classes else "values"
 
 
 @dataclass(frozen=True)
@@ -142,13 +170,25 @@ class LabelFit:
         """Checks that the label is what a metric takes on this output.
 
         Raises:
-            EvaluationError: It is not.
+            EvaluationError: It is not, or the metric cannot be had of so many positions.
         """
+        self._check_overlap(use)
         if not self._fits(use):
             raise EvaluationError(
                 f"metric {use.metric!r} takes {self._wanted(use)}, but label {self.label!r} has "
                 f"{_counted(self.count)} an example beside output {self.output!r} of shape "
                 f"{format_shape((None, *self.shape))}; {self._remedy(use)}"
+            )
+
+    def _check_overlap(self, use: LabelUse) -> None:
+        answers = {"values": self.values, "positions": self.positions, None: 1}[use.overlap_of]
+        if answers > 1:
+            # Keras takes a weight an answer for these, and TFMA gives one an example.
+            raise EvaluationError(
+                f"metric {use.metric!r} cannot be had through TFMA of output {self.output!r} of "
+                f"shape {format_shape((None, *self.shape))}, which has {answers} answers an "
+                "example; use SparseCategoricalAccuracy, or Accuracy for an output that is the "
+                "class itself, or a metric of your own (module)"
             )
 
     def _fits(self, use: LabelUse) -> bool:
@@ -188,19 +228,26 @@ class LabelFit:
                 "Precision or AUC a class_id, or let the model have an output of a single score"
             )
         if use.kind is LabelKind.CLASS_INDEX and self.classes == 1:
-            return "with a single value there are no classes; use BinaryAccuracy or its like"
+            return (
+                "with a single value there are no classes; use BinaryAccuracy or its like, or "
+                "Accuracy if the value is the class itself"
+            )
         if use.kind is LabelKind.CLASS_INDEX and self.count == self.values:
-            return "for one-hot labels use CategoricalAccuracy or its like"
+            return (
+                "for one-hot labels use CategoricalAccuracy or its like, for an output that is the "
+                "class itself Accuracy"
+            )
         if use.kind is LabelKind.ONE_CLASS and not 0 <= (use.class_id or 0) < self.classes:
             return f"the output has classes 0 to {self.classes - 1}"
         return "name a label of that many values, or another metric"
 
-    def check_labels(self, use: LabelUse, labels: np.ndarray) -> None:
+    def check_labels(self, use: LabelUse, labels: np.ndarray, batch: pa.RecordBatch) -> None:
         """Checks the labels of a batch for a metric that they fit by number.
 
         Args:
             use: The metric.
             labels: Shape (n, count).
+            batch: The examples, for messages.
 
         Raises:
             DataError: A label is out of range.
@@ -208,27 +255,41 @@ class LabelFit:
         if self.count == self.positions and self.classes > 1:
             if use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
-                self._refuse(labels, ~in_range, f"the output has classes 0 to {self.classes - 1}")
+                in_range |= labels == (np.nan if use.ignore_class is None else use.ignore_class)
+                self._refuse(batch, labels, ~in_range, self._classes_expected(use))
         elif use.kind in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
-            self._refuse(labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
+            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
         if use.kind is LabelKind.ONE_HOT:
             totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
             self._refuse(
+                batch,
                 totals,
                 np.abs(totals - 1) > 1e-3,
                 f"{use.metric} takes shares of classes that add up to 1",
                 what=f"label {self.label!r} adds up to",
             )
 
+    def _classes_expected(self, use: LabelUse) -> str:
+        classes = f"the output has classes 0 to {self.classes - 1}"
+        if use.kind is not LabelKind.CLASS_INDEX or use.ignore_class is not None:
+            return classes
+        return f"{classes} (if it marks what does not count, give {use.metric} an ignore_class)"
+
     def _refuse(
-        self, values: np.ndarray, wrong: np.ndarray, expected: str, what: str | None = None
+        self,
+        batch: pa.RecordBatch,
+        values: np.ndarray,
+        wrong: np.ndarray,
+        expected: str,
+        what: str | None = None,
     ) -> None:
         if wrong.any():
-            examples = int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+            rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
             raise DataError(
-                f"{what or f'label {self.label!r} is'} {values[wrong][0]}, but {expected}; so it "
-                f"is in {examples} of {len(wrong)} examples of a batch"
+                f"{what or f'label {self.label!r} is'} {values[wrong][0]} in "
+                f"{place_of(batch, int(rows[0]))}, but {expected}; so it is in {len(rows)} of "
+                f"{len(wrong)} examples of a batch"
             )
 
     def check_probabilities(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
@@ -254,6 +315,28 @@ class LabelFit:
                 f"metric {use.metric!r} takes probabilities from 0 to 1, but output "
                 f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
                 f"logits, {remedy}"
+            )
+
+    def check_answers(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+        """Checks that a metric that compares outputs with labels as they are gets answers.
+
+        Args:
+            use: The metric.
+            outputs: A model's outputs, shape (n, *shape).
+            model: Which model's, for the message.
+
+        Raises:
+            EvaluationError: An output is no whole number, so that hardly any could equal a label.
+        """
+        if not use.of_answers or outputs.dtype.kind != "f":
+            return
+        wrong = outputs != np.round(outputs)
+        if wrong.any():
+            raise EvaluationError(
+                f"metric {use.metric!r} takes an output that is the class itself, but output "
+                f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
+                "for scores use BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy "
+                "or CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
             )
 
 

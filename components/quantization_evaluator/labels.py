@@ -20,6 +20,8 @@ from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, T
 
 _LABEL_KEY = "evaluation.label"
 _WEIGHT_KEY = "evaluation.example_weight"
+# The index of a string that is not in the vocabulary.
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,19 @@ class LabelReader:
                 "of the classes as evaluation.vocabulary"
             )
         distinct, places = np.unique(values.ravel(), return_inverse=True)
-        indices = np.array([self._index(_text(value)) for value in distinct], np.int64)
-        return indices[places].reshape(values.shape)
+        known = [self._indices.get(_text(value), _UNKNOWN) for value in distinct]
+        indices = np.array(known, np.int64)[places].reshape(values.shape)
+        if _UNKNOWN in known:
+            row, column = np.argwhere(indices == _UNKNOWN)[0]
+            self._refuse_unknown(_text(values[row, column]), place_of(batch, int(row)))
+        return indices
 
-    def _index(self, value: str) -> int:
-        index = self._indices.get(value)
-        if index is None:
-            near = difflib.get_close_matches(value, self.target.vocabulary, 1, cutoff=0.0)
-            raise DataError(
-                f"label {self.target.label_name!r} is {value!r}, which is not in "
-                f"evaluation.vocabulary; the nearest entry is {near[0]!r}"
-            )
-        return index
+    def _refuse_unknown(self, value: str, place: str) -> None:
+        near = difflib.get_close_matches(value, self.target.vocabulary, 1, cutoff=0.0)
+        raise DataError(
+            f"label {self.target.label_name!r} is {value!r} in {place}, which is not in "
+            f"evaluation.vocabulary; the nearest entry is {near[0]!r}"
+        )
 
     @cached_property
     def _indices(self) -> dict[str, int]:
@@ -183,21 +186,25 @@ class LabelCheck:
         for use in self.uses:
             self._fit(count, shape).check(use)
 
-    def __call__(self, labels: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+    def __call__(
+        self, labels: np.ndarray, outputs: Mapping[str, np.ndarray], batch: pa.RecordBatch
+    ) -> None:
         """Checks a batch.
 
         Args:
             labels: Shape (n, values).
             outputs: By model, each of shape (n, …).
+            batch: The examples, for messages.
 
         Raises:
             EvaluationError: A metric cannot be computed from labels and outputs of these shapes,
-                or takes probabilities and gets others.
+                or takes probabilities, or classes, and gets others.
             DataError: A label is out of range.
         """
         fit = self.fit(labels, next(iter(outputs.values())))
         for use in self.uses:
             fit.check(use)
-            fit.check_labels(use, labels)
+            fit.check_labels(use, labels, batch)
             for model, values in outputs.items():
                 fit.check_probabilities(use, values, model)
+                fit.check_answers(use, values, model)

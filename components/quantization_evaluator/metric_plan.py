@@ -29,7 +29,7 @@ from tfx_tflite.components.quantization_evaluator.gate import (
     GateRule,
     rule_directions,
 )
-from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, LabelUse
+from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, LabelUse, label_kind
 from tfx_tflite.components.quantization_evaluator.labels import LabelCheck, LabelReader
 from tfx_tflite.components.quantization_evaluator.paired_scores import ScoreBuckets
 from tfx_tflite.components.quantization_evaluator.prediction import FLOAT, QUANTIZED, ModelPair
@@ -40,6 +40,10 @@ from tfx_tflite.components.quantization_evaluator.score_metrics import (
 )
 from tfx_tflite.components.quantization_evaluator.slices import SliceKey
 from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
+
+# A metric of Keras that makes its state at the first batch only, by its shape, so that TFMA cannot
+# merge it at the end of the evaluation; and what to use instead.
+_NOT_MERGEABLE = {"R2Score": "SquaredPearsonCorrelation or RootMeanSquaredError"}
 
 
 def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
@@ -169,7 +173,9 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
     """
     for _, metric in _metrics(eval_config):
         _check_without_thresholds(metric)
-        spec = tfma.MetricsSpec(metrics=[metric], model_names=[FLOAT])
+        _check_ignore_class(metric)
+        _check_mergeable(metric)
+        spec = tfma.MetricsSpec(metrics=[for_keras(metric)], model_names=[FLOAT])
         try:
             metric_specs.to_computations([spec], eval_config=eval_config)
         except Exception as error:  # TFMA and Keras raise nearly anything here.
@@ -178,6 +184,37 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
                 f"evaluation.metrics: TFMA cannot make {metric.class_name!r} with config "
                 f"{metric.config}: {reason}"
             ) from error
+
+
+def for_keras(metric: tfma.MetricConfig) -> tfma.MetricConfig:
+    """Returns a metric as Keras can build it, without a class to ignore if that is done here.
+
+    Keras has `ignore_class` for the crossentropy alone, and not in each version.
+    """
+    settings = json.loads(metric.config)
+    found = tfma.MetricConfig()
+    found.CopyFrom(metric)
+    if not metric.module and label_kind(metric.class_name) is LabelKind.CLASS_INDEX:
+        settings.pop("ignore_class", None)
+        found.config = json.dumps(settings)
+    return found
+
+
+def _check_mergeable(metric: tfma.MetricConfig) -> None:
+    if not metric.module and metric.class_name in _NOT_MERGEABLE:
+        raise EvaluationError(
+            f"evaluation.metrics: TFMA cannot merge Keras' {metric.class_name!r} over batches; use "
+            f"{_NOT_MERGEABLE[metric.class_name]}, or a metric of your own (module)"
+        )
+
+
+def _check_ignore_class(metric: tfma.MetricConfig) -> None:
+    ignored = json.loads(metric.config).get("ignore_class")
+    if not metric.module and ignored is not None and type(ignored) is not int:
+        raise EvaluationError(
+            f"evaluation.metrics: ignore_class of {metric.class_name!r} is {ignored!r}, expected "
+            "the label of what does not count, a whole number"
+        )
 
 
 def _check_without_thresholds(metric: tfma.MetricConfig) -> None:
@@ -351,7 +388,7 @@ class MetricPlan:
 
 def _origins(plan: OutputPlan, first: FirstExamples, outputs: np.ndarray) -> dict[str, float]:
     labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
-    plan.check(labels, {QUANTIZED: outputs})
+    plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
         metric.name: float(metric.values(labels, outputs).mean())
         for metric in plan.batched

@@ -202,7 +202,7 @@ class _PredictedOutput:
         for model, values in outputs.items():
             self._check_batch_axis(values, batch.num_rows, model)
         labels = self._reader.labels(batch, inputs, prepared)
-        self._check(labels, outputs)
+        self._check(labels, outputs, batch)
         weights = self._reader.weights(batch)
         return (
             outputs,

@@ -194,7 +194,7 @@ def _judged(output: OutputEvaluation) -> dict[str, Any]:
         "label_is_input": judged.target.label_input is not None,
         "vocabulary": len(judged.target.vocabulary),
         "example_weight": judged.target.example_weight,
-        "weight": output.comparison.weight(()) if output.comparison.is_weighted else None,
+        "weight": None if judged.target.example_weight is None else output.comparison.weight(()),
     }
 
 

@@ -182,7 +182,8 @@ def _computation(metric: ScoreMetric) -> _Computation:
     thresholds = matrices.result(nothing)[matrices_key].thresholds
     return _Computation(
         tuple(thresholds),
-        isinstance(counting.keys[-1], metric_types.PlotKey),
+        # TFMA counts a single threshold below 0 in its histogram, too, where such scores are lost.
+        isinstance(counting.keys[-1], metric_types.PlotKey) and len(thresholds) > 1,
         matrices_key,
         derived,
         key,

@@ -143,7 +143,8 @@ def test_a_model_that_needs_flex_operators(run, tmp_path: Path):
 @pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_label_outside_the_outputs_range(run, tmp_path: Path, runner: str):
     found = problem(DataError, run, tmp_path, None, rows(label=10), runner=runner)
-    assert "label 'label' is 10, but the output has classes 0 to 9" in found
+    assert "label 'label' is 10 in record " in found
+    assert ", but the output has classes 0 to 9" in found
 
 
 def test_an_output_that_is_not_there(run, tmp_path: Path):

@@ -206,3 +206,12 @@ def test_a_feature_that_is_not_there_has_no_slices():
 )
 def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict):
     assert batched_metric(class_name, config, "m", (10,)) is None
+
+
+def test_answers_of_the_model_itself_are_counted_whatever_numbers_they_are():
+    before, after = np.array([-5, 10**12, 7, 7]), np.array([-5, 10**12, 7, -5])
+    combine = CompareOutputs([], [()], Decision(is_output=True))
+    batch = ComparedBatch(record_batch(np.arange(4)), np.zeros((4, 1)), before, after)
+    outputs = combine.add_input(combine.create_accumulator(), batch).comparison.outputs
+    assert outputs.agreement == 0.75
+    assert outputs.transitions == {(-5, -5): 1, (10**12, 10**12): 1, (7, 7): 1, (7, -5): 1}

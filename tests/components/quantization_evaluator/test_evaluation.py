@@ -688,7 +688,8 @@ def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write
         run({**artifacts, "examples": [examples]}, tmp_path / "out", LENIENT)
     error = user_error_in(caught.value)
     assert isinstance(error, DataError)
-    assert "label 'label' is 12, but the output has classes 0 to 9" in str(error)
+    place = "record 1 of data_tfrecord-0.gz"
+    assert f"label 'label' is 12 in {place}, but the output has classes 0 to 9" in str(error)
 
 
 def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():

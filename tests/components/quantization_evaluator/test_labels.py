@@ -34,7 +34,8 @@ def label_check(metric: str, shape: tuple[int, ...], **config: object) -> LabelC
 def check(metric: str, labels: list, shape: tuple[int, ...], value: float = 0.5, **config) -> None:
     numbers = read(labels)
     outputs = np.full((len(numbers), *shape), value, np.float32)
-    label_check(metric, shape, **config)(numbers, {"float": outputs, "quantized": outputs})
+    models = {"float": outputs, "quantized": outputs}
+    label_check(metric, shape, **config)(numbers, models, record_batch(label=labels))
 
 
 # --- What is in range ---
@@ -45,13 +46,32 @@ def test_class_indices_within_the_output_pass():
 
 
 @pytest.mark.parametrize("label", [10, -1])
-def test_a_class_that_the_output_does_not_have_is_an_error(label: int):
-    with pytest.raises(DataError, match=rf"label 'label' is {label}, but .* classes 0 to 9"):
+def test_a_class_that_the_output_does_not_have_is_an_error_that_names_the_example(label: int):
+    expected = rf"label 'label' is {label} in example 1 of a batch, but .* classes 0 to 9 .* 1 of 2"
+    with pytest.raises(DataError, match=expected):
         check("SparseCategoricalAccuracy", [0, label], (10,))
 
 
+def test_a_class_that_is_ignored_may_be_any_number():
+    check("SparseCategoricalAccuracy", [0, 255, 9], (10,), ignore_class=255)
+
+
+def test_beside_a_class_that_is_ignored_the_others_are_those_of_the_output():
+    with pytest.raises(DataError, match=r"'label' is 10 in example 2 of a batch, .* 0 to 9; so"):
+        check("SparseCategoricalAccuracy", [0, 255, 10], (10,), ignore_class=255)
+
+
+def test_accuracy_takes_an_output_that_is_the_answer():
+    check("Accuracy", [0, 2], (1,), value=2.0)
+
+
+def test_accuracy_of_scores_is_an_error_that_names_its_like():
+    with pytest.raises(EvaluationError, match=r"'out' of the float model is 0.5 .* BinaryAccurac"):
+        check("Accuracy", [0, 2], (1,), value=0.5)
+
+
 def test_a_binary_label_above_one_is_an_error():
-    with pytest.raises(DataError, match="label 'label' is 2, but the metrics take 0 to 1"):
+    with pytest.raises(DataError, match=r"'label' is 2 in example 1 of .*, but .* take 0 to 1"):
         check("BinaryAccuracy", [0, 2], (1,))
 
 
@@ -60,8 +80,8 @@ def test_regression_labels_may_be_anything():
 
 
 def test_one_hot_labels_that_do_not_add_up_to_one_are_an_error():
-    with pytest.raises(DataError, match=r"'label' adds up to 2, but .* that add up to 1"):
-        check("CategoricalAccuracy", [[1, 1, 0]], (3,))
+    with pytest.raises(DataError, match=r"adds up to 2 in example 1 of .* that add up to 1"):
+        check("CategoricalAccuracy", [[1, 0, 0], [1, 1, 0]], (3,))
 
 
 # --- What is read ---
@@ -83,8 +103,8 @@ def test_strings_become_the_places_of_their_entries():
 
 
 def test_an_unknown_string_is_an_error_that_names_the_nearest_entry():
-    with pytest.raises(DataError, match=r"'dgo', which is not in .* nearest entry is 'dog'"):
-        read([b"dgo"], vocabulary=("cat", "dog"))
+    with pytest.raises(DataError, match=r"'dgo' in example 1 of .* nearest entry is 'dog'"):
+        read([b"dog", b"dgo"], vocabulary=("cat", "dog"))
 
 
 def test_numbers_beside_a_vocabulary_are_an_error():

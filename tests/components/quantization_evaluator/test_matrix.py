@@ -41,6 +41,12 @@ OUTPUTS: dict[str, tuple[tuple[int, ...], str]] = {
     "hot_pixels": ((2, 3, 3), "softmax"),
     "mask": ((2, 3, 1), "sigmoid"),
     "picture": ((2, 3, 2), "linear"),
+    # Of these some labels are 255, or -1, and do not count.
+    "holes": ((2, 3, 3), "softmax"),
+    "known": ((3,), "softmax"),
+    # The model itself says which class it is.
+    "choice": ((3,), "argmax"),
+    "choices": ((2, 3, 3), "argmax"),
 }
 # What each output is judged by: a feature, or an input of the model.
 LABELS = {name: f"{name}_label" for name in OUTPUTS}
@@ -99,6 +105,25 @@ def of_class(class_id: int, figure: Figure) -> Figure:
 def accuracy(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
     indices, rows, weights = by_position(labels, outputs, w)
     return float(sk.accuracy_score(indices, rows.argmax(axis=1), sample_weight=weights))
+
+
+def without_class(ignored: int, figure: Figure) -> Figure:
+    def of_rest(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+        indices, rows, weights = by_position(labels, outputs, w)
+        counts = indices != ignored
+        return figure(indices[counts], rows[counts], weights[counts])
+
+    return of_rest
+
+
+def mean_iou(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    flat, answers, weights = by_element(labels, outputs, w)
+    return float(sk.jaccard_score(flat, answers, average="macro", sample_weight=weights))
+
+
+def hot_mean_iou(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
+    classes = labels.reshape(outputs.shape).argmax(axis=-1)
+    return mean_iou(classes, outputs.argmax(axis=-1), w)
 
 
 def top_two(labels: np.ndarray, outputs: np.ndarray, w: np.ndarray) -> float:
@@ -237,6 +262,21 @@ CELLS = [
         for output in ("classes", "hot", "tags", "steps", "pixels", "hot_pixels")
         for name, figure in CONFUSION.items()
     ),
+    *(
+        Cell(output, name, without_class(ignored, figure), (("ignore_class", ignored), *config))
+        for output, ignored in (("holes", 255), ("known", -1))
+        for name, figure, config in (
+            ("SparseCategoricalAccuracy", accuracy, ()),
+            ("SparseCategoricalCrossentropy", log_loss, ()),
+            ("SparseTopKCategoricalAccuracy", top_two, (("k", 2),)),
+        )
+    ),
+    *(
+        Cell(output, "Accuracy", mean_of_elements(lambda y, p: p == y))
+        for output in ("choice", "choices")
+    ),
+    Cell("choice", "MeanIoU", mean_iou, (("num_classes", 3),)),
+    Cell("hot", "OneHotMeanIoU", hot_mean_iou, (("num_classes", 3),)),
     Cell("classes", "Precision", precision_of_top_two, (("top_k", 2),)),
     Cell(
         "logit",
@@ -247,7 +287,7 @@ CELLS = [
     *(
         Cell("logit", name, scored_above(function, threshold), (("thresholds", threshold),))
         for name, function in (("Precision", sk.precision_score), ("Recall", sk.recall_score))
-        for threshold in (0.0, 2.5)
+        for threshold in (-1.0, 0.0, 2.5)
     ),
     Cell(
         "logit",
@@ -271,7 +311,12 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: tf.constant(generator.normal(size=(FEATURES, int(np.prod(shape)))), tf.float32)
         for name, (shape, _) in OUTPUTS.items()
     }
-    ends = {"sigmoid": tf.sigmoid, "softmax": tf.nn.softmax, "linear": tf.identity}
+    ends = {
+        "sigmoid": tf.sigmoid,
+        "softmax": tf.nn.softmax,
+        "linear": tf.identity,
+        "argmax": lambda values: tf.argmax(values, axis=-1),
+    }
 
     @tf.function(input_signature=[tf.TensorSpec([None, FEATURES], tf.float32, name="x")])
     def serving_tensors(x):
@@ -373,8 +418,8 @@ def labels(float_outputs: dict[str, np.ndarray], inputs: np.ndarray) -> dict[str
     found: dict[str, np.ndarray] = {}
     for name, (shape, end) in OUTPUTS.items():
         outputs = float_outputs[name]
-        if end == "softmax":
-            classes = outputs.argmax(axis=-1)
+        if end in ("softmax", "argmax"):
+            classes = outputs if end == "argmax" else outputs.argmax(axis=-1)
             other = generator.integers(3, size=classes.shape)
             classes = np.where(generator.random(classes.shape) < 0.25, other, classes)
             found[name] = np.eye(3, dtype=np.int64)[classes] if "hot" in name else classes
@@ -386,6 +431,10 @@ def labels(float_outputs: dict[str, np.ndarray], inputs: np.ndarray) -> dict[str
             noisy = np.abs(outputs + generator.normal(size=outputs.shape)) + 0.5
             found[name] = noisy.astype(np.float32)
         assert found[name].shape[1:] in (shape, shape[:-1])
+    # Two rows of pixels in three, and one whole picture.
+    found["holes"][generator.random(found["holes"].shape[:2]) < 2 / 3] = 255
+    found["holes"][1] = 255
+    found["known"][generator.random(ROWS) < 1 / 3] = -1
     return {**found, "echo": inputs}
 
 
@@ -598,6 +647,10 @@ DECISIONS = {
     "steps": lambda p: p.argmax(axis=-1),
     "pixels": lambda p: p.argmax(axis=-1),
     "mask": lambda p: p > 0.5,
+    "holes": lambda p: p.argmax(axis=-1),
+    "known": lambda p: p.argmax(axis=-1),
+    "choice": lambda p: p,
+    "choices": lambda p: p,
 }
 
 
@@ -632,6 +685,19 @@ WRONG = [
     ("classes", "classes", "Recall", {"class_id": 3}, "the output has classes 0 to 2"),
     ("logit", "logit", "AUC", {}, "takes probabilities from 0 to 1, but output 'logit' of the"),
     ("tags", "tags", "CategoricalAccuracy", {}, "label 'tags_label' adds up to"),
+    ("holes", "holes", "SparseCategoricalAccuracy", {}, "'holes_label' is 255 in record .* ignore"),
+    (
+        "score",
+        "score",
+        "Accuracy",
+        {},
+        "takes an output that is the class itself, but output 'score'",
+    ),
+    ("choices", "choices", "SparseCategoricalAccuracy", {}, "that is the class itself Accuracy"),
+    ("score", "score", "MeanIoU", {"num_classes": 2}, "for scores use BinaryAccuracy or BinaryIoU"),
+    ("choices", "choices", "MeanIoU", {"num_classes": 3}, "has 6 answers an example; use Sparse"),
+    ("hot_pixels", "hot_pixels", "OneHotMeanIoU", {"num_classes": 3}, "has 6 answers an example"),
+    ("choice", "choice", "SparseCategoricalAccuracy", {}, "Accuracy if the value is the class"),
 ]
 
 
@@ -739,6 +805,47 @@ def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, t
         "group:1": "not_judged",
         "group:2": "not_judged",
     }
+
+
+def test_labels_that_are_all_ignored_are_an_error(saved_model, models, source, tmp_path: Path):
+    cell = Cell("nothing", "SparseCategoricalAccuracy", accuracy, (("ignore_class", 0),))
+    judged = [target("classes", False, label="nothing")]
+    with pytest.raises(DataError, match=r"label 'nothing' is the ignore_class .* every example"):
+        evaluate(saved_model, models["int8"], source, tmp_path, judged, {"classes": [cell]})
+
+
+@pytest.mark.parametrize("cell", CELLS_BY_OUTPUT["holes"][:2], ids=lambda cell: cell.name)
+def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts(
+    cell: Cell, evaluations, float_outputs, tflite_outputs, labels
+):
+    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
+        PairedMoments,
+        mean_interval,
+    )
+
+    counted = (labels["holes"] != 255).sum(axis=(1, 2))
+    totals = np.zeros((2, ROWS))
+    for model, outputs in enumerate((float_outputs, tflite_outputs["int8"])):
+        for row in np.flatnonzero(counted):
+            one = slice(row, row + 1)
+            value = cell.figure(labels["holes"][one], outputs["holes"][one], np.ones(1))
+            totals[model, row] = value * counted[row]
+    sign = 1 if "Accuracy" in cell.name else -1
+    drops = sign * (totals[0] - totals[1])
+    mean = drops.sum() / counted.sum()
+    parts = (drops - mean * counted) / counted.mean() + mean
+    expected = mean_interval(PairedMoments.from_arrays(parts, parts), 0.0, 0.9)
+    evaluation = evaluations["int8", False]
+    [value] = [
+        v
+        for v in evaluation.values
+        if (v.metric, v.output, v.slice) == (cell.name, "holes", "overall")
+    ]
+    rule = GateRule(metric=cell.name, output="holes", max_drop=0.0, confidence=0.9)
+    found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
+    for name in ("drop", "lower", "upper", "p_blessed"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])

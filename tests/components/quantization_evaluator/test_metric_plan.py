@@ -201,3 +201,29 @@ def test_strings_without_a_vocabulary_are_found_in_the_schema():
 def test_a_vocabulary_has_as_many_entries_as_the_output_has_classes():
     with pytest.raises(EvaluationError, match="vocabulary has 2 entries, but output 'out' has 3"):
         check("SparseCategoricalAccuracy", judged(None, (3,), vocabulary=("a", "b")), None)
+
+
+@pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
+def test_a_class_to_ignore_is_a_setting_that_keras_need_not_have(metric: str):
+    from tfx_tflite.components.quantization_evaluator.metric_plan import check_metrics
+
+    check_metrics(config({None: [(metric, {"ignore_class": 255})]}))
+    [output] = plan({None: [(metric, {"ignore_class": 255})]}, [judged(None, (3,))]).outputs
+    assert output.by_name[metric].ignore_class == 255
+
+
+@pytest.mark.parametrize("ignored", ["void", 2.5, True])
+def test_a_class_to_ignore_is_a_whole_number(ignored: object):
+    from tfx_tflite.components.quantization_evaluator.metric_plan import check_metrics
+
+    metrics = config({None: [("SparseCategoricalAccuracy", {"ignore_class": ignored})]})
+    with pytest.raises(EvaluationError, match="ignore_class of 'SparseCategoricalAccuracy' is"):
+        check_metrics(metrics)
+
+
+def test_a_metric_of_keras_that_tfma_cannot_merge_is_refused_before_the_wait():
+    from tfx_tflite.components.quantization_evaluator.metric_plan import check_metrics
+
+    expected = r"cannot merge Keras' 'R2Score' over batches; use SquaredPearsonCorrelation"
+    with pytest.raises(EvaluationError, match=expected):
+        check_metrics(config({None: ["R2Score"]}))
