@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tfx_tflite.components.tflite_quantizer.unused_tensors import drop_unused_tensors
+from tfx_tflite.components.tflite_quantizer.unused_parts import drop_unused_tensors
 
 # Its kernel for 8 bits looks each number up in a table that it makes of both scales (elementwise
 # activations: tensorflow/lite/kernels/activations.cc, `EluPrepare`).

@@ -21,7 +21,10 @@ import numpy as np
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.tflite_quantizer.flatbuffer import items
-from tfx_tflite.components.tflite_quantizer.unused_tensors import drop_unused_tensors
+from tfx_tflite.components.tflite_quantizer.unused_parts import (
+    drop_unused_codes,
+    drop_unused_tensors,
+)
 
 _schema = flatbuffer_utils.schema_fb
 _TYPES = _schema.TensorType
@@ -54,6 +57,7 @@ def rewritten(content: bytes) -> bytes:
     if not any(changed):
         return content
     drop_unused_tensors(model)
+    drop_unused_codes(model)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

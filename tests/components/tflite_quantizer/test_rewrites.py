@@ -172,3 +172,18 @@ def test_a_dynamic_batch_is_sliced_as_a_whole(float_tflite: Callable[..., bytes]
 def test_integers_are_negated_as_integers(float_tflite: Callable[..., bytes]):
     content = float_tflite(lambda x: tf.one_hot(tf.negative(x), 4), x=((1, 5), tf.int32))
     assert rewritten(content) == content
+
+
+def test_16_bits_take_a_model_whose_negation_was_rewritten(float_tflite):
+    """The quantizer for them refuses a model that lists NEG, even if nothing negates any more."""
+    content = float_tflite(lambda x: tf.nn.relu(-x) * 2.0 + x, x=([1, 8], tf.float32))
+    float32 = rewritten(content)
+    given = {"x": np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)}
+    ranges = collect_ranges(float32, [given])
+    calibrated = write_ranges(float32, ranges, RangePolicy("minmax"), Scheme.INT16X8)
+    quantization = Quantization(Scheme.INT16X8)
+    content = quantize(calibrated, quantization)
+    assert audit(content, quantization) == []
+    found = TFLiteModel(content).predict({"x": given["x"][:1]})["output"]
+    expected = np.maximum(-given["x"][:1], 0) * 2 + given["x"][:1]
+    np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Tensors that are left over when operators of a flatbuffer go."""
+"""What is left over when operators of a flatbuffer go: tensors and kinds of operators."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,3 +37,19 @@ def _renumber(holder: Any, fields: Iterable[str], renumbered: dict[int, int]) ->
     for field in fields:
         if getattr(holder, field) is not None:
             setattr(holder, field, [renumbered[i] for i in _numbers(getattr(holder, field))])
+
+
+def drop_unused_codes(model: Any) -> None:
+    """Removes the kinds of operators that a model does not have from its object tree.
+
+    The quantizer for 16 bits refuses a model that lists one that it does not know.
+
+    Args:
+        model: The object tree; its kinds of operators get other numbers.
+    """
+    operators = [operator for graph in model.subgraphs for operator in graph.operators or ()]
+    kept = sorted({int(operator.opcodeIndex) for operator in operators})
+    renumbered = {old: new for new, old in enumerate(kept)}
+    model.operatorCodes = [model.operatorCodes[index] for index in kept]
+    for operator in operators:
+        operator.opcodeIndex = renumbered[int(operator.opcodeIndex)]
