@@ -4,10 +4,12 @@ import itertools
 import json
 import posixpath
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
@@ -23,7 +25,7 @@ from tfx_tflite.components.float_model import (
     input_reader,
     read_tensor_signature,
 )
-from tfx_tflite.components.runtime import open_interpreter
+from tfx_tflite.components.runtime import allocate, open_interpreter
 from tfx_tflite.components.schemes import Scheme
 from tfx_tflite.components.tflite_quantizer import audit, fidelity, layer_noise, ranges, report
 from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
@@ -45,10 +47,10 @@ _COMPONENT = "TFLiteQuantizer"
 _BATCH_SIZE = 32
 # What free axes beside the batch are tried with.
 _FREE_SIZES = (1, 32, 256)
-# How many calibration examples the layers of both models are compared on.
-_COMPARED_EXAMPLES = 16
-# And on how many batches of them the answers are.
-_ANSWERED_BATCHES = 4
+# On how many batches of calibration examples both models' answers are compared, and on how many
+# examples their layers.
+_TRIED_BATCHES = 4
+_WATCHED_EXAMPLES = 16
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -80,9 +82,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             model = _FloatModel(uri, saved_model, signature, settings)
             models, found = self._quantize(converter, model, sample, output.uri)
             audit.check(models.quantized, settings.quantization)
-            _check_runs(models.quantized)
-            noise = _layer_noise(models, model, sample)
-            found_agreements = _agreements(models, model, sample)
+            examples = _first_examples(model, sample)
+            _check_runs(models.quantized, examples)
+            few = list(_few(examples, _WATCHED_EXAMPLES))
+            noise = layer_noise.measure(models.float32, models.quantized, few)
+            agreements = (
+                fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
+            )
             float_model_digest = directory_digest(saved_model)
         summary = report.summarize(
             models,
@@ -91,7 +97,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             sample.properties if sample else None,
             found,
             noise,
-            found_agreements,
+            agreements,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
@@ -203,22 +209,42 @@ class _Sample:
         )
 
 
-def _check_runs(quantized: bytes) -> None:
+# Examples of one shape, by input name, each of shape (examples, *example_shape).
+_Examples = Mapping[str, np.ndarray]
+
+
+def _first_examples(model: _FloatModel, sample: _Sample | None) -> list[_Examples]:
+    """Returns the calibration examples that a quantized model is tried on; none without any."""
+    if sample is None:
+        return []
+    batches = itertools.islice(sample.source.batches(_BATCH_SIZE), _TRIED_BATCHES)
+    return list(tensor_groups(batches, model.reader(sample.source.schema)))
+
+
+def _few(groups: Iterable[_Examples], count: int) -> Iterator[_Examples]:
+    """Yields the first examples of some groups."""
+    for group in groups:
+        if count <= 0:
+            return
+        few = {name: values[:count] for name, values in group.items()}
+        yield few
+        count -= len(next(iter(few.values())))
+
+
+def _check_runs(quantized: bytes, examples: Sequence[_Examples]) -> None:
     """Checks that the runtime takes the model, which it does not take all that converts.
 
-    A free axis beside the batch has no size of its own, and 1 is too small for a convolution with
-    valid padding, so larger ones are tried too.
+    Args:
+        quantized: The flatbuffer.
+        examples: Whose shape is tried.
+
+    Raises:
+        ConversionError: It does not.
     """
     problem: Exception | None = None
-    for size in _FREE_SIZES:
+    for shapes in _shapes_to_try(quantized, examples):
         try:
-            interpreter = open_interpreter(quantized)
-            for detail in interpreter.get_input_details():
-                if -1 in detail["shape_signature"][1:]:
-                    batch, *axes = detail["shape_signature"]
-                    shape = [max(batch, 1), *(size if axis == -1 else axis for axis in axes)]
-                    interpreter.resize_tensor_input(detail["index"], shape)
-            interpreter.allocate_tensors()
+            allocate(open_interpreter(quantized), shapes)
             return
         except (RuntimeError, ValueError) as error:
             problem = problem or error
@@ -228,26 +254,31 @@ def _check_runs(quantized: bytes) -> None:
     ) from problem
 
 
-def _layer_noise(
-    models: ConvertedModels, model: _FloatModel, sample: _Sample | None
-) -> dict[str, layer_noise.LayerNoise]:
-    """Returns how far each layer of the quantized model is from the float model's."""
-    if sample is None:
+def _shapes_to_try(
+    quantized: bytes, examples: Sequence[_Examples]
+) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Yields shapes of an example by input name, the batch dimension first.
+
+    Without an example a free axis has no size of its own, and 1 is too small for a convolution with
+    valid padding, so larger ones are tried too.
+    """
+    if examples:
+        yield {name: (1, *values.shape[1:]) for name, values in examples[0].items()}
+        return
+    for size in _FREE_SIZES:
+        yield {
+            name: (1, *(size if axis == -1 else int(axis) for axis in axes))
+            for name, axes in _example_axes(quantized).items()
+        }
+
+
+def _example_axes(quantized: bytes) -> dict[str, Any]:
+    """Returns the axes of each input without the batch, -1 where they are free."""
+    try:
+        details = open_interpreter(quantized).get_signature_runner().get_input_details()
+    except ValueError:
         return {}
-    batches = itertools.islice(sample.source.batches(_COMPARED_EXAMPLES), 1)
-    groups = tensor_groups(batches, model.reader(sample.source.schema))
-    return layer_noise.measure(models.float32, models.quantized, groups)
-
-
-def _agreements(
-    models: ConvertedModels, model: _FloatModel, sample: _Sample | None
-) -> tuple[fidelity.Agreement, ...]:
-    """Returns on how many answers the quantized model agrees with the float model."""
-    if sample is None:
-        return ()
-    batches = itertools.islice(sample.source.batches(_BATCH_SIZE), _ANSWERED_BATCHES)
-    groups = tensor_groups(batches, model.reader(sample.source.schema))
-    return fidelity.agreements(models.float32, models.quantized, groups)
+    return {name: detail["shape_signature"][1:] for name, detail in details.items()}
 
 
 def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
