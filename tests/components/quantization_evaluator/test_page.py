@@ -230,8 +230,8 @@ def test_says_which_kernels_gave_the_figures_and_how_far_others_are():
     text = " ".join(re.sub(r"<[^>]+>", " ", page.render(REFUSED)).split())
     assert "ran with ai-edge-litert 2.3.0, kernels xnnpack" in text
     assert (
-        "the reference kernels of tensorflow 2.16.2 on 7 of 200 examples, with outputs that differ "
-        "by up to 0.0625"
+        "With the reference kernels of tensorflow 2.16.2 it answers differently on 7 of 200 "
+        "examples, and its outputs differ by up to 0.0625."
     ) in text
 
 
