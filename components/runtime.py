@@ -22,10 +22,12 @@ from enum import Enum
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LITERT, _TENSORFLOW = "ai-edge-litert", "tensorflow"
 
@@ -111,7 +113,7 @@ def kernels_in_use(interpreter: Any) -> Kernels:
     return Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
 
 
-def reproducible_kernels(content: bytes, inputs: Mapping[str, np.ndarray]) -> Kernels:
+def reproducible_kernels(content: bytes, inputs: "Mapping[str, np.ndarray]") -> Kernels:
     """Returns the kernels whose outputs others can be compared with.
 
     Those are the reference kernels, which give the same bits wherever they run. A few new versions

@@ -52,7 +52,7 @@ def converted(float_tflite) -> Callable[..., tuple[bytes, bytes]]:
 
 def warnings_of(float32: bytes, quantized: bytes) -> tuple[str, ...]:
     given = {"x": EXAMPLES}
-    noise = layer_noise.measure(float32, quantized, given)
+    noise = layer_noise.measure(float32, quantized, [given])
     return fidelity.warnings(quantized, noise, fidelity.agreements(float32, quantized, [given]))
 
 
@@ -109,7 +109,7 @@ def test_a_one_hot_of_other_scales_would_be_seen(float_tflite):
     wrong = seeding.seeded(right, all_off)
     given = {"x": indices}
     for model, is_right in ((right, True), (wrong, False)):
-        noise = layer_noise.measure(content, model, given)
+        noise = layer_noise.measure(content, model, [given])
         found = fidelity.agreements(content, model, [given])
         warnings = fidelity.warnings(model, noise, found)
         assert (warnings == ()) is is_right
