@@ -112,6 +112,8 @@ class Executor(tfx_evaluator.Executor):
             input_ranges=report.input_ranges(model.quantization),
             kernels=default_kernels(pair.quantized_model().content, first.take(2)),
         )
+        quantized = pair.quantized_model()
+        first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
         evaluation = self._evaluate(
@@ -141,7 +143,6 @@ class Executor(tfx_evaluator.Executor):
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
         document["warnings"] += unjudged_outputs(pair, judged)
-        quantized = pair.quantized_model()
         document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
         document.update(_ship(output_dict, quantized, first, samples, source.schema))
         document["pushed_destination"] = (
@@ -177,7 +178,7 @@ class Executor(tfx_evaluator.Executor):
         representations = None if source.schema is None else source.tfxio().TensorRepresentations()
         plan = MetricPlan.make(eval_config, judged, gate)
         check_schema(plan.checks, source.schema)
-        plan = plan.with_origins(first, pair.quantized_model().predict(first.inputs))
+        plan = plan.with_origins(first)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline

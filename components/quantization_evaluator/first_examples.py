@@ -1,7 +1,7 @@
 """The first examples of a split as a model's inputs, for what needs some real ones and not all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,13 @@ class FirstExamples:
         batch: The examples.
         inputs: What the models take, by name, each of shape (examples, *example_shape).
         prepared: These, and what a preprocessing signature gives beside them.
+        outputs: What the quantized model gives for them, by name, once it has run.
     """
 
     batch: pa.RecordBatch
     inputs: Mapping[str, np.ndarray]
     prepared: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def read(

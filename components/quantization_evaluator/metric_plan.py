@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
 
@@ -348,21 +347,17 @@ class MetricPlan:
         """What the labels of each output must be."""
         return tuple(plan.check for plan in self.outputs)
 
-    def with_origins(self, first: FirstExamples, outputs: Mapping[str, np.ndarray]) -> "MetricPlan":
+    def with_origins(self, first: FirstExamples) -> "MetricPlan":
         """Returns the plan with each metric's mean on a few examples as the origin of its sums.
 
         Args:
-            first: The examples.
-            outputs: What the quantized model gives for them, by name.
+            first: The examples, with what the quantized model gives for them.
 
         Raises:
             DataError: A label is missing or out of range.
             EvaluationError: A metric cannot be computed from labels and outputs like these.
         """
-        plans = tuple(
-            replace(plan, origins=_origins(plan, first, outputs[plan.judged.spec.name]))
-            for plan in self.outputs
-        )
+        plans = tuple(replace(plan, origins=_origins(plan, first)) for plan in self.outputs)
         return replace(self, outputs=plans)
 
     @classmethod
@@ -386,7 +381,8 @@ class MetricPlan:
         return cls(plans, _rest(eval_config, judged))
 
 
-def _origins(plan: OutputPlan, first: FirstExamples, outputs: np.ndarray) -> dict[str, float]:
+def _origins(plan: OutputPlan, first: FirstExamples) -> dict[str, float]:
+    outputs = first.outputs[plan.judged.spec.name]
     labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
     plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
