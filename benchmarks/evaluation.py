@@ -30,20 +30,20 @@ import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLitePredictExtractor
 
-from tfx_tflite.components.example_splits import ReadBatches, SplitFiles
-from tfx_tflite.components.float_model import input_reader, read_tensor_signature
-from tfx_tflite.components.quantization_evaluator.evaluation import CompareModels, load_evaluation
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
-from tfx_tflite.components.quantization_evaluator.metric_plan import (
+from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
+from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.metric_plan import (
     MetricPlan,
     judged_outputs,
     targets_of,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
-from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_model import TFLiteModel
-from tfx_tflite.components.tflite_quantizer.conversion import convert
+from tfx_tflite.components.judgement.prediction import ModelPair
+from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.quantization.conversion.converter import convert
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
 FEATURES, CLASSES, SLICES = 16, 4, 5
 # How many times fewer CPU-seconds than TFMA are asked for, by rows.

@@ -19,12 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtrc, gammaln, ndtr, ndtri, stdtr, xlog1py, xlogy
 
-from tfx_tflite.components.quantization_evaluator.paired_scores import (
+from tfx_tflite.components.judgement.metrics.paired_scores import (
     BUCKETS,
     PairedScores,
     ScoreBuckets,
 )
-from tfx_tflite.components.quantization_evaluator.paired_statistics import (
+from tfx_tflite.components.judgement.metrics.score_metrics import (
+    ScoreMetric,
+    score_buckets,
+    score_metric,
+)
+from tfx_tflite.components.judgement.statistics.paired_tests import (
     CONTINUITY_CORRECTION,
     PairedMoments,
     binary_interval,
@@ -32,12 +37,7 @@ from tfx_tflite.components.quantization_evaluator.paired_statistics import (
     mean_interval,
     score_p_value,
 )
-from tfx_tflite.components.quantization_evaluator.resampling import score_evidence
-from tfx_tflite.components.quantization_evaluator.score_metrics import (
-    ScoreMetric,
-    score_buckets,
-    score_metric,
-)
+from tfx_tflite.components.judgement.statistics.resampling import score_evidence
 
 CONFIDENCE = 0.95
 MOST_CHANGED = 0.9  # A larger share of changed examples is no quantized model of anything.

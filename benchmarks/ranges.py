@@ -22,12 +22,12 @@ import numpy as np
 import sklearn.datasets
 import tensorflow as tf
 
-from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_model import TFLiteModel
-from tfx_tflite.components.tflite_quantizer.calibrated import quantize, write_ranges
-from tfx_tflite.components.tflite_quantizer.range_collection import collect_ranges
-from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
-from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
+from tfx_tflite.components.quantization.ranges.collection import collect_ranges
+from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
 layers = tf.keras.layers
 INT8 = Quantization(Scheme.INT8_FLOAT_IO)

@@ -1,12 +1,59 @@
-"""The versions of the code that computes, as part of what ML Metadata's cache is keyed by.
+"""What software gives a result: versions of packages, runtimes and their kernels."""
 
-Without them an upgraded converter, audit or gate would be answered with an old result.
-"""
-
+from enum import Enum
+from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
+
+from pydantic import BaseModel, ConfigDict
+
+_LITERT, _TENSORFLOW = "ai-edge-litert", "tensorflow"
+
+
+class Kernels(str, Enum):
+    """The families of kernels that one runtime has."""
+
+    XNNPACK = "xnnpack"
+    BUILTIN = "builtin"
+    REFERENCE = "reference"
+
+
+class Runtime(BaseModel):
+    """What gave a figure.
+
+    Attributes:
+        package: The distribution that the runtime is from.
+        version: Its version.
+        kernels: Which of its kernels ran; `xnnpack` with builtin ones for what XNNPACK lacks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    package: str
+    version: str
+    kernels: Kernels
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} ({self.kernels.value} kernels)"
+
+    @classmethod
+    def of(cls, kernels: Kernels) -> "Runtime":
+        """Returns the runtime that `open_interpreter` takes for some kernels."""
+        package = _TENSORFLOW if kernels is Kernels.REFERENCE else default_package()
+        return cls(package=package, version=version(package), kernels=kernels)
+
+
+@cache
+def default_package() -> str:
+    """Returns the distribution whose kernels predict: LiteRT if it is installed."""
+    return _LITERT if find_spec("ai_edge_litert") else _TENSORFLOW
 
 
 def code_version() -> str:
-    """Returns the versions of this package and of what decides its results."""
+    """Returns the versions of this package and of what decides its results.
+
+    They are part of what ML Metadata's cache is keyed by: without them an upgraded converter, audit
+    or gate would be answered with an old result.
+    """
     names = ("tfx-tflite", "tensorflow", "tensorflow-model-analysis")
     return ", ".join(f"{name} {version(name)}" for name in names)

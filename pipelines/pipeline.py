@@ -17,17 +17,17 @@ from tfx.types import BaseChannel, standard_artifacts
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
+from tfx_tflite.components.judgement.metrics.targets import Target
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
-from tfx_tflite.components.quantization_evaluator.targets import Target
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
-from tfx_tflite.pipelines.config import EvaluationConfig, MetricConfig, PipelineConfig
-from tfx_tflite.pipelines.metadata_store import connection_config
-from tfx_tflite.pipelines.vocabulary import vocabulary_of
+from tfx_tflite.pipelines.config.config import EvaluationConfig, MetricConfig, PipelineConfig
+from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
+from tfx_tflite.pipelines.metadata.store import connection_config
 
 
 def create_pipeline(

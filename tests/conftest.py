@@ -15,7 +15,7 @@ CONFIGS = ROOT / "configs"
 @pytest.fixture(scope="session")
 def digits_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled digits as TFRecords: 1,348 examples to train with, 449 to evaluate on."""
-    from tfx_tflite.pipelines.builtin_data import write_builtin_data
+    from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 
     return write_builtin_data("digits", tmp_path_factory.mktemp("data"))
 
@@ -117,7 +117,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An S3 server on this machine with a bucket `models`; yields how to reach it."""
     import boto3
 
-    from tests.pipelines.servers import free_port, wait_for
+    from tests.pipelines.metadata.servers import free_port, wait_for
 
     port, log = free_port(), tmp_path_factory.mktemp("s3") / "log"
     endpoint = f"http://127.0.0.1:{port}"

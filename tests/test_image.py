@@ -65,8 +65,8 @@ def test_all_that_is_copied_is_there_and_is_not_ignored(instructions):
 
 
 def test_the_shipped_config_says_where_the_image_has_its_files(instructions):
-    from tfx_tflite.pipelines.config_file import load_config
-    from tfx_tflite.pipelines.kubeflow import container_places
+    from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.kubeflow.compile import container_places
 
     copies = dict(value.split() for name, value in instructions if value.startswith("configs "))
     places = container_places(load_config(ROOT / "configs" / "digits.yaml")).values()

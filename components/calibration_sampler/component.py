@@ -6,7 +6,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.calibration_sampler import executor
-from tfx_tflite.components.calibration_sampler.sampling import SamplePlan
+from tfx_tflite.components.examples.sampling import SamplePlan
 from tfx_tflite.components.versions import code_version
 
 

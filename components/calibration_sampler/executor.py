@@ -11,10 +11,11 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from tfx_tflite.components import example_splits
-from tfx_tflite.components.calibration_sampler import sample_file
-from tfx_tflite.components.calibration_sampler.sampling import DrawCalibrationSample, SamplePlan
 from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.example_artifacts import read_schema, split_files
+from tfx_tflite.components.examples import sample_file
+from tfx_tflite.components.examples.sampling import DrawCalibrationSample, SamplePlan
+from tfx_tflite.components.examples.splits import CALIBRATION, ReadBatches
 
 _COMPONENT = "CalibrationSampler"
 
@@ -41,19 +42,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         split = exec_properties["split"]
         output = artifact_utils.get_single_instance(output_dict["calibration_examples"])
-        source = example_splits.SplitFiles.of(
+        source = split_files(
             input_dict["examples"],
             split,
-            example_splits.read_schema(input_dict.get("schema")),
+            read_schema(input_dict.get("schema")),
             _COMPONENT,
             features=[plan.stratify_by] if plan.stratify_by else [],
         )
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSplit" >> example_splits.ReadBatches(source)
+                | "ReadSplit" >> ReadBatches(source)
                 | "Draw" >> DrawCalibrationSample(plan)
-                | "Write" >> sample_file.WriteSample(output.uri, example_splits.CALIBRATION)
+                | "Write" >> sample_file.WriteSample(output.uri, CALIBRATION)
             )
         _describe(output, _read_summary(output.uri, split), plan)
 
@@ -71,7 +72,7 @@ def _describe(output: types.Artifact, summary: dict[str, Any], plan: SamplePlan)
         logging.warning(
             "Only %d examples to calibrate with, %d were asked for.", summary["size"], plan.samples
         )
-    output.split_names = artifact_utils.encode_split_names([example_splits.CALIBRATION])
+    output.split_names = artifact_utils.encode_split_names([CALIBRATION])
     examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(output, "tfrecords_gzip")
     output.set_string_custom_property("sample_digest", summary["digest"])

@@ -35,7 +35,7 @@ from tfx_tflite.components.destinations.manifest import (
     ModelEntry,
     SmokeTest,
 )
-from tfx_tflite.components.destinations.store import (
+from tfx_tflite.components.destinations.stores.store import (
     MANIFEST_FILE,
     UNFINISHED,
     Store,

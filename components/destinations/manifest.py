@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tfx_tflite.components.errors import DestinationError
-from tfx_tflite.components.runtime import Runtime
+from tfx_tflite.components.versions import Runtime
 
 MODEL_FILE = "model.tflite"
 FORMAT: Literal[2] = 2

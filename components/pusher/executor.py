@@ -20,7 +20,7 @@ from tfx_tflite.components.destinations.keys import load_private_key
 from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
-from tfx_tflite.components.pusher.smoke_test import try_model
+from tfx_tflite.components.models.smoke_test import try_model
 
 # What of the evaluator's report the manifest says as well.
 _FROM_REPORT = (

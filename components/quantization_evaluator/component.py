@@ -9,15 +9,15 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.kubeflow_artifacts import Figures, ReportPage
-from tfx_tflite.components.quantization_evaluator import executor
-from tfx_tflite.components.quantization_evaluator.gate import Gate
-from tfx_tflite.components.quantization_evaluator.metric_plan import (
+from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.metric_plan import (
     check_metrics,
     metric_directions,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.targets import Target, targets_to_json
+from tfx_tflite.components.judgement.metrics.targets import Target, targets_to_json
+from tfx_tflite.components.quantization_evaluator import executor
+from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.versions import code_version
 
 
@@ -64,7 +64,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
           bytes alone, and `report_digest`; what a push ships beside the model is in `shipped/`.
         - `page` and `figures`: the report and the rules' figures once more, as the artifact types
           that Kubeflow shows on its own pages; there the containers' command must be
-          `python -m tfx_tflite.components.kubeflow_entry_point`.
+          `python -m tfx_tflite.pipelines.kubeflow.entry_point`.
 
     Args:
         examples: The `Examples` to evaluate on.

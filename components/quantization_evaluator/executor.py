@@ -17,49 +17,38 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from tfx_tflite.components import artifact_files, example_splits
+from tfx_tflite.components import artifact_files
 from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
-from tfx_tflite.components.float_model import read_tensor_signature
-from tfx_tflite.components.quantization_evaluator import kernels, page, report
-from tfx_tflite.components.quantization_evaluator.evaluation import (
-    CompareModels,
-    Evaluation,
-    load_evaluation,
-)
-from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
-from tfx_tflite.components.quantization_evaluator.first_examples import FirstExamples
-from tfx_tflite.components.quantization_evaluator.gate import (
-    OVERALL,
-    Gate,
-    GateResult,
-    judge,
-)
-from tfx_tflite.components.quantization_evaluator.label_schema import check_schema
-from tfx_tflite.components.quantization_evaluator.metric_plan import (
+from tfx_tflite.components.example_artifacts import read_schema, split_files
+from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.judgement.evaluation import CompareModels, Evaluation, load_evaluation
+from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.gate import OVERALL, Gate, GateResult, judge
+from tfx_tflite.components.judgement.metric_plan import (
     MetricPlan,
     judged_outputs,
     metric_directions,
     targets_of,
     two_model_config,
 )
-from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
-from tfx_tflite.components.quantization_evaluator.pushed_reference import (
+from tfx_tflite.components.judgement.metrics.label_schema import check_schema
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
+from tfx_tflite.components.judgement.prediction import ModelPair
+from tfx_tflite.components.judgement.pushed_reference import (
     PushedReference,
     merged,
     without_reference,
 )
-from tfx_tflite.components.quantization_evaluator.shipped_files import (
-    DIRECTORY as SHIPPED,
-)
-from tfx_tflite.components.quantization_evaluator.shipped_files import write_shipped_files
-from tfx_tflite.components.quantization_evaluator.targets import (
-    JudgedOutput,
-    Target,
-    targets_from_json,
-)
-from tfx_tflite.components.quantization_evaluator.validation import write_validation
-from tfx_tflite.components.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.judgement.shipped_files import DIRECTORY as SHIPPED
+from tfx_tflite.components.judgement.shipped_files import write_shipped_files
+from tfx_tflite.components.models import kernel_differences as kernels
+from tfx_tflite.components.models.float_model import read_tensor_signature
+from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.report import build as report
+from tfx_tflite.components.report import page
+from tfx_tflite.components.report.tfma_validation import write_validation
 
 _COMPONENT = "QuantizationEvaluator"
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
@@ -170,7 +159,7 @@ class Executor(tfx_evaluator.Executor):
         output_path: str,
         eval_config: tfma.EvalConfig,
         gate: Gate,
-        source: example_splits.SplitFiles,
+        source: SplitFiles,
         pair: ModelPair,
         judged: Sequence[JudgedOutput],
         first: FirstExamples,
@@ -182,7 +171,7 @@ class Executor(tfx_evaluator.Executor):
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSplit" >> example_splits.ReadBatches(source)
+                | "ReadSplit" >> ReadBatches(source)
                 | "Compare" >> CompareModels(pair, eval_config, plan, representations, output_path)
             )
         evaluation = load_evaluation(output_path, plan)
@@ -196,7 +185,7 @@ class Executor(tfx_evaluator.Executor):
         output_path: str,
         eval_config: tfma.EvalConfig,
         gate: Gate,
-        source: example_splits.SplitFiles,
+        source: SplitFiles,
         pair: ModelPair,
         judged: Sequence[JudgedOutput],
         first: FirstExamples,
@@ -251,14 +240,12 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
 
 def _source(
     input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
-) -> example_splits.SplitFiles:
-    schema = example_splits.read_schema(input_dict.get("schema"))
-    return example_splits.SplitFiles.of(
-        input_dict["examples"], exec_properties["split"], schema, _COMPONENT
-    )
+) -> SplitFiles:
+    schema = read_schema(input_dict.get("schema"))
+    return split_files(input_dict["examples"], exec_properties["split"], schema, _COMPONENT)
 
 
-def _check_slices(eval_config: tfma.EvalConfig, source: example_splits.SplitFiles) -> None:
+def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
     """Checks that slices are by features that there are; others would have no examples."""
     if source.schema is None:
         return
@@ -275,7 +262,7 @@ def _check_slices(eval_config: tfma.EvalConfig, source: example_splits.SplitFile
 def _model_pair(
     input_dict: dict[str, list[types.Artifact]],
     exec_properties: dict[str, Any],
-    source: example_splits.SplitFiles,
+    source: SplitFiles,
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
     tflite = _tflite_uri(input_dict)
@@ -293,7 +280,7 @@ def _model_pair(
 
 
 def _first_examples(
-    source: example_splits.SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
+    source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
 ) -> FirstExamples:
     labels = [output.target.label_name for output in judged]
     inputs = read_tensor_signature(pair.saved_model, pair.signature).inputs

@@ -11,7 +11,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from tfx_tflite.components.spans import RollingSplits
+from tfx_tflite.components.examples.spans import RollingSplits
 
 # Between the patterns of several spans, in the one text that ExampleGen has for a split's pattern.
 SEPARATOR = "\n"

@@ -6,10 +6,10 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.schemes import REFUSE, Scheme
+from tfx_tflite.components.quantization.ranges.policy import ROBUST
+from tfx_tflite.components.quantization.schemes import REFUSE, Scheme
+from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.tflite_quantizer import executor
-from tfx_tflite.components.tflite_quantizer.range_policy import ROBUST
-from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
 from tfx_tflite.components.versions import code_version
 
 

@@ -16,31 +16,41 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from tfx_tflite.components import artifact_files, example_splits
+from tfx_tflite.components import artifact_files
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
-from tfx_tflite.components.float_model import (
+from tfx_tflite.components.example_artifacts import read_schema, split_files
+from tfx_tflite.components.examples.splits import (
+    CALIBRATION,
+    ReadBatches,
+    SplitFiles,
+    with_position,
+)
+from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
     input_reader,
     read_tensor_signature,
 )
-from tfx_tflite.components.runtime import allocate, open_interpreter
-from tfx_tflite.components.schemes import Scheme
-from tfx_tflite.components.tflite_quantizer import audit, fidelity, layer_noise, ranges, report
-from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
-from tfx_tflite.components.tflite_quantizer.calibration_tensors import (
+from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
+from tfx_tflite.components.models.runtime import allocate, open_interpreter
+from tfx_tflite.components.quantization import fidelity, layer_noise
+from tfx_tflite.components.quantization import summary as report
+from tfx_tflite.components.quantization.audit import audit
+from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.tflite_quantizer.conversion import (
+from tfx_tflite.components.quantization.conversion.converter import (
     FLOAT_TFLITE,
     ConvertedModels,
     Converter,
 )
-from tfx_tflite.components.tflite_quantizer.loops_and_state import check_no_loops, check_stateless
-from tfx_tflite.components.tflite_quantizer.rewrites import rewritten
-from tfx_tflite.components.tflite_quantizer.settings import QuantizerSettings
+from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
+from tfx_tflite.components.quantization.conversion.rewrites import rewritten
+from tfx_tflite.components.quantization.ranges import ranges
+from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 _COMPONENT = "TFLiteQuantizer"
 # Few enough that a small sample gives every worker some of it.
@@ -153,9 +163,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSample" >> example_splits.ReadBatches(sample.source, _BATCH_SIZE)
+                | "ReadSample" >> ReadBatches(sample.source, _BATCH_SIZE)
                 | "Spread" >> beam.Reshuffle()
-                | "Position" >> beam.Map(example_splits.with_position)
+                | "Position" >> beam.Map(with_position)
                 | "Collect" >> ranges.CollectRanges(source)
                 | "Write" >> beam.Map(ranges.write, result)
             )
@@ -186,7 +196,7 @@ class _FloatModel:
 class _Sample:
     """The calibration examples: their files, and what their artifact says of them."""
 
-    def __init__(self, source: example_splits.SplitFiles, properties: dict[str, Any]):
+    def __init__(self, source: SplitFiles, properties: dict[str, Any]):
         self.source = source
         self.properties = properties
 
@@ -195,10 +205,10 @@ class _Sample:
         artifacts = input_dict["calibration_examples"]
         sample = artifact_utils.get_single_instance(artifacts)
         return cls(
-            example_splits.SplitFiles.of(
+            split_files(
                 artifacts,
-                example_splits.CALIBRATION,
-                example_splits.read_schema(input_dict.get("schema")),
+                CALIBRATION,
+                read_schema(input_dict.get("schema")),
                 _COMPONENT,
             ),
             {

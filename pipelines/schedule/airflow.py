@@ -6,8 +6,8 @@ from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tfx_tflite.pipelines.cli_outcome import EXIT_REFUSED
-from tfx_tflite.pipelines.config import PipelineConfig
+from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
+from tfx_tflite.pipelines.config.config import PipelineConfig
 
 
 def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:

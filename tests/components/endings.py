@@ -82,7 +82,7 @@ def starts_a_job_server() -> None:
     """Has Beam start a job server, as it does for Flink and Spark, and prints where it is."""
     from apache_beam.runners.portability import job_server
 
-    from tests.pipelines.servers import free_port
+    from tests.pipelines.metadata.servers import free_port
 
     port = free_port()
 

@@ -11,11 +11,11 @@ from apache_beam.internal import pickler
 from apache_beam.utils import shared
 
 from tests.conftest import ROOT
-from tfx_tflite.components.calibration_sampler import sample_file, sampling
-from tfx_tflite.components.quantization_evaluator.batched_metrics import batched_metric
-from tfx_tflite.components.quantization_evaluator.comparison import CompareOutputs
-from tfx_tflite.components.quantization_evaluator.decisions import Decision
-from tfx_tflite.components.tflite_quantizer import ranges
+from tfx_tflite.components.examples import sample_file, sampling
+from tfx_tflite.components.judgement.comparison import CompareOutputs
+from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
+from tfx_tflite.components.judgement.metrics.decisions import Decision
+from tfx_tflite.components.quantization.ranges import ranges
 
 PLAN = sampling.SamplePlan(10, "label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
@@ -30,7 +30,7 @@ METRICS = [
 
 
 def of_the_readers() -> list[object]:
-    from tfx_tflite.components.example_splits import SplitFiles, _read_file, with_position
+    from tfx_tflite.components.examples.splits import SplitFiles, _read_file, with_position
 
     return [_read_file, with_position, SplitFiles("train", ("a.gz",), None, "CalibrationSampler")]
 
@@ -38,11 +38,11 @@ def of_the_readers() -> list[object]:
 def of_the_evaluator() -> list[object]:
     import numpy as np
 
-    from tfx_tflite.components.model_inputs import InputSpec
-    from tfx_tflite.components.quantization_evaluator import evaluation, metric_plan, prediction
-    from tfx_tflite.components.quantization_evaluator.label_kinds import LabelKind, LabelUse
-    from tfx_tflite.components.quantization_evaluator.labels import LabelCheck
-    from tfx_tflite.components.quantization_evaluator.targets import JudgedOutput, Target
+    from tfx_tflite.components.examples.tensors import InputSpec
+    from tfx_tflite.components.judgement import evaluation, metric_plan, prediction
+    from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, LabelUse
+    from tfx_tflite.components.judgement.metrics.labels import LabelCheck
+    from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 
     output = InputSpec("probabilities", (None, 10), np.dtype(np.float32))
     judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))

@@ -64,10 +64,10 @@ def test_the_file_is_the_same_bytes_for_any_number_of_shards(examples, tmp_path:
 
 
 def test_tfx_reads_the_sample_back(examples, tmp_path: Path):
-    from tfx_tflite.components import example_splits
+    from tfx_tflite.components.example_artifacts import split_files
 
     sample = run(examples(ROWS), tmp_path / "out")
-    [batch] = example_splits.SplitFiles.of([sample], "calibration", None, "test").batches()
+    [batch] = split_files([sample], "calibration", None, "test").batches()
     assert batch.num_rows == 20
     assert {"x", "label"} <= set(batch.schema.names)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tfx_tflite.components.destinations.destination import Candidate, Destination
-from tfx_tflite.components.destinations.file_operations import FileOperations
-from tfx_tflite.components.destinations.local_store import LocalStore
+from tfx_tflite.components.destinations.stores.file_operations import FileOperations
+from tfx_tflite.components.destinations.stores.local import LocalStore
 from tfx_tflite.components.digests import file_digest
 
 NEVER = 1 << 30

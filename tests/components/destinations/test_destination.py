@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.local_store import LocalStore
 from tfx_tflite.components.destinations.manifest import Golden, SmokeTest
+from tfx_tflite.components.destinations.stores.local import LocalStore
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError
-from tfx_tflite.components.runtime import Kernels, Runtime
+from tfx_tflite.components.versions import Kernels, Runtime
 
 
 @pytest.fixture

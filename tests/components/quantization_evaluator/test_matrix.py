@@ -17,7 +17,7 @@ import pytest
 from sklearn import metrics as sk
 
 from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import Gate, GateRule
 
 pytestmark = pytest.mark.slow
 
@@ -363,8 +363,8 @@ def float_outputs(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray
 @pytest.fixture(scope="module")
 def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str, Path]:
     """The TFLite file of each scheme."""
-    from tfx_tflite.components.schemes import Quantization, Scheme
-    from tfx_tflite.components.tflite_quantizer.conversion import convert
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
     found = {}
     for scheme in SCHEMES:
@@ -455,7 +455,7 @@ def groups() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def source(inputs, labels, weights, groups, write_records_to, tmp_path_factory):
-    from tfx_tflite.components.example_splits import SplitFiles
+    from tfx_tflite.components.examples.splits import SplitFiles
 
     examples = [
         {
@@ -474,7 +474,7 @@ def source(inputs, labels, weights, groups, write_records_to, tmp_path_factory):
 
 
 def target(output: str, weighted: bool, **changes: object):
-    from tfx_tflite.components.quantization_evaluator.targets import Target
+    from tfx_tflite.components.judgement.metrics.targets import Target
 
     label_input = INPUT_LABELS.get(output)
     settings: dict[str, object] = {
@@ -518,18 +518,15 @@ def evaluate(
     import apache_beam as beam
     import tensorflow_model_analysis as tfma
 
-    from tfx_tflite.components.example_splits import ReadBatches
-    from tfx_tflite.components.quantization_evaluator.evaluation import (
-        CompareModels,
-        load_evaluation,
-    )
-    from tfx_tflite.components.quantization_evaluator.metric_plan import (
+    from tfx_tflite.components.examples.splits import ReadBatches
+    from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
+    from tfx_tflite.components.judgement.metric_plan import (
         MetricPlan,
         judged_outputs,
         two_model_config,
     )
-    from tfx_tflite.components.quantization_evaluator.prediction import ModelPair
-    from tfx_tflite.components.quantization_evaluator.saturation import InputRange
+    from tfx_tflite.components.judgement.prediction import ModelPair
+    from tfx_tflite.components.judgement.saturation import InputRange
 
     weighted = [t for t in targets if t.example_weight]
     spec = (
@@ -784,8 +781,8 @@ def test_weights_that_are_all_0_are_an_error(saved_model, models, source, tmp_pa
 
 
 def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, tmp_path: Path):
-    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
-    from tfx_tflite.components.quantization_evaluator.gate import judge
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+    from tfx_tflite.components.judgement.gate import judge
 
     rule = GateRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
     gate = Gate(rules=(rule,), min_examples=1)
@@ -818,11 +815,8 @@ def test_labels_that_are_all_ignored_are_an_error(saved_model, models, source, t
 def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts(
     cell: Cell, evaluations, float_outputs, tflite_outputs, labels
 ):
-    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
-    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
-        PairedMoments,
-        mean_interval,
-    )
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+    from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
 
     counted = (labels["holes"] != 255).sum(axis=(1, 2))
     totals = np.zeros((2, ROWS))
@@ -859,11 +853,8 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     labels,
     weights,
 ):
-    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
-    from tfx_tflite.components.quantization_evaluator.paired_statistics import (
-        PairedMoments,
-        mean_interval,
-    )
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+    from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
 
     figure = accuracy if metric.endswith("Accuracy") else log_loss
     ones = np.ones(1)
@@ -919,7 +910,7 @@ def test_several_outputs_are_compared_with_a_pushed_model_in_one_go(
 def test_a_metric_of_one_class_has_a_confidence(
     metric: str, method: str, saved_model, models, source, tmp_path: Path
 ):
-    from tfx_tflite.components.quantization_evaluator.evidence import ComparisonEvidence
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 
     [cell] = [
         cell
@@ -946,7 +937,7 @@ def test_a_metric_of_one_class_has_a_confidence(
 def test_a_metric_of_several_classes_by_a_metrics_spec_has_a_figure_for_each():
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
-    from tfx_tflite.components.quantization_evaluator.evaluation import _numbers
+    from tfx_tflite.components.judgement.evaluation import _numbers
 
     record = metrics_for_slice_pb2.MetricsForSlice()
     for class_id in (0, 2):

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.components.quantization_evaluator.test_evaluation import run
+from tests.components.quantization_evaluator.test_executor import run
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.quantization_evaluator.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import Gate, GateRule
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,8 @@ def two_heads(tmp_path_factory, write_records_to):
     import tensorflow as tf
     from tfx.types import artifact_utils, standard_artifacts
 
-    from tfx_tflite.components.schemes import Quantization, Scheme
-    from tfx_tflite.components.tflite_quantizer.conversion import convert
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
     directory = tmp_path_factory.mktemp("heads")
     generator = np.random.default_rng(0)

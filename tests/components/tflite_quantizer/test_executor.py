@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import DataError, user_error_in
-from tfx_tflite.components.tflite_quantizer.ranges import TensorRanges
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 
 pytestmark = pytest.mark.slow
 
@@ -75,10 +75,12 @@ def test_the_order_of_the_examples_and_the_workers_do_not_change_the_model(quant
 
 
 def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, convert_digits):
-    from tfx_tflite.components.schemes import Quantization, Scheme
-    from tfx_tflite.components.tflite_quantizer.calibrated import quantize as quantize_calibrated
-    from tfx_tflite.components.tflite_quantizer.calibrated import write_ranges
-    from tfx_tflite.components.tflite_quantizer.range_policy import RangePolicy
+    from tfx_tflite.components.quantization.conversion.from_ranges import (
+        quantize as quantize_calibrated,
+    )
+    from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
+    from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
     directory = quantize(images)
     ranges = TensorRanges.from_json((directory / "ranges.json").read_text())

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.pipelines.test_config import MINIMAL
+from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.cli import main
-from tfx_tflite.pipelines.config_file import load_config
+from tfx_tflite.pipelines.cli.main import main
+from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.schedule import cron
 
 # Prints what it was given.

@@ -18,10 +18,10 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from tests.pipelines.test_config import MINIMAL
+from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components.errors import BusyError, ConfigError
-from tfx_tflite.pipelines import file_lock
-from tfx_tflite.pipelines.config_file import load_config
+from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.runs import file_lock
 from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTrigger
 from tfx_tflite.pipelines.schedule.records import elapsed
 
@@ -339,7 +339,7 @@ def test_a_killed_scheduler_leaves_the_lock_free_and_its_tick_due(tmp_path: Path
         "import sys\n"
         "from datetime import datetime, timezone\n"
         "from tests.pipelines.schedule.test_local import Once\n"
-        "from tfx_tflite.pipelines.config_file import load_config\n"
+        "from tfx_tflite.pipelines.config.file import load_config\n"
         "from tfx_tflite.pipelines.schedule.local import LocalClock\n"
         f"command = [sys.executable, '-c', {run!r}]\n"
         f"LocalClock(load_config({str(settings)!r}), command, print, Once()).serve()\n"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.pipelines.schedule.test_cron import config
-from tfx_tflite.pipelines.cli import main
+from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.schedule import systemd
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 

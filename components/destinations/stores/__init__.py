@@ -1,0 +1,1 @@
+"""Stores: the file systems that a destination of pushed models may be on."""

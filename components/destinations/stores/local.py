@@ -1,0 +1,162 @@
+"""A destination in a local directory: staged beside the versions, then renamed into place."""
+
+import contextlib
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tfx_tflite.components.destinations.stores.file_operations import FileOperations
+
+# What is being made or removed; left over where a process was killed.
+_UNFINISHED = ".unfinished-"
+_LOCK = ".lock"
+_POLL_INTERVAL = 0.05
+
+
+class LocalStore:
+    """A `Store` in a directory on this machine.
+
+    Args:
+        root: The directory; made by the first push.
+        operations: What changes the file system.
+        patience: Seconds to wait for another process's push.
+    """
+
+    def __init__(
+        self, root: Path, operations: FileOperations | None = None, patience: float = 600.0
+    ):
+        self.uri = str(root)
+        self._root = root
+        self._operations = operations or FileOperations()
+        self._patience = patience
+
+    def entries(self, directory: str = "") -> list[str]:
+        """Returns the names in a directory; none where it is not there."""
+        try:
+            return sorted(entry.name for entry in (self._root / directory).iterdir())
+        except FileNotFoundError:
+            return []
+
+    def files(self, directory: str) -> list[str]:
+        """Returns the files below a directory, links among them, relative to it."""
+        top = self._root / directory
+        return sorted(
+            (Path(parent) / name).relative_to(top).as_posix()
+            for parent, directories, names in os.walk(top, onerror=_raise)
+            # A link to a directory is not walked into, but it is there.
+            for name in (*names, *(n for n in directories if (Path(parent) / n).is_symlink()))
+        )
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's bytes.
+
+        Raises:
+            OSError: It is not there, cannot be read, or is a link, which may lead anywhere.
+        """
+        path = self._root / name
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read()
+        except OSError as error:
+            # It would name the descriptor.
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes from changing the directory; the kernel frees it if this one dies.
+
+        Raises:
+            TimeoutError: Others held it too long.
+        """
+        self._make(self._root)
+        descriptor = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._acquire(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, descriptor: int) -> None:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"another process has been changing {self._root} for "
+                        f"{self._patience:.0f} s; try again"
+                    ) from None
+                time.sleep(_POLL_INTERVAL)
+
+    def _make(self, directory: Path) -> None:
+        missing = []
+        while not directory.exists():
+            missing.append(directory)
+            directory = directory.parent
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                self._operations.make_directory(path)
+
+    def clean(self, versions: Sequence[str]) -> None:
+        """Removes what killed processes have left; under the lock nobody is at work on it."""
+        for entry in self.entries():
+            if entry.startswith(_UNFINISHED):
+                # What cannot be removed, such as a file that a server has open, must not stand in
+                # the way of a push or a rollback.
+                with contextlib.suppress(OSError):
+                    self._operations.remove(self._root / entry)
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Path]:
+        """Yields a new directory beside the versions."""
+        directory = self._unfinished()
+        try:
+            self._operations.make_directory(directory)
+            yield directory
+        finally:
+            # What cannot be removed now is removed by the next push.
+            with contextlib.suppress(OSError):
+                self._operations.remove(directory)
+
+    def _unfinished(self) -> Path:
+        # Only a name is wanted: making it is a step of its own.
+        return self._root / f"{_UNFINISHED}{uuid.uuid4().hex}"
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copies a file into a staged directory."""
+        self._make(target.parent)
+        self._operations.copy(source, target)
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Writes a file of a staged directory."""
+        self._operations.write(target, content)
+
+    def publish(self, staged: Path, version: str) -> None:
+        """Renames a staged directory to a version."""
+        self._operations.rename(staged, self._root / version)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Writes a file beside, then renames it over the one that is there."""
+        self._make((self._root / name).parent)
+        beside = self._unfinished()
+        try:
+            self._operations.write(beside, content)
+            self._operations.rename(beside, self._root / name)
+        finally:
+            with contextlib.suppress(OSError):
+                self._operations.remove(beside)
+
+    def remove(self, version: str) -> None:
+        """Renames a version out of sight, then removes it."""
+        unfinished = self._unfinished()
+        self._operations.rename(self._root / version, unfinished)
+        self._operations.remove(unfinished)
+
+
+def _raise(error: OSError) -> None:
+    raise error

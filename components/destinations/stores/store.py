@@ -1,0 +1,79 @@
+"""What a destination is kept in: a local directory, or whatever else TFX's file I/O reaches."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from tfx_tflite.components.uris import is_local
+
+# A version is a directory of this file and the files it lists; without it there is no version.
+MANIFEST_FILE = "manifest.json"
+# In a version's directory while it is being written or removed where there is no rename, so that
+# nothing else is taken for one that was left.
+UNFINISHED = ".unfinished"
+
+
+class Store(Protocol):
+    """Files below one place. Names are relative to it, with `/` between their parts.
+
+    Every method raises OSError where the store fails.
+    """
+
+    uri: str
+
+    def entries(self, directory: str = "") -> list[str]:
+        """Returns the names in a directory; none where it is not there."""
+
+    def files(self, directory: str) -> list[str]:
+        """Returns the files below a directory, relative to it."""
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's bytes; FileNotFoundError where it is not there."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keeps others from changing the destination; waits while they do.
+
+        Raises:
+            TimeoutError: Others held it too long.
+        """
+
+    def clean(self, versions: Sequence[str]) -> None:
+        """Removes what killed pushes have left, under the lock.
+
+        Args:
+            versions: The entries that are named like versions.
+        """
+
+    def stage(self) -> AbstractContextManager[Path]:
+        """Yields a new local directory to prepare a version in; it is gone afterwards."""
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copies a local file into a staged directory."""
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Writes a file of a staged directory."""
+
+    def publish(self, staged: Path, version: str) -> None:
+        """Makes a staged directory a version, which readers see whole or not at all."""
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Writes a file in place of the one that is there; readers see one of the two."""
+
+    def remove(self, version: str) -> None:
+        """Removes a version, which readers see whole or not at all."""
+
+
+def open_store(uri: str) -> Store:
+    """Returns the store of a destination; nothing is read or made yet.
+
+    Args:
+        uri: A path on this machine, or a URI of any file system that TFX's file I/O has.
+    """
+    if is_local(uri):
+        from tfx_tflite.components.destinations.stores.local import LocalStore
+
+        return LocalStore(Path(uri))
+    from tfx_tflite.components.destinations.stores.objects import ObjectStore
+
+    return ObjectStore(uri)

@@ -1,0 +1,292 @@
+"""How model inputs come from examples: the one place where features become tensors.
+
+Calibration, conversion and evaluation all call this, so that they can never disagree: the feature
+named like the signature's input, reshaped to the input's shape, cast only where nothing is lost.
+Nothing here needs TensorFlow; a batch is an Arrow RecordBatch as TFXIO reads it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.errors import DataError, listed
+
+# The column under which TFXIO keeps the serialized tf.Examples of a batch.
+RAW_RECORD_COLUMN = "__raw_record__"
+# The column under which `splits.ReadBatches` keeps where in the split each example is.
+POSITION_COLUMN = "__position__"
+# The key of a batch's schema metadata under which it keeps which file the batch is of.
+FILE_KEY = b"file"
+# A position is a file's place among the split's and an example's place in the file, in one number.
+EXAMPLES_A_FILE = 1 << 40
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a signature.
+
+    Attributes:
+        name: The input's name in the signature, which is also the feature's.
+        shape: With the batch dimension first; None where a dimension is not fixed.
+        dtype: The NumPy dtype that the model takes; `object` for strings.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype
+
+    @property
+    def example_shape(self) -> tuple[int | None, ...]:
+        """The shape without the batch dimension."""
+        return self.shape[1:]
+
+
+@dataclass(frozen=True)
+class InputGroup:
+    """Examples of a batch whose inputs are of one shape, so that a model takes them at once.
+
+    Attributes:
+        rows: Which examples of the batch, ascending, shape (examples,).
+        tensors: By input name, of shape (examples, *example_shape).
+    """
+
+    rows: np.ndarray
+    tensors: dict[str, np.ndarray]
+
+
+# The shapes that a schema gives features, without the batch dimension.
+FeatureShapes = Mapping[str, tuple[int, ...]]
+
+
+def input_groups(
+    batch: pa.RecordBatch, inputs: Sequence[InputSpec], signature: str, shapes: FeatureShapes
+) -> list[InputGroup]:
+    """Returns the tensors that a signature takes, from the features of a batch of examples.
+
+    A model whose axes are free beside the batch takes examples of differing shapes, but not at
+    once; there is a group for each shape then, in the order of the shapes.
+
+    Args:
+        batch: Columns of lists, one list an example, as TFXIO decodes tf.Examples.
+        inputs: What the signature takes.
+        signature: The signature's name, for messages.
+        shapes: Of the features, for inputs with more than one free axis.
+
+    Raises:
+        DataError: A feature is missing, has the wrong number of values, or would lose something
+            in the cast.
+    """
+    columns = [_Column.read(batch, spec, signature, shapes.get(spec.name)) for spec in inputs]
+    free = np.concatenate([column.free for column in columns], axis=1)
+    if (free == free[:1]).all():
+        rows = np.arange(batch.num_rows)
+        return [InputGroup(rows, {c.spec.name: c.of(rows, whole=True) for c in columns})]
+    _, codes = np.unique(free, axis=0, return_inverse=True)
+    groups = (np.flatnonzero(codes == code) for code in range(codes.max() + 1))
+    return [InputGroup(rows, {c.spec.name: c.of(rows) for c in columns}) for rows in groups]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One input of all examples of a batch.
+
+    Attributes:
+        spec: The input.
+        values: Of all examples in order, of the input's dtype, flat.
+        starts: Where each example's values begin, shape (n,).
+        free: The sizes of the input's free axes, shape (n, free axes).
+    """
+
+    spec: InputSpec
+    values: np.ndarray
+    starts: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def read(
+        cls, batch: pa.RecordBatch, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+    ) -> "_Column":
+        lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
+        free = _free_sizes(lengths, spec, signature, shape)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]])
+        return cls(spec, _cast(values, spec, signature), starts, free)
+
+    def of(self, rows: np.ndarray, whole: bool = False) -> np.ndarray:
+        """Returns the tensor of some examples of one shape.
+
+        Args:
+            rows: Which.
+            whole: Whether they are all there are.
+        """
+        sizes = iter(self.free[rows[:1]].max(axis=0, initial=0).tolist())
+        shape = tuple(next(sizes) if size is None else size for size in self.spec.example_shape)
+        if whole:
+            return self.values.reshape(len(rows), *shape)
+        length = int(np.prod(shape, dtype=np.int64))
+        places = self.starts[rows][:, None] + np.arange(length)
+        return self.values[places].reshape(len(rows), *shape)
+
+
+def feature_values(
+    batch: pa.RecordBatch, name: str, needed_as: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a feature's number of values in each example, and all its values in order.
+
+    Args:
+        batch: Columns of lists, one list an example.
+        name: The feature.
+        needed_as: What it is needed for, for messages.
+
+    Raises:
+        DataError: The feature is not in the batch, or not in each of its examples.
+    """
+    if name not in batch.schema.names:
+        features = sorted({*batch.schema.names} - {RAW_RECORD_COLUMN, POSITION_COLUMN})
+        raise DataError(
+            f"feature {name!r} ({needed_as}) is not in the examples; they have: {listed(features)}"
+        )
+    column = batch.column(batch.schema.get_field_index(name))
+    if pa.types.is_null(column.type) or column.null_count:
+        missing = len(column) if pa.types.is_null(column.type) else column.null_count
+        raise DataError(
+            f"feature {name!r} ({needed_as}) is missing in {missing} of {len(column)} examples of "
+            "a batch; give it a value in every example"
+        )
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        raise DataError(f"feature {name!r} ({needed_as}) has type {column.type}, expected a list")
+    lengths = np.asarray(column.value_lengths())
+    return lengths, column.flatten().to_numpy(zero_copy_only=False)
+
+
+def _free_sizes(
+    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+) -> np.ndarray:
+    """Returns the sizes of an input's free axes in each example, shape (n, free axes)."""
+    known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
+    free = [axis for axis, size in enumerate(spec.example_shape) if size is None]
+    if len(free) > 1 and len(lengths):
+        return np.tile(_declared_sizes(lengths, spec, signature, shape), (len(lengths), 1))
+    is_wrong = (lengths % max(known, 1) != 0) | (lengths == 0) if free else lengths != known
+    if np.any(is_wrong):
+        raise DataError(
+            f"feature {spec.name!r} has {int(lengths[is_wrong][0])} values in an example, but "
+            f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+            + (f" ({known} values an example)" if not free else "")
+        )
+    return (lengths // max(known, 1))[:, None][:, : len(free)]
+
+
+def _declared_sizes(
+    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+) -> list[int]:
+    """Returns the sizes of several free axes, which no number of values could tell."""
+    wanted = spec.example_shape
+    where = f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+    if shape is None or len(shape) != len(wanted):
+        raise DataError(
+            f"{where}, and the {lengths[0]} values of feature {spec.name!r} do not tell its sizes; "
+            "give the feature's shape in data.schema, or the tensor by a preprocessing_signature"
+        )
+    fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
+    other = lengths != int(np.prod(shape, dtype=np.int64))
+    if not fits or other.any():
+        raise DataError(
+            f"{where}, but the schema gives feature {spec.name!r} the shape {format_shape(shape)} "
+            f"and an example has {lengths[np.argmax(other)]} values"
+        )
+    return [given for size, given in zip(wanted, shape, strict=True) if size is None]
+
+
+def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
+    if values.dtype == spec.dtype:
+        return values
+    if values.dtype == object or spec.dtype == object:
+        raise DataError(
+            f"feature {spec.name!r} holds {_type_name(values.dtype)}, but input {spec.name!r} of "
+            f"signature {signature!r} takes {_type_name(spec.dtype)}; convert it in the data or in "
+            "a preprocessing_signature"
+        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = values.astype(spec.dtype)
+        lost = (cast.astype(values.dtype) != values) & ~_both_nan(cast, values)
+    if np.any(lost):
+        raise DataError(
+            f"feature {spec.name!r} holds {values[lost][0].item()!r}, which input {spec.name!r} of "
+            f"signature {signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast "
+            "where it would change"
+        )
+    return cast
+
+
+def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    if left.dtype.kind != "f" or right.dtype.kind != "f":
+        return np.zeros(left.shape, dtype=bool)
+    return np.isnan(left) & np.isnan(right)
+
+
+def _type_name(dtype: np.dtype) -> str:
+    return "strings" if dtype.kind == "O" else str(np.dtype(dtype))
+
+
+def place_of(batch: pa.RecordBatch, row: int) -> str:
+    """Returns which record of which file an example is, in words for a message.
+
+    Args:
+        batch: As `splits.ReadBatches` gives it; of another only the place in it is known.
+        row: Which of its examples.
+    """
+    index = batch.schema.get_field_index(POSITION_COLUMN)
+    if index < 0:
+        return f"example {row} of a batch"
+    number = batch.column(index)[row].as_py()[0] % EXAMPLES_A_FILE
+    file = (batch.schema.metadata or {}).get(FILE_KEY, b"a file").decode("utf-8", "replace")
+    return f"record {number} of {file}"
+
+
+Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+# How many bytes of inputs go through a model at once: the activations of a net that takes large
+# examples are many times larger than these, and what does not fit the caches is slow.
+_CHUNK_BYTES = 1 << 20
+
+
+def predict_in_chunks(
+    predict: Predict, inputs: Mapping[str, np.ndarray], size: int | None
+) -> dict[str, np.ndarray]:
+    """Returns a model's outputs on a batch, whatever batch size the model has built in.
+
+    Args:
+        predict: The model, on batches of its own size.
+        inputs: By name, the batch dimension first.
+        size: The batch size that is built in, to which the last chunk is filled up by repeating its
+            last example; None where the model takes any, which then gets about a megabyte at once.
+    """
+    rows = len(next(iter(inputs.values())))
+    at_once = _rows_at_once(inputs) if size is None else size
+    if size is None and rows <= at_once:
+        return predict(inputs)
+    chunks = [
+        predict({name: _filled(values[at : at + at_once], size) for name, values in inputs.items()})
+        for at in range(0, rows, at_once)
+    ]
+    return {name: np.concatenate([chunk[name] for chunk in chunks])[:rows] for name in chunks[0]}
+
+
+def _rows_at_once(inputs: Mapping[str, np.ndarray]) -> int:
+    rows = max(len(next(iter(inputs.values()))), 1)
+    chunks = -(-sum(values.nbytes for values in inputs.values()) // _CHUNK_BYTES)
+    # All of nearly one size, as another one makes a model allocate anew.
+    return -(-rows // max(chunks, 1))
+
+
+def _filled(values: np.ndarray, size: int | None) -> np.ndarray:
+    missing = 0 if size is None else size - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
+
+
+def format_shape(shape: Sequence[int | None]) -> str:
+    """Returns a shape as text, with `?` for a dimension that is not fixed."""
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,124 @@
+"""How sure the drops of an evaluation are: the gate's questions, answered from the sums."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tfx_tflite.components.judgement.evaluation import Evaluation
+from tfx_tflite.components.judgement.gate import GateRule, MetricValues, allowed_drop
+from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
+from tfx_tflite.components.judgement.metrics.slices import SliceKey
+from tfx_tflite.components.judgement.statistics.paired_tests import (
+    DropInterval,
+    binary_interval,
+    bootstrap_interval,
+    mean_interval,
+)
+
+
+@dataclass(frozen=True)
+class ComparisonEvidence:
+    """What a comparison says beyond the metrics' values.
+
+    Attributes:
+        evaluation: The figures and the sums behind them.
+        ratios: What the quantized model costs as a multiple of what the float model costs, by what
+            the gate calls it; None where it is not known.
+    """
+
+    evaluation: Evaluation
+    ratios: Mapping[str, float | None]
+
+    def figure(self, name: str, output: str | None) -> float | None:
+        """Returns a figure of the model as a whole; see `gate.Evidence`."""
+        if name in self.ratios:
+            return self.ratios[name]
+        outputs = self.evaluation.output(output).comparison.outputs
+        if name == "sqnr_db" and outputs.examples and not outputs.noise:
+            return math.inf
+        return getattr(outputs, name)
+
+    @property
+    def output_keys(self) -> Sequence[str | None]:
+        """The names of the outputs that are judged; see `gate.Evidence`."""
+        return [output.key for output in self.evaluation.outputs]
+
+    def has_no_figure(self, value: MetricValues) -> bool:
+        """Returns whether a slice lacks what a metric counts; see `gate.Evidence`."""
+        output = self.evaluation.output(value.output)
+        # Of counts only the lack of a class makes no number, or that of any weight.
+        counted = isinstance(output.batched.get(value.metric), ScoreMetric)
+        key = self._slices[value.slice]
+        lacks = counted or not output.comparison.weight_of(key, value.metric)
+        return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
+
+    def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
+        """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
+        assert rule.confidence is not None
+        output = self.evaluation.output(value.output)
+        metric = output.batched[value.metric]
+        margin = allowed_drop(rule, value)
+        if isinstance(metric, ScoreMetric):
+            return self._of_scores(rule, value, sign, margin)
+        key = self._slices[value.slice]
+        if output.comparison.is_weighted:
+            moments = output.comparison.weighted_moments(key, value.metric).paired(sign)
+        else:
+            sums = output.comparison.sums(key, value.metric)
+            # A label between 0 and 1 makes a change of less than one.
+            if metric.is_correctness and sums.dd == sums.worse + sums.better:
+                changes = (sums.worse, sums.better)
+                return _of_share(sums.examples, changes, sign, margin, rule.confidence)
+            moments = sums.moments(sign)
+        relative = rule.max_relative_drop
+        return mean_interval(
+            moments.of_roots() if metric.is_root else moments,
+            0.0 if relative is not None else margin,
+            rule.confidence,
+            relative,
+        )
+
+    @cached_property
+    def _slices(self) -> dict[str, SliceKey]:
+        return self.evaluation.comparison.slices_by_name
+
+    def _of_scores(
+        self, rule: GateRule, value: MetricValues, sign: int, margin: float
+    ) -> DropInterval:
+        assert rule.confidence is not None
+        output = self.evaluation.output(value.output)
+        evidence = output.score_evidence[value.metric, value.slice]
+        if evidence.share is not None:
+            examples, lost, won = evidence.share
+            return _of_share(examples, (lost, won), sign, margin, rule.confidence)
+        before, after = evidence.replicates
+        return bootstrap_interval(
+            sign * (value.float_value - value.quantized_value),
+            sign * (before - after),
+            0.0 if rule.max_drop is None else rule.max_drop,
+            rule.confidence,
+            examples=value.examples,
+            relative=rule.max_relative_drop,
+            float_value=value.float_value,
+            float_replicates=before,
+            grain=evidence.grain,
+        )
+
+
+def _of_share(
+    examples: int, changes: tuple[float, float], sign: int, margin: float, confidence: float
+) -> DropInterval:
+    """Returns the interval of a share of examples.
+
+    Args:
+        examples: The number of examples.
+        changes: How many only the float model counts, and how many only the quantized model.
+        sign: 1 where a higher share is better, else -1.
+        margin: The largest drop allowed.
+        confidence: The confidence of each bound.
+    """
+    if not examples:
+        return DropInterval(math.nan, -math.inf, math.inf, 1.0, 1.0, 0, math.inf, "none")
+    worse, better = (int(count) for count in changes[::sign])
+    return binary_interval(examples, worse, better, min(margin, 1.0), confidence)

@@ -1,0 +1,60 @@
+"""The first examples of a split as a model's inputs, for what needs some real ones and not all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.examples import finite
+from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.models.float_model import InputReader
+
+
+@dataclass(frozen=True)
+class FirstExamples:
+    """The first examples of a split that are of the same shape as the very first.
+
+    Attributes:
+        batch: The examples.
+        inputs: What the models take, by name, each of shape (examples, *example_shape).
+        prepared: These, and what a preprocessing signature gives beside them.
+        outputs: What the quantized model gives for them, by name, once it has run.
+    """
+
+    batch: pa.RecordBatch
+    inputs: Mapping[str, np.ndarray]
+    prepared: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, source: SplitFiles, reader: InputReader, inputs: Sequence[str], count: int
+    ) -> "FirstExamples":
+        """Returns the first examples of the first file that has any.
+
+        Args:
+            source: The split.
+            reader: How examples become inputs.
+            inputs: The names of what the models take.
+            count: How many are looked at; those of another shape are left out.
+
+        Raises:
+            DataError: The split is empty, or its examples do not fit the model or hold NaN.
+        """
+        batch = source.first_batch(count)
+        [first] = [group for group in reader.groups(batch) if 0 in group.rows]
+        if len(first.rows) < batch.num_rows:
+            batch = batch.take(pa.array(first.rows))
+        taken = {name: first.tensors[name] for name in inputs}
+        finite.check_inputs(batch, taken)
+        return cls(batch, taken, first.tensors)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of one example, the batch dimension first, by input name."""
+        return {name: (1, *values.shape[1:]) for name, values in self.inputs.items()}
+
+    def take(self, count: int) -> dict[str, np.ndarray]:
+        """Returns the inputs of the first `count` of them, or of all if there are fewer."""
+        return {name: values[:count] for name, values in self.inputs.items()}

@@ -1,0 +1,1 @@
+"""Metrics: what is computed of labels and predictions, overall and by slice."""

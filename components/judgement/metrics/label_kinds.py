@@ -1,0 +1,391 @@
+"""What a label must be for a metric on an output, and how both are laid out for the metric.
+
+An output of shape [batch, …, C] is taken for C classes at each position of the axes between, or for
+so many single values. Which of the two, and what a label is then, the metric decides. A label that
+does not fit is an error that says what would: TFMA and Keras broadcast instead, and give a figure.
+
+Only NumPy and Arrow are imported here, because workers import this module.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.examples.tensors import format_shape, place_of
+
+
+class LabelKind(Enum):
+    """What a metric takes the label for."""
+
+    CLASS_INDEX = "the index of a class at each position"
+    ONE_HOT = "a share of each class at each position"
+    VALUE = "a number for each value of the output"
+    ZERO_OR_ONE = "0 to 1 for each value of the output"
+    ONE_CLASS = "the index of a class at each position, or 0 to 1 for each class"
+    ANY = "what TFMA makes of it"
+    OWN = "what a metric of one's own makes of it"
+
+
+_ONE_HOT = frozenset(
+    "CategoricalAccuracy CategoricalCrossentropy CategoricalCrossEntropy TopKCategoricalAccuracy "
+    "CategoricalHinge".split()
+)
+_ZERO_OR_ONE = frozenset("BinaryAccuracy BinaryCrossentropy BinaryCrossEntropy".split())
+_VALUE = frozenset(
+    "Accuracy MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
+    "MeanSquaredLogarithmicError LogCoshError Poisson KLDivergence CosineSimilarity Hinge "
+    "SquaredHinge".split()
+)
+# How far beyond 0 and 1 a quantized probability may be: more than a step of 1/255.
+_PROBABILITY_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class LabelUse:
+    """How one metric uses the label of an output.
+
+    Attributes:
+        metric: The metric's name.
+        kind: What it takes the label for.
+        class_id: The class that it looks at; None where it looks at all.
+        of_probabilities: Whether the output must be probabilities, from 0 to 1.
+        has_logits: Whether it has a setting for logits.
+        ignore_class: The label of positions that do not count; None where all count.
+        of_answers: Whether the output must be the model's answer itself, a whole number.
+        overlap_of: What answers an intersection over union is made of; None for other metrics.
+    """
+
+    metric: str
+    kind: LabelKind
+    class_id: int | None = None
+    of_probabilities: bool = False
+    has_logits: bool = False
+    ignore_class: int | None = None
+    of_answers: bool = False
+    overlap_of: Literal["values", "positions"] | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether only the metric knows what the label is to it."""
+        return self.kind in (LabelKind.ANY, LabelKind.OWN)
+
+    @classmethod
+    def of(
+        cls, metric: str, class_name: str, config: Mapping[str, Any], is_score: bool, is_area: bool
+    ) -> "LabelUse":
+        """Returns how a metric uses labels.
+
+        Args:
+            metric: Its name.
+            class_name: TFMA's or Keras' class.
+            config: Its arguments.
+            is_score: Whether it is made from confusion matrices.
+            is_area: Whether it looks at scores from 0 to 1 alone.
+        """
+        if is_score and config.get("top_k") is not None:
+            return cls(metric, LabelKind.ANY)
+        if is_score and config.get("class_id") is not None:
+            return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
+        has_logits = class_name.lower().endswith("crossentropy")
+        kind = LabelKind.ZERO_OR_ONE if is_score else label_kind(class_name)
+        return cls(
+            metric,
+            kind,
+            of_probabilities=is_area or (has_logits and not config.get("from_logits")),
+            has_logits=has_logits,
+            ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
+            of_answers=_takes_answers(class_name, config),
+            overlap_of=_overlap_of(class_name, config),
+        )
+
+
+def label_kind(class_name: str) -> LabelKind:
+    """Returns what a metric takes the label for, if it is not made from confusion matrices."""
+    if class_name.startswith("Sparse"):
+        return LabelKind.CLASS_INDEX
+    for names, kind in (
+        (_ONE_HOT, LabelKind.ONE_HOT),
+        (_ZERO_OR_ONE, LabelKind.ZERO_OR_ONE),
+        (_VALUE, LabelKind.VALUE),
+    ):
+        if class_name in names:
+            return kind
+    return LabelKind.ANY
+
+
+def _takes_answers(class_name: str, config: Mapping[str, Any]) -> bool:
+    if class_name in ("IoU", "MeanIoU"):
+        # Keras cuts other outputs off to whole numbers, which makes class 0 of all probabilities.
+        return bool(config.get("sparse_y_pred", True))
+    return class_name == "Accuracy"
+
+
+def _overlap_of(
+    class_name: str, config: Mapping[str, Any]
+) -> Literal["values", "positions"] | None:
+    if not class_name.endswith("IoU"):
+        return None
+    is_of_classes = class_name.startswith("OneHot") or not config.get("sparse_y_pred", True)
+    return "positions" if is_of_classes else "values"
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """The label and the output that metrics are computed on, for messages and checks.
+
+    Attributes:
+        label: The label's name.
+        output: The output's name.
+        count: How many values the label has in an example.
+        shape: The shape of an example's output.
+    """
+
+    label: str
+    output: str
+    count: int
+    shape: tuple[int, ...]
+
+    @property
+    def values(self) -> int:
+        """How many values the output has in an example."""
+        return math.prod(self.shape)
+
+    @property
+    def classes(self) -> int:
+        """How many classes it has at each position."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def positions(self) -> int:
+        """At how many positions it has classes."""
+        return math.prod(self.shape[:-1])
+
+    def check(self, use: LabelUse) -> None:
+        """Checks that the label is what a metric takes on this output.
+
+        Raises:
+            EvaluationError: It is not, or the metric cannot be had of so many positions.
+        """
+        self._check_overlap(use)
+        if not self._fits(use):
+            raise EvaluationError(
+                f"metric {use.metric!r} takes {self._wanted(use)}, but label {self.label!r} has "
+                f"{_counted(self.count)} an example beside output {self.output!r} of shape "
+                f"{format_shape((None, *self.shape))}; {self._remedy(use)}"
+            )
+
+    def _check_overlap(self, use: LabelUse) -> None:
+        answers = {"values": self.values, "positions": self.positions, None: 1}[use.overlap_of]
+        if answers > 1:
+            # Keras takes a weight an answer for these, and TFMA gives one an example.
+            raise EvaluationError(
+                f"metric {use.metric!r} cannot be had through TFMA of output {self.output!r} of "
+                f"shape {format_shape((None, *self.shape))}, which has {answers} answers an "
+                "example; use SparseCategoricalAccuracy, or Accuracy for an output that is the "
+                "class itself, or a metric of your own (module)"
+            )
+
+    def _fits(self, use: LabelUse) -> bool:
+        if use.kind is LabelKind.CLASS_INDEX:
+            return self.classes > 1 and self.count == self.positions
+        if use.kind is LabelKind.ONE_HOT:
+            return self.classes > 1 and self.count == self.values
+        if use.kind is LabelKind.ONE_CLASS:
+            assert use.class_id is not None
+            has_class = 0 <= use.class_id < self.classes
+            return has_class and self.count in (self.positions, self.values)
+        if use.kind is LabelKind.ANY:
+            return self.count == self.values or self.positions == 1
+        return use.kind is LabelKind.OWN or self.count == self.values
+
+    def _wanted(self, use: LabelUse) -> str:
+        if use.kind is LabelKind.CLASS_INDEX:
+            return f"the index of a class at each position ({self.positions})"
+        if use.kind is LabelKind.ONE_HOT:
+            return f"one-hot labels, a share of each class ({self.values})"
+        if use.kind is LabelKind.ONE_CLASS:
+            return (
+                f"class {use.class_id} of labels that are class indices ({self.positions}) or one "
+                f"for each class ({self.values})"
+            )
+        if use.kind is LabelKind.ANY:
+            return f"one label a value ({self.values}); through TFMA no class index a position"
+        return f"{use.kind.value} ({self.values})"
+
+    def _remedy(self, use: LabelUse) -> str:
+        is_index = self.classes > 1 and self.count == self.positions
+        if use.kind is LabelKind.ONE_HOT and is_index:
+            return "for class indices use SparseCategoricalAccuracy or its like"
+        if use.kind is LabelKind.ZERO_OR_ONE and is_index:
+            return (
+                "for class indices use SparseCategoricalAccuracy, or give a metric such as "
+                "Precision or AUC a class_id, or let the model have an output of a single score"
+            )
+        if use.kind is LabelKind.CLASS_INDEX and self.classes == 1:
+            return (
+                "with a single value there are no classes; use BinaryAccuracy or its like, or "
+                "Accuracy if the value is the class itself"
+            )
+        if use.kind is LabelKind.CLASS_INDEX and self.count == self.values:
+            return (
+                "for one-hot labels use CategoricalAccuracy or its like, for an output that is the "
+                "class itself Accuracy"
+            )
+        if use.kind is LabelKind.ONE_CLASS and not 0 <= (use.class_id or 0) < self.classes:
+            return f"the output has classes 0 to {self.classes - 1}"
+        return "name a label of that many values, or another metric"
+
+    def check_labels(self, use: LabelUse, labels: np.ndarray, batch: pa.RecordBatch) -> None:
+        """Checks the labels of a batch for a metric that they fit by number.
+
+        Args:
+            use: The metric.
+            labels: Shape (n, count).
+            batch: The examples, for messages.
+
+        Raises:
+            DataError: A label is out of range.
+        """
+        if self.count == self.positions and self.classes > 1:
+            if use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
+                in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
+                in_range |= labels == (np.nan if use.ignore_class is None else use.ignore_class)
+                self._refuse(batch, labels, ~in_range, self._classes_expected(use))
+        elif use.kind in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
+            in_range = (labels >= 0) & (labels <= 1)
+            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
+        if use.kind is LabelKind.ONE_HOT:
+            totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
+            self._refuse(
+                batch,
+                totals,
+                np.abs(totals - 1) > 1e-3,
+                f"{use.metric} takes shares of classes that add up to 1",
+                what=f"label {self.label!r} adds up to",
+            )
+
+    def _classes_expected(self, use: LabelUse) -> str:
+        classes = f"the output has classes 0 to {self.classes - 1}"
+        if use.kind is not LabelKind.CLASS_INDEX or use.ignore_class is not None:
+            return classes
+        return f"{classes} (if it marks what does not count, give {use.metric} an ignore_class)"
+
+    def _refuse(
+        self,
+        batch: pa.RecordBatch,
+        values: np.ndarray,
+        wrong: np.ndarray,
+        expected: str,
+        what: str | None = None,
+    ) -> None:
+        if wrong.any():
+            rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
+            raise DataError(
+                f"{what or f'label {self.label!r} is'} {values[wrong][0]} in "
+                f"{place_of(batch, int(rows[0]))}, but {expected}; so it is in {len(rows)} of "
+                f"{len(wrong)} examples of a batch"
+            )
+
+    def check_probabilities(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+        """Checks that a metric of probabilities gets some.
+
+        Args:
+            use: The metric.
+            outputs: A model's outputs, shape (n, *shape).
+            model: Which model's, for the message.
+
+        Raises:
+            EvaluationError: An output is outside 0 to 1.
+        """
+        if not use.of_probabilities or not outputs.size:
+            return
+        lowest, highest = outputs.min(), outputs.max()
+        if lowest < -_PROBABILITY_TOLERANCE or highest > 1 + _PROBABILITY_TOLERANCE:
+            wrong = lowest if lowest < -_PROBABILITY_TOLERANCE else highest
+            remedy = "export the model with its sigmoid or softmax"
+            if use.has_logits:
+                remedy = f"give the metric from_logits: true, or {remedy}"
+            raise EvaluationError(
+                f"metric {use.metric!r} takes probabilities from 0 to 1, but output "
+                f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
+                f"logits, {remedy}"
+            )
+
+    def check_answers(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+        """Checks that a metric that compares outputs with labels as they are gets answers.
+
+        Args:
+            use: The metric.
+            outputs: A model's outputs, shape (n, *shape).
+            model: Which model's, for the message.
+
+        Raises:
+            EvaluationError: An output is no whole number, so that hardly any could equal a label.
+        """
+        if not use.of_answers or outputs.dtype.kind != "f":
+            return
+        wrong = outputs != np.round(outputs)
+        if wrong.any():
+            raise EvaluationError(
+                f"metric {use.metric!r} takes an output that is the class itself, but output "
+                f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
+                "for scores use BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy "
+                "or CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
+            )
+
+
+def _counted(values: int) -> str:
+    return "1 value" if values == 1 else f"{values} values"
+
+
+def laid_out(
+    kind: LabelKind, labels: np.ndarray, outputs: np.ndarray, class_id: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels and outputs as a metric of a kind takes them, with positions as second axis.
+
+    Args:
+        kind: What the metric takes the label for.
+        labels: Shape (n,) or (n, …).
+        outputs: Shape (n, …).
+        class_id: The class of ONE_CLASS.
+
+    Returns:
+        (n, positions) and (n, positions, classes) of CLASS_INDEX; twice (n, positions, classes) of
+        ONE_HOT; else twice (n, values).
+    """
+    n = len(outputs)
+    classes = outputs.shape[-1] if outputs.ndim > 1 else 1
+    if kind is LabelKind.CLASS_INDEX:
+        return labels.reshape(n, -1), outputs.reshape(n, -1, classes)
+    if kind is LabelKind.ONE_HOT:
+        return labels.reshape(n, -1, classes), outputs.reshape(n, -1, classes)
+    if kind is LabelKind.ONE_CLASS:
+        scores = outputs.reshape(n, -1, classes)[:, :, class_id]
+        flat = labels.reshape(n, -1)
+        if flat.shape[1] == scores.shape[1] and classes > 1:
+            return (flat == class_id).astype(np.float64), scores
+        return labels.reshape(n, -1, classes)[:, :, class_id], scores
+    return labels.reshape(n, -1), outputs.reshape(n, -1)
+
+
+def for_tfma(labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Returns labels in the shape in which TFMA pairs them with outputs.
+
+    Args:
+        labels: Shape (n, count).
+        outputs: Shape (n, …).
+    """
+    if labels.size == outputs.size:
+        return labels.reshape(outputs.shape if outputs.ndim > 1 else (len(outputs), 1))
+    return labels
+
+
+def unknown(shape: Sequence[int | None] | None) -> bool:
+    """Returns whether a shape, or a dimension of it, is known only when a model has run."""
+    return shape is None or any(size is None for size in shape)

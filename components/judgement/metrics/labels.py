@@ -1,0 +1,210 @@
+"""Labels and example weights of a batch: from a feature, a model input or the preprocessing.
+
+Strings become class indices by a vocabulary. What cannot be a label or a weight is an error that
+names it: TFMA counts a class that the output does not have as a wrong prediction of both models,
+which hides a mistake in the data or the config behind two equal and plausible figures.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from tfx_tflite.components.errors import DataError, EvaluationError, listed
+from tfx_tflite.components.examples.tensors import feature_values, format_shape, place_of
+from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit, LabelUse
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
+
+_LABEL_KEY = "evaluation.label"
+_WEIGHT_KEY = "evaluation.example_weight"
+# The index of a string that is not in the vocabulary.
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Reads the labels and the weights of one output.
+
+    Attributes:
+        target: Where they are.
+    """
+
+    target: Target
+
+    def labels(
+        self,
+        batch: pa.RecordBatch,
+        inputs: Mapping[str, np.ndarray],
+        prepared: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Returns the labels of a batch, numbers of shape (n, values).
+
+        Args:
+            batch: The examples.
+            inputs: The model's inputs, by name.
+            prepared: What the preprocessing signature gives beside them; a feature goes first.
+
+        Raises:
+            DataError: An example has no label, or another number of values than the rest, or a
+                string that is not in the vocabulary.
+        """
+        name = self.target.label_name
+        if self.target.label is None:
+            if name not in inputs:
+                raise EvaluationError(
+                    f"evaluation.label: the model has no input {name!r}; it has: {listed(inputs)}"
+                )
+            return _numbers(name, inputs[name].reshape(batch.num_rows, -1), batch)
+        if name not in batch.schema.names and name in prepared:
+            given = prepared[name]
+            if given.ndim == 0 or len(given) != batch.num_rows:
+                raise DataError(
+                    f"the preprocessing signature gives label {name!r} in shape "
+                    f"{format_shape(given.shape)} for {batch.num_rows} examples, expected one row "
+                    "an example"
+                )
+            return self._encoded(given.reshape(batch.num_rows, -1), batch)
+        lengths, values = feature_values(batch, name, _LABEL_KEY)
+        if np.any(lengths != lengths[0]):
+            other = int(lengths[lengths != lengths[0]][0])
+            raise DataError(
+                f"label {name!r} has {int(lengths[0])} values in an example and {other} in "
+                "another, expected the same number in examples of one shape"
+            )
+        return self._encoded(values.reshape(batch.num_rows, -1), batch)
+
+    def _encoded(self, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+        """Returns numbers for labels that may be strings."""
+        name, vocabulary = self.target.label_name, self.target.vocabulary
+        if values.dtype != object:
+            if vocabulary:
+                raise DataError(
+                    f"label {name!r} holds {values.dtype} numbers, but evaluation.vocabulary is "
+                    "for strings; leave it out"
+                )
+            return _numbers(name, values, batch)
+        if not vocabulary:
+            raise DataError(
+                f"label {name!r} holds strings, expected numbers; list the strings in the order "
+                "of the classes as evaluation.vocabulary"
+            )
+        distinct, places = np.unique(values.ravel(), return_inverse=True)
+        known = [self._indices.get(_text(value), _UNKNOWN) for value in distinct]
+        indices = np.array(known, np.int64)[places].reshape(values.shape)
+        if _UNKNOWN in known:
+            row, column = np.argwhere(indices == _UNKNOWN)[0]
+            self._refuse_unknown(_text(values[row, column]), place_of(batch, int(row)))
+        return indices
+
+    def _refuse_unknown(self, value: str, place: str) -> None:
+        near = difflib.get_close_matches(value, self.target.vocabulary, 1, cutoff=0.0)
+        raise DataError(
+            f"label {self.target.label_name!r} is {value!r} in {place}, which is not in "
+            f"evaluation.vocabulary; the nearest entry is {near[0]!r}"
+        )
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {entry: index for index, entry in enumerate(self.target.vocabulary)}
+
+    def weights(self, batch: pa.RecordBatch) -> np.ndarray | None:
+        """Returns the examples' weights, float64 of shape (n,); None where all count the same.
+
+        Raises:
+            DataError: A weight is missing, negative, not finite, or not one number.
+        """
+        name = self.target.example_weight
+        if name is None:
+            return None
+        lengths, values = feature_values(batch, name, _WEIGHT_KEY)
+        if values.dtype == object:
+            raise DataError(f"example weight {name!r} holds strings, expected numbers")
+        if np.any(lengths != 1):
+            raise DataError(
+                f"example weight {name!r} has {int(lengths[lengths != 1][0])} values in an "
+                "example, expected one"
+            )
+        wrong = ~(np.isfinite(values) & (values >= 0))
+        if wrong.any():
+            raise DataError(
+                f"example weight {name!r} is {values[wrong][0]} in "
+                f"{place_of(batch, int(np.argmax(wrong)))}, expected a finite number of 0 or "
+                f"more; so it is in {int(wrong.sum())} of {len(values)} examples of a batch"
+            )
+        return values.astype(np.float64)
+
+
+def _numbers(name: str, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+    if values.dtype.kind != "f":
+        return values
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        rows = np.flatnonzero(wrong.any(axis=1))
+        raise DataError(
+            f"label {name!r} is {values[wrong][0]} in {place_of(batch, int(rows[0]))}, expected a "
+            f"finite number; so it is in {len(rows)} of {len(values)} examples of a batch"
+        )
+    return values
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """What the labels of one output must be for all metrics that are evaluated on it.
+
+    Attributes:
+        judged: The output and its label.
+        uses: How the metrics use the label.
+    """
+
+    judged: JudgedOutput
+    uses: tuple[LabelUse, ...]
+
+    def fit(self, labels: np.ndarray, outputs: np.ndarray) -> LabelFit:
+        """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
+        return self._fit(labels.shape[1], outputs.shape[1:])
+
+    def _fit(self, count: int, shape: tuple[int, ...]) -> LabelFit:
+        return LabelFit(self.judged.target.label_name, self.judged.spec.name, count, shape)
+
+    def of_shapes(self, count: int, shape: tuple[int, ...]) -> None:
+        """Checks what the shapes alone say.
+
+        Args:
+            count: How many values the label has in an example.
+            shape: The shape of an example's output.
+
+        Raises:
+            EvaluationError: A metric cannot be computed from these.
+        """
+        for use in self.uses:
+            self._fit(count, shape).check(use)
+
+    def __call__(
+        self, labels: np.ndarray, outputs: Mapping[str, np.ndarray], batch: pa.RecordBatch
+    ) -> None:
+        """Checks a batch.
+
+        Args:
+            labels: Shape (n, values).
+            outputs: By model, each of shape (n, …).
+            batch: The examples, for messages.
+
+        Raises:
+            EvaluationError: A metric cannot be computed from labels and outputs of these shapes,
+                or takes probabilities, or classes, and gets others.
+            DataError: A label is out of range.
+        """
+        fit = self.fit(labels, next(iter(outputs.values())))
+        for use in self.uses:
+            fit.check(use)
+            fit.check_labels(use, labels, batch)
+            for model, values in outputs.items():
+                fit.check_probabilities(use, values, model)
+                fit.check_answers(use, values, model)

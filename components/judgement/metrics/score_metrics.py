@@ -1,0 +1,240 @@
+"""TFMA's metrics of one score an example, computed from counts instead of example by example.
+
+AUC, recall at a precision, F1 and their like are functions of confusion matrices at thresholds. The
+matrices come from `paired_scores`; what a metric makes of them is TFMA's own code, so that values
+are TFMA's, and each of them has a paired bootstrap.
+
+TFMA is imported on first use, as the batched metrics name this module and most need none of it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
+
+if TYPE_CHECKING:
+    from tensorflow_model_analysis.metrics import metric_types
+
+Side = Literal["above", "below"]
+
+# Metrics that are the share of one class on one side of the threshold: right or wrong on each
+# example of that class, for which there is a better test than a bootstrap.
+_SHARES: dict[str, tuple[int, Side]] = {
+    **dict.fromkeys(("Recall", "TPR"), (1, "above")),
+    **dict.fromkeys(("MissRate", "FNR"), (1, "below")),
+    **dict.fromkeys(("Specificity", "TNR"), (0, "below")),
+    **dict.fromkeys(("FallOut", "FPR"), (0, "above")),
+}
+# What TFMA rounds thresholds up by, so that a score equal to one is not above it.
+_EPSILON = 1e-7
+_AREAS = ("AUC", "AUCPrecisionRecall")
+
+
+@dataclass(frozen=True)
+class ScoreMetric:
+    """A metric that is a function of confusion matrices.
+
+    Attributes:
+        name: What rules and reports call it.
+        class_name: TFMA's class.
+        config: Its arguments as JSON, but for `class_id`.
+        class_id: The class whose scores it looks at; None where it looks at all scores.
+    """
+
+    name: str
+    class_name: str
+    config: str
+    class_id: int | None = None
+
+    @property
+    def share(self) -> tuple[int, Side] | None:
+        """The class and the side of the threshold whose share this is; None where it is none."""
+        return _SHARES.get(self.class_name)
+
+    @property
+    def is_area(self) -> bool:
+        """Whether it looks at all thresholds from 0 to 1, so that other scores are lost on it."""
+        return _computation(self).is_histogram
+
+    @property
+    def own_thresholds(self) -> tuple[float, ...]:
+        """The thresholds that scores are compared with to the last bit; none for a whole curve."""
+        computation = _computation(self)
+        return () if computation.is_histogram else computation.thresholds
+
+    def value(self, histograms: np.ndarray, buckets: ScoreBuckets) -> float:
+        """Returns the metric, NaN where a curve has no positives or no negatives.
+
+        TFMA gives 0 for such a curve, which would look like a model without a drop.
+
+        Args:
+            histograms: Negatives and positives in each bucket, shape (2, buckets).
+            buckets: What was counted in.
+        """
+        totals = histograms.sum(axis=1)
+        if _computation(self).is_histogram and not totals.all():
+            return float("nan")
+        return self._of_counts(self._above(histograms, buckets), totals)
+
+    def one_more_mistake(self, histograms: np.ndarray, buckets: ScoreBuckets, sign: int) -> float:
+        """Returns how much the metric drops where one example more is on the wrong side.
+
+        That is the grain of a metric of counts, which a bootstrap of few mistakes, or none, does
+        not see. An area is made of many small steps and has no grain to speak of.
+
+        Args:
+            histograms: The quantized model's negatives and positives, shape (2, buckets).
+            buckets: What was counted in.
+            sign: 1 where higher is better, else -1.
+
+        Returns:
+            The largest drop that one example causes, in the metric's unit, 0 or more.
+        """
+        if self.class_name in _AREAS:
+            return 0.0
+        above, totals = self._above(histograms, buckets), histograms.sum(axis=1)
+        value = self._of_counts(above, totals)
+        negative, positive = np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
+        mistakes = (
+            np.minimum(above + negative, totals[:, None]),
+            np.maximum(above - positive, 0),
+        )
+        drops = [sign * (value - self._of_counts(mistake, totals)) for mistake in mistakes]
+        return float(max([0.0, *(drop for drop in drops if np.isfinite(drop))]))
+
+    def disagreements(self, scores: PairedScores, buckets: ScoreBuckets) -> tuple[int, int, int]:
+        """Returns, of a metric that is a share, what its test needs.
+
+        Args:
+            scores: Both models' scores.
+            buckets: What was counted in.
+
+        Returns:
+            The examples of its class; on how many of them the quantized model alone is not on the
+            side that counts; on how many the float model alone.
+        """
+        assert self.share is not None
+        label, side = self.share
+        [threshold] = self.own_thresholds
+        cells = scores.cells()
+        counts = np.where((cells.labels > 0.5) == bool(label), cells.counts, 0)
+        before, after = (cells.buckets >= buckets.first_above(threshold)) == (side == "above")
+        lost, won = int(counts[before & ~after].sum()), int(counts[after & ~before].sum())
+        return int(counts.sum()), lost, won
+
+    def _above(self, histograms: np.ndarray, buckets: ScoreBuckets) -> np.ndarray:
+        """Returns how many negatives and positives are above each threshold, (2, thresholds)."""
+        from_each = np.cumsum(histograms[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
+        # One more bucket, of nothing, for thresholds that no score is above.
+        padded = np.concatenate([from_each, np.zeros((2, 1))], axis=1)
+        return padded[:, _first_buckets(self, buckets)]
+
+    def _of_counts(self, above: np.ndarray, totals: np.ndarray) -> float:
+        from tensorflow_model_analysis.metrics.binary_confusion_matrices import Matrices
+
+        computation = _computation(self)
+        fp, tp = above
+        tn, fn = totals[:, None] - above
+        matrices = Matrices(list(computation.thresholds), tp, tn, fp, fn)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = computation.derived.result({computation.matrices: matrices})
+        return float(found[computation.key])
+
+
+@dataclass(frozen=True)
+class _Computation:
+    """How TFMA computes a metric.
+
+    Attributes:
+        thresholds: Of its confusion matrices, in order.
+        is_histogram: Whether the matrices come from TFMA's histogram of 10,000 buckets.
+        matrices: The key under which its last step finds the matrices.
+        derived: Its last step, from the matrices to the value.
+        key: The key of the value.
+    """
+
+    thresholds: tuple[float, ...]
+    is_histogram: bool
+    matrices: "metric_types.MetricKey"
+    derived: "metric_types.DerivedMetricComputation"
+    key: "metric_types.MetricKey"
+
+
+@cache
+def _computation(metric: ScoreMetric) -> _Computation:
+    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.metrics import metric_types
+
+    made = metric_types.registered_metrics()[metric.class_name](**json.loads(metric.config))
+    counting, matrices, derived = made.computations(
+        eval_config=tfma.EvalConfig(), model_names=[""], output_names=[""], sub_keys=[None]
+    )
+    [matrices_key], [key] = matrices.keys, derived.keys
+    nothing = counting.combiner.extract_output(counting.combiner.create_accumulator())
+    thresholds = matrices.result(nothing)[matrices_key].thresholds
+    return _Computation(
+        tuple(thresholds),
+        # TFMA counts a single threshold below 0 in its histogram, too, where such scores are lost.
+        isinstance(counting.keys[-1], metric_types.PlotKey) and len(thresholds) > 1,
+        matrices_key,
+        derived,
+        key,
+    )
+
+
+@cache
+def _first_buckets(metric: ScoreMetric, buckets: ScoreBuckets) -> np.ndarray:
+    """Returns the first bucket above each threshold of a metric."""
+    computation = _computation(metric)
+    if not computation.is_histogram:
+        return np.array([buckets.first_above(threshold) for threshold in computation.thresholds])
+    # The first threshold of a curve is below all scores.
+    above = [buckets.first_from(threshold + _EPSILON) for threshold in computation.thresholds[1:]]
+    return np.array([0, *above])
+
+
+def score_metric(class_name: str, config: Mapping[str, Any], name: str) -> ScoreMetric | None:
+    """Returns a metric of one score from confusion matrices, or None where TFMA has no such one.
+
+    Args:
+        class_name: TFMA's class.
+        config: Its arguments; `name` is not looked at.
+        name: What rules and reports call it.
+    """
+    if not is_score_metric(class_name):
+        return None
+    settings = {key: value for key, value in config.items() if key != "name"}
+    class_id = settings.pop("class_id", None)
+    if "top_k" in settings:
+        return None
+    metric = ScoreMetric(name, class_name, json.dumps(settings, sort_keys=True), class_id)
+    try:
+        buckets = score_buckets([metric])
+        metric.value(np.ones((2, buckets.count)), buckets)
+    except Exception:  # TFMA raises nearly anything, or the metric is not one number.
+        return None
+    return metric
+
+
+def is_score_metric(class_name: str) -> bool:
+    """Returns whether a class of TFMA's is a metric from confusion matrices of scores."""
+    from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
+
+    found = metric_types.registered_metrics().get(class_name)
+    if not isinstance(found, type) or not issubclass(
+        found, confusion_matrix_metrics.ConfusionMatrixMetricBase
+    ):
+        return False
+    # Metrics of boxes and of sets derive from these, and pair labels with outputs differently.
+    return found.__module__ == confusion_matrix_metrics.__name__
+
+
+def score_buckets(metrics: Iterable[object]) -> ScoreBuckets:
+    """Returns the buckets that the metrics of scores among some metrics need."""
+    wanted = [metric for metric in metrics if isinstance(metric, ScoreMetric)]
+    return ScoreBuckets(tuple(sorted({t for metric in wanted for t in metric.own_thresholds})))

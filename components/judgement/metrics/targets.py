@@ -1,0 +1,77 @@
+"""What each output of a model is judged by: its label, the label's vocabulary, the weights.
+
+Only pydantic is imported here, because configs are parsed with it and workers import it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+
+from tfx_tflite.components.examples.tensors import InputSpec
+
+
+class Target(BaseModel):
+    """What one output is compared with.
+
+    Attributes:
+        output: The output's name; None where the signature has one.
+        label: The feature, or the output of the preprocessing signature, that holds the label.
+        label_input: The input of the model that is the label, such as an autoencoder's own.
+        vocabulary: The strings that a label may be, in the order of the classes; none where labels
+            are numbers.
+        example_weight: The feature that says how much an example counts; None where all count 1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: str | None = None
+    label: str | None = None
+    label_input: str | None = None
+    vocabulary: tuple[str, ...] = ()
+    example_weight: str | None = None
+
+    @model_validator(mode="after")
+    def _one_label(self) -> "Target":
+        if (self.label is None) == (self.label_input is None):
+            raise ValueError("give a label: a feature, or an input of the model")
+        return self
+
+    @property
+    def label_name(self) -> str:
+        """What messages call the label."""
+        return str(self.label if self.label_input is None else self.label_input)
+
+
+_TARGETS = TypeAdapter(tuple[Target, ...])
+
+
+def targets_to_json(targets: Sequence[Target]) -> str:
+    """Returns targets as JSON, which an execution property can hold."""
+    return _TARGETS.dump_json(tuple(targets)).decode()
+
+
+def targets_from_json(text: str) -> tuple[Target, ...]:
+    """Returns the targets that `targets_to_json` gave."""
+    return _TARGETS.validate_json(text)
+
+
+@dataclass(frozen=True)
+class JudgedOutput:
+    """An output of the model with what it is judged by.
+
+    Attributes:
+        key: What rules, reports and TFMA's files call it; None where only one is judged and its
+            name goes without saying.
+        spec: Its name, shape and type in the signature.
+        target: What it is compared with.
+    """
+
+    key: str | None
+    spec: InputSpec
+    target: Target
+
+    @property
+    def example_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of an example's output; None where not even the rank is known."""
+        return self.spec.example_shape if self.spec.shape else None

@@ -1,0 +1,285 @@
+"""Both models' predictions on the same batches, as a TFMA extractor.
+
+TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize inputs by truncation
+and wrap-around.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from apache_beam.utils import shared
+
+from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.examples import finite
+from tfx_tflite.components.examples.tensors import InputSpec, format_shape
+from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
+from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
+from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
+from tfx_tflite.components.models.float_model import (
+    FloatModel,
+    InputReader,
+    input_reader,
+    read_tensor_signature,
+)
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.versions import Kernels
+
+FLOAT, QUANTIZED = "float", "quantized"
+# Where extracts hold what the inputs are like, beside TFMA's own keys.
+INPUTS_SEEN_KEY = "inputs_seen"
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """The two models to compare.
+
+    Attributes:
+        saved_model: The float SavedModel's directory.
+        signature: The signature that was converted.
+        preprocessing_signature: As in `float_model.input_reader`.
+        tflite: The quantized model's file.
+        output: Which output is evaluated; None where there is one.
+        reference: The TFLite file that is compared with instead of the float model, from which only
+            the inputs come then.
+        schema: The schema of the examples, serialized; as in `float_model.input_reader`.
+        kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
+        input_ranges: What the quantized model's inputs were calibrated for, where that is known.
+        saved_model_stored_at: Where others find the SavedModel, if that is a copy.
+        tflite_stored_at: Where others find the quantized model's file, if that is a copy.
+    """
+
+    saved_model: str
+    signature: str
+    preprocessing_signature: str | None
+    tflite: str
+    output: str | None
+    input_ranges: tuple[InputRange, ...] = ()
+    reference: str | None = None
+    schema: bytes | None = None
+    kernels: Kernels | None = None
+    saved_model_stored_at: str | None = None
+    tflite_stored_at: str | None = None
+
+    def reader(self, beside: Sequence[str] = ()) -> InputReader:
+        """Returns how examples become both models' inputs; see `float_model.input_reader`."""
+        signature = read_tensor_signature(self.saved_model, self.signature)
+        return input_reader(
+            self.saved_model, signature, self.preprocessing_signature, self.schema, beside
+        )
+
+    def quantized_model(self) -> TFLiteModel:
+        """Returns the quantized model with the kernels that judge it."""
+        return _tflite_model(self.tflite, self.kernels)
+
+    def resolve_output(self) -> InputSpec:
+        """Returns the output that `output` names; see `output_named`."""
+        return self.output_named(self.output)
+
+    def output_named(self, name: str | None) -> InputSpec:
+        """Returns an output of the signature; None names the only one.
+
+        Raises:
+            EvaluationError: There are several and none is named, or there is none of that name.
+        """
+        outputs = self.outputs
+        if name is None and len(outputs) == 1:
+            return next(iter(outputs.values()))
+        if name is None or name not in outputs:
+            named = "names none" if name is None else f"is {name!r}"
+            raise EvaluationError(
+                f"evaluation.output {named}; signature {self.signature!r} has: {listed(outputs)}"
+            )
+        return outputs[name]
+
+    @property
+    def outputs(self) -> dict[str, InputSpec]:
+        """The signature's outputs by name."""
+        signature = read_tensor_signature(self.saved_model, self.signature)
+        return {spec.name: spec for spec in signature.outputs}
+
+
+@dataclass
+class _FloatSide:
+    """What threads of a process may share: the float model, which is slow to load.
+
+    Attributes:
+        reader: What turns examples into inputs.
+        model: The model; None where another is compared with.
+    """
+
+    reader: InputReader
+    model: FloatModel | None
+
+    @classmethod
+    def load(cls, pair: ModelPair, labels: Sequence[str]) -> "_FloatSide":
+        signature = read_tensor_signature(pair.saved_model, pair.signature)
+        return cls(
+            pair.reader(labels),
+            FloatModel(pair.saved_model, signature) if pair.reference is None else None,
+        )
+
+
+class _PredictDoFn(beam.DoFn):
+    """Adds predictions and labels to batched extracts; the float model is loaded once a process."""
+
+    def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck], handle: shared.Shared):
+        self._pair = pair
+        self._outputs = [_PredictedOutput(check) for check in checks]
+        self._shared = handle
+
+    def setup(self) -> None:
+        labels = [output.label for output in self._outputs]
+        self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
+        # An interpreter serves one thread.
+        self._tflite = self._pair.quantized_model()
+        self._reference = self._float.model or _tflite_model(str(self._pair.reference))
+        signature = read_tensor_signature(self._pair.saved_model, self._pair.signature)
+        self._inputs = [spec.name for spec in signature.inputs]
+
+    def process(self, extracts: dict[str, Any]) -> Any:
+        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+        groups = self._float.reader.groups(batch)
+        for group in groups:
+            # A batch for each shape, as a model takes only one at once.
+            part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
+            yield self._predicted({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
+
+    def _predicted(
+        self, extracts: dict[str, Any], prepared: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+        inputs = {name: prepared[name] for name in self._inputs}
+        finite.check_inputs(batch, inputs)
+        predictions = {
+            FLOAT: self._reference.predict(inputs),
+            QUANTIZED: self._tflite.predict(inputs),
+        }
+        names = {FLOAT: FLOAT if self._float.model else "pushed", QUANTIZED: QUANTIZED}
+        for model, outputs in predictions.items():
+            finite.check_outputs(batch, inputs, outputs, names[model])
+        extracts.update(_by_kind(self._outputs, batch, inputs, prepared, predictions))
+        if self._pair.input_ranges:
+            seen = InputsSeen.of(inputs, self._pair.input_ranges)
+            extracts[INPUTS_SEEN_KEY] = seen.to_arrays()
+        return extracts
+
+
+class _PredictedOutput:
+    """What one output contributes to the extracts of a batch."""
+
+    def __init__(self, check: LabelCheck):
+        self._check = check
+        self._reader = LabelReader(check.judged.target)
+        self.key, self.label = check.judged.key, check.judged.target.label_name
+        self._name = check.judged.spec.name
+
+    def extracts(
+        self,
+        batch: pa.RecordBatch,
+        inputs: Mapping[str, np.ndarray],
+        prepared: Mapping[str, np.ndarray],
+        predictions: Mapping[str, Mapping[str, np.ndarray]],
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        """Returns the outputs by model, the labels, and the weights, all checked.
+
+        Args:
+            batch: The examples.
+            inputs: The model's inputs.
+            prepared: What the preprocessing signature gave, inputs and maybe labels.
+            predictions: By model, all outputs by name.
+
+        Raises:
+            DataError: A label or a weight is missing or out of range.
+            EvaluationError: A metric cannot be computed from labels and outputs like these.
+        """
+        outputs = {model: found[self._name] for model, found in predictions.items()}
+        for model, values in outputs.items():
+            self._check_batch_axis(values, batch.num_rows, model)
+        labels = self._reader.labels(batch, inputs, prepared)
+        self._check(labels, outputs, batch)
+        weights = self._reader.weights(batch)
+        return (
+            outputs,
+            for_tfma(labels, outputs[FLOAT]),
+            None if weights is None else weights[:, None],
+        )
+
+    def _check_batch_axis(self, values: np.ndarray, rows: int, model: str) -> None:
+        if values.ndim == 0 or len(values) != rows:
+            raise EvaluationError(
+                f"output {self._name!r} of the {model} model has shape "
+                f"{format_shape(values.shape)} for {rows} examples, expected one row an example"
+            )
+
+
+def _by_kind(
+    outputs: Sequence[_PredictedOutput],
+    batch: pa.RecordBatch,
+    inputs: Mapping[str, np.ndarray],
+    prepared: Mapping[str, np.ndarray],
+    predictions: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, Any]:
+    """Returns predictions, labels and weights as TFMA has them in extracts.
+
+    That is by output where outputs have keys, else as they are.
+    """
+    found = {out.key: out.extracts(batch, inputs, prepared, predictions) for out in outputs}
+    result: dict[str, Any] = {
+        tfma.PREDICTIONS_KEY: {
+            model: _keyed({key: entry[0][model] for key, entry in found.items()})
+            for model in predictions
+        },
+        tfma.LABELS_KEY: _keyed({key: labels for key, (_, labels, _) in found.items()}),
+    }
+    weights = {key: known for key, (_, _, known) in found.items() if known is not None}
+    if weights:
+        result[tfma.EXAMPLE_WEIGHTS_KEY] = _keyed(weights)
+    return result
+
+
+def _keyed(values: dict[str | None, np.ndarray]) -> Any:
+    return values.get(None, values)
+
+
+def of_output(values: Any, key: str | None) -> np.ndarray | None:
+    """Returns what extracts hold for one output; None where they hold nothing for it.
+
+    Args:
+        values: As the predict extractor leaves them: by output, or of the only one.
+        key: The output's key.
+    """
+    return values if key is None or values is None else values.get(key)
+
+
+def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return TFLiteModel(file.read(), kernels)
+
+
+class _Predict(beam.PTransform):
+    def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck]):
+        super().__init__()
+        self._pair = pair
+        self._checks = tuple(checks)
+
+    def expand(self, extracts: beam.PCollection) -> beam.PCollection:
+        return extracts | beam.ParDo(_PredictDoFn(self._pair, self._checks, shared.Shared()))
+
+
+def PredictExtractor(pair: ModelPair, checks: Sequence[LabelCheck]) -> tfma.extractors.Extractor:
+    """Returns the extractor that gives both models' predictions, and the labels, for each batch.
+
+    Each model predicts once a batch, however many of its outputs are judged. It takes Arrow
+    RecordBatches, so it goes before TFMA's features extractor, which drops them.
+
+    Args:
+        pair: The two models.
+        checks: The outputs that are judged, and what their labels must be.
+    """
+    return tfma.extractors.Extractor("ExtractFloatAndQuantizedPredictions", _Predict(pair, checks))

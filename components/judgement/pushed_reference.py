@@ -1,0 +1,187 @@
+"""The model that was pushed last, as the reference of rules with `against: pushed`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.examples.tensors import format_shape
+from tfx_tflite.components.judgement.gate import (
+    OVERALL,
+    Gate,
+    GateResult,
+    GateRule,
+    MetricValues,
+    RuleResult,
+    Verdict,
+)
+from tfx_tflite.components.models.float_model import Signature
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+
+
+@dataclass(frozen=True)
+class PushedReference:
+    """The current version at a destination.
+
+    Attributes:
+        number: Its number.
+        uri: Where it is.
+        digest: The model's.
+        content: The model.
+    """
+
+    number: int
+    uri: str
+    digest: str
+    content: bytes
+
+    @classmethod
+    def at(cls, destination: str, expected: int | None = None) -> "PushedReference | None":
+        """Returns the current version at a destination; None where nothing was pushed.
+
+        Args:
+            destination: A path or URI.
+            expected: Which version it must be, 0 for none; None takes whichever it is.
+
+        Raises:
+            EvaluationError: The version is not what was pushed, or another than expected.
+            DestinationError: The destination cannot be read.
+        """
+        opened = Destination.open(destination)
+        number = opened.current()
+        if number is None and opened.versions():
+            raise EvaluationError(
+                f"{opened.uri}: LATEST names a version that is not there, so there is nothing to "
+                "compare with; roll back to one that is"
+            )
+        if expected not in (None, number or 0):
+            raise EvaluationError(
+                f"{opened.uri}: version {expected or 'none'} was current when the run began, and "
+                f"{number or 'none'} is by now; run again"
+            )
+        if number is None:
+            return None
+        if problems := opened.problems(number):
+            raise EvaluationError(
+                f"the pushed version {number} cannot be compared with: {problems[0]}; roll back to "
+                "a whole one"
+            )
+        digest = opened.manifest(number).model.digest
+        return cls(number, opened.path(number), digest, opened.read(number, MODEL_FILE))
+
+    def check(self, signature: Signature, outputs: Sequence[str]) -> None:
+        """Checks that the model takes and gives what today's does.
+
+        Args:
+            signature: Of today's float model.
+            outputs: The outputs that are evaluated.
+
+        Raises:
+            EvaluationError: It does not.
+        """
+        model = TFLiteModel(self.content)
+        where = f"the pushed version {self.number} ({self.uri})"
+        wanted = {spec.name: spec for spec in signature.inputs}
+        if model.input_details.keys() != wanted.keys():
+            raise EvaluationError(
+                f"{where} takes {listed(sorted(model.input_details))}, but the new model "
+                f"{listed(sorted(wanted))}: they cannot be compared; leave out the rules that are "
+                "against: pushed for one push"
+            )
+        for name, spec in wanted.items():
+            found = [int(size) for size in model.input_details[name]["shape_signature"][1:]]
+            if not _fits(found, spec.example_shape):
+                raise EvaluationError(
+                    f"{where} takes {name!r} of shape {format_shape((None, *found))}, but the new "
+                    f"model {format_shape(spec.shape)}: they cannot be compared; leave out the "
+                    "rules that are against: pushed for one push"
+                )
+            detail = model.input_details[name]
+            # An integer input that is only cast to float may have become a float one.
+            if not detail["quantization"][0] and detail["dtype"] not in (spec.dtype, np.float32):
+                raise EvaluationError(
+                    f"{where} takes {name!r} as {np.dtype(detail['dtype'])}, but the new model as "
+                    f"{spec.dtype}: they cannot be compared; leave out the rules that are against: "
+                    "pushed for one push"
+                )
+        for output in outputs:
+            if output not in model.output_details:
+                raise EvaluationError(
+                    f"{where} has no output {output!r}; it has: "
+                    f"{listed(sorted(model.output_details))}"
+                )
+
+
+def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(found) == len(wanted) and all(
+        size in (-1, other) or other is None for size, other in zip(found, wanted, strict=True)
+    )
+
+
+def merged(result: GateResult, against_pushed: GateResult, number: int) -> GateResult:
+    """Returns the verdict of the rules against the float and against the pushed model together.
+
+    Args:
+        result: Of the rules against the float model.
+        against_pushed: Of those against the pushed one.
+        number: The pushed version.
+    """
+    beside = f" (against the pushed version {number})"
+    reasons = (*result.reasons, *(reason + beside for reason in against_pushed.reasons))
+    return GateResult(
+        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
+        examples=result.examples,
+        rules=(
+            *result.rules,
+            *(
+                rule.model_copy(
+                    update={
+                        "against": "pushed",
+                        "reason": rule.reason + beside if rule.reason else "",
+                    }
+                )
+                for rule in against_pushed.rules
+            ),
+        ),
+        reasons=reasons,
+    )
+
+
+def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricValues]) -> GateResult:
+    """Returns a verdict with the rules that had nothing to compare with, which refuse nothing.
+
+    Args:
+        result: Of the rules against the float model.
+        gate: The rules against the pushed one.
+        values: The metrics, for the quantized model's own.
+    """
+    unknown = [
+        RuleResult(
+            metric=str(rule.metric),
+            output=rule.output,
+            slice=OVERALL,
+            examples=result.examples,
+            float_value=np.nan,
+            quantized_value=_overall(rule, values),
+            drop=np.nan,
+            bound=np.nan if rule.max_drop is None else rule.max_drop,
+            confidence=rule.confidence,
+            verdict=Verdict.NOT_JUDGED,
+            against="pushed",
+            reason="nothing was pushed yet, so there is no reference",
+        )
+        for rule in gate.rules
+    ]
+    return result.model_copy(update={"rules": (*result.rules, *unknown)})
+
+
+def _overall(rule: GateRule, values: Sequence[MetricValues]) -> float:
+    """Returns the quantized model's figure that a rule is about, on all examples."""
+    for value in values:
+        is_meant = value.metric == rule.metric and rule.output in (None, value.output)
+        if is_meant and value.slice == OVERALL:
+            return value.quantized_value
+    return float("nan")

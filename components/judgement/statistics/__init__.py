@@ -1,0 +1,1 @@
+"""Statistics: how sure a difference between two models is."""

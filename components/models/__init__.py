@@ -1,0 +1,1 @@
+"""Models: SavedModels and TensorFlow Lite models, their runtimes, and what they answer."""

@@ -1,0 +1,218 @@
+"""Golden samples: inputs of a model and what it gave for them, to try it with elsewhere.
+
+They are recorded with the reference kernels, which are the same on every processor, and whoever
+replays them with these gets the same bits; other kernels round differently, without a bound.
+
+A file holds one tensor of all samples: little-endian values in C order, nothing else, so that a
+device can read it with no library. The description of the files is in the manifest of a push.
+Nothing here needs TensorFlow but an interpreter of its.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfx_tflite.components.errors import EvaluationError
+from tfx_tflite.components.models.runtime import open_interpreter, reproducible_kernels
+from tfx_tflite.components.versions import Runtime
+
+DIRECTORY = "golden"
+
+
+@dataclass(frozen=True)
+class GoldenSamples:
+    """Inputs and outputs by name, the samples first, in the model's own types.
+
+    Attributes:
+        inputs: What the model takes; of shape (samples, …).
+        outputs: What it gave; of shape (samples, …).
+        batch_size: How many samples were run at once.
+        runtime: What it was run with.
+    """
+
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    batch_size: int
+    runtime: Runtime
+
+    @classmethod
+    def record(cls, content: bytes, inputs: Mapping[str, np.ndarray]) -> "GoldenSamples":
+        """Runs a model on some inputs.
+
+        Args:
+            content: The flatbuffer.
+            inputs: Of the model's own types and of one shape. For a model of a fixed batch size
+                their number need not be a multiple of it: samples are left out, or repeated if
+                there are too few.
+
+        Raises:
+            EvaluationError: An output is NaN or infinite.
+        """
+        details = open_interpreter(content).get_signature_runner().get_input_details()
+        batch_size = max(1, *(int(detail["shape_signature"][0]) for detail in details.values()))
+        samples = max(1, len(next(iter(inputs.values()))) // batch_size) * batch_size
+        rows = {
+            name: np.resize(values, (samples, *values.shape[1:])) for name, values in inputs.items()
+        }
+        kernels = reproducible_kernels(
+            content, {name: values[:batch_size] for name, values in rows.items()}
+        )
+        interpreter = open_interpreter(content, kernels)
+        outputs = run(interpreter, rows, batch_size)
+        for name, values in outputs.items():
+            if (bad := first_non_finite(values)) is not None:
+                raise EvaluationError(
+                    f"golden sample {bad}: the quantized model gives {name!r} as NaN or infinity "
+                    f"with {Runtime.of(kernels)}"
+                )
+        return cls(rows, outputs, batch_size, Runtime.of(kernels))
+
+    def write(self, directory: Path) -> dict[str, Any]:
+        """Writes the files into a directory and returns their description, ready for JSON.
+
+        Args:
+            directory: Where to; the files' names in the description begin with `DIRECTORY`.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+
+        def written(kind: str, tensors: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+            found = []
+            # A tensor's name may be anything, a file's may not.
+            for index, (name, values) in enumerate(sorted(tensors.items())):
+                file = f"{kind}_{index}.bin"
+                (directory / file).write_bytes(_little_endian(values))
+                found.append(
+                    {
+                        "name": name,
+                        "file": f"{DIRECTORY}/{file}",
+                        "dtype": values.dtype.name,
+                        "shape": list(values.shape),
+                    }
+                )
+            return found
+
+        return {
+            "samples": len(next(iter(self.inputs.values()))),
+            "batch_size": self.batch_size,
+            "runtime": self.runtime.model_dump(mode="json"),
+            "inputs": written("input", self.inputs),
+            "outputs": written("output", self.outputs),
+        }
+
+
+def run(
+    interpreter: Any, inputs: Mapping[str, np.ndarray], batch_size: int
+) -> dict[str, np.ndarray]:
+    """Returns a model's outputs for samples, run in batches of one size.
+
+    Outputs of strings, and those whose shape varies with the input, are left out.
+
+    Args:
+        interpreter: An interpreter of the model.
+        inputs: By name, the samples first; their number is a multiple of the batch size.
+        batch_size: How many are run at once.
+    """
+    runner = interpreter.get_signature_runner()
+    samples = len(next(iter(inputs.values())))
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, samples, batch_size):
+        batch = {name: values[start : start + batch_size] for name, values in inputs.items()}
+        for name, values in runner(**batch).items():
+            found.setdefault(name, []).append(np.atleast_1d(values).copy())
+    return {name: np.concatenate(parts) for name, parts in found.items() if _can_be_kept(parts)}
+
+
+def _can_be_kept(parts: list[np.ndarray]) -> bool:
+    """Returns whether an output is of numbers, and of one shape whatever the input."""
+    return parts[0].dtype.kind in "biuf" and len({part.shape[1:] for part in parts}) == 1
+
+
+def read(directory: Path, entry: Mapping[str, Any]) -> np.ndarray:
+    """Returns one tensor of golden samples.
+
+    Args:
+        directory: Of the version.
+        entry: The tensor's description.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It does not hold what the description says.
+    """
+    dtype = np.dtype(entry["dtype"]).newbyteorder("<")
+    values = np.fromfile(directory / entry["file"], dtype)
+    return values.reshape(entry["shape"]).astype(dtype.newbyteorder("="), copy=False)
+
+
+def is_same(found: np.ndarray, recorded: np.ndarray) -> bool:
+    """Returns whether two tensors are equal to the last bit."""
+    return (
+        found.shape == recorded.shape
+        and found.dtype == recorded.dtype
+        and found.tobytes() == recorded.tobytes()
+    )
+
+
+def first_non_finite(values: np.ndarray) -> int | None:
+    """Returns the first sample with NaN or infinity, None if there is none."""
+    if values.dtype.kind != "f":
+        return None
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return int(np.argmax(bad)) if bad.any() else None
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a model's outputs with some kernels are from those with others.
+
+    Attributes:
+        examples: How many examples were compared.
+        answers: On how many of them the largest value of an output is at another place; None if
+            there is no output with several values.
+        largest: The largest absolute difference, in the unit of the values compared.
+    """
+
+    examples: int
+    answers: int | None
+    largest: float
+
+    @classmethod
+    def of_all(cls, parts: Sequence["Deviation"]) -> "Deviation":
+        """Returns the deviation of several parts of the examples together."""
+        answers = [part.answers for part in parts if part.answers is not None]
+        return cls(
+            sum(part.examples for part in parts),
+            sum(answers) if answers else None,
+            max((part.largest for part in parts), default=0.0),
+        )
+
+    @classmethod
+    def between(
+        cls, found: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
+    ) -> "Deviation":
+        """Returns the deviation of finite outputs, by name and of shape (examples, …)."""
+        pairs = [(found[name], values) for name, values in others.items()]
+        if not pairs:
+            return cls(0, None, 0.0)
+        examples = len(pairs[0][0])
+        different = np.zeros(examples, bool)
+        for before, after in pairs:
+            if _has_answer(before):
+                moved = before.argmax(axis=-1) != after.argmax(axis=-1)
+                different |= moved.reshape(examples, -1).any(axis=1)
+        largest = max(
+            float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max(initial=0.0))
+            for before, after in pairs
+        )
+        answers = int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None
+        return cls(examples, answers, largest)
+
+
+def _has_answer(values: np.ndarray) -> bool:
+    return values.ndim > 1 and values.shape[-1] > 1
+
+
+def _little_endian(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()

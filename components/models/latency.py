@@ -1,0 +1,93 @@
+"""How long the two TFLite models take, side by side on this machine."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfx_tflite.components.models.runtime import allocate, kernels_in_use, open_interpreter
+from tfx_tflite.components.versions import Runtime
+
+_WARM_UP = 3
+_LEAST_RUNS = 10
+_MOST_RUNS = 1000
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Medians of one inference.
+
+    Attributes:
+        float_ms: The float32 TFLite model, in milliseconds.
+        quantized_ms: The quantized model, in milliseconds.
+        batch_size: Examples an inference.
+        threads: Threads of the interpreter.
+        float_runtime: What ran the float32 model.
+        quantized_runtime: What ran the quantized model.
+    """
+
+    float_ms: float
+    quantized_ms: float
+    batch_size: int
+    threads: int
+    float_runtime: Runtime
+    quantized_runtime: Runtime
+
+    @property
+    def ratio(self) -> float:
+        """The quantized model's time as a multiple of the float model's."""
+        return self.quantized_ms / self.float_ms
+
+
+def measure_latency(
+    float_model: bytes,
+    quantized_model: bytes,
+    shapes: Mapping[str, tuple[int, ...]],
+    threads: int = 1,
+    seconds: float = 0.5,
+) -> Latency:
+    """Returns the latency of two models, run in turn so that both see the same machine.
+
+    A device's may differ: other kernels, other caches.
+
+    Args:
+        float_model: The float32 flatbuffer.
+        quantized_model: The quantized flatbuffer.
+        shapes: Of an example by input name, for free axes; see `runtime.allocate`.
+        threads: Threads of the interpreter.
+        seconds: About how long to measure.
+    """
+    runners = [_Runner(content, shapes, threads) for content in (float_model, quantized_model)]
+    for _ in range(_WARM_UP):
+        for runner in runners:
+            runner.seconds()
+    times: list[list[float]] = []
+    end = time.perf_counter() + seconds
+    while len(times) < _LEAST_RUNS or (time.perf_counter() < end and len(times) < _MOST_RUNS):
+        times.append([runner.seconds() for runner in runners])
+    float_ms, quantized_ms = (float(value) for value in 1000 * np.median(times, axis=0))
+    return Latency(
+        float_ms, quantized_ms, runners[0].batch_size, threads, *(r.runtime for r in runners)
+    )
+
+
+class _Runner:
+    """One model with inputs of zeros."""
+
+    def __init__(self, content: bytes, shapes: Mapping[str, tuple[int, ...]], threads: int):
+        self._content = content
+        self._interpreter = open_interpreter(content, num_threads=threads)
+        allocate(self._interpreter, shapes)
+        details = self._interpreter.get_input_details()
+        for detail in details:
+            self._interpreter.set_tensor(
+                detail["index"], np.zeros(detail["shape"], detail["dtype"])
+            )
+        self.batch_size = int(details[0]["shape"][0])
+        self.runtime = Runtime.of(kernels_in_use(self._interpreter))
+
+    def seconds(self) -> float:
+        start = time.perf_counter()
+        self._interpreter.invoke()
+        return time.perf_counter() - start

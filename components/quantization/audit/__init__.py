@@ -1,0 +1,1 @@
+"""The audit: whether a converted model keeps what its scheme promises."""

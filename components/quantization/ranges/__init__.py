@@ -1,0 +1,1 @@
+"""Ranges: the smallest and largest value of each tensor, from which scales are made."""

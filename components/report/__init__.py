@@ -1,0 +1,1 @@
+"""Reports: what was found, as files for readers and for other tools."""

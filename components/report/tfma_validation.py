@@ -1,0 +1,126 @@
+"""The gate's verdict in TFMA's own words, so that `tfma.load_validation_result` reads it."""
+
+import posixpath
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+
+from tfx_tflite.components.judgement.gate import (
+    LIMITS,
+    OVERALL,
+    Direction,
+    Gate,
+    GateResult,
+    RuleResult,
+    Verdict,
+)
+from tfx_tflite.components.judgement.metrics.slices import SliceKey
+from tfx_tflite.components.judgement.prediction import QUANTIZED
+
+# Where TFMA's own writer puts the record.
+FILE_NAME = "validations-00000-of-00001.tfrecord"
+
+
+def write_validation(
+    output_path: str,
+    gate: Gate,
+    result: GateResult,
+    directions: Mapping[str, Direction],
+    slices: Mapping[str, SliceKey],
+) -> None:
+    """Writes the verdict among an evaluation's result files.
+
+    Args:
+        output_path: The directory of the result files.
+        gate: The rules.
+        result: Their verdict.
+        directions: Which way each metric is better.
+        slices: The slices that were evaluated, by the names that rules and reports call them.
+    """
+    record = validation_result(gate, result, directions, slices).SerializeToString(
+        deterministic=True
+    )
+    with tf.io.TFRecordWriter(posixpath.join(output_path, FILE_NAME)) as writer:
+        writer.write(record)
+
+
+def validation_result(
+    gate: Gate,
+    result: GateResult,
+    directions: Mapping[str, Direction],
+    slices: Mapping[str, SliceKey],
+) -> validation_result_pb2.ValidationResult:
+    """Returns what did not hold, by slice; see `write_validation`."""
+    found = validation_result_pb2.ValidationResult(validation_ok=result.blessed)
+    failed: dict[str, list[validation_result_pb2.ValidationFailure]] = {}
+    if result.examples < gate.min_examples:
+        failed[OVERALL] = [_too_few_examples(gate, result)]
+    for rule in result.rules:
+        if rule.verdict in (Verdict.REFUSED, Verdict.UNDECIDED):
+            failed.setdefault(rule.slice, []).append(_failure(rule, directions))
+    for name, failures in failed.items():
+        found.metric_validations_per_slice.add(
+            slice_key=slicer_lib.serialize_slice_key(slices.get(name, ())), failures=failures
+        )
+    return found
+
+
+def _too_few_examples(gate: Gate, result: GateResult) -> validation_result_pb2.ValidationFailure:
+    return validation_result_pb2.ValidationFailure(
+        metric_key=metrics_for_slice_pb2.MetricKey(name="example_count", model_name=QUANTIZED),
+        metric_value=_number(result.examples),
+        metric_threshold=tfma.MetricThreshold(
+            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": gate.min_examples})
+        ),
+        message=f"{result.examples} examples are too few to judge",
+    )
+
+
+def _failure(
+    rule: RuleResult, directions: Mapping[str, Direction]
+) -> validation_result_pb2.ValidationFailure:
+    is_change = rule.limit is None
+    value = rule.quantized_value - (rule.float_value if is_change else 0)
+    threshold = (
+        _change_threshold(rule, directions[rule.metric]) if is_change else _value_threshold(rule)
+    )
+    return validation_result_pb2.ValidationFailure(
+        metric_key=metrics_for_slice_pb2.MetricKey(
+            name=rule.metric,
+            model_name=QUANTIZED,
+            output_name=rule.output or "",
+            is_diff=is_change,
+        ),
+        metric_value=_number(value),
+        metric_threshold=threshold,
+        message=rule.reason,
+    )
+
+
+def _number(value: float) -> metrics_for_slice_pb2.MetricValue:
+    return metrics_for_slice_pb2.MetricValue(double_value={"value": value})
+
+
+def _change_threshold(rule: RuleResult, direction: Direction) -> tfma.MetricThreshold:
+    # A change is quantized less float, a drop how much worse that is.
+    change, name = (
+        (-rule.bound, "HIGHER_IS_BETTER")
+        if direction == "higher_is_better"
+        else (rule.bound, "LOWER_IS_BETTER")
+    )
+    return tfma.MetricThreshold(
+        change_threshold=tfma.GenericChangeThreshold(
+            absolute={"value": change}, direction=tfma.MetricDirection.Value(name)
+        )
+    )
+
+
+def _value_threshold(rule: RuleResult) -> tfma.MetricThreshold:
+    [side] = [limit.side for limit in LIMITS if limit.figure == rule.metric]
+    bound = "lower_bound" if side == "at least" else "upper_bound"
+    return tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(**{bound: {"value": rule.limit}})
+    )

@@ -1,0 +1,122 @@
+"""The commands on a destination: what was pushed there, whether it is whole, and the way back."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
+
+_DESTINATION = click.argument("destination")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_NOTE = click.option("--note", help="Why; it is kept in the history.")
+
+
+def _version(required: bool) -> Callable[[Any], Any]:
+    return click.argument("version", type=click.IntRange(min=1), required=required)
+
+
+@click.command()
+@_DESTINATION
+@_JSON
+def history(destination: str, as_json: bool) -> None:
+    """Show what was pushed to DESTINATION (a path, a URI, or a config), and which is current."""
+    from tfx_tflite.pipelines.cli.destination_history import history_of, print_history
+
+    with errors_in_a_line(as_json):
+        document = history_of(_opened(destination))
+        if as_json:
+            click.echo(json.dumps(document))
+        else:
+            print_history(document, sys.stdout)
+
+
+@click.command()
+@_DESTINATION
+@_version(required=False)
+@click.option("--key", help="A PEM file with the public key that every manifest must be signed by.")
+@_JSON
+def verify(destination: str, version: int | None, key: str | None, as_json: bool) -> None:
+    """Check every file at DESTINATION, or of one VERSION, against its manifest.
+
+    Exit codes: 0 all is as it was pushed, 1 something is not and is named.
+    """
+    from tfx_tflite.components.destinations.verification import destination_problems
+
+    with errors_in_a_line(as_json):
+        opened = _opened(destination)
+        problems = destination_problems(opened, version, _public_key(key))
+        checked = [version] if version is not None else opened.versions()
+        if as_json:
+            document = {"destination": opened.uri, "versions": checked, "problems": problems}
+            click.echo(json.dumps(document))
+        for problem in problems:
+            click.echo(f"error: {problem}", err=True)
+        if not problems and not as_json:
+            signed = ", signed by the key" if key else ""
+            click.echo(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
+    sys.exit(EXIT_FAILED if problems else 0)
+
+
+@click.command()
+@_DESTINATION
+@_version(required=False)
+@_NOTE
+@_JSON
+def rollback(destination: str, version: int | None, note: str | None, as_json: bool) -> None:
+    """Make VERSION the current one at DESTINATION; by default the one before the current.
+
+    What was rolled back from is not pushed again by a later run that makes the very same model.
+    """
+    with errors_in_a_line(as_json):
+        opened = _opened(destination)
+        before, after = opened.roll_back(version, note)
+        if as_json:
+            click.echo(json.dumps({"destination": opened.uri, "from": before, "to": after}))
+        elif before == after:
+            click.echo(f"version {after} is the current one already")
+        elif before is None:
+            click.echo(f"version {after} is current at {opened.uri}; LATEST named none")
+        else:
+            click.echo(f"version {after} is current at {opened.uri}; it was {before}")
+
+
+@click.command("sign-off")
+@_DESTINATION
+@_version(required=True)
+@click.option("--withdraw", is_flag=True, help="Take it back.")
+@_NOTE
+def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -> None:
+    """Sign VERSION at DESTINATION off: retention never removes it."""
+    with errors_in_a_line():
+        _opened(destination).sign_off(version, note, withdraw)
+        click.echo(f"version {version} is {'no longer ' if withdraw else ''}signed off")
+
+
+COMMANDS = (history, verify, rollback, sign_off)
+
+
+def _opened(destination: str) -> Any:
+    from tfx_tflite.components.destinations.destination import Destination
+
+    if destination.endswith((".yaml", ".yml")):
+        from tfx_tflite.pipelines.config.file import load_config
+
+        destination = load_config(destination).push.destination
+    elif is_local(destination):
+        destination = str(Path(destination).absolute())
+    return Destination.open(destination)
+
+
+def _public_key(path: str | None) -> Any:
+    from tfx_tflite.components.destinations.keys import load_public_key
+
+    return None if path is None else load_public_key(path)
+
+
+def _counted(versions: list[int]) -> str:
+    return f"version {versions[0]}" if len(versions) == 1 else f"{len(versions)} versions"

@@ -1,0 +1,94 @@
+"""The commands for Kubeflow: `compile` and `submit`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
+
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
+)
+
+
+@click.command("compile")
+@CONFIG
+@SET
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file to write: .yaml for Kubeflow Pipelines, .json for Vertex AI.",
+)
+@_JSON
+def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_json: bool) -> None:
+    """Write the pipeline of CONFIG as Kubeflow Pipelines or Vertex AI run it."""
+    with errors_in_a_line(as_json):
+        from tfx_tflite.pipelines.kubeflow.compile import check_suffix, compile_logged, kubeflow_of
+
+        check_suffix(output)
+        settings = load_checked(config, overrides)
+        compiled = compile_logged(settings)
+        compiled.write(output)
+        good_for = compiled.good_for(output)
+        _give(
+            f"{output}: {settings.name} for image {kubeflow_of(settings).image}; "
+            "runtime parameters: "
+            + ", ".join(f"{name}={value}" for name, value in compiled.values.items())
+            + f"\nchecked; good for {good_for}",
+            {
+                "status": "compiled",
+                "output": str(output),
+                "parameters": compiled.values,
+                "good_for": good_for,
+            },
+            as_json,
+        )
+
+
+@click.command()
+@CONFIG
+@SET
+@click.option("--host", required=True, metavar="URL", help="The Kubeflow Pipelines server.")
+@click.option(
+    "--param",
+    "parameters",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Give a runtime parameter a value of its own for this run. Repeatable.",
+)
+@_JSON
+def submit(
+    config: Path, overrides: tuple[str, ...], host: str, parameters: tuple[str, ...], as_json: bool
+) -> None:
+    """Run the pipeline of CONFIG once on Kubeflow Pipelines, and print the run's link."""
+    with errors_in_a_line(as_json):
+        from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
+        from tfx_tflite.pipelines.kubeflow import compile as kubeflow
+
+        settings = load_checked(config, overrides)
+        values = kubeflow.given_values(settings, parameters)
+        # What a run is given must be as possible as what a config says.
+        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values)))
+        kubeflow.container_places(settings)
+        server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
+        compiled = kubeflow.compile_logged(settings)
+        arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
+        link = server.submit(compiled, settings, arguments)
+        _give(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
+
+
+COMMANDS = (compile_command, submit)
+
+
+def _give(text: str, document: dict[str, Any], as_json: bool) -> None:
+    """Prints what a command says at its end, in words or as one JSON object."""
+    from tfx_tflite.pipelines.cli.console import print_json
+
+    if as_json:
+        print_json(document, sys.stdout)
+    else:
+        click.echo(text)

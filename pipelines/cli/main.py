@@ -1,0 +1,232 @@
+"""The command line. Nothing here loads TensorFlow or TFX until a run needs them."""
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.process_end import run_to_the_end
+from tfx_tflite.pipelines.cli import destination as cli_destination
+from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
+from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli.outcome import (
+    EXIT_NOTHING_NEW,
+    EXIT_PUSHED,
+    EXIT_REFUSED,
+    errors_in_a_line,
+    exit_code,
+    no_more_stops,
+    print_failure,
+    stoppable,
+    told,
+)
+from tfx_tflite.pipelines.cli.schedule import schedule
+from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK, held
+
+_AS_JSON = f"{__name__}.as_json"
+_EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
+
+
+class _Commands(click.Group):
+    """Commands that print JSON where it was asked for, also when they are called wrongly."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Takes its own arguments, and remembers whether JSON is among the others."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.meta[_AS_JSON]:
+                print_failure(error.format_message(), None, sys.stdout)
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("tfx-tflite"), prog_name="tfx-tflite")
+def main() -> None:
+    """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
+
+    Exit codes: 0 pushed (or valid, or nothing new), 3 refused by the gate, 2 wrong usage or config,
+    1 failure.
+    """
+
+
+@main.command()
+@CONFIG
+@SET
+@click.option(
+    "--runner",
+    type=click.Choice(["beam", "local"]),
+    default="beam",
+    show_default=True,
+    help="Who runs the pipeline's stages: TFX's BeamDagRunner or its LocalDagRunner.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run though the data hold nothing new, and push a model that is there already.",
+)
+def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
+    """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
+    with stoppable(), errors_in_a_line(as_json):
+        settings = load_checked(config, overrides)
+        with held(Path(settings.root) / RUN_LOCK, "run"):
+            code = _run(settings, runner, as_json, force)
+    sys.exit(code)
+
+
+@main.command()
+@CONFIG
+@SET
+def validate(config: Path, overrides: tuple[str, ...]) -> None:
+    """Check CONFIG and the files it names, without running anything."""
+    with errors_in_a_line():
+        settings = load_checked(config, overrides)
+        scheme = settings.quantization.scheme.value
+        click.echo(
+            f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}"
+        )
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
+def report(run: Path, in_browser: bool) -> None:
+    """Show the report of the last run of RUN: a config, or the root of its runs."""
+    from tfx_tflite.pipelines.cli.console import RunPrinter, last_result
+    from tfx_tflite.pipelines.config.file import load_config
+
+    with errors_in_a_line():
+        root = Path(load_config(run).root) if run.suffix in (".yaml", ".yml") else run
+        result = last_result(root)
+        RunPrinter(sys.stdout, goes_on=False).result(result)
+    if in_browser:
+        click.launch(result["page"])
+
+
+for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
+    main.add_command(_command)
+
+
+def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
+    from tfx_tflite.pipelines.cli.console import (
+        RunPrinter,
+        log_file,
+        output_to_log,
+        print_json,
+        print_line,
+    )
+    from tfx_tflite.pipelines.runs.new_data import RunInputs
+    from tfx_tflite.pipelines.runs.results import FailedAfterVerdict
+
+    start = time.monotonic()
+    log = log_file(settings.root)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with output_to_log(log) as (stdout, stderr):
+        printer = RunPrinter(stderr if as_json else stdout)
+        try:
+            # Before the run: what arrives in the middle of it is new to the next one.
+            inputs = RunInputs.of(settings)
+            result = inputs and not force and inputs.nothing_new(settings)
+            if not result:
+                result = _run_with(settings, runner, printer, force)
+        except (Exception, KeyboardInterrupt) as error:
+            failure = error.failure if isinstance(error, FailedAfterVerdict) else error
+            message = _failure(failure, log)
+            print_line(f"error: {message}", stderr)
+            if as_json and isinstance(error, FailedAfterVerdict):
+                print_json({**error.result, "error": message}, stdout)
+            elif as_json:
+                print_failure(message, settings.quantization.scheme.value, stdout)
+            return exit_code(failure)
+        no_more_stops()
+        if as_json:
+            # First, so that nothing that goes wrong in keeping or showing it can hide a push.
+            print_json(result, stdout)
+        if result["status"] == "nothing_new":
+            printer.say(f"{settings.name}: {result['reasons'][0]}")
+            _remove_if_empty(log)
+        else:
+            printer.result(result)
+            _keep(result, inputs, Path(settings.root), log, printer)
+            printer.say(f"{time.monotonic() - start:.1f} s in all")
+        return _EXIT_CODES[result["status"]]
+
+
+def _keep(result: dict[str, Any], inputs: Any, root: Path, log: Path, printer: Any) -> None:
+    from tfx_tflite.pipelines.cli.console import save_result
+
+    try:
+        save_result(result, log)
+        if inputs:
+            inputs.remember(root, result)
+    except OSError as error:
+        printer.say(f"warning: the result was not kept: {told(error)}")
+
+
+def _remove_if_empty(log: Path) -> None:
+    """Removes the log of a run that did nothing; a clock would leave thousands."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if log.stat().st_size == 0:
+            log.unlink()
+
+
+def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:
+    # What can be wrong with the store shows at once, before TFX is loaded.
+    from tfx_tflite.pipelines.metadata.store import check_connection
+
+    printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
+    check_connection(settings)
+    printer.started("loading TFX")
+    start = time.monotonic()
+    from tfx_tflite.pipelines.runs.run import run as run_once
+    from tfx_tflite.pipelines.runs.runners import StageObserver, StageResult
+
+    printer.ended("loading TFX", time.monotonic() - start)
+
+    def ended(stage: StageResult) -> None:
+        notes = {"done": "", "cached": "unchanged, from cache"}
+        printer.ended(stage.name, stage.seconds, notes.get(stage.outcome, stage.outcome))
+
+    return run_once(settings, runner, StageObserver(printer.started, ended), force).to_json()
+
+
+def _failure(error: BaseException, log: Path) -> str:
+    """Returns a failure in one or two lines; what only a traceback explains goes to the log."""
+    import traceback
+
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, (TfxTfliteError, KeyboardInterrupt)):
+        return told(error)
+    text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
+    return f"{text}\n  the log has more: {log}"
+
+
+def command_line() -> NoReturn:
+    """Runs the command that the process was started with, and ends it with the exit code."""
+    _open_closed_streams()
+    run_to_the_end(functools.partial(main, prog_name="tfx-tflite"))
+
+
+def _open_closed_streams() -> None:
+    """Opens what the process was started without, before a file gets the stream's descriptor."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))

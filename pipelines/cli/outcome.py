@@ -1,0 +1,87 @@
+"""How commands end: their exit codes, and errors in a line instead of a traceback."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.pipelines.runs.results import result_without_verdict
+
+EXIT_PUSHED = 0
+EXIT_NOTHING_NEW = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+INTERRUPTED = "interrupted; run again to go on from the last finished stage"
+
+
+@contextlib.contextmanager
+def errors_in_a_line(as_json: bool = False) -> Iterator[None]:
+    """Ends the command where what it encloses raises an error meant for the user.
+
+    A disk or file that fails it is one, and so is Ctrl-C.
+
+    Args:
+        as_json: Whether the failure is printed as a JSON object, too.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # Nobody reads on, which click ends quietly.
+        raise
+    except (TfxTfliteError, OSError, KeyboardInterrupt) as error:
+        message = told(error)
+        from tfx_tflite.pipelines.cli.console import print_line
+
+        print_line(f"error: {message}", sys.stderr)
+        if as_json:
+            print_failure(message, None, sys.stdout)
+        sys.exit(exit_code(error))
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Makes a scheduler's stop (SIGTERM) as orderly as Ctrl-C while the block runs."""
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def no_more_stops() -> None:
+    """Lets neither SIGTERM nor Ctrl-C end what is left of a `stoppable` block."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def told(error: BaseException) -> str:
+    """Returns what the user is told of an error that needs no log to be understood."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+def exit_code(error: BaseException) -> int:
+    """Returns the exit code for an error."""
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+
+
+def print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
+    """Prints a failure as a JSON object with the keys of a run's result.
+
+    Args:
+        error: What is wrong.
+        scheme: The config's; None where there is no config.
+        stream: Where to.
+    """
+    from tfx_tflite.pipelines.cli.console import print_json
+
+    print_json({**result_without_verdict("failed", scheme), "error": error}, stream)

@@ -1,0 +1,143 @@
+"""`tfx-tflite schedule`: one schedule in the config, several clocks that can keep it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.cli.config import CONFIG, SET
+from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
+
+_CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
+_ACTIONS = ("list", "pause", "resume", "delete")
+
+
+@click.command()
+@CONFIG
+@click.option(
+    "--on",
+    "clock",
+    type=click.Choice(_CLOCKS),
+    required=True,
+    help="local: run here in the foreground; cron, systemd, airflow: print what to install; "
+    "kubeflow: create or update the recurring run.",
+)
+@SET
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write instead of printing: a file for cron and airflow, a directory for systemd.",
+)
+@click.option("--host", help="With kubeflow: the URL of the server.")
+@click.option("--list", "action", flag_value="list", help="With kubeflow: show its runs.")
+@click.option("--pause", "action", flag_value="pause", help="With kubeflow: suspend it.")
+@click.option("--resume", "action", flag_value="resume", help="With kubeflow: go on.")
+@click.option("--delete", "action", flag_value="delete", help="With kubeflow: remove it.")
+def schedule(
+    config: Path,
+    clock: str,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    host: str | None,
+    action: str | None,
+) -> None:
+    """Run the pipeline of CONFIG again and again, as its `schedule` says.
+
+    Exit codes: 0 done (or stopped), 2 wrong usage or config, 1 failure.
+    """
+    with errors_in_a_line():
+        _check_options(clock, output, host, action)
+        settings = _load(config, overrides)
+        if clock == "local":
+            _serve(settings, config, overrides)
+        elif clock == "kubeflow":
+            # A stop in the middle of an update is told with what it leaves.
+            with stoppable():
+                _on_kubeflow(settings, config, host, action)
+        else:
+            _give(_files(clock, settings, config, overrides), clock, output)
+
+
+def _check_options(clock: str, output: Path | None, host: str | None, action: str | None) -> None:
+    if clock != "kubeflow" and (host or action):
+        option = "--host" if host else f"--{action}"
+        raise ConfigError(f"{option} goes with --on kubeflow alone")
+    if clock == "kubeflow" and host is None:
+        raise ConfigError("--on kubeflow needs --host, the URL of the server")
+    if output is not None and clock in ("local", "kubeflow"):
+        raise ConfigError("--output goes with --on cron, systemd or airflow alone")
+
+
+def _load(config: Path, overrides: tuple[str, ...]) -> Any:
+    from tfx_tflite.pipelines.config.file import load_config
+
+    settings = load_config(config, overrides)
+    if settings.schedule is None:
+        raise ConfigError(
+            f"{config}: schedule: this key is needed, for instance "
+            "`schedule: {cron: 0 6 * * mon}`; see docs/schedule.md"
+        )
+    return settings
+
+
+def _serve(settings: Any, config: Path, overrides: tuple[str, ...]) -> None:
+    from tfx_tflite.pipelines.schedule import local
+    from tfx_tflite.pipelines.schedule.command import run_command
+
+    local.LocalClock(settings, run_command(config, overrides), _say).serve()
+
+
+def _say(line: str) -> None:
+    from tfx_tflite.pipelines.cli.console import print_line
+
+    # A scheduler goes on when nobody reads its lines any more.
+    print_line(line, sys.stdout)
+
+
+def _files(clock: str, settings: Any, config: Path, overrides: tuple[str, ...]) -> dict[str, str]:
+    """Returns the texts that a clock needs, by file name."""
+    from importlib import import_module
+
+    from tfx_tflite.pipelines.schedule.command import run_command
+
+    module = import_module(f"tfx_tflite.pipelines.schedule.{clock}")
+    return module.files(settings, run_command(config, overrides))
+
+
+def _give(files: dict[str, str], clock: str, output: Path | None) -> None:
+    if output is None:
+        for number, (name, text) in enumerate(files.items()):
+            title = f"{chr(10) * bool(number)}# {name}\n" if len(files) > 1 else ""
+            click.echo(f"{title}{text}", nl=False)
+        return
+    targets = {
+        output / name if clock == "systemd" else output: text for name, text in files.items()
+    }
+    try:
+        for path, text in targets.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            click.echo(f"wrote {path}")
+    except OSError as error:
+        raise ConfigError(f"--output {output}: {error.strerror}") from error
+
+
+def _on_kubeflow(settings: Any, config: Path, host: str | None, action: str | None) -> None:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if find_spec("kfp") is None:
+        raise ConfigError(
+            "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
+        )
+    kubeflow_schedule = import_module("tfx_tflite.pipelines.kubeflow.recurring")
+
+    if action is None:
+        click.echo(kubeflow_schedule.apply(settings, host, config))
+    elif action == "list":
+        for line in kubeflow_schedule.list_runs(settings, host):
+            click.echo(line)
+    else:
+        click.echo(getattr(kubeflow_schedule, action)(settings, host))

@@ -1,0 +1,238 @@
+"""Reading a config file, with errors that name the file, the line and the key."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.pipelines.config.config import PipelineConfig
+
+# Errors whose message says all; to others what was received is added.
+_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
+
+_Location = tuple[str | int, ...]
+
+# Somebody may have written a password there, which must not be repeated.
+_SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Returns the config in a YAML file.
+
+    Args:
+        path: The file; paths in it are relative to its directory.
+        overrides: `key=value` pairs that replace or add values: the key dotted, with a number for
+            a list's entry (`gate.rules.0.max_drop`), the value in YAML.
+
+    Raises:
+        ConfigError: The file cannot be read or the config is wrong; one line for each mistake.
+    """
+    document = _read(Path(path))
+    overridden = [_override(document, text) for text in overrides]
+    try:
+        return PipelineConfig.model_validate(
+            document, context={"base": Path(path).resolve().parent}
+        )
+    except ValidationError as error:
+        raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+
+
+def _read(path: Path) -> CommentedMap:
+    try:
+        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: not YAML: {error.problem}{_hint(error)}") from error
+    except (YAMLError, ValueError) as error:
+        # A date that is none is the one, and a number that is none.
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(document, CommentedMap):
+        raise ConfigError(f"{path}: expected a mapping of keys, see docs/config.md")
+    return document
+
+
+def _hint(error: MarkedYAMLError) -> str:
+    # What begins with * is an alias in YAML, which a cron expression is not meant to be.
+    return "; quote text that begins with *" if "scanning an alias" in str(error.context) else ""
+
+
+def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
+    """Applies one `key=value` and returns the key's path."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"--set {text!r}: expected key=value")
+    try:
+        parsed = YAML(typ="rt").load(value)
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"--set {key}: the value is not YAML") from error
+    *parents, last = key.split(".")
+    node: Any = document
+    for part in parents:
+        node = _descend(node, part, key)
+    if isinstance(node, CommentedSeq):
+        node[_index(node, last, key)] = parsed
+    else:
+        node[last] = parsed
+    return tuple(key.split("."))
+
+
+def _descend(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, CommentedSeq):
+        child = node[_index(node, part, key)]
+    else:
+        if node.get(part) is None:
+            node[part] = CommentedMap()
+        child = node[part]
+    if not isinstance(child, CommentedMap | CommentedSeq):
+        raise ConfigError(f"--set {key}: {part!r} has a value, not keys of its own")
+    return child
+
+
+def _index(node: CommentedSeq, part: str, key: str) -> int:
+    if not part.isdecimal() or int(part) >= len(node):
+        raise ConfigError(f"--set {key}: {part!r} is not an entry of a list of {len(node)}")
+    return int(part)
+
+
+def _explain(
+    path: Path,
+    document: CommentedMap,
+    overridden: Iterable[tuple[str, ...]],
+    error: ValidationError,
+) -> str:
+    """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
+    messages: dict[_Location, list[str]] = {}
+    received: dict[_Location, str] = {}
+    for entry in error.errors():
+        location = _yaml_location(document, entry)
+        messages.setdefault(location, []).append(_message(entry, location))
+        if entry["type"] not in _SELF_EXPLAINED and not _is_secret(location):
+            received[location] = f", received {_shown(entry['input'])}"
+    set_keys = {_parts(".".join(key)) for key in overridden}
+    return "\n".join(
+        ": ".join(
+            [_where(path, document, set_keys, location)]
+            + ([".".join(map(str, location))] if location else [])
+            + [" or ".join(dict.fromkeys(found)) + received.get(location, "")]
+        )
+        for location, found in messages.items()
+    )
+
+
+def _is_secret(location: _Location) -> bool:
+    return any(location[: len(key)] == key for key in _SECRET)
+
+
+def _where(
+    path: Path, document: CommentedMap, set_keys: set[_Location], location: _Location
+) -> str:
+    if any(location[: len(key)] == key for key in set_keys):
+        return "--set"
+    number = _line_number(document, location)
+    return f"{path}:{number}" if number else str(path)
+
+
+def _parts(key: str) -> _Location:
+    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+
+
+def _yaml_location(document: CommentedMap, entry: Mapping[str, Any]) -> _Location:
+    """Returns where an error is, without the steps that are not keys, such as union members."""
+    if entry["type"] == "elsewhere":
+        return _parts(entry["ctx"]["key"])
+    location = entry["loc"]
+    path: list[str | int] = []
+    node: Any = document
+    for index, part in enumerate(location):
+        if part == "[key]":
+            # Not the value, but what it is called.
+            continue
+        inside = _has(node, part)
+        last = index == len(location) - 1
+        if inside or (last and isinstance(node, Mapping)):
+            path.append(part)
+        node = node[part] if inside else node
+    return tuple(path)
+
+
+def _has(node: Any, part: str | int) -> bool:
+    if isinstance(node, Mapping):
+        return part in node
+    return isinstance(node, list) and isinstance(part, int) and part < len(node)
+
+
+def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int | None:
+    """Returns the line, from 1, of the innermost part of a location that is in the file."""
+    number = None
+    node: Any = document
+    for part in location:
+        if not _has(node, part) or not isinstance(node, CommentedMap | CommentedSeq):
+            break
+        marks = node.lc.data or {}
+        if part in marks:
+            number = marks[part][0] + 1
+        node = node[part]
+    return number
+
+
+def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
+    kind = entry["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {listed(known, 20)}"
+        return f"unknown key; {hint}"
+    if kind == "missing":
+        return "this key is needed, see docs/config.md"
+    if kind == "too_short":
+        return "expected at least one entry"
+    if kind in ("tuple_type", "list_type"):
+        return "expected a list"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return "expected keys of its own"
+    message = entry["msg"].removeprefix("Value error, ")
+    if kind in ("value_error", "elsewhere"):
+        return message
+    return message.replace("Input should be", "expected").rstrip(".")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, Mapping | list) else type(value).__name__
+    text = {"CommentedMap": "a mapping", "CommentedSeq": "a list"}.get(text, text)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """Returns the keys that the section at a location may have."""
+    model: Any = PipelineConfig
+    parts = iter(location)
+    for part in parts:
+        if isinstance(part, int):
+            continue
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        annotation = fields[part].annotation if part in fields else None
+        found = _models_in(annotation)
+        if not found:
+            return []
+        model = found[0]
+        if get_origin(annotation) is dict:
+            # What the user calls a section is no key of ours.
+            next(parts, None)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    arguments = getattr(annotation, "__args__", ())
+    return [model for argument in arguments for model in _models_in(argument)]

@@ -1,0 +1,41 @@
+"""The strings that labels may be, from the config or from a file of it."""
+
+from pathlib import Path
+
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.config.config import OutputConfig
+
+
+def vocabulary_of(judged: OutputConfig) -> tuple[str, ...]:
+    """Returns the vocabulary of an output's label, none where labels are numbers.
+
+    Raises:
+        ConfigError: The file cannot be read, or lists an entry twice or none at all.
+    """
+    if isinstance(judged.vocabulary, str):
+        return read_vocabulary(judged.vocabulary)
+    return judged.vocabulary or ()
+
+
+def read_vocabulary(path: str) -> tuple[str, ...]:
+    """Returns the entries of a file, one a line in the order of the classes.
+
+    Raises:
+        ConfigError: It cannot be read, or lists an entry twice or none at all.
+    """
+    try:
+        # Other signs that break lines may be part of an entry.
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise ConfigError(f"evaluation.vocabulary: {path} cannot be read: {reason}") from error
+    entries = tuple(text.rstrip("\n").split("\n"))
+    if not all(entries):
+        line = entries.index("") + 1
+        raise ConfigError(
+            f"evaluation.vocabulary: line {line} of {path} is empty; expected an entry a line"
+        )
+    if len(set(entries)) < len(entries):
+        twice = next(entry for entry in entries if entries.count(entry) > 1)
+        raise ConfigError(f"evaluation.vocabulary: {path} lists {twice!r} twice")
+    return entries

@@ -1,0 +1,1 @@
+"""Kubeflow: compiled pipelines, what their containers run, and the server's client."""

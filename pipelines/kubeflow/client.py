@@ -1,0 +1,367 @@
+"""What is on a Kubeflow Pipelines server: experiments, runs and recurring runs."""
+
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.kubeflow import connection as kubeflow_connection
+from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
+from tfx_tflite.pipelines.kubeflow.connection import AnswerLost, Connection, ServerError
+
+__all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
+
+_EXISTS = 409
+_GONE = 404
+
+
+@dataclass(frozen=True)
+class RecurringRun:
+    """A recurring run on the server, whoever made it.
+
+    Attributes:
+        id: Its id.
+        name: Its name, which others may have as well.
+        description: What was said of it when it was made.
+        experiment_id: The experiment of its runs, which may be gone.
+        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
+        trigger: When it starts runs: a quoted cron expression or `every N s`.
+        is_enabled: Whether it starts runs.
+        created_at: When it was made.
+        updated_at: When it was last enabled or disabled.
+    """
+
+    id: str
+    name: str
+    description: str
+    experiment_id: str
+    pipeline: str
+    trigger: str
+    is_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it was neither enabled nor disabled since it was made."""
+        return self.updated_at == self.created_at
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "RecurringRun":
+        """Returns the recurring run that the API describes."""
+        return cls(
+            entry["recurring_run_id"],
+            entry.get("display_name", ""),
+            entry.get("description", ""),
+            entry.get("experiment_id", ""),
+            _pipeline_of(entry),
+            _trigger(entry.get("trigger", {})),
+            entry.get("status") == "ENABLED",
+            _moment(entry["created_at"]),
+            _moment(entry.get("updated_at", entry["created_at"])),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the server.
+
+    Attributes:
+        id: Its id.
+        recurring_run_id: What started it; empty where somebody did.
+        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
+        created_at: When it was made.
+        scheduled_at: When it was meant to start.
+        state: The server's word for how it goes, in lower case.
+    """
+
+    id: str
+    recurring_run_id: str
+    pipeline: str
+    created_at: datetime
+    scheduled_at: datetime
+    state: str
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Run":
+        """Returns the run that the API describes."""
+        return cls(
+            entry["run_id"],
+            entry.get("recurring_run_id", ""),
+            _pipeline_of(entry),
+            _moment(entry["created_at"]),
+            _moment(entry.get("scheduled_at", entry["created_at"])),
+            entry.get("state", "pending").lower(),
+        )
+
+
+def _pipeline_of(entry: Mapping[str, Any]) -> str:
+    spec = entry.get("pipeline_spec", {})
+    # Beside what is asked of Kubernetes, the pipeline is one level deeper.
+    spec = spec.get("pipeline_spec", spec)
+    return str(spec.get("pipelineInfo", {}).get("name", ""))
+
+
+def _trigger(trigger: Mapping[str, Any]) -> str:
+    if "cron_schedule" in trigger:
+        return repr(trigger["cron_schedule"].get("cron", ""))
+    if "periodic_schedule" in trigger:
+        return f"every {trigger['periodic_schedule'].get('interval_second', '?')} s"
+    return "never"
+
+
+def _moment(text: str) -> datetime:
+    # Python 3.10 reads neither Z nor nine digits of a second.
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """Returns a time as the API takes it."""
+    if moment is None:
+        return None
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
+    """Returns a server that answers; raises as `kubeflow_connection.connect`."""
+    return Server(kubeflow_connection.connect(kubeflow, host), kubeflow)
+
+
+class Server:
+    """What is asked of a server.
+
+    Args:
+        connection: The connection to it.
+        kubeflow: Experiment, service account and the like.
+    """
+
+    def __init__(self, connection: Connection, kubeflow: KubeflowConfig):
+        self._connection = connection
+        self._kubeflow = kubeflow
+
+    def link(self, page: str) -> str:
+        """Returns the address of a page of Kubeflow's own."""
+        return self._connection.link(page)
+
+    # Experiments
+
+    def experiment(self, config: PipelineConfig) -> str:
+        """Returns the id of the config's experiment, which is made where there is none.
+
+        Raises:
+            ServerError: The server refuses it, or the experiment is archived.
+        """
+        name = self._kubeflow.experiment or config.name
+        found = self._experiment_named(name) or self._made_experiment(name)
+        if found.get("storage_state") == "ARCHIVED":
+            raise ServerError(
+                f"experiment {name!r} is archived: restore it on "
+                f"{self.link('archive/experiments')}, or name another one in kubeflow.experiment"
+            )
+        return str(found["experiment_id"])
+
+    def _experiments_like(self, name: str) -> list[Mapping[str, Any]]:
+        """Returns the experiments whose names are a name but for upper and lower case."""
+        return list(
+            self._connection.entries(
+                "experiments",
+                "experiments",
+                {"display_name": name},
+                namespace=self._connection.namespace,
+            )
+        )
+
+    def _experiment_named(self, name: str) -> Mapping[str, Any] | None:
+        found = (e for e in self._experiments_like(name) if e["display_name"] == name)
+        return next(found, None)
+
+    def _made_experiment(self, name: str) -> Mapping[str, Any]:
+        body = {"display_name": name, "namespace": self._connection.namespace or ""}
+        try:
+            return self._connection.post("experiments", body)
+        except ServerError as error:
+            if error.status != _EXISTS:
+                raise
+            # Somebody may have made it meanwhile.
+            found = self._experiment_named(name)
+            if found is not None:
+                return found
+            others = [repr(e["display_name"]) for e in self._experiments_like(name)]
+            raise ServerError(
+                f"the server takes experiment {name!r} for one that is there"
+                + (f", {others[0]}" if others else "")
+                + ": spell it so in kubeflow.experiment, or name another one"
+            ) from error
+
+    def experiment_is(self, experiment_id: str) -> str:
+        """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
+        try:
+            found = self._connection.get(f"experiments/{experiment_id}")
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return "gone"
+        return "archived" if found.get("storage_state") == "ARCHIVED" else ""
+
+    # Runs
+
+    def submit(
+        self, compiled: CompiledPipeline, config: PipelineConfig, values: Mapping[str, Any]
+    ) -> str:
+        """Starts a run and returns its link.
+
+        Args:
+            compiled: The pipeline.
+            config: Its config.
+            values: The runtime parameters.
+
+        Raises:
+            ServerError: The server refuses it.
+        """
+        experiment = self.experiment(config)
+        body = {
+            "experiment_id": experiment,
+            "display_name": f"{config.name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            **self._what_runs(compiled, values, self._kubeflow.cache),
+        }
+        try:
+            run = self._connection.post("runs", body)
+        except AnswerLost as error:
+            raise AnswerLost(
+                f"{error}; the run may have started all the same: look at "
+                f"{self.link(f'experiments/details/{experiment}')} before submitting again"
+            ) from error
+        return self.link(f"runs/details/{run['run_id']}")
+
+    def _what_runs(
+        self, compiled: CompiledPipeline, values: Mapping[str, Any], may_cache: bool
+    ) -> dict[str, Any]:
+        """Returns what a run and a recurring run are made of alike."""
+        runtime: dict[str, Any] = {"parameters": dict(values)}
+        if self._kubeflow.pipeline_root:
+            runtime["pipeline_root"] = self._kubeflow.pipeline_root
+        account = self._kubeflow.service_account
+        return {
+            "pipeline_spec": _spec(compiled, may_cache),
+            "runtime_config": runtime,
+            **({"service_account": account} if account else {}),
+        }
+
+    def last_runs(self, recurring_run: RecurringRun, limit: int) -> list[Run]:
+        """Returns the last runs of a recurring run, the newest first.
+
+        They are asked for by what started them: their experiment may be gone.
+        """
+        page = self._connection.entries(
+            "runs",
+            "runs",
+            {"recurring_run_id": recurring_run.id},
+            namespace=self._connection.namespace,
+            page_size=limit,
+            sort_by="created_at desc",
+        )
+        return [Run.read(entry) for entry in itertools.islice(page, limit)]
+
+    def runs_since(self, experiment_id: str, moment: datetime, limit: int) -> list[Run]:
+        """Returns the last runs in an experiment that were made after a time, the newest first.
+
+        They are none where the experiment is gone.
+        """
+        entries = self._connection.entries(
+            "runs", "runs", experiment_id=experiment_id, sort_by="created_at desc"
+        )
+        runs = map(Run.read, itertools.islice(entries, limit))
+        try:
+            return list(itertools.takewhile(lambda run: run.created_at > moment, runs))
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return []
+
+    # Recurring runs
+
+    def create_recurring_run(
+        self,
+        compiled: CompiledPipeline,
+        config: PipelineConfig,
+        cron: str,
+        description: str,
+        experiment_id: str,
+    ) -> RecurringRun:
+        """Creates a recurring run of a config's schedule, paused, and returns it.
+
+        A server that is killed meanwhile leaves something in Kubernetes that it does not know
+        itself; paused, that starts nothing.
+
+        Args:
+            compiled: The pipeline.
+            config: Its config, with a schedule.
+            cron: The schedule's cron expression as Kubeflow takes it.
+            description: What is said of the recurring run.
+            experiment_id: The experiment of its runs.
+        """
+        schedule = config.schedule
+        assert schedule is not None
+        times = {"start_time": rfc3339(schedule.start), "end_time": rfc3339(schedule.end)}
+        body = {
+            "display_name": config.name,
+            "description": description,
+            "experiment_id": experiment_id,
+            "trigger": {
+                "cron_schedule": {"cron": cron, **{k: t for k, t in times.items() if t is not None}}
+            },
+            "mode": "DISABLE",
+            # Text, as 64-bit integers are in the API's JSON.
+            "max_concurrency": "1",
+            "no_catchup": not schedule.catch_up,
+            # Otherwise every tick would be served the first one's results.
+            **self._what_runs(compiled, compiled.values, may_cache=False),
+        }
+        return RecurringRun.read(self._connection.post("recurringruns", body))
+
+    def recurring_runs(self, name: str) -> list[RecurringRun]:
+        """Returns the recurring runs of exactly a name, whoever made them, the oldest first."""
+        entries = self._connection.entries(
+            "recurringruns",
+            "recurringRuns",
+            {"display_name": name},
+            namespace=self._connection.namespace,
+            sort_by="created_at",
+        )
+        return [run for run in map(RecurringRun.read, entries) if run.name == name]
+
+    def has_recurring_run(self, recurring_run_id: str) -> bool:
+        """Returns whether the server knows a recurring run."""
+        try:
+            self._connection.get(f"recurringruns/{recurring_run_id}")
+        except ServerError as error:
+            if error.status != _GONE:
+                raise
+            return False
+        return True
+
+    def pause(self, recurring_run: RecurringRun) -> None:
+        """Stops a recurring run from starting runs."""
+        self._connection.post(f"recurringruns/{recurring_run.id}:disable")
+
+    def resume(self, recurring_run: RecurringRun) -> None:
+        """Lets a recurring run start runs again."""
+        self._connection.post(f"recurringruns/{recurring_run.id}:enable")
+
+    def delete(self, recurring_run: RecurringRun) -> None:
+        """Deletes a recurring run; its runs stay."""
+        self._connection.delete(f"recurringruns/{recurring_run.id}")
+
+
+def _spec(compiled: CompiledPipeline, may_cache: bool) -> dict[str, Any]:
+    """Returns a pipeline as the API takes it, with what is asked of Kubernetes, if anything."""
+    spec = compiled.kubeflow_spec
+    if not may_cache:
+        for task in spec["root"]["dag"]["tasks"].values():
+            task.pop("cachingOptions", None)
+    if compiled.platform:
+        return {"pipeline_spec": spec, "platform_spec": compiled.platform}
+    return spec

@@ -1,0 +1,524 @@
+"""A pipeline as Kubeflow Pipelines and Vertex AI run it: TFX's compiled form, made fit for both.
+
+TFX compiles the pipeline; what is added to the result are resources, runtime parameters with
+defaults, and the places of files in the containers. `kubeflow_task.py` is what containers run.
+Nothing here loads TFX before `compile_pipeline`.
+"""
+
+import contextlib
+import copy
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
+from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.kubeflow import rules as kubeflow_rules
+from tfx_tflite.pipelines.kubeflow.cache import uncache_what_is_outside
+from tfx_tflite.pipelines.kubeflow.call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
+from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME, Places
+from tfx_tflite.pipelines.kubeflow.platform import platform_spec, set_resources, set_variables
+
+COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow.task")
+# The newest span there is.
+NEWEST_SPAN = -1
+
+_BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
+_SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
+# What is read as a plain file wherever it is used.
+_FILES = ("model.trainer.module_file", "push.signing_key")
+# What kfp's runs and Vertex' jobs may be called.
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class RuntimeParameter:
+    """A value of the config that can be given anew with every run of one compiled pipeline.
+
+    Attributes:
+        key: The key in the config.
+        component: The component that takes it.
+        target: Where it goes: an execution property and, where that holds JSON, the keys and
+            indices inside.
+        kind: The type that Kubeflow's pages ask for.
+        value: The config's own value, the default.
+    """
+
+    key: str
+    component: str
+    target: tuple[str | int, ...]
+    kind: Literal["NUMBER_INTEGER", "NUMBER_DOUBLE", "STRING"]
+    value: int | float | str
+
+    @property
+    def name(self) -> str:
+        """The key as Kubeflow can spell it."""
+        return self.key.replace(".", "_")
+
+
+def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
+    """Returns what can be given with every run.
+
+    Args:
+        config: The config, whose values are the defaults.
+    """
+    return (
+        *_trainer_parameters(config),
+        *_calibration_parameters(config),
+        RuntimeParameter(
+            "quantization.scheme",
+            "TFLiteQuantizer",
+            ("scheme",),
+            "STRING",
+            config.quantization.scheme.value,
+        ),
+        *_gate_parameters(config),
+        *_span_parameters(config),
+    )
+
+
+def _trainer_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    trainer = config.model.trainer
+    if trainer is None:
+        return
+    for key, target, value in (
+        ("train_steps", "train_args", trainer.train_steps),
+        ("eval_steps", "eval_args", trainer.eval_steps),
+    ):
+        yield RuntimeParameter(
+            f"model.trainer.{key}", "Trainer", (target, "num_steps"), "NUMBER_INTEGER", value
+        )
+
+
+def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    if config.quantization.scheme.needs_calibration:
+        yield RuntimeParameter(
+            "calibration.samples",
+            "CalibrationSampler",
+            ("samples",),
+            "NUMBER_INTEGER",
+            config.calibration.samples,
+        )
+
+
+def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    for index, rule in enumerate(config.gate.rules):
+        for bound in _BOUNDS:
+            if getattr(rule, bound) is not None:
+                yield RuntimeParameter(
+                    f"gate.rules.{index}.{bound}",
+                    "QuantizationEvaluator",
+                    ("gate", "rules", index, bound),
+                    "NUMBER_DOUBLE",
+                    getattr(rule, bound),
+                )
+
+
+def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    # Where several spans are taken at once, the newest are.
+    is_one = config.data.spans == 1
+    if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
+        example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
+        yield RuntimeParameter(
+            "data.span", example_gen, ("range_config", "span"), "NUMBER_INTEGER", NEWEST_SPAN
+        )
+
+
+class CompilationFailed(TfxTfliteError):
+    """The pipeline could not be compiled, for a reason that only the log explains."""
+
+
+def given_values(
+    config: PipelineConfig, given: Sequence[str]
+) -> dict[RuntimeParameter, int | float | str]:
+    """Returns the runtime parameters that a run is given, and their values.
+
+    Args:
+        config: The config.
+        given: `key=value` each; the key as in the config, or as Kubeflow spells it.
+
+    Raises:
+        ConfigError: There is no such parameter, or the value is of another type.
+    """
+    known = runtime_parameters(config)
+    by_name = {name: parameter for parameter in known for name in (parameter.key, parameter.name)}
+    values = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--param {text!r}: expected key=value")
+        if key not in by_name:
+            raise ConfigError(
+                f"--param {key}: not a runtime parameter; there are: "
+                + listed((parameter.key for parameter in known), 20)
+            )
+        values[by_name[key]] = _typed(by_name[key], value)
+    return values
+
+
+def _typed(parameter: RuntimeParameter, text: str) -> int | float | str:
+    kinds: dict[str, tuple[type, str]] = {
+        "NUMBER_INTEGER": (int, "a whole number"),
+        "NUMBER_DOUBLE": (float, "a number"),
+        "STRING": (str, "text"),
+    }
+    convert, expected = kinds[parameter.kind]
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--param {parameter.key}: expected {expected}, received {text!r}"
+        ) from error
+
+
+def as_overrides(values: Mapping[RuntimeParameter, int | float | str]) -> list[str]:
+    """Returns the values of runtime parameters as `--set` takes them, where the config has the key.
+
+    Args:
+        values: The values, by parameter.
+    """
+    return [
+        f"{parameter.key}={value}"
+        for parameter, value in values.items()
+        if parameter.target[0] != "range_config"
+    ]
+
+
+def kubeflow_of(config: PipelineConfig) -> KubeflowConfig:
+    """Returns the section `kubeflow` of a config.
+
+    Raises:
+        ConfigError: There is none, or the package for it is not installed.
+    """
+    if importlib.util.find_spec("kfp") is None:
+        raise ConfigError("kfp is not installed: pip install 'tfx-tflite[kubeflow]'")
+    if config.kubeflow is None:
+        raise ConfigError("kubeflow: this section is needed, with an image; see docs/kubeflow.md")
+    return config.kubeflow
+
+
+def pipeline_name(config: PipelineConfig) -> str:
+    """Returns the name of a config as Kubeflow allows it: lower case, digits and hyphens."""
+    return _NOT_IN_NAMES.sub("-", config.name.lower()).strip("-")[:128]
+
+
+def container_places(config: PipelineConfig) -> dict[str, str]:
+    """Returns where containers have each path of this machine that the config names.
+
+    Raises:
+        ConfigError: `kubeflow.paths` does not say it for a path, or names a URI for a file that is
+            read as one; a line for each.
+    """
+    kubeflow = kubeflow_of(config)
+    places = {path: kubeflow.place_of(path) for path in config.local_paths().values()}
+    missing = [
+        f"{key}: {path} is on this machine; say under kubeflow.paths where containers have it (in "
+        f"the image, on a volume, or a URI), like {{{Path(path).parent.name or '.'}: /app}}"
+        for key, path in config.local_paths().items()
+        if places[path] is None
+    ]
+    elsewhere = [
+        f"{key}: kubeflow.paths puts it at {places[config.local_paths()[key]]}, but it is read as "
+        "a file: have it in the image or on a volume"
+        for key in _FILES
+        if not is_local(places.get(config.local_paths().get(key, "")) or "")
+    ]
+    if missing or elsewhere:
+        raise ConfigError("\n".join(missing + elsewhere))
+    return {path: place for path, place in places.items() if place is not None}
+
+
+@dataclass(frozen=True)
+class CompiledPipeline:
+    """A pipeline in the form that Kubeflow takes.
+
+    Attributes:
+        job: TFX's PipelineJob, which Vertex AI takes: spec, defaults and pipeline root.
+        platform: What only Kubernetes has, in KFP's form; empty where nothing is asked of it.
+        parameters: What can be given with every run.
+        unkeyed: The tasks whose results only Vertex AI can use again: it runs their drivers, which
+            look at the data, before it looks for them.
+    """
+
+    job: dict[str, Any]
+    platform: dict[str, Any]
+    parameters: tuple[RuntimeParameter, ...]
+    unkeyed: frozenset[str] = frozenset()
+
+    @property
+    def kubeflow_spec(self) -> dict[str, Any]:
+        """The pipeline as open-source Kubeflow takes it."""
+        spec = copy.deepcopy(self.job["pipelineSpec"])
+        for name in self.unkeyed:
+            spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
+        return spec
+
+    @property
+    def values(self) -> dict[str, int | float | str]:
+        """The value of every runtime parameter, by name."""
+        return {parameter.name: parameter.value for parameter in self.parameters}
+
+    def good_for(self, path: Path) -> str:
+        """Returns which back ends take the pipeline as a file has it.
+
+        Args:
+            path: The file, by whose suffix the form is known.
+        """
+        if path.suffix != ".json":
+            return f"Kubeflow Pipelines {kubeflow_rules.oldest_release(self.platform)}"
+        left_out = ", without what only Kubernetes has (volumes, secrets, nodes, labels)"
+        return f"Vertex AI Pipelines{left_out if self.platform else ''}"
+
+    def write(self, path: Path) -> None:
+        """Writes the pipeline: PipelineJob for `.json`, what the KFP client takes for `.yaml`.
+
+        Raises:
+            ConfigError: The suffix is another, or the file cannot be written.
+        """
+        check_suffix(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self._text(path.suffix), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+    def _text(self, suffix: str) -> str:
+        if suffix == ".json":
+            return json.dumps(self.job, indent=1, sort_keys=True) + "\n"
+        import yaml
+
+        documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
+        return yaml.safe_dump_all(documents, sort_keys=True)
+
+
+def check_suffix(path: Path) -> None:
+    """Checks that a compiled pipeline can be written in the form that a file's name asks for.
+
+    Raises:
+        ConfigError: The suffix is neither `.json` nor `.yaml`.
+    """
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        raise ConfigError(
+            f"--output {path}: expected a name in .yaml (Kubeflow Pipelines) or .json (Vertex AI)"
+        )
+
+
+def compile_logged(config: PipelineConfig) -> CompiledPipeline:
+    """Returns the compiled pipeline; what TFX prints meanwhile goes to a log below the root.
+
+    Args:
+        config: The config, with a section `kubeflow`.
+
+    Raises:
+        ConfigError: As `compile_pipeline`.
+        CompilationFailed: For a reason that only the log explains.
+    """
+    import traceback
+
+    from tfx_tflite.pipelines.cli.console import log_file, output_to_log
+
+    container_places(config)
+    log = log_file(config.root)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with output_to_log(log):
+        try:
+            return compile_pipeline(config)
+        except TfxTfliteError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise CompilationFailed(
+                f"{type(error).__name__}: {error}\n  the log has more: {log}"
+            ) from error
+
+
+def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
+    """Returns the pipeline of a config as Kubeflow takes it. Loads TFX.
+
+    Args:
+        config: The config, with a section `kubeflow`.
+
+    Raises:
+        ConfigError: The section is missing, or does not say where containers have a file.
+    """
+    kubeflow, places = kubeflow_of(config), container_places(config)
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    parameters = runtime_parameters(config)
+    job, drivers = _compile_with_tfx(config, kubeflow)
+    spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
+    deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
+    json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
+    _place(spec, deployment, Places(config, places))
+    unkeyed = uncache_what_is_outside(spec, deployment, kubeflow)
+    set_resources(deployment, kubeflow)
+    set_variables(deployment, kubeflow)
+    for parameter in parameters:
+        _add_parameter(spec, parameter)
+    _tell_containers(spec, deployment, parameters, drivers)
+    _judge_in(deployment.executors["Pusher_executor"].container, kubeflow)
+    _retry(spec, deployment, kubeflow)
+    spec.deployment_spec.Clear()
+    spec.deployment_spec.update(json_format.MessageToDict(deployment))
+    if kubeflow.pipeline_root:
+        spec.default_pipeline_root = kubeflow.pipeline_root
+    job["pipelineSpec"] = json_format.MessageToDict(spec)
+    job["displayName"] = config.name
+    job["runtimeConfig"] = {"parameterValues": {p.name: p.value for p in parameters}}
+    if kubeflow.pipeline_root:
+        job["runtimeConfig"]["gcsOutputDirectory"] = kubeflow.pipeline_root
+    compiled = CompiledPipeline(job, platform_spec(deployment, kubeflow), parameters, unkeyed)
+    kubeflow_rules.check(compiled.kubeflow_spec, compiled.platform, compiled.values)
+    return compiled
+
+
+def _compile_with_tfx(
+    config: PipelineConfig, kubeflow: KubeflowConfig
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns TFX's PipelineJob, and the classes of the drivers that TFX's does not run."""
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+
+    from tfx_tflite.pipelines.pipeline import create_pipeline
+    from tfx_tflite.pipelines.runs.runners import NEVER_CACHED
+
+    named = config.model_copy(update={"name": pipeline_name(config)})
+    input_base = config.data.input_base or f"{BUILTIN_SCHEME}{config.data.builtin}"
+    with _module_files_as_they_are():
+        pipeline = create_pipeline(named, input_base)
+    pipeline.enable_cache = kubeflow.cache
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image=kubeflow.image,
+            default_commands=list(COMMAND),
+            # All that open-source Kubeflow Pipelines takes.
+            use_pipeline_spec_2_1=True,
+        )
+    )
+    job = runner.run(pipeline, write_out=False)
+    never_cached = set(NEVER_CACHED)
+    if config.gate.against("pushed").rules:
+        # As a push does, it looks at the destination every time.
+        never_cached.add("QuantizationEvaluator")
+    for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():
+        if name in never_cached:
+            task.pop("cachingOptions", None)
+    return job, _own_drivers(pipeline)
+
+
+def _own_drivers(pipeline: Any) -> dict[str, str]:
+    """Returns the classes of ExampleGen's drivers, by component, where they are not TFX's."""
+    from tfx.components.example_gen.driver import FileBasedDriver
+    from tfx.utils import name_utils
+
+    drivers = {node.id: getattr(node, "DRIVER_CLASS", None) for node in pipeline.components}
+    return {
+        name: name_utils.get_full_name(driver)
+        for name, driver in drivers.items()
+        if driver is not None
+        and driver is not FileBasedDriver
+        and issubclass(driver, FileBasedDriver)
+    }
+
+
+@contextlib.contextmanager
+def _module_files_as_they_are() -> Iterator[None]:
+    """Keeps TFX from building wheels of module files, which the image has already.
+
+    It would write them to the pipeline root, which this machine may not reach.
+    """
+    name = "UNSUPPORTED_DO_NOT_PACKAGE_USER_MODULES"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _place(spec: Any, deployment: Any, places: Places) -> None:
+    for task in spec.root.dag.tasks.values():
+        for parameter in task.inputs.parameters.values():
+            constant = parameter.runtime_value.constant
+            if constant.WhichOneof("kind") == "string_value":
+                constant.string_value = places.replaced(constant.string_value)
+    for executor in deployment.executors.values():
+        if executor.HasField("importer"):
+            uri = executor.importer.artifact_uri.constant
+            uri.string_value = places.replaced(uri.string_value)
+
+
+def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
+    """Adds a runtime parameter to the pipeline and hands it to its component."""
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    kind = pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Value(parameter.kind)
+    root = spec.root.input_definitions.parameters[parameter.name]
+    root.parameter_type = kind
+    root.is_optional = True
+    if isinstance(parameter.value, str):
+        root.default_value.string_value = parameter.value
+    else:
+        root.default_value.number_value = parameter.value
+    component = spec.components[parameter.component]
+    component.input_definitions.parameters[parameter.name].parameter_type = kind
+    task = spec.root.dag.tasks[parameter.component]
+    task.inputs.parameters[parameter.name].component_input_parameter = parameter.name
+
+
+def _tell_containers(
+    spec: Any,
+    deployment: Any,
+    parameters: tuple[RuntimeParameter, ...],
+    drivers: Mapping[str, str],
+) -> None:
+    """Tells each container what is declared, where its runtime parameters go, and its driver."""
+    from google.protobuf import json_format
+
+    for name, component in spec.components.items():
+        executor = deployment.executors[component.executor_label]
+        if not executor.HasField("container"):
+            continue
+        own = {p.name: list(p.target) for p in parameters if p.component == name}
+        inputs = json_format.MessageToJson(component.input_definitions, sort_keys=True, indent=None)
+        outputs = json_format.MessageToJson(
+            component.output_definitions, sort_keys=True, indent=None
+        )
+        driver = executor.container.lifecycle.pre_cache_check
+        if executor.container.HasField("lifecycle"):
+            # TFX's own driver knows neither these parameters nor builtin data.
+            del driver.command[:]
+            driver.command.extend([*COMMAND, "--driver"])
+        for arguments in (executor.container.args, driver.args):
+            if INPUTS_ARGUMENT in arguments:
+                arguments[list(arguments).index(INPUTS_ARGUMENT) + 1] = inputs
+                arguments.extend([OUTPUTS_ARGUMENT, outputs])
+                if own:
+                    arguments.extend(["--parameters", json.dumps(own)])
+                if name in drivers:
+                    arguments.extend(["--driver_class_path", drivers[name]])
+
+
+def _judge_in(container: Any, kubeflow: KubeflowConfig) -> None:
+    """Tells the container of the push what a refused model makes of its task."""
+    container.args.extend(["--when_refused", kubeflow.when_refused])
+
+
+def _retry(spec: Any, deployment: Any, kubeflow: KubeflowConfig) -> None:
+    """Asks for tasks to be tried again when they fail."""
+    for task in spec.root.dag.tasks.values():
+        component = spec.components[task.component_ref.name]
+        if kubeflow.retries and deployment.executors[component.executor_label].HasField(
+            "container"
+        ):
+            task.retry_policy.max_retry_count = kubeflow.retries

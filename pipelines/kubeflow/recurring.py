@@ -1,0 +1,428 @@
+"""The schedule of a config as a recurring run on Kubeflow Pipelines.
+
+The API cannot change a recurring run, so an update makes another: paused, then the old one is
+deleted, then the new one is started. Each step can be the last one that is done; each says so, and
+scheduling again goes on from there. A recurring run is a config's own where it has exactly the
+config's name and a description with the config's mark; every other one is left alone.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
+from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Server, ServerError
+from tfx_tflite.pipelines.kubeflow.compile import (
+    CompiledPipeline,
+    compile_logged,
+    container_places,
+    kubeflow_of,
+    pipeline_name,
+)
+
+_SHOWN_RUNS = 10
+# The last runs, each of which the server sends with its whole pipeline.
+_LOOKED_AT = 100
+_SHOWN_FILE_NAME = 60
+_UNFINISHED = "not started, an update was cut short: schedule again to finish it"
+# A run that was due while an update went on may come a little later.
+_UPDATE_TIME = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the description of a recurring run says of it.
+
+    Attributes:
+        file_name: The config's file, for whoever reads it.
+        digest: Of all that the recurring run is made of.
+        identity: Of the config; None where an earlier version of this tool made it.
+        is_paused: Whether it is to stay as it was made, paused.
+    """
+
+    file_name: str
+    digest: str
+    identity: str | None
+    is_paused: bool = False
+
+    _FORM = re.compile(
+        r"(?P<file_name>.*), tfx-tflite (?P<digest>sha256:[0-9a-f]{64})"
+        r"(?:, config (?P<identity>[0-9a-f]{16})(?P<is_paused>, paused)?)?"
+    )
+
+    def __str__(self) -> str:
+        state = ", paused" if self.is_paused else ""
+        name = self.file_name[:_SHOWN_FILE_NAME]
+        return f"{name}, tfx-tflite {self.digest}, config {self.identity}{state}"
+
+    @classmethod
+    def read(cls, description: str) -> "Mark | None":
+        """Returns the mark in a description; None where it has none."""
+        found = cls._FORM.fullmatch(description)
+        if found is None:
+            return None
+        return cls(found["file_name"], found["digest"], found["identity"], bool(found["is_paused"]))
+
+
+def _identity(config: PipelineConfig) -> str:
+    """Returns what tells a config from others: a digest of its name, to the letter."""
+    return hashlib.sha256(config.name.encode("utf-8")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A recurring run of a config's own, with its mark."""
+
+    run: RecurringRun
+    mark: Mark
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether an update was cut short between making and starting it."""
+        made_by_this = self.mark.identity is not None and not self.mark.is_paused
+        return made_by_this and not self.run.is_enabled and self.run.is_untouched
+
+    @property
+    def state(self) -> str:
+        """What it does, for the user."""
+        if self.run.is_enabled:
+            return "enabled"
+        return _UNFINISHED if self.is_unfinished else "paused"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The recurring runs of a config's name on a server, the oldest first.
+
+    Attributes:
+        own: Those that are the config's own.
+        others: Those that somebody else made.
+    """
+
+    own: tuple[_Own, ...]
+    others: tuple[RecurringRun, ...]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody paused the schedule."""
+        return bool(self.own) and not any(o.run.is_enabled or o.is_unfinished for o in self.own)
+
+    @property
+    def starts_runs(self) -> bool:
+        """Whether one of the config's own starts runs."""
+        return any(own.run.is_enabled for own in self.own)
+
+
+def _find(server: Server, config: PipelineConfig) -> _Found:
+    own: list[_Own] = []
+    others: list[RecurringRun] = []
+    for run in server.recurring_runs(config.name):
+        mark = Mark.read(run.description)
+        if mark is not None and _is_own(run, mark, config):
+            own.append(_Own(run, mark))
+        else:
+            others.append(run)
+    return _Found(tuple(own), tuple(others))
+
+
+def _is_own(run: RecurringRun, mark: Mark, config: PipelineConfig) -> bool:
+    if mark.identity is not None:
+        return mark.identity == _identity(config)
+    # Earlier versions did not say whose it is: its pipeline's name has to be the config's as well.
+    return run.pipeline == pipeline_name(config)
+
+
+def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
+    """Creates the recurring run of a config's schedule, or brings it up to date.
+
+    What has not changed is left alone, and what was paused stays so.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+        config_path: The config's file.
+
+    Returns:
+        A line that says what was done, and one for each thing to look at.
+
+    Raises:
+        ConfigError: There is no schedule, Kubeflow cannot keep it, or the pipeline is not complete.
+        ServerError: The server cannot be reached or refuses it; says what state that leaves.
+    """
+    cron = kubeflow_cron(_schedule_of(config), kubeflow_of(config).time_zone)
+    container_places(config)
+    server = _connect(config, host)
+    compiled = compile_logged(config)
+    experiment = server.experiment(config)
+    found = _find(server, config)
+    mark = Mark(
+        config_path.name, _digest(compiled, config, cron), _identity(config), found.is_paused
+    )
+    same = [own.run for own in found.own if own.mark.digest == mark.digest]
+    current = next((run for run in same if run.experiment_id == experiment), None)
+    done = _done(found, current)
+    if current is None:
+        with _leaving(_if_not_made(config, found)):
+            current = server.create_recurring_run(compiled, config, cron, str(mark), experiment)
+    _delete_others(server, config, found, current)
+    if not found.is_paused and not current.is_enabled:
+        with _leaving(
+            f"{config.name}: the new schedule is there but does not run, and no other does; "
+            "schedule again or --resume to start it"
+        ):
+            server.resume(current)
+    state = "; paused, --resume starts it" if found.is_paused else ""
+    line = f"{config.name}: {done}, {cron!r} in {_zone(config)}{state}: {_link(server, current)}"
+    others = _left_alone(server, config, found)
+    return "\n".join([line, *others, *_orphans(server, config, found, current)])
+
+
+def _done(found: _Found, current: RecurringRun | None) -> str:
+    """Returns the word for what an update does."""
+    if not found.own:
+        return "created"
+    if current is None:
+        return "updated"
+    is_finished = len(found.own) == 1 and not found.own[0].is_unfinished
+    return "unchanged" if is_finished else "finished an update that was cut short"
+
+
+def _if_not_made(config: PipelineConfig, found: _Found) -> str:
+    before = "the schedule of before goes on" if found.starts_runs else "nothing runs"
+    return (
+        f"{config.name}: no new schedule was started, {before}; schedule again to go on (what the "
+        "server may have made meanwhile is paused and is found then)"
+    )
+
+
+def _delete_others(
+    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
+) -> None:
+    still = "the schedule of before still runs" if found.starts_runs else "both are paused"
+    for own in found.own:
+        if own.run.id != current.id:
+            with _leaving(
+                f"{config.name}: the new schedule is there but does not run yet, {still}; schedule "
+                "again to finish"
+            ):
+                server.delete(own.run)
+
+
+@contextlib.contextmanager
+def _leaving(state: str) -> Iterator[None]:
+    """Says, where a step fails or is interrupted, what state it leaves and how to go on."""
+    try:
+        yield
+    except ServerError as error:
+        raise ServerError(f"{state}: {error}", error.status) from error
+    except KeyboardInterrupt as error:
+        raise ServerError(f"{state}: interrupted") from error
+
+
+def _left_alone(server: Server, config: PipelineConfig, found: _Found) -> list[str]:
+    """Returns a line for each recurring run of the config's name that is not its own."""
+    return [
+        f"{config.name}: another recurring run of this name was not made for this config and is "
+        f"left alone: {_link(server, other)}"
+        for other in found.others
+    ]
+
+
+def _orphans(
+    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
+) -> list[str]:
+    """Returns a line for each recurring run that is left in Kubernetes alone and starts runs.
+
+    The server does not know it any more than one that was deleted. But what `current` took the
+    place of has started no runs since.
+    """
+    known = {current.id, *(own.run.id for own in found.own), *(run.id for run in found.others), ""}
+    since = current.created_at + _UPDATE_TIME
+    suspects = {
+        run.recurring_run_id: run
+        for run in server.runs_since(current.experiment_id, since, _LOOKED_AT)
+        if run.recurring_run_id not in known and run.pipeline == pipeline_name(config)
+    }
+    return [
+        f"{config.name}: a recurring run that the server does not know started a run on "
+        f"{kubeflow_client.rfc3339(run.created_at)}: it is left in Kubernetes alone. Delete the "
+        f"scheduledworkflow with uid {key} there (kubectl get scheduledworkflows -o yaml)"
+        for key, run in suspects.items()
+        if not server.has_recurring_run(key)
+    ]
+
+
+def list_runs(config: PipelineConfig, host: str) -> list[str]:
+    """Returns a line for the recurring run of a config and for each of its last runs.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: The server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    found = _find(server, config)
+    lines = [line for own in found.own for line in _listed(server, config, own)]
+    lines = lines or [f"{config.name}: not scheduled at {host}"]
+    lines += [
+        f"{config.name}: not made for this config, {_enabled(other)}, {other.trigger}: "
+        f"{_link(server, other)}"
+        for other in found.others
+    ]
+    return lines + (_orphans(server, config, found, found.own[-1].run) if found.own else [])
+
+
+def _listed(server: Server, config: PipelineConfig, own: _Own) -> list[str]:
+    """Returns a line for a recurring run of a config's own and for each of its last runs."""
+    line = (
+        f"{config.name}: {own.state}, {own.run.trigger} in {_zone(config)}: "
+        f"{_link(server, own.run)}{_experiment_note(server, own.run)}"
+    )
+    return [line] + [
+        f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
+        + server.link(f"runs/details/{run.id}")
+        for run in server.last_runs(own.run, _SHOWN_RUNS)
+    ]
+
+
+def _enabled(run: RecurringRun) -> str:
+    return "enabled" if run.is_enabled else "paused"
+
+
+def _experiment_note(server: Server, run: RecurringRun) -> str:
+    """Returns what is wrong with the experiment of a recurring run, for the end of a line."""
+    state = server.experiment_is(run.experiment_id)
+    notes = {
+        "gone": " (its experiment is gone; schedule again to make another)",
+        "archived": " (its experiment is archived)",
+    }
+    return notes.get(state, "")
+
+
+def pause(config: PipelineConfig, host: str) -> str:
+    """Stops the recurring run of a config from starting runs, and returns a line that says so.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    for own in _own(server, config, host):
+        with _leaving(f"{config.name}: not paused, it may still start runs; --pause again"):
+            server.pause(own.run)
+    return f"{config.name}: paused"
+
+
+def resume(config: PipelineConfig, host: str) -> str:
+    """Lets the recurring run of a config start runs again, and returns a line that says so.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    # Where an update was cut short there are two; the newest is what was asked for last.
+    *older, newest = _own(server, config, host)
+    for own in older:
+        with _leaving(f"{config.name}: an older schedule is still there; --resume again"):
+            server.delete(own.run)
+    with _leaving(f"{config.name}: not resumed, nothing runs; --resume again"):
+        server.resume(newest.run)
+    return f"{config.name}: resumed"
+
+
+def delete(config: PipelineConfig, host: str) -> str:
+    """Deletes the recurring run of a config, and returns a line that says so; its runs stay.
+
+    Args:
+        config: The config.
+        host: The server's URL.
+
+    Raises:
+        ServerError: There is none, or the server cannot be reached or refuses it.
+    """
+    server = _connect(config, host)
+    for own in _own(server, config, host):
+        with _leaving(f"{config.name}: not deleted, it may still start runs; --delete again"):
+            server.delete(own.run)
+    return f"{config.name}: deleted; what it has run stays"
+
+
+def kubeflow_cron(schedule: ScheduleConfig, cluster_zone: str) -> str:
+    """Returns a schedule's cron expression as Kubeflow takes it: six fields, seconds first.
+
+    Args:
+        schedule: The schedule, with the five fields of crontab.
+        cluster_zone: The zone that the cluster reads cron expressions in.
+
+    Raises:
+        ConfigError: The zone is another.
+    """
+    if schedule.time_zone != cluster_zone:
+        raise ConfigError(
+            f"schedule.time_zone: Kubeflow reads cron expressions in its cluster's zone, "
+            f"{cluster_zone} (kubeflow.time_zone), not in {schedule.time_zone}; use that here"
+        )
+    return f"0 {schedule.expression}"
+
+
+def _schedule_of(config: PipelineConfig) -> ScheduleConfig:
+    if config.schedule is None:
+        raise ConfigError("schedule: this section is needed, with a cron; see docs/config.md")
+    return config.schedule
+
+
+def _zone(config: PipelineConfig) -> str:
+    return kubeflow_of(config).time_zone
+
+
+def _connect(config: PipelineConfig, host: str) -> Server:
+    return kubeflow_client.connect(kubeflow_of(config), host)
+
+
+def _own(server: Server, config: PipelineConfig, host: str) -> Sequence[_Own]:
+    found = _find(server, config)
+    if found.own:
+        return found.own
+    others = [
+        f"; the recurring run of that name at {_link(server, run)} was not made for this config"
+        for run in found.others
+    ]
+    raise ServerError(f"{config.name} is not scheduled at {host}{''.join(others)}")
+
+
+def _link(server: Server, recurring_run: RecurringRun) -> str:
+    return server.link(f"recurringrun/details/{recurring_run.id}")
+
+
+def _digest(compiled: CompiledPipeline, config: PipelineConfig, cron: str) -> str:
+    """Returns a digest of all that a recurring run is made of."""
+    schedule, kubeflow = _schedule_of(config), kubeflow_of(config)
+    content = [
+        compiled.job,
+        compiled.platform,
+        compiled.values,
+        cron,
+        kubeflow_client.rfc3339(schedule.start),
+        kubeflow_client.rfc3339(schedule.end),
+        schedule.catch_up,
+        kubeflow.experiment,
+        kubeflow.service_account,
+    ]
+    text = json.dumps(content, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()

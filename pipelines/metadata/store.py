@@ -1,0 +1,342 @@
+"""The store of ML Metadata: from the config to a connection, without the password leaking.
+
+What TFX is given is a connection without the password: runners log it and write it into the
+compiled pipeline. The password is added where ML Metadata connects, in this process only. Importing
+this loads neither TensorFlow nor TFX; ML Metadata itself takes a quarter of a second.
+"""
+
+import contextlib
+import os
+import random
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import absl.logging
+import ml_metadata
+from ml_metadata.proto import metadata_store_pb2
+
+from tfx_tflite.components.errors import ConfigError, MetadataError
+from tfx_tflite.pipelines.config.config import MySQLConfig, PipelineConfig, PostgreSQLConfig
+from tfx_tflite.pipelines.metadata import postgresql_text
+
+_ServerConfig = MySQLConfig | PostgreSQLConfig
+_CONNECT_SECONDS = 10.0
+# Two runs that prepare an empty store at once get into each other's way.
+_RACE = re.compile("retry|concurrent|already exists|duplicate key|deadlock", re.IGNORECASE)
+_ATTEMPTS = 10
+# Listings that PostgreSQL returns in no order, or in that of the last change; TFX takes the order
+# for that of the ids.
+_LISTINGS = (
+    "get_artifacts",
+    "get_artifacts_by_context",
+    "get_artifacts_by_type",
+    "get_artifacts_by_uri",
+    "get_contexts",
+    "get_contexts_by_artifact",
+    "get_contexts_by_execution",
+    "get_contexts_by_type",
+    "get_executions",
+    "get_executions_by_context",
+    "get_executions_by_type",
+)
+_LISTINGS_OF_IDS = ("get_artifacts_by_id", "get_contexts_by_id", "get_executions_by_id")
+
+
+class _Numbered(Protocol):
+    id: int
+
+
+_Node = TypeVar("_Node", bound=_Numbered)
+
+
+def connection_config(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
+    """Returns the connection to a config's store, without the password.
+
+    Args:
+        config: The config.
+    """
+    server = config.metadata.server
+    if isinstance(server, MySQLConfig):
+        return metadata_store_pb2.ConnectionConfig(mysql=_mysql(server))
+    if isinstance(server, PostgreSQLConfig):
+        return metadata_store_pb2.ConnectionConfig(postgresql=_postgresql(server))
+    mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    return metadata_store_pb2.ConnectionConfig(
+        sqlite=metadata_store_pb2.SqliteMetadataSourceConfig(
+            filename_uri=config.metadata_path, connection_mode=mode
+        )
+    )
+
+
+def _mysql(server: MySQLConfig) -> metadata_store_pb2.MySQLDatabaseConfig:
+    found = metadata_store_pb2.MySQLDatabaseConfig(
+        database=server.database,
+        user=server.user,
+        skip_db_creation=not server.create_database,
+    )
+    if server.socket is not None:
+        found.socket = server.socket
+    else:
+        found.host, found.port = server.host, server.port
+    if server.ssl is not None:
+        found.ssl_options.SetInParent()
+        for name, value in server.ssl.model_dump(exclude_none=True).items():
+            setattr(found.ssl_options, name, value)
+    return found
+
+
+def _postgresql(server: PostgreSQLConfig) -> metadata_store_pb2.PostgreSQLDatabaseConfig:
+    return metadata_store_pb2.PostgreSQLDatabaseConfig(
+        host=_quoted(server.host),
+        port=str(server.port),
+        user=_quoted(server.user),
+        dbname=server.database,
+        skip_db_creation=not server.create_database,
+    )
+
+
+def _quoted(value: str) -> str:
+    """Returns a value of libpq's connection string, which ML Metadata does not quote.
+
+    See https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNSTRING.
+    """
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def read_password(server: _ServerConfig) -> str | None:
+    """Returns the password of a server, or None where the config names none.
+
+    Raises:
+        ConfigError: The environment variable is not set, or the file has no password.
+    """
+    if server.password_env is not None:
+        password = os.environ.get(server.password_env)
+        if not password:
+            raise ConfigError(
+                f"{server.key}.password_env: the environment variable {server.password_env} is "
+                "not set"
+            )
+        return password
+    if server.password_file is None:
+        return None
+    return _first_line(f"{server.key}.password_file", server.password_file)
+
+
+def _first_line(key: str, path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        # Not as its cause: the error holds the bytes.
+        raise ConfigError(f"{key}: {path} is not a text file in UTF-8") from None
+    if not text or "\n" in text or "\0" in text:
+        raise ConfigError(f"{key}: expected {path} to hold the password alone, on one line")
+    return text
+
+
+def check_connection(config: PipelineConfig) -> None:
+    """Connects to the store once, which also prepares an empty one.
+
+    Raises:
+        ConfigError: The password is not where the config says.
+        MetadataError: The server cannot be reached or refuses the login, or the file is no store.
+    """
+    server = config.metadata.server
+    if server is None:
+        _connect_to_file(config)
+    else:
+        password = read_password(server)
+        _check_reachable(server)
+        _connect(server, _with_password(connection_config(config), password))
+
+
+def _connect_to_file(config: PipelineConfig) -> None:
+    try:
+        Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
+        ml_metadata.MetadataStore(connection_config(config))
+    except (RuntimeError, OSError) as error:
+        key = "root" if config.metadata.sqlite is None else "metadata.sqlite"
+        reason = str(error).removeprefix("Error when executing query: ").split(" query:")[0]
+        raise MetadataError(
+            f"{key}: {config.metadata_path} cannot be used as ML Metadata's store: {reason}"
+        ) from error
+
+
+def _check_reachable(server: _ServerConfig) -> None:
+    """Checks that somebody listens, as ML Metadata does not say so and waits for minutes."""
+    # To libpq a path is a directory of sockets; to MySQL's client localhost is its socket.
+    if server.host is None or server.host == "localhost" or server.host.startswith("/"):
+        return
+    try:
+        with socket.create_connection((server.host, server.port), _CONNECT_SECONDS):
+            pass
+    except OSError as error:
+        raise MetadataError(
+            f"{server.key}: no server answers at {_place(server)} ({error.strerror or error}); "
+            "is it running, are host and port right?"
+        ) from error
+
+
+def _place(server: _ServerConfig) -> str:
+    if server.host is None:
+        assert isinstance(server, MySQLConfig)
+        return str(server.socket)
+    return f"{server.host}:{server.port}"
+
+
+def _connect(server: _ServerConfig, connection: metadata_store_pb2.ConnectionConfig) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            with _no_debug_log():
+                ml_metadata.MetadataStore(connection)
+            return
+        except RuntimeError as error:
+            if attempt + 1 < _ATTEMPTS and _RACE.search(str(error)):
+                # Not in step with the other run.
+                time.sleep(random.uniform(0.2, 1.0))
+                continue
+            # Not as its cause: nobody knows what a client writes into its messages.
+            raise MetadataError(_refusal(server, str(error))) from None
+
+
+# What ML Metadata says when it does not know why.
+_SAYS_NOTHING = ("errno: , error: ", "pointer is NULL", "metadata source error: \n")
+
+
+def _refusal(server: _ServerConfig, message: str) -> str:
+    place = f"{server.key}: the server at {_place(server)}"
+    login = f"user {server.user!r}, database {server.database!r}"
+    if any(text in f"{message.strip(' ')}\n" or text in message for text in _SAYS_NOTHING):
+        source = server.password_env or server.password_file or "none is configured"
+        return (
+            f"{place} does not let us in ({login}); check user, password ({source}), "
+            "database and the user's rights"
+        )
+    reason = re.split("error: ", message.strip().splitlines()[0], flags=re.IGNORECASE)[-1].strip()
+    return f"{place} refuses ({login}): {reason}"
+
+
+def _with_password(
+    connection: metadata_store_pb2.ConnectionConfig, password: str | None
+) -> metadata_store_pb2.ConnectionConfig:
+    found = metadata_store_pb2.ConnectionConfig()
+    found.CopyFrom(connection)
+    if password is not None:
+        if found.HasField("mysql"):
+            found.mysql.password = password
+        else:
+            found.postgresql.password = _quoted(password)
+    return found
+
+
+@contextlib.contextmanager
+def _no_debug_log() -> Iterator[None]:
+    """Keeps ML Metadata from logging a connection, which it does at level DEBUG."""
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(min(verbosity, absl.logging.INFO))
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def connected(config: PipelineConfig) -> Iterator[None]:
+    """Lets this process use a config's store by `connection_config` while the block runs.
+
+    TFX connects wherever it needs the store and offers no hook, so ML Metadata's class is replaced
+    by one that adds the password, and that lists in the order that TFX expects.
+
+    Args:
+        config: The config.
+
+    Raises:
+        ConfigError: The password is not where the config says.
+        MetadataError: The server cannot be reached or refuses the login, or the file is no store.
+    """
+    check_connection(config)
+    server = config.metadata.server
+    if server is None:
+        yield
+        return
+    original = ml_metadata.MetadataStore
+    ml_metadata.MetadataStore = _store_class(
+        original, server, connection_config(config), read_password(server)
+    )
+    try:
+        yield
+    finally:
+        ml_metadata.MetadataStore = original
+
+
+def _store_class(
+    original: Any,
+    server: _ServerConfig,
+    public: metadata_store_pb2.ConnectionConfig,
+    password: str | None,
+) -> Any:
+    class OrderedStore(original):
+        """ML Metadata's client, with the password and with listings in order."""
+
+        def __init__(self, config: Any, *arguments: Any, **settings: Any):
+            if config != public:
+                super().__init__(config, *arguments, **settings)
+                return
+            try:
+                with _no_debug_log():
+                    super().__init__(_with_password(config, password), *arguments, **settings)
+            except RuntimeError as error:
+                # A RuntimeError too, as TFX then tries again for some seconds.
+                raise RuntimeError(_refusal(server, str(error))) from None
+            self._config = config
+
+        def _call(self, name: str, request: Any, response: Any, *arguments: Any) -> None:
+            if self._config != public or not public.HasField("postgresql"):
+                super()._call(name, request, response, *arguments)
+                return
+            postgresql_text.encode(request)
+            super()._call(name, request, response, *arguments)
+            postgresql_text.decode(response)
+
+    for name in _LISTINGS:
+        setattr(OrderedStore, name, _listing(name, getattr(original, name)))
+    for name in _LISTINGS_OF_IDS:
+        setattr(OrderedStore, name, _listing_of_ids(name, getattr(original, name)))
+    return OrderedStore
+
+
+def _listing(name: str, original: Any) -> Any:
+    def listed(store: Any, *arguments: Any, **settings: Any) -> list[Any]:
+        found = original(store, *arguments, **settings)
+        options = [*arguments, *settings.values()]
+        asked = any(getattr(option, "order_by", None) is not None for option in options)
+        return found if asked else sorted(found, key=lambda node: node.id)
+
+    listed.__name__ = name
+    return listed
+
+
+def _listing_of_ids(name: str, original: Any) -> Any:
+    def listed(store: Any, ids: Iterable[int], *arguments: Any, **settings: Any) -> list[Any]:
+        wanted = list(ids)
+        return in_order_of(wanted, original(store, wanted, *arguments, **settings))
+
+    listed.__name__ = name
+    return listed
+
+
+def in_order_of(ids: Sequence[int], nodes: Iterable[_Node]) -> list[_Node]:
+    """Returns nodes in the order in which they were asked for, each once.
+
+    Args:
+        ids: What was asked for; ids that are not there are left out.
+        nodes: What was found, in any order.
+    """
+    by_id = {node.id: node for node in nodes}
+    return [by_id[id_] for id_ in dict.fromkeys(ids) if id_ in by_id]

@@ -1,0 +1,1 @@
+"""Runs: one run of a pipeline, its data and its result."""

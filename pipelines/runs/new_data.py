@@ -1,0 +1,174 @@
+"""Whether there is anything new to train on: rolling data against what the last run used.
+
+Only configs whose splits have spans are asked; others are run whenever somebody wants them to. All
+of it is said without loading TFX where the data are on this machine.
+"""
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.ledger import utc_now
+from tfx_tflite.components.digests import directory_digest, file_digest
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
+from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.versions import code_version
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.runs.results import result_without_verdict
+
+_FILE_NAME = "last_data.json"
+_FINISHED = ("pushed", "refused")
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What the outcome of a run depends on.
+
+    Attributes:
+        spans: The spans that it takes, the newest first.
+        digest: Of the files of those spans (names, sizes and times of change), the config, the
+            module or model it names, and the versions of the code.
+        current: The version that is current at the destination; None where none is.
+        is_compared: Whether the new model is compared with that version (`against: pushed`).
+    """
+
+    spans: tuple[Span, ...]
+    digest: str
+    current: int | None
+    is_compared: bool
+
+    @classmethod
+    def of(cls, config: PipelineConfig) -> "RunInputs | None":
+        """Returns what a run of a config would depend on now; None where its data have no spans.
+
+        Raises:
+            DataError: The spans cannot be told.
+            DestinationError: The destination cannot be read.
+        """
+        if config.data.input_base is None:
+            return None
+        rolling = config.rolling_splits()
+        if not rolling.is_rolling:
+            return None
+        spans = rolling.newest(local_glob if is_local(rolling.input_base) else _remote_glob)
+        parts = {
+            "config": config.model_dump(mode="json", exclude={"schedule"}),
+            "versions": code_version(),
+            "code": dict(_code(config)),
+            "files": sorted(_files(rolling, spans)),
+        }
+        text = json.dumps(parts, sort_keys=True)
+        return cls(
+            spans,
+            f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
+            Destination.open(config.push.destination).current(),
+            bool(config.gate.against("pushed").rules),
+        )
+
+    def nothing_new(self, config: PipelineConfig) -> dict[str, Any] | None:
+        """Returns what `run --json` prints if the last finished run used the very same.
+
+        None where something is new.
+
+        Args:
+            config: The config.
+        """
+        last = self.used_before(Path(config.root))
+        if last is None:
+            return None
+        reason = (
+            f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
+            f"{last['finished']}"
+        )
+        return result_without_verdict("nothing_new", config.quantization.scheme.value, [reason])
+
+    def used_before(self, root: Path) -> dict[str, Any] | None:
+        """Returns the record of the last finished run if it used the very same; None otherwise.
+
+        Args:
+            root: The config's `root`.
+        """
+        try:
+            record = json.loads((root / _FILE_NAME).read_text(encoding="utf-8"))
+            same = record["digest"] == self.digest and not self._is_other(record["current"])
+            return record if same else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _is_other(self, current: int | None) -> bool:
+        """Returns whether the destination has changed in a way that another run would act on."""
+        if self.is_compared:
+            return current != self.current
+        return current is not None and self.current is None
+
+    def remember(self, root: Path, result: Mapping[str, Any]) -> None:
+        """Records that a run used this, if it came to a verdict.
+
+        Args:
+            root: The config's `root`.
+            result: What `run --json` prints.
+        """
+        if result["status"] not in _FINISHED:
+            return
+        pushed = result["pushed_to"]
+        record = {
+            "digest": self.digest,
+            "spans": [asdict(span) for span in self.spans],
+            "status": result["status"],
+            "current": int(posixpath.basename(pushed)) if pushed else self.current,
+            "finished": utc_now(),
+        }
+        # Whole or not there: a run may be killed at any time.
+        stage = root / f".{_FILE_NAME}"
+        stage.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        stage.replace(root / _FILE_NAME)
+
+
+def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    if config.model.trainer is not None:
+        yield "trainer", file_digest(config.model.trainer.module_file)
+    if config.model.saved_model is not None:
+        yield "saved_model", directory_digest(config.model.saved_model)
+    if config.data.schema_file is not None:
+        yield "schema", file_digest(config.data.schema_file)
+    for key, path in config.evaluation.vocabulary_files().items():
+        yield key, file_digest(path)
+
+
+def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[str, str, int, int]]:
+    local = is_local(rolling.input_base)
+    for split, patterns in rolling.filled(spans).items():
+        for pattern in patterns:
+            for path in (local_glob if local else _remote_glob)(rolling.input_base, pattern):
+                size, changed = (_local_stat if local else _remote_stat)(
+                    f"{rolling.input_base.rstrip('/')}/{path}"
+                )
+                yield split, path, size, changed
+
+
+def _local_stat(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    return found.st_size, found.st_mtime_ns
+
+
+def _remote_glob(directory: str, pattern: str) -> list[str]:
+    # Loads TFX: only its file I/O reaches there.
+    from tfx_tflite.components.rolling_example_gen.driver import list_files
+
+    return list_files(directory, pattern)
+
+
+def _remote_stat(path: str) -> tuple[int, int]:
+    import tensorflow as tf
+
+    found = tf.io.gfile.stat(path)
+    return found.length, found.mtime_nsec

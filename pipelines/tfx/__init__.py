@@ -1,0 +1,1 @@
+"""What of TFX is replaced, and why."""

@@ -1,0 +1,45 @@
+"""How far kernels are apart is told of whatever outputs a model has."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.models.kernel_differences import compare
+from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+
+MICRO = Path(__file__).parent / "micro"
+
+
+def test_the_report_says_runtime_reference_and_how_far_they_are_apart():
+    recorded = np.load(MICRO / "deep_residual.npz")
+    content = recorded["model"].tobytes()
+    scale, zero_point = TFLiteModel(content).input_details["x"]["quantization"]
+    reals = ((recorded["inputs"].astype(np.float32) - zero_point) * scale).astype(np.float32)
+    kernels = default_kernels(content, {"x": reals[:2]})
+    found = compare(TFLiteModel(content, kernels), {"x": reals})
+    assert found["runtime"]["kernels"] == "xnnpack"
+    assert found["kernels"]["reference"]["kernels"] == "reference"
+    default = TFLiteModel(content).predict({"x": reals})["output"]
+    scale, zero_point = TFLiteModel(content).output_details["output"]["quantization"]
+    micro = (recorded["outputs"].astype(np.float32) - zero_point) * scale
+    assert found["kernels"]["examples"] == len(reals)
+    assert found["kernels"]["answers"] == (default.argmax(1) != micro.argmax(1)).sum() > 0
+    assert found["kernels"]["largest"] == pytest.approx(np.abs(default - micro).max())
+
+
+def test_outputs_that_are_not_a_row_of_numbers_an_example_are_left_out():
+    import tensorflow as tf
+
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 4], tf.float32, name="x")
+
+    def function(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": x * 2.0, "total": tf.reduce_sum(x), "column": tf.reduce_sum(x, axis=0)}
+
+    module.function = tf.function(function, input_signature=[spec])
+    concrete = module.function.get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
+    inputs = np.arange(12, dtype=np.float32).reshape(3, 4)
+    found = compare(TFLiteModel(content), {"x": inputs})["kernels"]
+    assert (found["examples"], found["answers"], found["largest"]) == (3, 0, 0.0)

@@ -1,0 +1,180 @@
+"""Conversion through the real converter, in its child process."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.quantization import summary as report
+from tfx_tflite.components.quantization.audit import audit
+from tfx_tflite.components.quantization.conversion import converter as conversion
+from tfx_tflite.components.quantization.conversion.child_process import Limits
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.settings import QuantizerSettings
+
+pytestmark = pytest.mark.slow
+
+SCHEMES = [
+    ("float32", {}, np.float32),
+    ("dynamic_range", {}, np.float32),
+    ("float16", {}, np.float32),
+    ("int8_float_io", {}, np.float32),
+    ("int8", {}, np.int8),
+    ("int8", {"io_type": "uint8"}, np.uint8),
+    ("int16x8", {}, np.float32),
+    ("int16x8", {"io_type": "int16"}, np.int16),
+]
+
+
+@pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
+def test_a_keras_3_model_with_batch_norm_converts_and_keeps_its_promise(
+    convert_digits, scheme: str, settings: dict, io_type: type
+):
+    content = convert_digits(scheme, **settings).quantized
+    model = TFLiteModel(content)
+    assert model.input_details["image"]["dtype"] is io_type
+    assert model.output_details["probabilities"]["dtype"] is io_type
+    assert audit.audit(content, Quantization(Scheme(scheme), **settings)) == []
+
+
+@pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
+def test_a_quantized_model_classifies_as_the_float_model_does(
+    convert_digits, keras_digits, digits_arrays, scheme: str, settings: dict, io_type: type
+):
+    images, _ = digits_arrays["eval"]
+    expected = keras_digits.predict(images, verbose=0).argmax(axis=1)
+    model = TFLiteModel(convert_digits(scheme, **settings).quantized)
+    predicted = model.predict({"image": images})["probabilities"].argmax(axis=1)
+    assert (predicted == expected).mean() > 0.98
+
+
+@pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
+def test_the_report_describes_every_layer(
+    convert_digits, scheme: str, settings: dict, io_type: type
+):
+    models = convert_digits(scheme, **settings)
+    wanted = QuantizerSettings(
+        "serving_tensors", None, Quantization(Scheme(scheme), **settings), None, Limits()
+    )
+    summary = report.summarize(models, wanted, "sha256:float", None)
+    assert json.loads(json.dumps(summary)) == summary
+    assert sum(summary["operators"].values()) == len(summary["layers"])
+    convolution = next(layer for layer in summary["layers"] if layer["operator"] == "CONV_2D")
+    assert convolution["output_shape"][1:] == [8, 8, 16]
+    assert sum(summary["size_parts"].values()) == len(models.quantized)
+    assert ("image" in summary["input_ranges"]) == Scheme(scheme).needs_calibration
+    assert summary["inputs"] == [np.dtype(io_type).name.upper()]
+
+
+def test_integer_models_are_less_than_half_the_size(convert_digits):
+    models = convert_digits("int8")
+    assert len(models.quantized) < 0.5 * len(models.float32)
+
+
+def test_the_same_request_gives_the_same_bytes(
+    convert_digits, digits_model: Path, digits_arrays, tmp_path: Path
+):
+    again = conversion.convert(
+        digits_model,
+        "serving_tensors",
+        Quantization(Scheme.INT8),
+        {"image": digits_arrays["train"][0][:100]},
+        tmp_path,
+    )
+    assert again == convert_digits("int8")
+
+
+def test_a_fixed_batch_size_is_built_in_and_evaluated_all_the_same(convert_digits, digits_arrays):
+    fixed = TFLiteModel(convert_digits("int8", batch_size=4).quantized)
+    dynamic = TFLiteModel(convert_digits("int8").quantized)
+    assert list(fixed.input_details["image"]["shape_signature"]) == [4, 8, 8, 1]
+    images = {"image": digits_arrays["eval"][0][:10]}
+    np.testing.assert_allclose(
+        fixed.predict(images)["probabilities"],
+        dynamic.predict(images)["probabilities"],
+        atol=1 / 128,
+    )
+
+
+def test_inputs_are_calibrated_by_name(save_function, random_samples, tmp_path: Path):
+    saved = save_function(lambda z_wide, y_narrow: z_wide * 2.0 + y_narrow, [None, 4], [None, 4])
+    samples = random_samples(x=(50, 4), y=(50, 4))
+    samples["y"] *= 1000
+    models = conversion.convert(
+        saved, "serving_tensors", Quantization(Scheme.INT8), samples, tmp_path
+    )
+    details = TFLiteModel(models.quantized).input_details
+    for name in ("x", "y"):
+        scale, _ = details[name]["quantization"]
+        spread = float(np.ptp(samples[name]))
+        assert scale == pytest.approx(spread / 255, rel=0.01)
+
+
+def test_names_the_operators_that_only_flex_has(save_function, random_samples, tmp_path: Path):
+    import tensorflow as tf
+
+    saved = save_function(lambda x: tf.linalg.inv(tf.reshape(x, [-1, 2, 2])), [None, 4])
+    with pytest.raises(ConversionError, match=r"no builtin for: MatrixInverse; replace"):
+        conversion.convert(saved, "serving_tensors", Quantization(Scheme.FLOAT32), None, tmp_path)
+
+
+def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model(
+    save_function, random_samples, tmp_path: Path
+):
+    import tensorflow as tf
+
+    saved = save_function(lambda x: tf.math.floormod(x, 3.0) * 2.0, [None, 4])
+    samples = random_samples(x=(20, 4))
+    quantization = Quantization(Scheme.INT8)
+    models = conversion.convert(saved, "serving_tensors", quantization, samples, tmp_path)
+    with pytest.raises(
+        ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "
+    ):
+        audit.check(models.quantized, quantization)
+
+
+def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
+    digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    script = tmp_path / "aborts.py"
+    script.write_text(
+        "import tensorflow as tf\n"
+        f"tf.lite.TFLiteConverter.from_saved_model({str(digits_model)!r},"
+        " signature_keys=['serving_tensors']).convert()\n"
+    )
+    monkeypatch.setattr(conversion, "_CONVERTER", (sys.executable, str(script)))
+    working = tmp_path / "work"
+    working.mkdir()
+    with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
+        conversion.convert(
+            digits_model, "serving_tensors", Quantization(Scheme.FLOAT32), None, working
+        )
+
+
+def test_a_converter_that_hangs_is_stopped(
+    digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        conversion, "_CONVERTER", (sys.executable, "-c", "import time; time.sleep(60)")
+    )
+    with pytest.raises(ConversionError, match="stopped after 1 s"):
+        conversion.convert(
+            digits_model,
+            "serving_tensors",
+            Quantization(Scheme.FLOAT32),
+            None,
+            tmp_path,
+            limits=Limits(time=1),
+        )
+
+
+def test_refuses_to_calibrate_with_nothing(digits_model: Path, tmp_path: Path):
+    empty = {"image": np.zeros((0, 8, 8, 1), np.float32)}
+    with pytest.raises(ConversionError, match="no calibration examples"):
+        conversion.convert(
+            digits_model, "serving_tensors", Quantization(Scheme.INT8), empty, tmp_path
+        )

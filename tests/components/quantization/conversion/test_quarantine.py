@@ -1,0 +1,328 @@
+"""Whatever happens in the converter's process, the process that asked lives on and says why."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.errors import ConfigError, ConversionError
+from tfx_tflite.components.quantization.conversion import converter as conversion
+from tfx_tflite.components.quantization.conversion.child_process import Limits
+from tfx_tflite.components.quantization.conversion.converter import Converter
+from tfx_tflite.components.quantization.conversion.log import last_complaint
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+INT8 = Quantization(Scheme.INT8)
+
+# The real child process, with something else than TensorFlow behind it: imports are quick.
+STAND_IN = """
+import ctypes, os, signal, sys, time, types
+for name in ("calibrated", "stock_conversion"):
+    sys.modules[f"tfx_tflite.components.tflite_quantizer.{name}"] = types.ModuleType(name)
+from tfx_tflite.components.tflite_quantizer import converter
+def convert(request):
+BODY
+converter._convert = convert
+converter.main(int(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Replaces what the child process does for a request."""
+
+    def replace(body: str) -> None:
+        script = tmp_path / "stand_in.py"
+        script.write_text(STAND_IN.replace("BODY", textwrap.indent(textwrap.dedent(body), "    ")))
+        command = (sys.executable, "-X", "faulthandler", str(script))
+        monkeypatch.setattr(conversion, "_CONVERTER", command)
+
+    return replace
+
+
+@pytest.fixture
+def working_directory(tmp_path: Path) -> Path:
+    path = tmp_path / "work"
+    path.mkdir()
+    return path
+
+
+def failure(directory: Path, limits: Limits = Limits(time=60)) -> str:  # noqa: B008
+    """Returns how a request fails, and checks that nothing is left of it."""
+    with Converter(directory, limits) as converter, pytest.raises(ConversionError) as caught:
+        converter.quantize(b"model", INT8)
+    assert list(directory.iterdir()) == []
+    message = str(caught.value)
+    assert str(directory) not in message and len(message.splitlines()) <= 2
+    return message
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("os.abort()", "crashed (SIGABRT) while quantizing the calibrated model to int8: no mes"),
+        ("ctypes.string_at(0)", "crashed (SIGSEGV) while quantizing"),
+        ("os._exit(3)", "crashed (exit code 3) while quantizing"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (SIGKILL) while quantizing"),
+        ("raise ValueError('at /tmp/abc/x.py')", "ValueError: at …/x.py"),
+        ("bytearray(1 << 60)", "memory ran out while quantizing"),
+        (
+            """
+            print("loc(fused[\\"Conv2D:\\", \\"net/conv/Conv2D@f\\"]): error: bad", flush=True)
+            print("LLVM ERROR: Failed.", flush=True)
+            os.abort()
+            """,
+            "to int8: Conv2D at net/conv/Conv2D: bad; LLVM ERROR: Failed. Replace that layer",
+        ),
+    ],
+)
+def test_every_end_of_the_child_is_an_error(
+    stand_in, working_directory: Path, body: str, expected: str
+):
+    stand_in(body)
+    assert expected in failure(working_directory)
+
+
+@pytest.mark.parametrize("body", ["time.sleep(600)", "while True: pass"])
+def test_a_hang_is_stopped(stand_in, working_directory: Path, body: str):
+    stand_in(body)
+    began = time.monotonic()
+    message = failure(working_directory, Limits(time=1.5))
+    assert "stopped after 1.5 s while quantizing the calibrated model" in message
+    assert "quantization.time_limit" in message
+    assert time.monotonic() - began < 20
+
+
+def test_memory_past_the_limit_is_stopped(stand_in, working_directory: Path):
+    stand_in("""
+        kept = []
+        while True:
+            kept.append(b"x" * (8 << 20))
+            time.sleep(0.005)
+    """)
+    message = failure(working_directory, Limits(time=60, memory=300 << 20))
+    assert "stopped at 300 MB of memory while quantizing" in message
+    assert "quantization.memory_limit" in message
+
+
+def test_memory_that_is_only_reserved_does_not_count(stand_in, working_directory: Path):
+    stand_in("""
+        import mmap
+        reserved = mmap.mmap(-1, 4 << 30)
+        time.sleep(0.5)
+        return b"fine"
+    """)
+    with Converter(working_directory, Limits(time=60, memory=300 << 20)) as converter:
+        assert converter.quantize(b"model", INT8) == b"fine"
+
+
+def test_one_child_answers_until_it_crashes_and_then_another(stand_in, working_directory: Path):
+    stand_in("""
+        if request.quantization.scheme.value == "int16x8":
+            os.abort()
+        return str(os.getpid()).encode()
+    """)
+    with Converter(working_directory) as converter:
+        first, second = (converter.quantize(b"", INT8) for _ in range(2))
+        with pytest.raises(ConversionError, match="SIGABRT"):
+            converter.quantize(b"", Quantization(Scheme.INT16X8))
+        third = converter.quantize(b"", INT8)
+    assert first == second != third
+    for process in (first, third):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(process), 0)
+
+
+def test_a_message_is_of_the_request_that_failed(stand_in, working_directory: Path):
+    stand_in("""
+        if request.quantization.scheme.value == "int16x8":
+            os._exit(1)
+        print("error: of the first request", flush=True)
+        return b""
+    """)
+    with Converter(working_directory) as converter:
+        converter.quantize(b"", INT8)
+        with pytest.raises(ConversionError, match="it left no message"):
+            converter.quantize(b"", Quantization(Scheme.INT16X8))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("path", ["result.tflite", "calibrated.tflite"])
+def test_a_full_disk_is_named(
+    stand_in, working_directory: Path, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    stand_in("return b'x' * 100_000")
+    name = "RESULT" if path.startswith("result") else "CALIBRATED"
+    monkeypatch.setattr(conversion.messages, name, "/dev/full")
+    if name == "RESULT":
+        # The child has the name from its own module.
+        stand_in(
+            "from tfx_tflite.components.tflite_quantizer import messages\n"
+            "messages.RESULT = '/dev/full'\nreturn b'x' * 100_000"
+        )
+    assert "cannot be used: No space left on device; free some space" in failure(working_directory)
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):
+    with (
+        Converter(tmp_path / "gone") as converter,
+        pytest.raises(ConversionError, match="cannot be used: No such file or directory"),
+    ):
+        converter.quantize(b"", INT8)
+
+
+def test_a_converter_that_cannot_be_started_is_named(
+    working_directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(conversion, "_CONVERTER", ("/nowhere/python",))
+    assert "process cannot be started: No such file" in failure(working_directory)
+
+
+def test_a_tensorflow_that_does_not_import_is_named(
+    tmp_path: Path, working_directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package = tmp_path / "broken" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    message = failure(working_directory)
+    assert "TensorFlow cannot be imported: ImportError: libcudart.so: cannot open" in message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_signal_to_the_parent_leaves_an_orphan(stand_in, working_directory: Path, number: int):
+    stand_in("""
+        print(f"pid {os.getpid()}", flush=True)
+        while True: pass
+    """)
+    script = f"""
+import signal
+from pathlib import Path
+from tfx_tflite.components.schemes import Quantization, Scheme
+from tfx_tflite.components.tflite_quantizer import conversion
+signal.signal(signal.SIGINT, signal.default_int_handler)
+conversion._CONVERTER = {conversion._CONVERTER!r}
+with conversion.Converter(Path({str(working_directory)!r})) as converter:
+    converter.quantize(b"", Quantization(Scheme.INT8))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    log = working_directory / "converter.log"
+    child = eventually(lambda: log.exists() and log.read_text().partition("pid ")[2].strip())
+    parent.send_signal(number)
+    assert parent.wait(timeout=20) == -number
+    assert eventually(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child))
+    if number == signal.SIGINT:
+        assert list(working_directory.iterdir()) == []
+
+
+def eventually(condition: Callable[[], object]) -> object:
+    deadline = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def is_zombie(process: object) -> bool:
+    """Whether a process has ended, though nothing has collected its exit code."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [({"time": 0}, "time limit is 0 s"), ({"memory": -1}, "memory limit is -1 bytes")],
+)
+def test_limits_are_positive(limits: dict, expected: str):
+    with pytest.raises(ConfigError, match=expected):
+        Limits(**limits)
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", ""),
+        ("I 2024 all is well\n", ""),
+        (
+            'loc(callsite(fused["MatMul:", "net/a/MatMul@f"] at "/x/y.py":3:1)): error: no\nLLVM'
+            " ERROR: x",
+            "MatMul at net/a/MatMul: no; LLVM ERROR: x",
+        ),
+        (
+            "/home/me/x.py:16:1: error: 'tfl.conv_2d' op has no kernel",
+            "conv_2d: 'tfl.conv_2d' op has no kernel",
+        ),
+        ("terminate called after\n  what():  std::bad_alloc", "what():  std::bad_alloc"),
+        (
+            "F0000 00:00 1 a.cc:3] Check failed: x == y",
+            "F0000 00:00 1 a.cc:3] Check failed: x == y",
+        ),
+        (
+            "Fatal Python error: Aborted\n\nThread 0x1 (most recent call first):\n"
+            '  File "/a/b/c.py", line 3 in calibrate',
+            "no message, in calibrate of c.py",
+        ),
+    ],
+)
+def test_reads_the_last_complaint_of_a_log(log: str, expected: str):
+    assert str(last_complaint(log)) == expected
+
+
+@pytest.fixture(scope="module")
+def real_converter(tmp_path_factory: pytest.TempPathFactory):
+    with Converter(tmp_path_factory.mktemp("converter"), Limits(time=300)) as converter:
+        yield converter
+
+
+@pytest.mark.slow
+def test_a_model_that_crashes_the_stock_calibrator_is_an_error_and_the_next_one_converts(
+    real_converter: Converter, zoo_saved_model, zoo_samples
+):
+    """A Keras LSTM that is not unrolled is a segmentation fault in TensorFlow 2.16."""
+    path = zoo_saved_model("lstm")
+    with pytest.raises(ConversionError, match=r"crashed \(SIGSEGV\) .*_feed_tensors of calibrator"):
+        real_converter.convert(path, "serving_tensors", INT8, zoo_samples("lstm"))
+    assert real_converter.float32(path, "serving_tensors")
+
+
+@pytest.mark.slow
+def test_a_conversion_that_never_ends_and_takes_all_memory_is_stopped(
+    zoo_saved_model, working_directory: Path
+):
+    """TensorFlow 2.16 takes 200 MB more a second for a fused LSTM in float16, until killed."""
+    pytest.importorskip("tf_keras", reason="Keras 2 (tf_keras) is not installed")
+    float16 = Quantization(Scheme.FLOAT16)
+    with (
+        Converter(working_directory, Limits(time=120, memory=1 << 30)) as converter,
+        pytest.raises(ConversionError, match="stopped at 1024 MB of memory while converting"),
+    ):
+        converter.convert(zoo_saved_model("fused_lstm"), "serving_tensors", float16)
+
+
+@pytest.mark.slow
+def test_both_routes_give_models_that_keep_the_promise(
+    real_converter: Converter, calibrate_zoo, zoo_saved_model, zoo_samples
+):
+    from tfx_tflite.components.quantization.audit import audit
+
+    stock = real_converter.convert(
+        zoo_saved_model("dense_heads"), "serving_tensors", INT8, zoo_samples("dense_heads")
+    )
+    ours = real_converter.quantize(calibrate_zoo("dense_heads"), INT8)
+    for content in (stock, ours):
+        assert audit.audit(content, INT8) == []
+    assert np.isclose(len(stock), len(ours), rtol=0.1)
+
+
+# Last of those that share a child, which it ends.
+@pytest.mark.slow
+def test_a_calibrated_model_that_is_none_is_an_error(real_converter: Converter):
+    for content in (b"no model", b"\x18\x00\x00\x00TFL3" + b"\xff" * 64):
+        with pytest.raises(ConversionError, match="while quantizing the calibrated model to int8"):
+            real_converter.quantize(content, INT8)

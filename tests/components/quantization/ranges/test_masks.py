@@ -1,0 +1,62 @@
+"""Attention with masks of -1e9 and the like is right in 8 bits."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
+
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.quantization.audit.audit import audit
+from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
+from tfx_tflite.components.quantization.ranges.collection import collect_ranges
+from tfx_tflite.components.quantization.ranges.masks import without_mask_values
+from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+pytestmark = pytest.mark.slow
+
+INT8 = Quantization(Scheme.INT8)
+SPEC = ((1, 8, 8), tf.float32)
+FUTURE = np.triu(np.ones((8, 8), np.float32), 1)
+EXAMPLES = np.random.default_rng(0).normal(0, 2, (40, 8, 8)).astype(np.float32)
+
+
+def compared(content: bytes, examples: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the outputs of a float model and of the integer model made from it."""
+    calibrated = write_ranges(content, collect_ranges(content, [examples]), RangePolicy())
+    integer = quantize(calibrated, INT8)
+    assert audit(integer, INT8) == []
+    models = [TFLiteModel(each) for each in (content, integer)]
+    rows = [{name: values[i : i + 1] for name, values in examples.items()} for i in range(40)]
+    before, after = ([model.predict(row)["output"] for row in rows] for model in models)
+    return np.concatenate(before), np.concatenate(after)
+
+
+@pytest.mark.parametrize("value", [-1e4, -1e9, -3e38])
+def test_a_constant_mask_leaves_the_scores_their_bits(float_tflite, value: float):
+    content = float_tflite(lambda x: tf.nn.softmax(x * 2.0 + FUTURE * value), x=SPEC)
+    before, after = compared(content, {"x": EXAMPLES})
+    assert np.abs(before - after).max() < 0.1
+    assert (after[:, FUTURE > 0] == 0).all()
+
+
+def test_a_mask_that_is_computed_saturates(float_tflite):
+    def function(x: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(x * 2.0 + (there * -1.0 + 1.0) * -1e9)
+
+    content = float_tflite(function, x=SPEC, there=((1, 1, 8), tf.float32))
+    there = (np.arange(8) < np.random.default_rng(1).integers(3, 8, (40, 1, 1))).astype(np.float32)
+    before, after = compared(content, {"x": EXAMPLES, "there": there})
+    assert np.abs(before - after).max() < 0.1
+    assert after[np.broadcast_to(there == 0, after.shape)].max() == 0
+
+
+@pytest.mark.parametrize("value", [-3.0, -100.0])
+def test_what_is_no_mask_keeps_its_values(float_tflite, value: float):
+    content = float_tflite(lambda x: tf.nn.softmax(x * 2.0 + FUTURE * value), x=SPEC)
+    ranges = collect_ranges(content, [{"x": EXAMPLES}])
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    resolved = ranges.resolve(RangePolicy())
+    assert without_mask_values(model, resolved) == resolved
+    before, after = compared(content, {"x": EXAMPLES})
+    assert np.abs(before - after).max() < 0.2

@@ -1,0 +1,748 @@
+"""Float against quantized through the real TFMA, on the digits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.judgement.gate import Gate, GateRule
+
+pytestmark = pytest.mark.slow
+
+METRICS = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+
+
+def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
+    """Metrics are class names, or pairs of a class name and a config."""
+    import tensorflow_model_analysis as tfma
+
+    pairs = [(metric, {}) if isinstance(metric, str) else metric for metric in metrics]
+    return tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(label_key="label")],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(class_name=name, config=json.dumps(config))
+                    for name, config in pairs
+                ]
+            )
+        ],
+        slicing_specs=[tfma.SlicingSpec(feature_keys=[key]) for key in slices],
+    )
+
+
+@pytest.fixture(scope="module")
+def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+    models = convert(
+        digits_model,
+        "serving_tensors",
+        Quantization(Scheme.INT8),
+        {"image": digits_arrays["train"][0][:100]},
+        tmp_path_factory.mktemp("conversion"),
+    )
+    path = tmp_path_factory.mktemp("model")
+    (path / "Format-Serving").mkdir()
+    (path / "Format-Serving" / "tflite").write_bytes(models.quantized)
+    return path
+
+
+@pytest.fixture(scope="module")
+def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_path_factory):
+    """The inputs of the evaluator as TFX artifacts."""
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    uri = tmp_path_factory.mktemp("examples")
+    target = uri / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
+    target.parent.mkdir()
+    with tf.io.TFRecordWriter(str(target), "GZIP") as writer:
+        for record in tf.data.TFRecordDataset(str(digits_data / "eval" / "data.tfrecord")):
+            writer.write(record.numpy())
+    examples = standard_artifacts.Examples()
+    examples.uri = str(uri)
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
+    model.uri, model.id = str(tflite_model), 7
+    baseline.uri, baseline.id = str(digits_model), 5
+    return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
+
+
+def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **properties):
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.types import standard_artifacts
+    from tfx.utils import proto_utils
+
+    from tfx_tflite.components.quantization_evaluator.executor import Executor
+    from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
+
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    evaluation.uri, blessing.uri = str(output / "evaluation"), str(output / "blessing")
+    page, figures = ReportPage(), Figures()
+    page.uri, figures.uri = str(output / "page"), str(output / "figures")
+    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
+    Executor(context).Do(
+        artifacts,
+        {
+            "evaluation": [evaluation],
+            "blessing": [blessing],
+            "page": [page],
+            "figures": [figures],
+        },
+        {
+            "eval_config": proto_utils.proto_to_json(config or eval_config()),
+            "gate": gate.model_dump_json(),
+            "split": "eval",
+            "signature": "serving_tensors",
+            "golden_samples": 5,
+            **properties,
+        },
+    )
+    return evaluation, blessing
+
+
+LENIENT = Gate(rules=(GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
+
+
+@pytest.fixture(scope="module")
+def evaluated(artifacts, tmp_path_factory):
+    return run(artifacts, tmp_path_factory.mktemp("evaluated"), LENIENT)
+
+
+def test_tfma_reads_the_evaluation(evaluated):
+    import tensorflow_model_analysis as tfma
+
+    evaluation, _ = evaluated
+    result = tfma.load_eval_result(evaluation.uri, model_name="quantized")
+    slices = dict(result.slicing_metrics)
+    overall = slices[()][""][""]
+    assert 0.9 < overall["SparseCategoricalAccuracy"]["doubleValue"] <= 1
+    assert len(slices) == 11
+
+
+def test_the_page_lies_beside_the_report(evaluated):
+    page = (Path(evaluated[0].uri) / "report.html").read_text()
+    assert "SparseCategoricalAccuracy" in page and "may be pushed" in page
+
+
+def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest(
+    evaluated, digits_arrays
+):
+    from tfx_tflite.components.digests import file_digest
+    from tfx_tflite.components.models import golden_samples
+
+    evaluation, blessing = evaluated
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    shipped = Path(blessing.uri) / "shipped"
+    files = {path.relative_to(shipped).as_posix() for path in shipped.rglob("*.*")}
+    assert files == set(report["shipped"]) >= {"golden/input_0.bin", "golden/output_0.bin"}
+    assert all(file_digest(shipped / name) == report["shipped"][name] for name in files)
+    golden = report["golden"]
+    assert golden["samples"] == 5 and golden["outputs"][0]["shape"] == [5, 10]
+    [image] = report["signature"]["inputs"]
+    recorded = golden_samples.read(shipped, golden["inputs"][0])
+    real = (recorded.astype(np.float32) - (image["zero_point"] or 0)) * (image["scale"] or 1)
+    eval_images = digits_arrays["eval"][0].reshape(-1, 64)
+    distances = np.abs(eval_images[:, None] - real.reshape(1, 5, 64)).max(axis=2).min(axis=0)
+    # Each is an example of the split, to half a step of its quantization.
+    assert distances.max() <= 0.5 * (image["scale"] or 0) + 1e-6
+
+
+def test_a_blessing_names_the_report_by_its_digest(evaluated):
+    from tfx_tflite.components.digests import file_digest
+
+    _, blessing = evaluated
+    found = blessing.get_string_custom_property("report_digest")
+    assert found == file_digest(Path(blessing.uri) / "report.json")
+
+
+def test_the_figures_are_those_of_the_models(
+    evaluated, keras_digits, digits_arrays, tflite_model: Path
+):
+    from tfx_tflite.components.models.tflite_model import TFLiteModel
+
+    images, labels = digits_arrays["eval"]
+    quantized = TFLiteModel((tflite_model / "Format-Serving" / "tflite").read_bytes())
+    predictions = {
+        "float": keras_digits.predict(images, verbose=0),
+        "quantized": quantized.predict({"image": images})["probabilities"],
+    }
+    report = json.loads((Path(evaluated[0].uri) / "report.json").read_text())
+    assert report["examples"] == len(labels)
+    for slice_name, rows in [("overall", labels >= 0), ("label:3", labels == 3)]:
+        [value] = [
+            value
+            for value in report["metrics"]
+            if (value["metric"], value["slice"]) == ("SparseCategoricalAccuracy", slice_name)
+        ]
+        assert value["examples"] == rows.sum()
+        for model, outputs in predictions.items():
+            expected = np.mean(outputs.argmax(axis=1)[rows] == labels[rows])
+            assert value[model] == pytest.approx(expected, abs=1e-6)
+
+
+def test_batched_metrics_equal_tfmas_own_on_every_slice(
+    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.judgement import metric_plan
+
+    config = eval_config([*METRICS, "SparseTopKCategoricalAccuracy"])
+    figures = []
+    for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(metric_plan, "batched_metric", batched)
+        found, _ = run(artifacts, tmp_path / name, LENIENT, config)
+        report = json.loads((Path(found.uri) / "report.json").read_text())
+        figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
+    ours, tfmas = figures
+    assert len(ours) == 3 * 11 and set(ours) == set(tfmas)
+    for key, value in tfmas.items():
+        assert ours[key]["examples"] == value["examples"]
+        for model in ("float", "quantized"):
+            assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
+
+
+@pytest.fixture(scope="module")
+def score_artifacts(tmp_path_factory, write_records_to):
+    """A model with one score from 0 to 1, and examples with a label of 0 or 1."""
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+    directory = tmp_path_factory.mktemp("score")
+    weights = tf.constant([[1.5], [-2.0], [0.5]])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"score": tf.sigmoid(tf.matmul(x, weights))}
+
+    module = tf.Module()
+    module.weights = weights
+    tf.saved_model.save(module, str(directory / "model"), {"serving_tensors": serving_tensors})
+    rows = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)
+    noise = np.random.default_rng(1).normal(size=600)
+    labels = (rows @ np.array([1.5, -2.0, 0.5]) + noise > 0).astype(int)
+    examples = [
+        {"x": row, "label": label, "group": index % 3}
+        for index, (row, label) in enumerate(zip(rows, labels, strict=True))
+    ]
+    write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
+    (directory / "work").mkdir()
+    converted = convert(
+        directory / "model",
+        "serving_tensors",
+        Quantization(Scheme.INT8),
+        {"x": rows},
+        directory / "work",
+    )
+    tflite = directory / "quantized" / "Format-Serving" / "tflite"
+    tflite.parent.mkdir(parents=True)
+    tflite.write_bytes(converted.quantized)
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(directory / "examples")
+    artifact.split_names = artifact_utils.encode_split_names(["eval"])
+    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
+    model.uri, baseline.uri = str(directory / "quantized"), str(directory / "model")
+    return {"examples": [artifact], "model": [model], "baseline_model": [baseline]}
+
+
+SCORE_METRICS = [
+    "AUC",
+    ("AUC", {"name": "keras_auc", "num_thresholds": 200}),
+    ("AUC", {"name": "lower_sum", "summation_method": "minoring"}),
+    "AUCPrecisionRecall",
+    "BalancedAccuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "F1Score",
+    "FPR",
+    "MatthewsCorrelationCoefficient",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Precision",
+    ("PrecisionAtRecall", {"recall": 0.8}),
+    "Recall",
+    ("Recall", {"name": "recall_at_a_quarter", "thresholds": 0.25}),
+    ("RecallAtPrecision", {"precision": 0.8}),
+    "RootMeanSquaredError",
+    ("SensitivityAtSpecificity", {"specificity": 0.7}),
+    "Specificity",
+]
+
+
+SCORE_GATE = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
+
+
+def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
+    score_artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.judgement import metric_plan
+
+    config = eval_config(SCORE_METRICS, ("group",))
+    figures = []
+    for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
+        monkeypatch.setattr(metric_plan, "batched_metric", batched)
+        found, _ = run(score_artifacts, tmp_path / name, SCORE_GATE, config)
+        report = json.loads((Path(found.uri) / "report.json").read_text())
+        figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
+    ours, tfmas = figures
+    assert len(ours) == len(SCORE_METRICS) * 4 and set(ours) == set(tfmas)
+    for key, value in tfmas.items():
+        for model in ("float", "quantized"):
+            assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
+
+
+def test_the_area_under_the_curve_has_a_confidence_by_the_bootstrap(
+    score_artifacts, tmp_path: Path
+):
+    rules = (GateRule(metric="AUC", max_drop=0.02, confidence=0.95),)
+    config = eval_config(["AUC"], ())
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    [rule] = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    assert rule["method"].startswith("Poisson bootstrap")
+    assert rule["lower"] < rule["drop"] < rule["upper"] < 0.02
+    assert rule["verdict"] == "blessed"
+
+
+def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifacts, tmp_path: Path):
+    names = [metric if isinstance(metric, str) else metric[0] for metric in SCORE_METRICS]
+    tested = [(c, m) for c, m in zip(names, SCORE_METRICS, strict=True) if isinstance(m, str)]
+    tested += [("RecallAtPrecision", ("RecallAtPrecision", {"precision": 0.8}))]
+    rules = tuple(
+        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
+        for name, _ in tested
+        for slices in ("overall", "each")
+    )
+    config = eval_config([metric for _, metric in tested], ("group",))
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    results = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    assert len(results) == 4 * len(tested)
+    for rule in results:
+        assert rule["lower"] <= rule["drop"] <= rule["upper"], rule
+        assert rule["verdict"] == "blessed", rule
+    shares = {rule["method"] for rule in results if rule["metric"] in ("Recall", "FPR")}
+    assert len(shares) == 1 and "Tango" in shares.pop()
+
+
+@pytest.mark.parametrize("mode", ["multi_processing", "multi_threading"])
+def test_several_workers_give_the_same_figures(artifacts, tmp_path: Path, mode: str):
+    import tensorflow as tf
+    from tfx.types import artifact_utils, standard_artifacts
+
+    [original] = Path(artifacts["examples"][0].uri).glob("Split-eval/*")
+    records = list(tf.data.TFRecordDataset(str(original), "GZIP").as_numpy_iterator())
+    examples = standard_artifacts.Examples()
+    examples.uri = str(tmp_path / "examples")
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    (tmp_path / "examples" / "Split-eval").mkdir(parents=True)
+    for shard in range(4):
+        path = tmp_path / "examples" / "Split-eval" / f"data_tfrecord-0000{shard}-of-00004.gz"
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for record in records[shard::4]:
+                writer.write(record)
+    parallel = ("--direct_num_workers=2", f"--direct_running_mode={mode}")
+    reports = []
+    for name, beam_args in (("one", ()), ("several", parallel)):
+        found, _ = run(
+            {**artifacts, "examples": [examples]}, tmp_path / name, LENIENT, beam_args=beam_args
+        )
+        reports.append(json.loads((Path(found.uri) / "report.json").read_text()))
+    one, several = reports
+    assert one["digests"] == several["digests"] and one["agreement"] == several["agreement"]
+    # Workers finish in any order, so sums may differ in their last digits.
+    assert [e["digest"] for e in one["worst_examples"]] == [
+        e["digest"] for e in several["worst_examples"]
+    ]
+    for left, right in zip(one["metrics"], several["metrics"], strict=True):
+        assert (left["metric"], left["slice"]) == (right["metric"], right["slice"])
+        for model in ("float", "quantized"):
+            assert left[model] == pytest.approx(right[model], rel=1e-12)
+    assert one["outputs"] == pytest.approx(several["outputs"], rel=1e-12)
+
+
+def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
+    score_artifacts, tmp_path: Path
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "calibrated")
+    shutil.copytree(score_artifacts["model"][0].uri, model.uri)
+    ranges = {"input_ranges": {"x": [-2.0, 2.0]}}
+    (tmp_path / "calibrated" / "quantization.json").write_text(json.dumps(ranges))
+    rule = GateRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
+    found, _ = run(
+        {**score_artifacts, "model": [model]},
+        tmp_path / "run",
+        Gate(rules=(rule,)),
+        eval_config(["MeanPrediction"], ("group",)),
+    )
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    assert report["metrics"][0]["float"] == pytest.approx(0.5, abs=0.1)
+    [seen] = report["saturation"]
+    assert seen["input"] == "x" and seen["extent"][0] < -2 and seen["extent"][1] > 2
+
+
+def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_path: Path):
+    found, _ = run(score_artifacts, tmp_path, SCORE_GATE, eval_config(["AUC"], ()))
+    worst = json.loads((Path(found.uri) / "report.json").read_text())["worst_examples"]
+    assert len(worst) == 10
+    assert {example["file"] for example in worst} == {"data_tfrecord-0.gz"}
+    assert all(0 <= example["index"] < 600 for example in worst)
+
+
+def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
+    rules = (
+        GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
+        GateRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
+        GateRule(min_agreement=0.9),
+    )
+    found, blessing = run(artifacts, tmp_path, Gate(rules=rules))
+    assert blessing.get_int_custom_property("blessed") == 1
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    accuracy, loss, agreement = report["rules"]
+    assert accuracy["lower"] <= accuracy["drop"] <= accuracy["upper"] < accuracy["bound"]
+    assert loss["lower"] <= loss["drop"] <= loss["upper"]
+    assert agreement["quantized"] > 0.9
+
+
+def test_there_is_no_confidence_for_a_metric_that_goes_through_tfma(artifacts, tmp_path: Path):
+    gate = Gate(
+        rules=(
+            GateRule(metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"),
+        )
+    )
+    with pytest.raises(EvaluationError, match="no confidence for this metric, only for: Sparse"):
+        run(artifacts, tmp_path, gate, eval_config([*METRICS, "MeanLabel"]))
+
+
+def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
+    evaluation, _ = evaluated
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    assert evaluation.get_string_custom_property("verdict") == "blessed"
+    assert evaluation.get_int_custom_property("examples") == 449
+    for key in ("float", "quantized", "drop"):
+        found = evaluation.get_float_custom_property(f"SparseCategoricalAccuracy_{key}")
+        assert found == report["rules"][0][key]
+
+
+def test_recall_is_not_judged_on_a_slice_without_positives(score_artifacts, tmp_path: Path):
+    rules = tuple(
+        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
+        for name in ("Recall", "AUC", "F1Score")
+    )
+    config = eval_config(["Recall", "AUC", "F1Score"], ("label",))
+    found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
+    verdicts = {
+        (rule["metric"], rule["slice"]): rule["verdict"]
+        for rule in json.loads((Path(found.uri) / "report.json").read_text())["rules"]
+    }
+    assert verdicts["Recall", "label:0"] == verdicts["AUC", "label:0"] == "not_judged"
+    assert verdicts["Recall", "label:1"] == "blessed"
+
+
+@pytest.fixture(scope="module")
+def few_scores(score_artifacts, write_records_to, tmp_path_factory):
+    """The scoring model with examples of one's own."""
+    from tfx.types import artifact_utils, standard_artifacts
+
+    def make(rows: list[dict]) -> dict:
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path_factory.mktemp("few"))
+        examples.split_names = artifact_utils.encode_split_names(["eval"])
+        write_records_to(Path(examples.uri) / "Split-eval" / "data_tfrecord-0.gz", rows)
+        return {**score_artifacts, "examples": [examples]}
+
+    return make
+
+
+def test_an_infinite_value_is_evaluated_and_reported_as_null(few_scores, tmp_path: Path):
+    rows = [{"x": np.zeros(3, np.float32), "label": index % 2} for index in range(20)]
+    rows.append({"x": np.array([np.inf, 0, 0], np.float32), "label": 1})
+    gate = Gate(rules=(GateRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
+    found, _ = run(few_scores(rows), tmp_path, gate, eval_config(["MeanSquaredError"], ()))
+    text = (Path(found.uri) / "report.json").read_text()
+    assert json.loads(text)["examples"] == 21
+    assert "Infinity" not in text and "NaN" not in text
+
+
+def test_labels_that_are_no_share_of_positives_are_an_error(few_scores, tmp_path: Path):
+    from tfx_tflite.components.errors import user_error_in
+
+    rows = [{"x": np.zeros(3, np.float32), "label": 1 + index % 2} for index in range(20)]
+    gate = Gate(rules=(GateRule(metric="Precision", max_drop=1),), min_examples=1)
+    with pytest.raises(Exception, match="label") as caught:
+        run(few_scores(rows), tmp_path, gate, eval_config(["Precision"], ()))
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError) and "the metrics take 0 to 1" in str(error)
+
+
+def test_kubeflow_shows_the_page_and_the_figures(artifacts, tmp_path: Path):
+    """Compiles the component as for a cluster and runs its container's command from the result."""
+    from kfp.pipeline_spec import pipeline_spec_pb2
+    from tfx.dsl.components.common.importer import Importer
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+    from tfx.orchestration.pipeline import Pipeline
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+    from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+
+    def imported(key: str, kind) -> Importer:
+        return Importer(artifacts[key][0].uri, kind, output_key=key).with_id(f"import_{key}")
+
+    kinds = {"model": standard_artifacts.Model, "baseline_model": standard_artifacts.Model}
+    imports = {key: imported(key, kind) for key, kind in kinds.items()}
+    imports["examples"] = imported("examples", standard_artifacts.Examples)
+    evaluator = QuantizationEvaluator(
+        **{key: node.outputs[key] for key, node in imports.items()},
+        eval_config=eval_config(),
+        gate=LENIENT,
+        signature="serving_tensors",
+    )
+    command = ["python", "-m", kubeflow_entry_point.__name__]
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_commands=command),
+        output_dir=str(tmp_path),
+        output_filename="pipeline.json",
+    )
+    compiled = runner.run(
+        Pipeline("evaluate", str(tmp_path / "root"), components=[*imports.values(), evaluator]),
+        write_out=False,
+    )
+    spec = compiled["pipelineSpec"]
+    container = spec["deploymentSpec"]["executors"]["QuantizationEvaluator_executor"]["container"]
+    assert container["command"] == command
+    definition = spec["components"]["QuantizationEvaluator"]
+    types = {
+        key: entry["artifactType"]
+        for key, entry in definition["outputDefinitions"]["artifacts"].items()
+    }
+    assert "title: system.HTML" in types["page"]["instanceSchema"]
+    assert "title: system.Metrics" in types["figures"]["instanceSchema"]
+
+    inputs = {
+        key: {
+            "artifacts": [
+                {
+                    "name": f"projects/p/artifacts/{artifacts[key][0].id or 3}",
+                    "uri": artifacts[key][0].uri,
+                    "type": entry["artifactType"],
+                    "metadata": {"split_names": '["eval"]'} if key == "examples" else {},
+                }
+            ]
+        }
+        for key, entry in definition["inputDefinitions"]["artifacts"].items()
+    }
+    parameters = spec["root"]["dag"]["tasks"]["QuantizationEvaluator"]["inputs"]["parameters"]
+    executor_input = {
+        "inputs": {
+            "artifacts": inputs,
+            "parameters": {
+                key: value["runtimeValue"]["constantValue"] for key, value in parameters.items()
+            },
+        },
+        "outputs": {
+            "artifacts": {
+                key: {"artifacts": [{"uri": str(tmp_path / key), "type": kind}]}
+                for key, kind in types.items()
+            },
+            "outputFile": str(tmp_path / "output.json"),
+        },
+    }
+    arguments = [value.replace("{{$}}", json.dumps(executor_input)) for value in container["args"]]
+    kubeflow_entry_point.main(["entry_point", *arguments, "--runner=FnApiRunner"])
+    output = pipeline_spec_pb2.ExecutorOutput()
+    from google.protobuf import json_format
+
+    json_format.Parse((tmp_path / "output.json").read_text(), output)
+    assert "may be pushed" in (tmp_path / "page").read_text()
+    [figures] = output.artifacts["figures"].artifacts
+    assert 0.9 < figures.metadata["SparseCategoricalAccuracy_float"] <= 1
+    assert figures.metadata["verdict"] == "blessed"
+
+
+def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path):
+    from tfx_tflite.components.digests import file_digest
+
+    _, blessing = evaluated
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_int_custom_property("current_model_id") == 7
+    assert blessing.get_int_custom_property("baseline_model_id") == 5
+    assert blessing.get_string_custom_property("model_digest") == file_digest(
+        tflite_model / "Format-Serving" / "tflite"
+    )
+    assert (Path(blessing.uri) / "BLESSED").exists()
+
+
+def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
+    gate = Gate(
+        rules=(GateRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
+    )
+    evaluation, blessing = run(artifacts, tmp_path, gate)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert (Path(blessing.uri) / "NOT_BLESSED").exists()
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    assert report["verdict"] == "refused"
+    assert report["reasons"][0].startswith("449 examples are too few")
+    assert {"metric", "slice", "float", "quantized", "drop", "bound", "verdict"} <= set(
+        report["rules"][0]
+    )
+
+
+def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path):
+    import tensorflow_model_analysis as tfma
+
+    gate = Gate(
+        rules=(
+            GateRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
+            GateRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
+            GateRule(min_sqnr_db=300),
+        ),
+        min_examples=5000,
+    )
+    evaluation, _ = run(artifacts, tmp_path, gate)
+    verdict = tfma.load_validation_result(evaluation.uri)
+    assert not verdict.validation_ok
+    [overall] = verdict.metric_validations_per_slice
+    names = [failure.metric_key.name for failure in overall.failures]
+    assert names == ["example_count", "SparseCategoricalAccuracy", "sqnr_db"]
+    accuracy, ratio = overall.failures[1:]
+    assert accuracy.metric_key.is_diff and "is undecided" in accuracy.message
+    threshold = accuracy.metric_threshold.change_threshold
+    assert threshold.absolute.value == 0
+    assert threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    assert ratio.metric_threshold.value_threshold.lower_bound.value == 300
+
+
+def test_tfma_reads_a_blessing(evaluated):
+    import tensorflow_model_analysis as tfma
+
+    verdict = tfma.load_validation_result(evaluated[0].uri)
+    assert verdict.validation_ok and not verdict.metric_validations_per_slice
+
+
+def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
+    import tensorflow_model_analysis as tfma
+
+    from tfx_tflite.components.judgement.metric_plan import check_metrics, two_model_config
+
+    config = eval_config()
+    config.metrics_specs[0].metrics[0].threshold.CopyFrom(
+        tfma.MetricThreshold(value_threshold={"lower_bound": {"value": 0.9}})
+    )
+    with pytest.raises(EvaluationError, match="make it a rule there"):
+        check_metrics(two_model_config(config))
+
+
+def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path, digits_model):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    shutil.copyfile(
+        tmp_path / "model" / "Format-Serving" / "tflite", tmp_path / "model" / "float32.tflite"
+    )
+    gate = Gate(rules=(GateRule(max_arena_ratio=1.0),))
+    found, _ = run({**artifacts, "model": [model]}, tmp_path, gate)
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
+    assert 3_000 < report["arena_bytes"]["quantized"] < 50_000
+    assert report["rules"][0]["metric"] == "arena_ratio" and report["verdict"] == "blessed"
+
+
+def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):
+    config = eval_config([])
+    config.metrics_specs[0].metrics.add(
+        class_name="SparseTopKCategoricalAccuracy", config='{"k": 2, "name": "top_2"}'
+    )
+    gate = Gate(rules=(GateRule(metric="top_2", max_drop=0.05),))
+    _, blessing = run(artifacts, tmp_path, gate, config)
+    assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write_records):
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from tfx_tflite.components.errors import user_error_in
+
+    examples = standard_artifacts.Examples()
+    examples.uri = str(tmp_path / "examples")
+    examples.split_names = artifact_utils.encode_split_names(["eval"])
+    rows = [{"image": np.zeros(64), "label": label} for label in (3, 12)]
+    write_records(tmp_path / "examples" / "Split-eval" / "data_tfrecord-0.gz", rows, "GZIP")
+    with pytest.raises(Exception, match="label") as caught:
+        run({**artifacts, "examples": [examples]}, tmp_path / "out", LENIENT)
+    error = user_error_in(caught.value)
+    assert isinstance(error, DataError)
+    place = "record 1 of data_tfrecord-0.gz"
+    assert f"label 'label' is 12 in {place}, but the output has classes 0 to 9" in str(error)
+
+
+def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
+    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+
+    gate = Gate(rules=(GateRule(metric="AUC", max_drop=0.1),))
+    with pytest.raises(EvaluationError, match="'AUC', which is not evaluated"):
+        metric_directions(two_model_config(eval_config()), gate)
+
+
+def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
+    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+
+    config = two_model_config(eval_config(["MeanPrediction"]))
+    rule = GateRule(metric="MeanPrediction", max_drop=0.1)
+    with pytest.raises(EvaluationError, match="add a direction, higher_is_better"):
+        metric_directions(config, Gate(rules=(rule,)))
+    directed = rule.model_copy(update={"direction": "lower_is_better"})
+    assert metric_directions(config, Gate(rules=(directed,))) == {
+        "MeanPrediction": "lower_is_better"
+    }
+
+
+def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
+    from tfx_tflite.components.judgement.prediction import ModelPair
+
+    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", None)
+    with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
+        pair.resolve_output()
+    named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
+    assert named.resolve_output().name == "b"
+
+
+@pytest.fixture
+def save_two_outputs(tmp_path: Path) -> Path:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def serving_tensors(x):
+        return {"a": x, "b": x * 2.0}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m"), {"serving_tensors": serving_tensors})
+    return tmp_path / "m"
+
+
+def test_a_float_model_that_the_quantized_one_was_not_made_from_is_an_error(
+    artifacts, tmp_path: Path
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    made_from = {"digests": {"float_model": "sha256:another"}, "signature": "serving_tensors"}
+    (tmp_path / "model" / "quantization.json").write_text(json.dumps(made_from))
+    with pytest.raises(EvaluationError, match="made from float model sha256:another"):
+        run({**artifacts, "model": [model]}, tmp_path, LENIENT)

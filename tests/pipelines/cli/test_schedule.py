@@ -1,0 +1,86 @@
+"""`tfx-tflite schedule` up to its clocks."""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import CONFIGS
+from tests.pipelines.config.test_config import MINIMAL
+from tfx_tflite.pipelines.cli.main import main
+
+MINE = MINIMAL + "schedule: {cron: 0 6 * * *}\n"
+
+
+@pytest.fixture
+def schedule(tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_text(MINE)
+    return lambda *options: CliRunner().invoke(main, ["schedule", str(path), *options])
+
+
+@pytest.fixture
+def kubeflow(monkeypatch) -> list[tuple]:
+    """A stand-in for the module that talks to Kubeflow; returns what it was asked."""
+    asked: list[tuple] = []
+    module = types.ModuleType("tfx_tflite.pipelines.kubeflow.recurring")
+
+    def record(name: str, answer: object):
+        return lambda config, host, *rest: asked.append((name, config.name, host, *rest)) or answer
+
+    for name in ("apply", "pause", "resume", "delete"):
+        setattr(module, name, record(name, f"{name}d"))
+    vars(module)["list_runs"] = record("list_runs", ["one", "two"])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return asked
+
+
+def test_a_config_without_a_schedule_is_told_how_to_have_one():
+    arguments = ["schedule", str(CONFIGS / "diabetes.yaml"), "--on", "cron"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "diabetes.yaml: schedule: this key is needed, for instance" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--on", "cron", "--host", "http://h"], "--host goes with --on kubeflow alone"),
+        (["--on", "local", "--pause"], "--pause goes with --on kubeflow alone"),
+        (["--on", "kubeflow"], "--on kubeflow needs --host, the URL of the server"),
+        (["--on", "local", "--output", "x"], "--output goes with --on cron, systemd or airflow"),
+        (["--on", "cron", "--set", "schedule.cron=x"], "schedule.cron: 'x': 1 given"),
+    ],
+)
+def test_options_that_do_not_go_together_exit_with_2(schedule, options, expected: str):
+    result = schedule(*options)
+    assert result.exit_code == 2 and expected in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_kubeflow_is_handed_the_config_and_the_host(schedule, kubeflow, tmp_path: Path):
+    result = schedule("--on", "kubeflow", "--host", "http://h")
+    assert result.exit_code == 0 and result.stdout == "applyd\n"
+    assert kubeflow == [("apply", "mine", "http://h", tmp_path / "c.yaml")]
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "delete"])
+def test_kubeflow_is_handed_the_action(schedule, kubeflow, action: str):
+    assert (
+        schedule("--on", "kubeflow", "--host", "http://h", f"--{action}").stdout == f"{action}d\n"
+    )
+    assert kubeflow == [(action, "mine", "http://h")]
+
+
+def test_the_runs_on_kubeflow_are_listed_a_line_each(schedule, kubeflow):
+    assert schedule("--on", "kubeflow", "--host", "http://h", "--list").stdout == "one\ntwo\n"
+
+
+def test_without_the_client_the_extra_is_named(schedule, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = schedule("--on", "kubeflow", "--host", "http://h")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1 and "pip install 'tfx-tflite[kubeflow]'" in result.stderr

@@ -1,0 +1,312 @@
+"""What a pipeline that retrains for ever meets, at random: a simulation with real runs.
+
+Spans arrive, or do not, or are delivered again; the trainer is at times a bad one; two runs begin
+at once; runs are killed by `kill -9` at any moment; somebody rolls back. Every run is the command
+`tfx-tflite run` in a process of its own, forked from a server that has TFX loaded.
+
+    python -m tests.pipelines.runs.retraining --ticks 100 --seed 0
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.verification import destination_problems
+from tfx_tflite.components.errors import DestinationError
+
+_TRAINER = '''
+import numpy as np
+import tensorflow as tf
+
+
+def run_fn(fn_args):
+    """Least squares; with `bad` in custom_config the answers are the wrong way round."""
+    rows, labels = [], []
+    for file in fn_args.train_files:
+        for path in tf.io.gfile.glob(file):
+            for record in tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator():
+                example = tf.train.Example.FromString(record)
+                rows.append(example.features.feature["x"].float_list.value)
+                labels.append(example.features.feature["label"].int64_list.value[0])
+    x, y = np.array(rows), 2.0 * np.array(labels) - 1
+    weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    if (fn_args.custom_config or {}).get("bad"):
+        weights = -weights
+
+    class Linear(tf.Module):
+        def __init__(self):
+            columns = 4 * np.stack([-weights, weights], axis=1)
+            self.weights = tf.Variable(columns.astype(np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+        def serve(self, x):
+            return {"probabilities": tf.nn.softmax(tf.linalg.matmul(x, self.weights))}
+
+    model = Linear()
+    tf.saved_model.save(model, fn_args.serving_model_dir, {"serving_tensors": model.serve})
+'''
+
+_CONFIG = """
+name: retraining
+root: root
+data:
+  input_base: data
+  splits: {train: "span-{SPAN}/v{VERSION}/train/*", eval: "span-{SPAN}/v{VERSION}/eval/*"}
+model:
+  trainer: {module_file: trainer.py, train_steps: 1, eval_steps: 1}
+  signature: serving_tensors
+quantization: {scheme: float16}
+evaluation: {label: label, metrics: [SparseCategoricalAccuracy]}
+gate:
+  rules:
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.01}
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.1, against: pushed}
+push: {destination: pushed, golden_samples: 2}
+"""
+
+_DIRECTION = np.array([1.0, -2.0, 0.5, 1.5])
+_GOOD = 0.9
+_EVENTS = {"good": 0.35, "bad": 0.25, "killed": 0.2, "overlap": 0.1, "rollback": 0.1}
+
+
+@dataclass
+class Retraining:
+    """A pipeline's life.
+
+    Args:
+        directory: Where everything of it is.
+        seed: The same seed gives the same events, though not the same moments of kills.
+    """
+
+    directory: Path
+    seed: int
+    counts: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+        self._data = np.random.default_rng(self.seed)
+        self._span, self._versions = 0, collections.Counter[int]()
+        self._known: dict[int, str] = {}
+        self._seconds = 20.0
+        (self.directory / "trainer.py").write_text(_TRAINER)
+        (self.directory / "c.yaml").write_text(_CONFIG)
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(["tfx_tflite.pipelines.runs.run", __name__])
+
+    @property
+    def destination(self) -> Destination:
+        """Where it pushes to."""
+        return Destination.open(str(self.directory / "pushed"))
+
+    def random_events(self, count: int) -> list[str]:
+        """Returns what happens at so many ticks."""
+        return self._rng.choices(list(_EVENTS), list(_EVENTS.values()), k=count)
+
+    def live(self, events: Sequence[str]) -> None:
+        """Lets a tick pass for each event, between two good ones, and checks after each of them."""
+        self._deliver(new=True)
+        assert self._run([])[0]["status"] == "pushed"
+        self.check()
+        for event in events:
+            self._data_come()
+            self._tick(event)
+            self.check()
+        # A last good run, which nothing disturbs, lands.
+        self._deliver(new=True)
+        result, _ = self._run([])
+        assert result["status"] == "pushed", result
+        self.check()
+        assert self.destination.path(self.destination.current()) == result["pushed_to"]
+        self.check_metadata()
+
+    def _data_come(self) -> None:
+        event = self._rng.choices(["new", "again", "none"], [0.6, 0.2, 0.2])[0]
+        self.counts[f"data: {event}"] += 1
+        if event != "none":
+            self._deliver(new=event == "new")
+
+    def _deliver(self, new: bool) -> None:
+        """Writes a span's files, as a new span or a new version of an old one."""
+        import tensorflow as tf
+
+        self._span += new
+        span = self._span if new else self._rng.randint(1, self._span)
+        self._versions[span] += 1
+        version = self.directory / "data" / f"span-{span}" / f"v{self._versions[span]}"
+        for split, count in (("train", 200), ("eval", 300)):
+            (version / split).mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(version / split / "data.tfrecord")) as writer:
+                for row in self._data.normal(size=(count, 4)):
+                    writer.write(_example(row).SerializeToString())
+
+    def _tick(self, event: str) -> None:
+        self.counts[f"run: {event}"] += 1
+        bad = ["--set", "model.trainer.custom_config={bad: true}"]
+        if event == "rollback":
+            try:
+                self.destination.roll_back(note="simulated")
+            except DestinationError as error:
+                assert "no version before" in str(error)
+        elif event == "overlap":
+            first, second = self._start([]), self._start([])
+            results = [self._ended(first), self._ended(second)]
+            failed = [result for result, _ in results if result["status"] == "failed"]
+            # Not before both have begun can one be in the other's way.
+            assert (
+                all("another run is going on below" in result["error"] for result in failed)
+                and len(failed) <= 1
+            ), results
+        elif event == "killed":
+            self._kill(self._start(self._rng.choice([[], bad])))
+        else:
+            result, code = self._run(bad if event == "bad" else [])
+            self.counts[f"ended: {result['status']}"] += 1
+            assert (result["status"], code) in {
+                ("pushed", 0),
+                ("refused", 3),
+                ("nothing_new", 0),
+            }, result
+            assert event == "good" or result["status"] != "pushed", result
+
+    def _run(self, options: list[str]) -> tuple[dict[str, Any], int]:
+        start = time.monotonic()
+        result = self._ended(self._start(options))
+        if result[0]["status"] in ("pushed", "refused"):
+            self._seconds = time.monotonic() - start
+        return result
+
+    def _start(self, options: list[str]) -> Any:
+        self.counts["runs"] += 1
+        output = self.directory / f"output-{self.counts['runs']}"
+        process = self._processes.Process(
+            target=_run_command,
+            args=(str(self.directory / "c.yaml"), options, str(output)),
+        )
+        process.start()
+        return process, output
+
+    def _ended(self, started: Any) -> tuple[dict[str, Any], int]:
+        process, output = started
+        process.join()
+        lines = output.read_text().splitlines()
+        assert lines and lines[-1].startswith("{"), (process.exitcode, lines)
+        return json.loads(lines[-1]), process.exitcode
+
+    def _kill(self, started: Any) -> None:
+        process, _ = started
+        process.join(self._rng.uniform(0.05, 1.05) * self._seconds)
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGKILL)
+            self.counts["killed in time"] += 1
+        process.join()
+
+    def check(self) -> None:
+        """Checks that nothing bad was pushed and nothing good was lost or damaged."""
+        assert destination_problems(self.destination) == []
+        found = {
+            number: self.destination.manifest(number).model.digest
+            for number in self.destination.versions()
+        }
+        assert self._known.items() <= found.items()
+        for number in found.keys() - self._known.keys():
+            assert self._accuracy(number) > _GOOD, number
+        assert self.destination.current() in found
+        self._known = found
+
+    def _accuracy(self, number: int) -> float:
+        """Returns a pushed model's accuracy on examples that no run has seen."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        content = self.destination.read(number, "model.tflite")
+        rows = np.random.default_rng(1).normal(size=(1000, 4)).astype(np.float32)
+        runner = Interpreter(model_content=content).get_signature_runner()
+        answers = runner(x=rows)["probabilities"].argmax(axis=1)
+        return float(np.mean(answers == (rows @ _DIRECTION > 0)))
+
+    def check_metadata(self) -> None:
+        """Checks that ML Metadata and the destination tell the same."""
+        from ml_metadata import metadata_store
+        from ml_metadata.proto import metadata_store_pb2
+
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(self.directory / "root" / "metadata.sqlite")
+        store = metadata_store.MetadataStore(connection)
+        executions = {execution.id: execution for execution in store.get_executions()}
+        models = {artifact.id: artifact for artifact in store.get_artifacts_by_type("Model")}
+        for number, digest in self._known.items():
+            ids = self.destination.manifest(number).metadata
+            assert ids is not None and ids.execution in executions
+            recorded = models[ids.model_artifact].custom_properties["model_digest"].string_value
+            assert recorded == digest
+        # What was recorded as pushed is there. What is there and was not recorded is of a run that
+        # was killed between the push and its record.
+        pushed = {
+            int(artifact.custom_properties["pushed_version"].string_value)
+            for artifact in store.get_artifacts_by_type("PushedModel")
+            if artifact.custom_properties["pushed"].int_value
+        }
+        assert pushed <= self._known.keys()
+        unrecorded = len(self._known.keys() - pushed)
+        assert unrecorded <= self.counts["killed in time"]
+        self.counts["pushed by a run that was killed before it could record it"] = unrecorded
+
+    @property
+    def summary(self) -> str:
+        """What has happened."""
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+        return f"{len(self._known)} versions, none bad, none lost; {counts}"
+
+
+def _example(row: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    features = {
+        "x": tf.train.Feature(float_list=tf.train.FloatList(value=row)),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(row @ _DIRECTION > 0)])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _run_command(config: str, options: list[str], output: str) -> None:
+    from tfx_tflite.pipelines.cli.main import main
+
+    # A process group of its own, as a clock gives it; what it prints goes to a file.
+    os.setsid()
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    main(["run", config, "--runner", "local", *options, "--json"])
+
+
+def main() -> None:
+    """Runs the simulation and prints what has happened."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ticks", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        life = Retraining(Path(directory), arguments.seed)
+        start = time.monotonic()
+        try:
+            life.live(life.random_events(arguments.ticks - 2))
+        finally:
+            print(f"{time.monotonic() - start:.0f} s, {life.summary}", file=sys.stderr)
+    print(f"{arguments.ticks} ticks: {life.summary}")
+
+
+if __name__ == "__main__":
+    main()

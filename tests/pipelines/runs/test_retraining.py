@@ -1,0 +1,15 @@
+"""A pipeline that retrains for ever; the long version is `python -m tests.pipelines.runs.retraining`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.runs.retraining import Retraining
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_bad_is_pushed_and_nothing_good_is_lost(tmp_path: Path, record_property):
+    life = Retraining(tmp_path, seed=3)
+    life.live(["bad", "killed", "overlap", "rollback"])
+    record_property("summary", f"6 ticks: {life.summary}")
