@@ -15,17 +15,24 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.judgement.metrics.targets import Target
+from tfx_tflite.components.judgement.settings import (
+    EvaluationConfig,
+    EvaluatorSettings,
+    MetricConfig,
+)
 from tfx_tflite.components.pusher.component import TFLitePusher
+from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
-from tfx_tflite.pipelines.config.config import EvaluationConfig, MetricConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
 
@@ -58,13 +65,7 @@ def create_pipeline(
     sampler = CalibrationSampler(
         examples=examples,
         schema=schema,
-        split=config.calibration.split,
-        samples=config.calibration.samples,
-        stratify_by=(
-            config.calibration.stratify_by if config.calibration.strategy == "stratified" else None
-        ),
-        allocation=config.calibration.allocation,
-        seed=config.calibration.seed,
+        settings=config.calibration.plan,
     )
     scheme = config.quantization.scheme
     quantizer = TFLiteQuantizer(
@@ -73,16 +74,7 @@ def create_pipeline(
             sampler.outputs["calibration_examples"] if scheme.needs_calibration else None
         ),
         schema=schema,
-        signature=config.model.signature,
-        preprocessing_signature=config.model.preprocessing_signature,
-        scheme=scheme.value,
-        io_type=config.quantization.io_type,
-        batch_size=config.quantization.fixed_batch_size,
-        float_fallback=config.quantization.float_fallback,
-        ranges=config.calibration.ranges,
-        percentile=config.calibration.percentile,
-        time_limit=config.quantization.time_limit,
-        memory_limit=config.quantization.memory_limit,
+        settings=QuantizerSettings.of(config.model, config.quantization, config.calibration),
     )
     against_pushed = bool(config.gate.against("pushed").rules)
     try:
@@ -92,14 +84,15 @@ def create_pipeline(
             baseline_model=model,
             schema=schema,
             eval_config=_eval_config(config),
-            gate=config.gate,
-            split=config.evaluation.split,
-            signature=config.model.signature,
-            preprocessing_signature=config.model.preprocessing_signature,
-            targets=_targets(config.evaluation),
-            golden_samples=config.push.golden_samples,
-            pushed_destination=config.push.destination if against_pushed else None,
-            pushed_version=pushed_version if against_pushed else None,
+            settings=EvaluatorSettings.of(
+                config.model,
+                config.push,
+                gate=config.gate,
+                split=config.evaluation.split,
+                targets=_targets(config.evaluation),
+                pushed_destination=config.push.destination if against_pushed else None,
+                pushed_version=pushed_version if against_pushed else None,
+            ),
         )
     except EvaluationError as error:
         # A metric that TFMA does not have, or that the gate cannot judge.
@@ -110,9 +103,7 @@ def create_pipeline(
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.push.destination)
         ),
-        keep=config.push.keep,
-        signing_key=config.push.signing_key,
-        force=force,
+        settings=PusherSettings.of(config.push, keep=config.push.keep, force=force),
     ).with_id("Pusher")
     nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
     # A scheme without calibration needs no sample.

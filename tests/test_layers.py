@@ -28,6 +28,7 @@ FLOORS = (
         "components.digests",
         "components.errors",
         "components.process_end",
+        "components.settings",
         "components.uris",
         "components.versions",
     ),

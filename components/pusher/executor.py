@@ -18,6 +18,7 @@ from tfx_tflite.components import artifact_files
 from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
 from tfx_tflite.components.destinations.keys import load_private_key
 from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models.smoke_test import try_model
@@ -56,13 +57,14 @@ class Executor(tfx_pusher.Executor):
                 did when it was evaluated, or the destination failed.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        settings = PusherSettings.from_property(exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
         destination = Destination.open(_base_directory(exec_properties))
-        key = exec_properties.get("signing_key")
+        key = settings.signing_key
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
             artifact_files.readable(self.GetModelPath(input_dict)) as model,
@@ -76,8 +78,8 @@ class Executor(tfx_pusher.Executor):
                     shipped,
                     _compared_with(report, destination),
                 ),
-                force=bool(exec_properties.get("force")),
-                keep=exec_properties.get("keep"),
+                force=settings.force,
+                keep=settings.keep,
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
                     try_model, golden=report.get("golden"), shapes=_example_shapes(report)

@@ -4,7 +4,7 @@ import hashlib
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import tensorflow as tf
 
@@ -23,18 +23,25 @@ from tfx_tflite.components.quantization.fidelity import Agreement
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.policy import PERCENTILE
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange, TensorRanges
+from tfx_tflite.components.quantization.ranges.ranges import TensorRange
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 FILE_NAME = "quantization.json"
+
+
+class SampleProperties(TypedDict):
+    """What is known of a calibration sample: its digest, size and the size asked for."""
+
+    digest: str
+    size: int
+    requested: int
 
 
 def summarize(
     models: ConvertedModels,
     settings: QuantizerSettings,
     float_model_digest: str,
-    sample: dict[str, Any] | None,
-    ranges: TensorRanges | None = None,
+    sample: SampleProperties | None,
     noise: Mapping[str, LayerNoise] | None = None,
     agreements: Sequence[Agreement] = (),
 ) -> dict[str, Any]:
@@ -45,20 +52,19 @@ def summarize(
         settings: What it was asked for.
         float_model_digest: The digest of the SavedModel's files.
         sample: Digest and size of the calibration sample, where one was used.
-        ranges: What the float model's activations took, where we measured it.
         noise: How far layers are from the float model's, by the name of what they write.
         agreements: How far the outputs' answers agree with the float model's.
     """
     graph = FlatbufferGraph(models.quantized)
-    quantization = settings.quantization
+    recipe, ranges = settings.recipe, models.ranges
     resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
-    floats = _float_operators(graph) if quantization.allows_float else []
+    floats = _float_operators(graph) if recipe.allows_float else []
     return {
-        "scheme": quantization.scheme.value,
-        "io_type": quantization.resolved_io_type,
-        "batch_size": quantization.batch_size or "dynamic",
-        "float_fallback": quantization.float_fallback,
+        "scheme": recipe.scheme.value,
+        "io_type": recipe.resolved_io_type,
+        "batch_size": settings.batch_size,
+        "float_fallback": recipe.float_fallback,
         "signature": settings.signature,
         "calibration_sample": sample,
         "calibration": _calibration(settings) if sample else None,

@@ -34,13 +34,14 @@ from tfx_tflite.components.judgement.metric_plan import (
     two_model_config,
 )
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import (
     PushedReference,
     merged,
     without_reference,
 )
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import DIRECTORY as SHIPPED
 from tfx_tflite.components.judgement.shipped_files import write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
@@ -87,15 +88,16 @@ class Executor(tfx_evaluator.Executor):
         eval_config = two_model_config(
             proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
         )
-        gate = Gate.model_validate_json(exec_properties["gate"])
-        source = _source(input_dict, exec_properties)
+        settings = EvaluatorSettings.from_property(exec_properties)
+        gate = settings.gate
+        source = _source(input_dict, settings)
         _check_slices(eval_config, source)
-        pair = _model_pair(input_dict, exec_properties, source)
-        judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
-        samples = exec_properties["golden_samples"]
+        pair = _model_pair(input_dict, settings, source)
+        judged = judged_outputs(pair, eval_config, _targets(settings, eval_config))
+        samples = settings.golden_samples
         first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
         model = _model_properties(input_dict, first)
-        _check_origin(input_dict, exec_properties, model)
+        _check_origin(input_dict, settings, model)
         pair = dataclasses.replace(
             pair,
             input_ranges=report.input_ranges(model.quantization),
@@ -119,7 +121,7 @@ class Executor(tfx_evaluator.Executor):
         reference = None
         if pushed_gate.rules:
             reference = PushedReference.at(
-                exec_properties["pushed_destination"], exec_properties.get("pushed_version")
+                str(settings.pushed_destination), settings.pushed_version
             )
             if reference is None:
                 result = without_reference(result, pushed_gate, evaluation.values)
@@ -129,14 +131,18 @@ class Executor(tfx_evaluator.Executor):
                 )
                 result = merged(result, compared, reference.number)
         document = report.build(
-            result, evaluation, model, exec_properties, _lineage(input_dict), source
+            result,
+            evaluation,
+            model,
+            settings,
+            report.config_digest(exec_properties),
+            _lineage(input_dict),
+            source,
         )
         document["warnings"] += unjudged_outputs(pair, judged)
         document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
         document.update(_ship(output_dict, quantized, first, samples, source.schema))
-        document["pushed_destination"] = (
-            exec_properties["pushed_destination"] if pushed_gate.rules else None
-        )
+        document["pushed_destination"] = settings.pushed_destination if pushed_gate.rules else None
         document["pushed_reference"] = reference and {
             "version": reference.number,
             "uri": reference.uri,
@@ -220,11 +226,8 @@ class Executor(tfx_evaluator.Executor):
         )
 
 
-def _targets(exec_properties: dict[str, Any], eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
-    text = exec_properties.get("targets")
-    if text:
-        return targets_from_json(text)
-    return targets_of(eval_config, exec_properties.get("output"))
+def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
+    return settings.targets or targets_of(eval_config, settings.output)
 
 
 def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
@@ -238,11 +241,9 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
     ]
 
 
-def _source(
-    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
-) -> SplitFiles:
+def _source(input_dict: dict[str, list[types.Artifact]], settings: EvaluatorSettings) -> SplitFiles:
     schema = read_schema(input_dict.get("schema"))
-    return split_files(input_dict["examples"], exec_properties["split"], schema, _COMPONENT)
+    return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
 
 def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
@@ -261,7 +262,7 @@ def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
 
 def _model_pair(
     input_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
+    settings: EvaluatorSettings,
     source: SplitFiles,
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
@@ -269,10 +270,10 @@ def _model_pair(
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
         saved_model=saved_model,
-        signature=exec_properties["signature"],
-        preprocessing_signature=exec_properties.get("preprocessing_signature"),
+        signature=settings.signature,
+        preprocessing_signature=settings.preprocessing_signature,
         tflite=tflite,
-        output=exec_properties.get("output"),
+        output=settings.output,
         schema=source.schema,
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
@@ -317,7 +318,7 @@ def _model_properties(
 
 def _check_origin(
     input_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
+    settings: EvaluatorSettings,
     model: report.ModelProperties,
 ) -> None:
     """Checks that the quantized model was made from this very float model and signature."""
@@ -326,7 +327,7 @@ def _check_origin(
     ) as directory:
         found = {
             "float model": directory_digest(directory),
-            "signature": exec_properties["signature"],
+            "signature": settings.signature,
         }
     made_from = {
         "float model": model.quantization.get("digests", {}).get("float_model"),

@@ -19,6 +19,7 @@ from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluat
 from tfx_tflite.components.judgement.gate import OVERALL, GateResult
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange, adequacy
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.latency import Latency, measure_latency
 
@@ -92,7 +93,8 @@ def build(
     result: GateResult,
     evaluation: Evaluation,
     model: ModelProperties,
-    exec_properties: dict[str, Any],
+    settings: EvaluatorSettings,
+    config_digest: str,
     lineage: dict[str, str],
     source: SplitFiles,
 ) -> dict[str, Any]:
@@ -102,7 +104,8 @@ def build(
         result: The gate's verdict.
         evaluation: The figures.
         model: The quantized model.
-        exec_properties: What the evaluator was asked for.
+        settings: What the evaluator was asked for.
+        config_digest: A digest of that and of TFMA's config.
         lineage: Where what was compared lies, by what it is.
         source: The split that both models were compared on.
     """
@@ -154,17 +157,17 @@ def build(
                 **quantization.get("digests", {}),
                 "quantized_model": model.digest,
                 "eval_split": f"blake2b-sum:{outputs.digest:032x}",
-                "config": _config_digest(exec_properties),
+                "config": config_digest,
             },
             "evaluated": {
-                "split": exec_properties["split"],
-                "signature": exec_properties["signature"],
-                "output": _first_output(evaluation, exec_properties),
+                "split": settings.split,
+                "signature": settings.signature,
+                "output": settings.output or evaluation.outputs[0].plan.judged.target.output,
                 "outputs": [_judged(output) for output in evaluation.outputs],
             },
             "calibration_sample": quantization.get("calibration_sample"),
             "lineage": lineage,
-            "gate": json.loads(exec_properties["gate"]),
+            "gate": settings.gate.model_dump(mode="json"),
             "versions": {
                 "tfx_tflite": version("tfx-tflite"),
                 "tfx": version("tfx"),
@@ -174,10 +177,6 @@ def build(
             },
         }
     )
-
-
-def _first_output(evaluation: Evaluation, exec_properties: dict[str, Any]) -> str | None:
-    return exec_properties.get("output") or evaluation.outputs[0].plan.judged.target.output
 
 
 def _judged(output: OutputEvaluation) -> dict[str, Any]:
@@ -281,8 +280,12 @@ def _agreement(outputs: OutputSums) -> dict[str, Any] | None:
     return {"rate": outputs.agreement, "flips": flips, "decisions": decisions}
 
 
-def _config_digest(exec_properties: dict[str, Any]) -> str:
-    """Returns a digest of all that the evaluator was asked for."""
+def config_digest(exec_properties: Mapping[str, object]) -> str:
+    """Returns a digest of all that a component was asked for.
+
+    Args:
+        exec_properties: Its execution properties.
+    """
     return records_digest(
         f"{key}={exec_properties[key]}".encode() for key in sorted(exec_properties)
     )

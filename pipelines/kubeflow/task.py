@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
 from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
@@ -86,8 +87,8 @@ def put_in_place(
             document = json.loads(values.get(prop) or "{}")
             _set_within(document, path, _checked(name, target, value))
             values[prop] = json.dumps(document)
-            if prop == "gate":
-                _check_gate(name, values[prop])
+            if "gate" in path:
+                _check_gate(name, document["gate"])
         else:
             values[prop] = _checked(name, target, value)
     return values
@@ -104,9 +105,9 @@ def _whole(name: str, value: float, least: int) -> int:
     return int(value)
 
 
-def _check_gate(name: str, gate: str) -> None:
+def _check_gate(name: str, gate: JsonValue) -> None:
     try:
-        Gate.model_validate_json(gate)
+        Gate.model_validate(gate)
     except ValidationError as error:
         raise ConfigError(f"{name}: {error.errors()[0]['msg']}") from error
 
@@ -132,7 +133,7 @@ def check_scheme(call: Call) -> None:
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    scheme = call.inputs.parameter_values.get("scheme")
+    scheme = json.loads(call.inputs.parameter_values.get(PROPERTY) or "{}").get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]

@@ -20,7 +20,8 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from tfx_tflite.components.errors import ConfigError, MetadataError
-from tfx_tflite.pipelines.config.config import MySQLConfig, PipelineConfig, PostgreSQLConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.metadata import MySQLConfig, PostgreSQLConfig
 from tfx_tflite.pipelines.metadata import postgresql_text
 
 _ServerConfig = MySQLConfig | PostgreSQLConfig

@@ -20,12 +20,6 @@ from tfx_tflite.components.quantization.schemes import Scheme
 
 # The converter leaves smaller weights as they are in `dynamic_range`.
 _SMALLEST_QUANTIZED_WEIGHTS = 1024
-# What the promised types of weights are, by scheme.
-_WEIGHTS: dict[Scheme, tuple[str, ...]] = {
-    Scheme.FLOAT32: ("FLOAT32",),
-    Scheme.FLOAT16: ("FLOAT16",),
-    Scheme.DYNAMIC_RANGE: ("INT8",),
-}
 
 
 def violations(graph: FlatbufferGraph, scheme: Scheme) -> Iterator[Violation]:
@@ -34,7 +28,7 @@ def violations(graph: FlatbufferGraph, scheme: Scheme) -> Iterator[Violation]:
     for operator in graph.operators:
         yield from _weights(graph, operator, scheme, writers)
         yield from _activations(graph, operator, scheme, writers)
-        if scheme is Scheme.DYNAMIC_RANGE:
+        if scheme.traits.weights == "INT8":
             yield from _weight_scales(graph, operator)
         else:
             yield from _quantized_constants(graph, operator)
@@ -56,8 +50,8 @@ def _weights(
         if found in ("INT32", "INT64", "BOOL") and not len(scales_of(weights)):
             # A table of indices.
             continue
-        promised = _WEIGHTS[scheme]
-        if scheme is Scheme.DYNAMIC_RANGE and _is_small(weights):
+        promised: tuple[str, ...] = (scheme.traits.weights,)
+        if scheme.traits.weights == "INT8" and _is_small(weights):
             promised = (*promised, "FLOAT32")
         if found not in promised:
             yield Violation(operator.label, f"has {found} weights, not {' or '.join(promised)}")
@@ -91,7 +85,7 @@ def _is_from_a_table(
     graph: FlatbufferGraph, operator: Operator, scheme: Scheme, writers: _Writers
 ) -> bool:
     """Whether an operator hands on rows of a table of quantized weights, to be dequantized."""
-    if scheme is not Scheme.DYNAMIC_RANGE:
+    if scheme.traits.weights != "INT8":
         return False
     source = operator
     while source.name in spec.SAME_SCALE:

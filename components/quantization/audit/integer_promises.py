@@ -16,11 +16,8 @@ from tfx_tflite.components.models.flatbuffer import (
     zero_points_of,
 )
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, SchemeTraits
 
-ACTIVATIONS = {Scheme.INT8: "INT8", Scheme.INT8_FLOAT_IO: "INT8", Scheme.INT16X8: "INT16"}
-# The kernels take 32 bits beside 64 for 16-bit activations.
-_BIASES = {"INT8": ("INT32",), "INT16": ("INT64", "INT32")}
 # Types of few bits, which only quantization gives to what was float.
 _QUANTIZED = frozenset({"INT4", "INT8", "UINT8", "INT16"})
 # Scales are stored as float32; the kernels compare bias scales within 2 % and others exactly.
@@ -28,21 +25,25 @@ _SAME = 1e-5
 _SAME_BIAS = 0.02
 
 
-def violations(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
+def violations(graph: FlatbufferGraph, recipe: Recipe) -> Iterator[Violation]:
     """Finds what breaks the promise of a scheme with quantized activations."""
-    yield from _floats(graph, quantization)
-    activation = ACTIVATIONS[quantization.scheme]
+    yield from _floats(graph, recipe)
     zeros = _zeros(graph)
     for operator in graph.operators:
         if any(tensor_type(tensor) in spec.FLOATS for tensor in _tensors(operator)):
             continue
+        promised = recipe.scheme_of(_layer(operator)).traits
         yield from _treatment(operator)
-        yield from _types(graph, operator, activation)
+        yield from _types(graph, operator, promised.activations)
         yield from _parameters(operator, zeros)
         yield from _fixed_output(operator)
         yield from _same_scale(operator)
-        yield from _weights(graph, operator, activation)
-        yield from _bias(graph, operator, activation)
+        yield from _weights(graph, operator, promised)
+        yield from _bias(graph, operator, promised)
+
+
+def _layer(operator: Operator) -> str:
+    return short_name(operator.outputs[0]) if operator.outputs else ""
 
 
 def _treatment(operator: Operator) -> Iterator[Violation]:
@@ -60,9 +61,9 @@ def _tensors(operator: Operator) -> tuple[Any, ...]:
     return (*operator.inputs, *operator.outputs)
 
 
-def _floats(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
+def _floats(graph: FlatbufferGraph, recipe: Recipe) -> Iterator[Violation]:
     """No operator reads or writes a float, but for conversions and those that may stay float."""
-    allowed = allowed_floats(graph, quantization)
+    allowed = allowed_floats(graph, recipe)
     converting: list[Violation] = []
     computing: list[Violation] = []
     for operator in graph.operators:
@@ -71,7 +72,7 @@ def _floats(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Viol
             continue
         is_conversion = operator.name in spec.CONVERSIONS
         types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
-        beside = " though it has an integer form" if quantization.allows_float else ""
+        beside = " though it has an integer form" if recipe.allows_float else ""
         found = Violation(operator.label, f"computes in {types}{beside}")
         (converting if is_conversion else computing).append(found)
     # A conversion inside the graph is there because of an operator that computes in float.
@@ -86,7 +87,7 @@ def float_tensors(operator: Operator) -> list[Any]:
     return [tensor for tensor in _tensors(operator) if tensor_type(tensor) in spec.FLOATS]
 
 
-def allowed_floats(graph: FlatbufferGraph, quantization: Quantization) -> dict[int, Operator]:
+def allowed_floats(graph: FlatbufferGraph, recipe: Recipe) -> dict[int, Operator]:
     """Returns the operators that may have float tensors, by index.
 
     These are conversions at the model's edge if its inputs and outputs are float and, if operators
@@ -94,12 +95,12 @@ def allowed_floats(graph: FlatbufferGraph, quantization: Quantization) -> dict[i
     """
     staying = [op for op in graph.operators if may_stay_float(op)]
     edges = {id(tensor) for operator in staying for tensor in float_tensors(operator)}
-    if not quantization.allows_float:
+    if not recipe.allows_float:
         staying, edges = [], set()
     found = {operator.index: operator for operator in staying}
     for operator in graph.operators:
         floats = float_tensors(operator)
-        at_the_edge = quantization.resolved_io_type == "float32" and graph.at_the_edge(floats)
+        at_the_edge = recipe.resolved_io_type == "float32" and graph.at_the_edge(floats)
         beside = all(id(tensor) in edges or graph.at_the_edge([tensor]) for tensor in floats)
         if operator.name in spec.CONVERSIONS and floats and (at_the_edge or (edges and beside)):
             found[operator.index] = operator
@@ -198,7 +199,9 @@ def _same_scale(operator: Operator) -> Iterator[Violation]:
         yield Violation(operator.label, "fills up with the integer 0, which is not its zero point")
 
 
-def _weights(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:
+def _weights(
+    graph: FlatbufferGraph, operator: Operator, scheme: SchemeTraits
+) -> Iterator[Violation]:
     """Stored weights are INT8, symmetric and have a scale for each channel where that is said."""
     kind = spec.WEIGHTED.get(operator.name)
     if kind is None:
@@ -212,7 +215,7 @@ def _weights(graph: FlatbufferGraph, operator: Operator, activation: str) -> Ite
             # A table of indices.
             continue
         # A factor whose partner is an activation has its type, and so do a table's rows.
-        promised = "INT8" if kind.symmetric else activation
+        promised = scheme.weights if kind.symmetric else scheme.activations
         if found != promised:
             yield Violation(operator.label, f"has {found} weights, not {promised}")
         elif kind.symmetric:
@@ -254,13 +257,13 @@ def channel_scales(
         )
 
 
-def _bias(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:
+def _bias(graph: FlatbufferGraph, operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """A bias has 32 (or 64) bits and scale = scale of the activations x scale of the weights."""
     kind = spec.WEIGHTED.get(operator.name)
     bias = None if kind is None or kind.bias is None else operator.operand(kind.bias)
     if kind is None or bias is None:
         return
-    found, allowed = tensor_type(bias), _BIASES[activation]
+    found, allowed = tensor_type(bias), scheme.biases
     if found not in allowed:
         yield Violation(operator.label, f"has {found} biases, not {' or '.join(allowed)}")
         return

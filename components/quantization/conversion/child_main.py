@@ -1,4 +1,4 @@
-"""The child process of `conversion.py`: answers requests until nobody asks any more.
+"""The child process of `converter.py`: answers requests until nobody asks any more.
 
 Run as `python -m tfx_tflite.components.quantization.conversion.child_main PIPE PARENT`: PIPE is the
 number of an inherited file descriptor and PARENT the process that asks.
@@ -7,6 +7,7 @@ number of an inherited file descriptor and PARENT the process that asks.
 import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import signal
 import sys
@@ -23,6 +24,9 @@ from tfx_tflite.components.quantization.conversion.messages import (
     Step,
 )
 
+_ROOM = "tfx_tflite.components.quantization.conversion"
+# What loads TensorFlow.
+_CONVERTING = (f"{_ROOM}.from_ranges", f"{_ROOM}.stock")
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 # man 5 proc: the highest /proc/PID/oom_score_adj.
@@ -35,8 +39,9 @@ def main(pipe: int, parent: int) -> None:
     _stand_in_for_the_parent_when_memory_runs_out()
     connection = Connection(pipe)
     try:
-        # Only to find out whether it can be; it takes seconds and may fail.
-        pass
+        # Only to find out whether they can be; it takes seconds and may fail.
+        for module in _CONVERTING:
+            importlib.import_module(module)
     except Exception as error:
         connection.send(Failed.at(Step.IMPORT, error))
         raise
@@ -79,28 +84,14 @@ def _answer(request: Request) -> Answer:
 
 
 def _convert(request: Request) -> bytes:
-    from tfx_tflite.components.quantization.conversion import (
-        from_ranges as calibrated,
-    )
-    from tfx_tflite.components.quantization.conversion import (
-        stock as stock_conversion,
-    )
+    from tfx_tflite.components.quantization.conversion import from_ranges, stock
 
     match request:
-        case messages.Float32Request():
-            return stock_conversion.to_float32(
-                request.saved_model, request.signature, request.batch_size
-            )
-        case messages.ConvertRequest():
-            return stock_conversion.to_scheme(
-                request.saved_model,
-                request.signature,
-                request.quantization,
-                messages.read_samples(request.directory),
-            )
-        case messages.QuantizeRequest():
-            model = (request.directory / messages.CALIBRATED).read_bytes()
-            return calibrated.quantize(model, request.quantization)
+        case messages.ConvertRequest(directory, saved_model, signature, recipe):
+            samples = messages.read_samples(directory)
+            return stock.convert(saved_model, signature, recipe, samples)
+        case messages.QuantizeRequest(directory, recipe):
+            return from_ranges.quantize((directory / messages.CALIBRATED).read_bytes(), recipe)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.messages import Answer, Request
 
 LOG = "converter.log"
@@ -21,29 +20,6 @@ _TEMPORARY = "converter.tmp"
 # Seconds between two looks at the child's memory: a fast allocator overshoots a limit by what it
 # can touch in this time (some 200 MB).
 _POLL_INTERVAL = 0.05
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a child process may use; past that it is stopped.
-
-    Attributes:
-        time: Seconds for one request; the import of TensorFlow counts as one of its own.
-        memory: Bytes of resident memory (TensorFlow alone takes some 500 MB), or None for as much
-            as there is. Address space would say nothing: TensorFlow reserves far more than it uses.
-
-    Raises:
-        ConfigError: A limit is not positive.
-    """
-
-    time: float = 3600.0
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.time <= 0:
-            raise ConfigError(f"the time limit is {self.time} s, expected more than 0")
-        if self.memory is not None and self.memory <= 0:
-            raise ConfigError(f"the memory limit is {self.memory} bytes, expected more than 0")
 
 
 class TimeLimitExceeded(Exception):

@@ -12,14 +12,14 @@ from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless, layer_of
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
-from tfx_tflite.components.quantization.conversion.child_process import Limits
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.conversion.stock import to_float32, to_scheme
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 
 layers = tf.keras.layers
 STEPS, FEATURES = 5, 4
-INT8 = Quantization(Scheme.INT8)
-DYNAMIC_RANGE = Quantization(Scheme.DYNAMIC_RANGE)
+INT8 = Recipe(Scheme.INT8)
+DYNAMIC_RANGE = Recipe(Scheme.DYNAMIC_RANGE)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,10 @@ def test_an_unrolled_layer_is_an_integer_model(recurrent, kind: str):
     assert 10 * np.log10(np.square(expected).sum() / noise.sum()) > 20
 
 
-@pytest.mark.parametrize("quantization", [Quantization(Scheme.FLOAT32), DYNAMIC_RANGE])
+@pytest.mark.parametrize("quantization", [Recipe(Scheme.FLOAT32), DYNAMIC_RANGE])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_rolled_layer_with_any_batch_names_the_layer_and_what_to_do(
-    recurrent, kind: str, quantization: Quantization
+    recurrent, kind: str, quantization: Recipe
 ):
     with pytest.raises(ConversionError) as caught:
         to_scheme(str(recurrent(kind)), "serving_tensors", quantization, {})
@@ -180,9 +180,7 @@ def test_a_report_leaves_out_what_fills_a_table_of_another_signature(tmp_path: P
     signatures = {"serving_tensors": module.serving, "look_up": module.look_up}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
     content = to_float32(str(tmp_path), "serving_tensors", None)
-    settings = QuantizerSettings(
-        "serving_tensors", None, Quantization(Scheme(scheme)), None, Limits()
-    )
+    settings = QuantizerSettings("serving_tensors", None, Recipe(Scheme(scheme)), None, Limits())
     summary = summarize(ConvertedModels(content, content), settings, "digest", None)
     assert [layer["operator"] for layer in summary["layers"]][:2] == ["MUL", "SOFTMAX"]
 

@@ -36,12 +36,12 @@ def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
 @pytest.fixture(scope="module")
 def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     models = convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"image": digits_arrays["train"][0][:100]},
         tmp_path_factory.mktemp("conversion"),
     )
@@ -212,7 +212,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     from tfx.types import artifact_utils, standard_artifacts
 
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("score")
     weights = tf.constant([[1.5], [-2.0], [0.5]])
@@ -236,7 +236,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     converted = convert(
         directory / "model",
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"x": rows},
         directory / "work",
     )

@@ -80,12 +80,12 @@ def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, co
     )
     from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
     from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = quantize(images)
     ranges = TensorRanges.from_json((directory / "ranges.json").read_text())
     calibrated = write_ranges((directory / "float32.tflite").read_bytes(), ranges, RangePolicy())
-    again = quantize_calibrated(calibrated, Quantization(Scheme.INT8_FLOAT_IO))
+    again = quantize_calibrated(calibrated, Recipe(Scheme.INT8_FLOAT_IO))
     assert again == model_of(quantize(images, "twin", scheme="int8_float_io"))
 
 

@@ -12,8 +12,8 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import converter as conversion
-from tfx_tflite.components.quantization.conversion.child_process import Limits
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.conversion.limits import Limits
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def test_a_keras_3_model_with_batch_norm_converts_and_keeps_its_promise(
     model = TFLiteModel(content)
     assert model.input_details["image"]["dtype"] is io_type
     assert model.output_details["probabilities"]["dtype"] is io_type
-    assert audit.audit(content, Quantization(Scheme(scheme), **settings)) == []
+    assert audit.audit(content, Recipe(Scheme(scheme), **settings)) == []
 
 
 @pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
@@ -58,7 +58,7 @@ def test_the_report_describes_every_layer(
 ):
     models = convert_digits(scheme, **settings)
     wanted = QuantizerSettings(
-        "serving_tensors", None, Quantization(Scheme(scheme), **settings), None, Limits()
+        "serving_tensors", None, Recipe(Scheme(scheme), **settings), None, Limits()
     )
     summary = report.summarize(models, wanted, "sha256:float", None)
     assert json.loads(json.dumps(summary)) == summary
@@ -81,7 +81,7 @@ def test_the_same_request_gives_the_same_bytes(
     again = conversion.convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"image": digits_arrays["train"][0][:100]},
         tmp_path,
     )
@@ -104,9 +104,7 @@ def test_inputs_are_calibrated_by_name(save_function, random_samples, tmp_path: 
     saved = save_function(lambda z_wide, y_narrow: z_wide * 2.0 + y_narrow, [None, 4], [None, 4])
     samples = random_samples(x=(50, 4), y=(50, 4))
     samples["y"] *= 1000
-    models = conversion.convert(
-        saved, "serving_tensors", Quantization(Scheme.INT8), samples, tmp_path
-    )
+    models = conversion.convert(saved, "serving_tensors", Recipe(Scheme.INT8), samples, tmp_path)
     details = TFLiteModel(models.quantized).input_details
     for name in ("x", "y"):
         scale, _ = details[name]["quantization"]
@@ -119,7 +117,7 @@ def test_names_the_operators_that_only_flex_has(save_function, random_samples, t
 
     saved = save_function(lambda x: tf.linalg.inv(tf.reshape(x, [-1, 2, 2])), [None, 4])
     with pytest.raises(ConversionError, match=r"no builtin for: MatrixInverse; replace"):
-        conversion.convert(saved, "serving_tensors", Quantization(Scheme.FLOAT32), None, tmp_path)
+        conversion.convert(saved, "serving_tensors", Recipe(Scheme.FLOAT32), None, tmp_path)
 
 
 def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model(
@@ -129,7 +127,7 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
 
     saved = save_function(lambda x: tf.math.floormod(x, 3.0) * 2.0, [None, 4])
     samples = random_samples(x=(20, 4))
-    quantization = Quantization(Scheme.INT8)
+    quantization = Recipe(Scheme.INT8)
     models = conversion.convert(saved, "serving_tensors", quantization, samples, tmp_path)
     with pytest.raises(
         ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "
@@ -150,9 +148,7 @@ def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
     working = tmp_path / "work"
     working.mkdir()
     with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
-        conversion.convert(
-            digits_model, "serving_tensors", Quantization(Scheme.FLOAT32), None, working
-        )
+        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.FLOAT32), None, working)
 
 
 def test_a_converter_that_hangs_is_stopped(
@@ -165,7 +161,7 @@ def test_a_converter_that_hangs_is_stopped(
         conversion.convert(
             digits_model,
             "serving_tensors",
-            Quantization(Scheme.FLOAT32),
+            Recipe(Scheme.FLOAT32),
             None,
             tmp_path,
             limits=Limits(time=1),
@@ -175,6 +171,4 @@ def test_a_converter_that_hangs_is_stopped(
 def test_refuses_to_calibrate_with_nothing(digits_model: Path, tmp_path: Path):
     empty = {"image": np.zeros((0, 8, 8, 1), np.float32)}
     with pytest.raises(ConversionError, match="no calibration examples"):
-        conversion.convert(
-            digits_model, "serving_tensors", Quantization(Scheme.INT8), empty, tmp_path
-        )
+        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.INT8), empty, tmp_path)

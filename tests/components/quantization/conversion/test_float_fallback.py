@@ -13,18 +13,18 @@ from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
 from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.conversion.child_process import Limits
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 pytestmark = pytest.mark.slow
 
-REFUSED = Quantization(Scheme.INT8_FLOAT_IO)
+REFUSED = Recipe(Scheme.INT8_FLOAT_IO)
 ALLOWED = replace(REFUSED, float_fallback="allow")
 SETTINGS = QuantizerSettings("s", None, ALLOWED, RangePolicy(), Limits())
 GENERATOR = np.random.default_rng(0)
