@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import PushError
 
@@ -48,7 +49,7 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
     return artifacts
 
 
-def push(tmp_path: Path, model, blessing=None, **properties):
+def push(tmp_path: Path, model, blessing=None, **options):
     from google.protobuf import json_format
     from tfx.proto import pusher_pb2
     from tfx.types import standard_artifacts
@@ -66,8 +67,7 @@ def push(tmp_path: Path, model, blessing=None, **properties):
             "push_destination": json_format.MessageToJson(
                 pusher_pb2.PushDestination(filesystem=filesystem)
             ),
-            "force": 0,
-            **properties,
+            "settings": PusherSettings.given(None, options).to_property(),
         },
     )
     return pushed
@@ -149,7 +149,7 @@ def test_what_was_rolled_back_from_is_recorded_as_not_pushed(make, tmp_path: Pat
     destination = Destination.open(str(tmp_path / "to"))
     model, blessing = make()
     first = push(tmp_path, model, blessing)
-    push(tmp_path, model, blessing, force=1)
+    push(tmp_path, model, blessing, force=True)
     destination.roll_back()
     # Both versions hold this model; the one that is current counts.
     assert push(tmp_path, model, blessing).get_int_custom_property("pushed") == 1
@@ -171,9 +171,9 @@ def test_what_was_compared_with_a_version_that_is_not_current_any_more_is_not_pu
         late = make(index, pushed_reference=reference, **where)
         expected = f"compared with {named} at .*/to, but version {first} is current by now; run aga"
         with pytest.raises(PushError, match=expected):
-            push(tmp_path, *late, force=1)
+            push(tmp_path, *late, force=True)
     assert Destination.open(str(tmp_path / "to")).versions() == [first]
-    push(tmp_path, *make(4, pushed_reference={"version": first}, **where), force=1)
+    push(tmp_path, *make(4, pushed_reference={"version": first}, **where), force=True)
     assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
 
 
@@ -193,7 +193,7 @@ def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
 
     def push_another_and_copy(source: str, target: str) -> None:
         monkeypatch.setattr(executor.io_utils, "copy_dir", copy)
-        push(tmp_path, model, blessing, force=1, keep=1)
+        push(tmp_path, model, blessing, force=True, keep=1)
         copy(source, target)
 
     monkeypatch.setattr(executor.io_utils, "copy_dir", push_another_and_copy)
@@ -205,7 +205,7 @@ def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
 def test_keeps_as_many_versions_as_asked_for(make, tmp_path: Path):
     model, blessing = make()
     for _ in range(3):
-        push(tmp_path, model, blessing, force=1, keep=2)
+        push(tmp_path, model, blessing, force=True, keep=2)
     assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
 
 

@@ -122,7 +122,7 @@ def convert_zoo(zoo_saved_model, zoo_samples, calibrate_zoo) -> Callable[..., by
         if scheme in ("int8", "int8_float_io"):
             return calibrated.quantize(calibrate_zoo(name), quantization)
         samples = zoo_samples(name) if quantization.scheme.needs_calibration else {}
-        return stock_conversion.to_scheme(path, "serving_tensors", quantization, samples)
+        return stock_conversion.convert(path, "serving_tensors", quantization, samples)
 
     return convert
 

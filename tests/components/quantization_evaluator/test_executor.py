@@ -8,6 +8,7 @@ import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +73,7 @@ def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_pat
     return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
 
 
-def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **properties):
+def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **options):
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
@@ -95,11 +96,10 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
         },
         {
             "eval_config": proto_utils.proto_to_json(config or eval_config()),
-            "gate": gate.model_dump_json(),
-            "split": "eval",
-            "signature": "serving_tensors",
-            "golden_samples": 5,
-            **properties,
+            "settings": EvaluatorSettings.given(
+                None,
+                {"gate": gate, "signature": "serving_tensors", "golden_samples": 5, **options},
+            ).to_property(),
         },
     )
     return evaluation, blessing

@@ -58,7 +58,7 @@ def test_the_report_describes_every_layer(
 ):
     models = convert_digits(scheme, **settings)
     wanted = QuantizerSettings(
-        "serving_tensors", None, Recipe(Scheme(scheme), **settings), None, Limits()
+        signature="serving_tensors", scheme=scheme, ranges="stock", **settings
     )
     summary = report.summarize(models, wanted, "sha256:float", None)
     assert json.loads(json.dumps(summary)) == summary

@@ -15,7 +15,6 @@ from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit.audit import audit, check
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
-from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 REFUSED = Recipe(Scheme.INT8_FLOAT_IO)
 ALLOWED = replace(REFUSED, float_fallback="allow")
-SETTINGS = QuantizerSettings("s", None, ALLOWED, RangePolicy(), Limits())
+SETTINGS = QuantizerSettings(scheme="int8_float_io", float_fallback="allow")
 GENERATOR = np.random.default_rng(0)
 VOLUME_KERNEL = GENERATOR.normal(size=(2, 2, 2, 1, 3)).astype(np.float32)
 KERNEL = GENERATOR.normal(size=(3, 3, 8, 5)).astype(np.float32)
@@ -128,7 +127,7 @@ def test_a_convolution_that_stays_float_has_its_share(converted):
 
 
 def test_without_the_permission_nothing_is_listed(converted):
-    settings = replace(SETTINGS, quantization=REFUSED)
+    settings = QuantizerSettings(scheme="int8_float_io")
     document = report.summarize(converted(tf.nn.relu), settings, "sha256:0", None)
     assert document["float_operators"] == [] and document["float_fallback"] == "refuse"
 
