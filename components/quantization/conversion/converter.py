@@ -29,9 +29,6 @@ from tfx_tflite.components.quantization.conversion.log import last_complaint, wi
 from tfx_tflite.components.quantization.conversion.messages import Failed, Request, Step
 from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
-# The float model's name beside a quantized one.
-FLOAT_TFLITE = "float32.tflite"
-
 # The fault handler says where it was when it crashes without a word.
 _CONVERTER = (
     *(sys.executable, "-X", "faulthandler"),
