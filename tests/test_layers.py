@@ -25,10 +25,13 @@ FLOORS = (
     ("components.models",),
     ("components.destinations", "components.examples"),
     (
+        "components.artifact_layout",
         "components.digests",
+        "components.documents",
         "components.errors",
         "components.process_end",
         "components.uris",
+        "components.verdict",
         "components.versions",
     ),
 )
