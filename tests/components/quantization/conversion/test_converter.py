@@ -11,8 +11,8 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import converter as conversion
 from tfx_tflite.components.quantization.conversion.child_process import Limits
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 from tfx_tflite.components.quantization.document import QuantizationReport
+from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 

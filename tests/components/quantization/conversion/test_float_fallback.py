@@ -113,7 +113,8 @@ def test_the_report_lists_them_with_their_share_of_the_work(converted):
     kinds = [(found.operator, found.share) for found in document.float_operators]
     assert kinds == [("SQRT", 0.0), ("SIN", 0.0)]
     assert document.warnings == (
-        "2 of the model's operators compute in float, with 0.0% of its multiply-adds: 1 SIN, 1 SQRT",
+        "2 of the model's operators compute in float, with 0.0% of its multiply-adds: "
+        "1 SIN, 1 SQRT",
     )
 
 
