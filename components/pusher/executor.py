@@ -67,7 +67,7 @@ class Executor(tfx_pusher.Executor):
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
                     try_model,
-                    golden=report.golden and report.golden.model_dump(mode="json"),
+                    golden=report.golden.model_dump(mode="json") if report.golden else None,
                     shapes=example_shapes(report),
                 ),
             )

@@ -113,10 +113,8 @@ def text_of(report: Report) -> str:
 
 def test_says_of_which_pipeline_run_date_and_label_it_is():
     [source] = re.findall(r'<p class="eyebrow">(.*?)</p>', page.render(BLESSED), re.DOTALL)
-    assert (
-        f'<bdi>digits</bdi> · Quantization report · <time datetime="{BLESSED.evaluated_at}">'
-        in (source)
-    )
+    assert source.startswith("<bdi>digits</bdi> · Quantization report · <time")
+    assert f'<time datetime="{BLESSED.evaluated_at}">' in source
     assert source.endswith(f"run {BLESSED.run}")
     assert "<title>digits: blessed – quantization report</title>" in page.render(BLESSED)
     assert "449 examples of the split eval, with label label." in text_of(BLESSED)
@@ -203,10 +201,11 @@ def test_sections_are_in_the_order_in_which_they_matter():
 
 
 def test_shows_how_far_each_layer_is_from_the_float_model():
-    text, layer = text_of(REFUSED), REFUSED.layers[0]
+    text, layer = text_of(REFUSED), next(layer for layer in REFUSED.layers if layer.range)
     assert f"{wording.number(layer.sqnr_db)} dB" in text
-    assert f"0 to {wording.number(layer.range[1])}" in text
-    assert "Ranges: percentile, 80 %" in text
+    lowest, highest = map(wording.number, layer.range)
+    assert f"{lowest} to {highest}" in text
+    assert "Ranges: percentile, 99.9 %" in text
     assert 'aria-label="Dots of the signal-to-noise ratio' in page.render(REFUSED)
     assert 'aria-label="Dots of the width of the range' in page.render(REFUSED)
 
@@ -215,7 +214,6 @@ def test_shows_the_inputs_beside_their_calibration_and_warns():
     text, [seen] = text_of(REFUSED), REFUSED.saturation
     assert f"{wording.number(seen.extent[0])} to {wording.number(seen.extent[1])}" in text
     assert wording.percent(seen.slices[0].outside) in text
-    assert any("are outside" in warning for warning in REFUSED.warnings)
     assert REFUSED.warnings[0] in text
 
 
@@ -284,7 +282,7 @@ def test_no_change_and_the_bound_are_at_one_place_in_every_plot():
 
 
 def test_a_drop_outside_the_plot_is_marked_as_such():
-    assert Check(varied(FAILED, drop=5.0)).plot.beyond == 1
+    assert Check(varied(FAILED, drop=5.0, bound=0.01)).plot.beyond == 1
     assert Check(varied(RULE, drop=-5.0)).plot.beyond == -1
 
 
@@ -515,7 +513,8 @@ def test_a_plot_says_in_words_what_it_shows():
     source = page.render(refused(rules=(rule, ratio)))
     labels = [held["aria-label"] for held in Document(source).all("svg")]
     assert "Drop 0.0022, interval −0.003 to 0.0088, largest drop allowed 0.01" in labels
-    assert "0.3512, where at most 0.5 is allowed" in labels
+    shown = wording.number(ratio.quantized_value)
+    assert f"{shown}, where at most 0.9 is allowed" in labels
 
 
 def test_ids_are_unique_and_references_resolve():
