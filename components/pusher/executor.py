@@ -47,7 +47,7 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
-        destination = Destination.open(_base_directory(exec_properties))
+        destination = Destination.open(_base_directory(exec_properties["push_destination"]))
         key = exec_properties.get("signing_key")
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
@@ -185,10 +185,8 @@ def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
     io_utils.write_string_file(posixpath.join(uri, layout.PAGE_FILE), page.render(pushed))
 
 
-def _base_directory(exec_properties: dict[str, Any]) -> str:
-    target = proto_utils.json_to_proto(
-        exec_properties["push_destination"], pusher_pb2.PushDestination()
-    )
+def _base_directory(push_destination: str) -> str:
+    target = proto_utils.json_to_proto(push_destination, pusher_pb2.PushDestination())
     base = target.filesystem.base_directory
     if not base:
         raise PushError("push_destination has no filesystem.base_directory")
