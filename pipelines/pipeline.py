@@ -84,6 +84,7 @@ def create_pipeline(
             baseline_model=model,
             schema=schema,
             eval_config=_eval_config(config),
+            provenance=config.provenance,
             settings=EvaluatorSettings.of(
                 config.model,
                 config.push,

@@ -6,6 +6,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tfx_tflite.components.artifact_layout import PROVENANCE
 from tfx_tflite.components.judgement.metric_plan import (
     check_metrics,
     metric_directions,
@@ -13,6 +14,7 @@ from tfx_tflite.components.judgement.metric_plan import (
 )
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.quantization_evaluator import executor
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.versions import code_version
@@ -25,6 +27,7 @@ class QuantizationEvaluatorSpec(ComponentSpec):
         "versions": ExecutionParameter(type=str),
         "eval_config": ExecutionParameter(type=tfma.EvalConfig),
         PROPERTY: ExecutionParameter(type=str),
+        PROVENANCE: ExecutionParameter(type=str, optional=True),
     }
     # The keys are those of TFX's Evaluator, whose place this component takes.
     INPUTS = {
@@ -62,6 +65,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         schema: The `Schema` of the examples.
         eval_config: Metrics, slices, and one model spec with the label key. Where several outputs
             are judged, each metrics spec has output_names, and the model spec label_keys by output.
+        provenance: Which pipeline, config and command line ask for it, for the report. It decides
+            nothing, and the runners of `tfx_tflite.pipelines` keep it out of the cache's keys.
         settings: What is judged, and by which gate.
         **options: The fields of `EvaluatorSettings`, instead of `settings`: `gate`, `split`,
             `signature`, `preprocessing_signature`, `output`, `targets`, `golden_samples`,
@@ -82,6 +87,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         baseline_model: types.BaseChannel,
         eval_config: tfma.EvalConfig,
         schema: types.BaseChannel | None = None,
+        provenance: Provenance | None = None,
         settings: EvaluatorSettings | None = None,
         **options: object,
     ):
@@ -97,6 +103,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 schema=schema,
                 eval_config=eval_config,
                 settings=settings.to_property(),
+                provenance=None if provenance is None else provenance.model_dump_json(),
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -1,7 +1,6 @@
 """The TFLiteQuantizer executor: artifacts in, the converted and checked model out."""
 
 import itertools
-import json
 import posixpath
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.example_artifacts import read_schema, split_files
@@ -36,21 +37,17 @@ from tfx_tflite.components.models.float_model import (
 )
 from tfx_tflite.components.models.runtime import allocate, open_interpreter
 from tfx_tflite.components.quantization import fidelity, layer_noise
-from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import Conversion
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.quantization.conversion.converter import (
-    FLOAT_TFLITE,
-    ConvertedModels,
-    Converter,
-)
+from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.ranges import ranges
 from tfx_tflite.components.quantization.settings import QuantizerSettings
-from tfx_tflite.components.quantization.summary import SampleProperties
+from tfx_tflite.components.quantization.summary import summarize
 
 _COMPONENT = "TFLiteQuantizer"
 # Few enough that a small sample gives every worker some of it.
@@ -106,11 +103,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
             )
             float_model_digest = directory_digest(saved_model)
-        summary = report.summarize(
+        summary = summarize(
             models,
             settings,
             float_model_digest,
-            sample.properties if sample else None,
+            sample.described if sample else None,
             noise,
             agreements,
         )
@@ -138,7 +135,7 @@ class _Sample:
     """The calibration examples: their files, and what their artifact says of them."""
 
     source: SplitFiles
-    properties: SampleProperties
+    described: CalibrationSample
 
     @classmethod
     def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
@@ -147,11 +144,11 @@ class _Sample:
         schema = read_schema(input_dict.get("schema"))
         return cls(
             split_files(artifacts, CALIBRATION, schema, _COMPONENT),
-            {
-                "digest": sample.get_string_custom_property("sample_digest"),
-                "size": sample.get_int_custom_property("sample_size"),
-                "requested": sample.get_int_custom_property("sample_requested"),
-            },
+            CalibrationSample(
+                digest=sample.get_string_custom_property(layout.SAMPLE_DIGEST),
+                size=sample.get_int_custom_property(layout.SAMPLE_SIZE),
+                requested=sample.get_int_custom_property(layout.SAMPLE_REQUESTED),
+            ),
         )
 
 
@@ -179,8 +176,8 @@ class _Calibration:
 
     def ranges(self, float32: bytes) -> ranges.TensorRanges:
         """Returns the ranges of the float model's activations, measured on Beam's workers."""
-        tflite = posixpath.join(self.output_uri, FLOAT_TFLITE)
-        result = posixpath.join(self.output_uri, ranges.FILE_NAME)
+        tflite = posixpath.join(self.output_uri, layout.FLOAT_TFLITE_FILE)
+        result = posixpath.join(self.output_uri, layout.RANGES_FILE)
         fileio.makedirs(self.output_uri)
         with fileio.open(tflite, "wb") as file:
             file.write(float32)
@@ -278,21 +275,22 @@ def _example_axes(quantized: bytes) -> dict[str, NDArray[np.int32]]:
     return {name: detail["shape_signature"][1:] for name, detail in details.items()}
 
 
-def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
+def _write(directory: Path, models: ConvertedModels, summary: QuantizationReport) -> None:
     tflite = artifact_files.tflite_file(directory)
     tflite.parent.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes(models.quantized)
-    (directory / FLOAT_TFLITE).write_bytes(models.float32)
-    text = json.dumps(summary, indent=1, allow_nan=False)
-    (directory / report.FILE_NAME).write_text(text, encoding="utf-8")
+    (directory / layout.FLOAT_TFLITE_FILE).write_bytes(models.float32)
+    (directory / layout.QUANTIZATION_FILE).write_text(summary.to_json(), encoding="utf-8")
 
 
-def _describe(output: types.Artifact, summary: dict[str, Any]) -> None:
-    output.set_string_custom_property("scheme", summary["scheme"])
-    output.set_string_custom_property("model_digest", summary["digests"]["quantized_model"])
-    output.set_string_custom_property("float_model_digest", summary["digests"]["float_model"])
-    output.set_string_custom_property(
-        "sample_digest", summary["digests"]["calibration_sample"] or ""
-    )
-    output.set_int_custom_property("size_bytes", summary["size_bytes"]["quantized"])
-    output.set_int_custom_property("float_size_bytes", summary["size_bytes"]["float"])
+def _describe(output: types.Artifact, summary: QuantizationReport) -> None:
+    digests, sizes = summary.digests, summary.size_bytes
+    for name, text in {
+        layout.SCHEME: summary.scheme,
+        layout.MODEL_DIGEST: digests["quantized_model"],
+        layout.FLOAT_MODEL_DIGEST: digests["float_model"],
+        layout.SAMPLE_DIGEST: digests["calibration_sample"],
+    }.items():
+        output.set_string_custom_property(name, text or "")
+    output.set_int_custom_property(layout.SIZE_BYTES, sizes.quantized)
+    output.set_int_custom_property(layout.FLOAT_SIZE_BYTES, sizes.float_model)

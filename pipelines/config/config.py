@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
@@ -20,6 +20,7 @@ from tfx_tflite.components.judgement.gate import Gate, GateRule, rule_directions
 from tfx_tflite.components.judgement.settings import EvaluationConfig
 from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
 from tfx_tflite.components.quantization.settings import QuantizationSettings, RangeSettings
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, absolute, problem
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig, short_enough
@@ -109,6 +110,16 @@ class PipelineConfig(Settings):
     beam: BeamConfig = BeamConfig()
     schedule: ScheduleConfig | None = None
     kubeflow: KubeflowConfig | None = None
+    _provenance: Provenance | None = PrivateAttr(None)
+
+    def came_from(self, provenance: Provenance) -> None:
+        """Notes which file and command line the config was made of."""
+        self._provenance = provenance
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Which file and command line the config was made of; None if it was made in code."""
+        return self._provenance
 
     @model_validator(mode="after")
     def _splits_exist(self) -> Self:

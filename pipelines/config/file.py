@@ -10,7 +10,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import mistake, received
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
@@ -34,11 +36,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     document = _read(Path(path))
     overridden = [_override(document, text) for text in overrides]
     try:
-        return PipelineConfig.model_validate(
+        config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
         )
     except ValidationError as error:
         raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+    config.came_from(
+        Provenance(
+            pipeline=config.name,
+            config=str(path),
+            config_digest=file_digest(path),
+            overrides=tuple(map(_without_secret, overrides)),
+        )
+    )
+    return config
 
 
 def _read(path: Path) -> CommentedMap:
@@ -130,6 +141,13 @@ def _explain(
 
 def _is_secret(location: _Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
+
+
+def _without_secret(override: str) -> str:
+    """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
+    key, _, _ = override.partition("=")
+    holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)
+    return f"{key}=…" if holds or _is_secret(_parts(key)) else override
 
 
 def _where(

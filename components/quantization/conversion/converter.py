@@ -31,9 +31,6 @@ from tfx_tflite.components.quantization.conversion.messages import Failed, Reque
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.schemes import Making, Recipe, Scheme
 
-# The float model's name beside a quantized one.
-FLOAT_TFLITE = "float32.tflite"
-
 # The fault handler says where it was when it crashes without a word.
 _CONVERTER = (
     *(sys.executable, "-X", "faulthandler"),
