@@ -1,4 +1,4 @@
-"""The child process of `conversion.py`: answers requests until nobody asks any more.
+"""The child process of `converter.py`: answers requests until nobody asks any more.
 
 Run as `python -m tfx_tflite.components.quantization.conversion.child_main PIPE PARENT`: PIPE is the
 number of an inherited file descriptor and PARENT the process that asks.
@@ -36,7 +36,7 @@ def main(pipe: int, parent: int) -> None:
     connection = Connection(pipe)
     try:
         # Only to find out whether it can be; it takes seconds and may fail.
-        pass
+        from tfx_tflite.components.quantization.conversion import from_ranges, stock  # noqa: F401
     except Exception as error:
         connection.send(Failed.at(Step.IMPORT, error))
         raise
@@ -79,20 +79,13 @@ def _answer(request: Request) -> Answer:
 
 
 def _convert(request: Request) -> bytes:
-    from tfx_tflite.components.quantization.conversion import (
-        from_ranges as calibrated,
-    )
-    from tfx_tflite.components.quantization.conversion import (
-        stock as stock_conversion,
-    )
+    from tfx_tflite.components.quantization.conversion import from_ranges, stock
 
     match request:
         case messages.Float32Request():
-            return stock_conversion.to_float32(
-                request.saved_model, request.signature, request.batch_size
-            )
+            return stock.to_float32(request.saved_model, request.signature, request.batch_size)
         case messages.ConvertRequest():
-            return stock_conversion.to_scheme(
+            return stock.to_scheme(
                 request.saved_model,
                 request.signature,
                 request.quantization,
@@ -100,7 +93,7 @@ def _convert(request: Request) -> bytes:
             )
         case messages.QuantizeRequest():
             model = (request.directory / messages.CALIBRATED).read_bytes()
-            return calibrated.quantize(model, request.quantization)
+            return from_ranges.quantize(model, request.quantization)
 
 
 if __name__ == "__main__":
