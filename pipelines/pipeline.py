@@ -103,6 +103,7 @@ def create_pipeline(
             golden_samples=config.push.golden_samples,
             pushed_destination=config.push.destination if against_pushed else None,
             pushed_version=pushed_version if against_pushed else None,
+            provenance=config.provenance,
         )
     except EvaluationError as error:
         # A metric that TFMA does not have, or that the gate cannot judge.

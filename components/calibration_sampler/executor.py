@@ -11,6 +11,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples import sample_file
@@ -75,8 +76,8 @@ def _describe(output: types.Artifact, summary: dict[str, Any], plan: SamplePlan)
     output.split_names = artifact_utils.encode_split_names([CALIBRATION])
     examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(output, "tfrecords_gzip")
-    output.set_string_custom_property("sample_digest", summary["digest"])
-    output.set_int_custom_property("sample_size", summary["size"])
-    output.set_int_custom_property("sample_requested", plan.samples)
-    output.set_int_custom_property("sample_seed", plan.seed)
-    output.set_string_custom_property("sample_strata", json.dumps(summary["strata"]))
+    output.set_string_custom_property(layout.SAMPLE_DIGEST, summary["digest"])
+    output.set_int_custom_property(layout.SAMPLE_SIZE, summary["size"])
+    output.set_int_custom_property(layout.SAMPLE_REQUESTED, plan.samples)
+    output.set_int_custom_property(layout.SAMPLE_SEED, plan.seed)
+    output.set_string_custom_property(layout.SAMPLE_STRATA, json.dumps(summary["strata"]))

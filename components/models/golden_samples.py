@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.models.runtime import open_interpreter, reproducible_kernels
 from tfx_tflite.components.versions import Runtime
-
-DIRECTORY = "golden"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class GoldenSamples:
         """Writes the files into a directory and returns their description, ready for JSON.
 
         Args:
-            directory: Where to; the files' names in the description begin with `DIRECTORY`.
+            directory: Where to; the files' names in the description begin with `GOLDEN_DIRECTORY`.
         """
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -87,7 +86,7 @@ class GoldenSamples:
                 found.append(
                     {
                         "name": name,
-                        "file": f"{DIRECTORY}/{file}",
+                        "file": f"{GOLDEN_DIRECTORY}/{file}",
                         "dtype": values.dtype.name,
                         "shape": list(values.shape),
                     }

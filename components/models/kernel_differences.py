@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.destinations.manifest import KernelComparison
 from tfx_tflite.components.models.golden_samples import Deviation
 from tfx_tflite.components.models.runtime import reproducible_kernels
 from tfx_tflite.components.models.tflite_model import TFLiteModel
@@ -17,30 +17,25 @@ _AT_ONCE = 20
 _SECONDS = 10.0
 
 
-def compare(model: TFLiteModel, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Returns what a report says of the kernels.
+def compare(model: TFLiteModel, inputs: Mapping[str, np.ndarray]) -> KernelComparison:
+    """Returns how far a model's kernels are from the reference kernels.
 
     Args:
         model: The model with the kernels that judge it.
         inputs: Some examples by name, the batch dimension first.
 
     Returns:
-        `runtime`: what judges it; `kernels`: the `reference` it is compared with here, on how many
-        `examples`, on how many of them the `answers` differ, and the `largest` difference of an
-        output, in its real values.
+        What it is compared with here, on how many examples, on how many of them the answers differ,
+        and the largest difference of an output, in its real values.
     """
     quantized = model.quantize(inputs)
     reference = TFLiteModel(
         model.content, reproducible_kernels(model.content, model.one(quantized))
     )
     deviations = list(_deviations(model, reference, quantized))
-    return {
-        "runtime": Runtime.of(model.kernels).model_dump(mode="json"),
-        "kernels": {
-            "reference": Runtime.of(reference.kernels).model_dump(mode="json"),
-            **asdict(Deviation.of_all(deviations)),
-        },
-    }
+    return KernelComparison(
+        reference=Runtime.of(reference.kernels), **asdict(Deviation.of_all(deviations))
+    )
 
 
 def _deviations(

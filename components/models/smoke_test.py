@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from tfx_tflite.components.destinations.manifest import MODEL_FILE, SmokeTest
+from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import SmokeTest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models import golden_samples
 from tfx_tflite.components.models.golden_samples import Deviation

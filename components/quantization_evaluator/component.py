@@ -8,6 +8,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tfx_tflite.components.artifact_layout import PROVENANCE
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.judgement.metric_plan import (
@@ -17,6 +18,7 @@ from tfx_tflite.components.judgement.metric_plan import (
 )
 from tfx_tflite.components.judgement.metrics.targets import Target, targets_to_json
 from tfx_tflite.components.quantization_evaluator import executor
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
 from tfx_tflite.components.versions import code_version
 
@@ -36,6 +38,7 @@ class QuantizationEvaluatorSpec(ComponentSpec):
         "golden_samples": ExecutionParameter(type=int),
         "pushed_destination": ExecutionParameter(type=str, optional=True),
         "pushed_version": ExecutionParameter(type=int, optional=True),
+        PROVENANCE: ExecutionParameter(type=str, optional=True),
     }
     # The keys are those of TFX's Evaluator, whose place this component takes.
     INPUTS = {
@@ -87,6 +90,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         pushed_version: Which version that must be, 0 for none; None takes whichever it is. It is
             part of what TFX's cache goes by, so that an evaluation against another version is not
             taken for this one.
+        provenance: Which pipeline, config and command line ask for it, for the report. It decides
+            nothing, and the runners of `tfx_tflite.pipelines` keep it out of the cache's keys.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.
@@ -112,6 +117,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         golden_samples: int = 8,
         pushed_destination: str | None = None,
         pushed_version: int | None = None,
+        provenance: Provenance | None = None,
     ):
         if gate.against("pushed").rules and pushed_destination is None:
             raise ConfigError("a rule is against: pushed, which needs pushed_destination")
@@ -134,6 +140,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 golden_samples=golden_samples,
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,
+                provenance=None if provenance is None else provenance.model_dump_json(),
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -1,7 +1,6 @@
 """The TFLiteQuantizer executor: artifacts in, the converted and checked model out."""
 
 import itertools
-import json
 import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.example_artifacts import read_schema, split_files
@@ -35,22 +36,19 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
 from tfx_tflite.components.models.runtime import allocate, open_interpreter
 from tfx_tflite.components.quantization import fidelity, layer_noise
-from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.quantization.conversion.converter import (
-    FLOAT_TFLITE,
-    ConvertedModels,
-    Converter,
-)
+from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
+from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.ranges import ranges
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.summary import summarize
 
 _COMPONENT = "TFLiteQuantizer"
 # Few enough that a small sample gives every worker some of it.
@@ -100,11 +98,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
             )
             float_model_digest = directory_digest(saved_model)
-        summary = report.summarize(
+        summary = summarize(
             models,
             settings,
             float_model_digest,
-            sample.properties if sample else None,
+            sample.described if sample else None,
             found,
             noise,
             agreements,
@@ -148,8 +146,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     ) -> ranges.TensorRanges:
         """Returns the ranges of the float model's activations, measured on Beam's workers."""
         # Workers may be on other machines, so all that they read is where artifacts are.
-        tflite = posixpath.join(output_uri, FLOAT_TFLITE)
-        result = posixpath.join(output_uri, ranges.FILE_NAME)
+        tflite = posixpath.join(output_uri, layout.FLOAT_TFLITE_FILE)
+        result = posixpath.join(output_uri, layout.RANGES_FILE)
         fileio.makedirs(output_uri)
         with fileio.open(tflite, "wb") as file:
             file.write(float32)
@@ -196,9 +194,9 @@ class _FloatModel:
 class _Sample:
     """The calibration examples: their files, and what their artifact says of them."""
 
-    def __init__(self, source: SplitFiles, properties: dict[str, Any]):
+    def __init__(self, source: SplitFiles, described: CalibrationSample):
         self.source = source
-        self.properties = properties
+        self.described = described
 
     @classmethod
     def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
@@ -211,11 +209,11 @@ class _Sample:
                 read_schema(input_dict.get("schema")),
                 _COMPONENT,
             ),
-            {
-                "digest": sample.get_string_custom_property("sample_digest"),
-                "size": sample.get_int_custom_property("sample_size"),
-                "requested": sample.get_int_custom_property("sample_requested"),
-            },
+            CalibrationSample(
+                digest=sample.get_string_custom_property(layout.SAMPLE_DIGEST),
+                size=sample.get_int_custom_property(layout.SAMPLE_SIZE),
+                requested=sample.get_int_custom_property(layout.SAMPLE_REQUESTED),
+            ),
         )
 
 
@@ -291,21 +289,22 @@ def _example_axes(quantized: bytes) -> dict[str, Any]:
     return {name: detail["shape_signature"][1:] for name, detail in details.items()}
 
 
-def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
+def _write(directory: Path, models: ConvertedModels, summary: QuantizationReport) -> None:
     tflite = artifact_files.tflite_file(directory)
     tflite.parent.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes(models.quantized)
-    (directory / FLOAT_TFLITE).write_bytes(models.float32)
-    text = json.dumps(summary, indent=1, allow_nan=False)
-    (directory / report.FILE_NAME).write_text(text, encoding="utf-8")
+    (directory / layout.FLOAT_TFLITE_FILE).write_bytes(models.float32)
+    (directory / layout.QUANTIZATION_FILE).write_text(summary.to_json(), encoding="utf-8")
 
 
-def _describe(output: types.Artifact, summary: dict[str, Any]) -> None:
-    output.set_string_custom_property("scheme", summary["scheme"])
-    output.set_string_custom_property("model_digest", summary["digests"]["quantized_model"])
-    output.set_string_custom_property("float_model_digest", summary["digests"]["float_model"])
-    output.set_string_custom_property(
-        "sample_digest", summary["digests"]["calibration_sample"] or ""
-    )
-    output.set_int_custom_property("size_bytes", summary["size_bytes"]["quantized"])
-    output.set_int_custom_property("float_size_bytes", summary["size_bytes"]["float"])
+def _describe(output: types.Artifact, summary: QuantizationReport) -> None:
+    digests, sizes = summary.digests, summary.size_bytes
+    for name, text in {
+        layout.SCHEME: summary.scheme,
+        layout.MODEL_DIGEST: digests["quantized_model"],
+        layout.FLOAT_MODEL_DIGEST: digests["float_model"],
+        layout.SAMPLE_DIGEST: digests["calibration_sample"],
+    }.items():
+        output.set_string_custom_property(name, text or "")
+    output.set_int_custom_property(layout.SIZE_BYTES, sizes.quantized)
+    output.set_int_custom_property(layout.FLOAT_SIZE_BYTES, sizes.float_model)

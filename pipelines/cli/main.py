@@ -7,7 +7,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -29,6 +29,9 @@ from tfx_tflite.pipelines.cli.outcome import (
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
 from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK, held
+
+if TYPE_CHECKING:
+    from tfx_tflite.pipelines.runs.results import RunResult
 
 _AS_JSON = f"{__name__}.as_json"
 _EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
@@ -113,7 +116,7 @@ def report(run: Path, in_browser: bool) -> None:
         result = last_result(root)
         RunPrinter(sys.stdout, goes_on=False).result(result)
     if in_browser:
-        click.launch(result["page"])
+        click.launch(str(result.page))
 
 
 for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
@@ -147,25 +150,25 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
             message = _failure(failure, log)
             print_line(f"error: {message}", stderr)
             if as_json and isinstance(error, FailedAfterVerdict):
-                print_json({**error.result, "error": message}, stdout)
+                print_json({**error.result.to_keys(), "error": message}, stdout)
             elif as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
             return exit_code(failure)
         no_more_stops()
         if as_json:
             # First, so that nothing that goes wrong in keeping or showing it can hide a push.
-            print_json(result, stdout)
-        if result["status"] == "nothing_new":
-            printer.say(f"{settings.name}: {result['reasons'][0]}")
+            print_json(result.to_keys(), stdout)
+        if result.status == "nothing_new":
+            printer.say(f"{settings.name}: {result.reasons[0]}")
             _remove_if_empty(log)
         else:
             printer.result(result)
             _keep(result, inputs, Path(settings.root), log, printer)
             printer.say(f"{time.monotonic() - start:.1f} s in all")
-        return _EXIT_CODES[result["status"]]
+        return _EXIT_CODES[result.status]
 
 
-def _keep(result: dict[str, Any], inputs: Any, root: Path, log: Path, printer: Any) -> None:
+def _keep(result: "RunResult", inputs: Any, root: Path, log: Path, printer: Any) -> None:
     from tfx_tflite.pipelines.cli.console import save_result
 
     try:
@@ -185,7 +188,7 @@ def _remove_if_empty(log: Path) -> None:
             log.unlink()
 
 
-def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:
+def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> "RunResult":
     # What can be wrong with the store shows at once, before TFX is loaded.
     from tfx_tflite.pipelines.metadata.store import check_connection
 
@@ -202,7 +205,7 @@ def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str
         notes = {"done": "", "cached": "unchanged, from cache"}
         printer.ended(stage.name, stage.seconds, notes.get(stage.outcome, stage.outcome))
 
-    return run_once(settings, runner, StageObserver(printer.started, ended), force).to_json()
+    return run_once(settings, runner, StageObserver(printer.started, ended), force)
 
 
 def _failure(error: BaseException, log: Path) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -30,6 +31,7 @@ from tfx_tflite.components.examples.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.judgement.gate import Gate, GateRule, rule_directions
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.kubernetes import (
     ContainerResources,
@@ -687,6 +689,16 @@ class PipelineConfig(_Section):
     beam: BeamConfig = BeamConfig()
     schedule: ScheduleConfig | None = None
     kubeflow: KubeflowConfig | None = None
+    _provenance: Provenance | None = PrivateAttr(None)
+
+    def came_from(self, provenance: Provenance) -> None:
+        """Notes which file and command line the config was made of."""
+        self._provenance = provenance
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Which file and command line the config was made of; None if it was made in code."""
+        return self._provenance
 
     @model_validator(mode="after")
     def _splits_exist(self) -> "PipelineConfig":

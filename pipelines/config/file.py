@@ -10,7 +10,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
 # Errors whose message says all; to others what was received is added.
@@ -36,11 +38,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     document = _read(Path(path))
     overridden = [_override(document, text) for text in overrides]
     try:
-        return PipelineConfig.model_validate(
+        config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
         )
     except ValidationError as error:
         raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+    config.came_from(
+        Provenance(
+            pipeline=config.name,
+            config=str(path),
+            config_digest=file_digest(path),
+            overrides=tuple(overrides),
+        )
+    )
+    return config
 
 
 def _read(path: Path) -> CommentedMap:

@@ -20,7 +20,7 @@ from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
-from tfx_tflite.pipelines.runs.results import result_without_verdict
+from tfx_tflite.pipelines.runs.results import RunResult
 
 _FILE_NAME = "last_data.json"
 _FINISHED = ("pushed", "refused")
@@ -71,8 +71,8 @@ class RunInputs:
             bool(config.gate.against("pushed").rules),
         )
 
-    def nothing_new(self, config: PipelineConfig) -> dict[str, Any] | None:
-        """Returns what `run --json` prints if the last finished run used the very same.
+    def nothing_new(self, config: PipelineConfig) -> RunResult | None:
+        """Returns the result of a run that has nothing to do, if the last one used the very same.
 
         None where something is new.
 
@@ -86,7 +86,8 @@ class RunInputs:
             f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
             f"{last['finished']}"
         )
-        return result_without_verdict("nothing_new", config.quantization.scheme.value, [reason])
+        scheme = config.quantization.scheme.value
+        return RunResult(status="nothing_new", scheme=scheme, reasons=(reason,))
 
     def used_before(self, root: Path) -> dict[str, Any] | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
@@ -107,20 +108,20 @@ class RunInputs:
             return current != self.current
         return current is not None and self.current is None
 
-    def remember(self, root: Path, result: Mapping[str, Any]) -> None:
+    def remember(self, root: Path, result: RunResult) -> None:
         """Records that a run used this, if it came to a verdict.
 
         Args:
             root: The config's `root`.
-            result: What `run --json` prints.
+            result: What came of it.
         """
-        if result["status"] not in _FINISHED:
+        if result.status not in _FINISHED:
             return
-        pushed = result["pushed_to"]
+        pushed = result.pushed_to
         record = {
             "digest": self.digest,
             "spans": [asdict(span) for span in self.spans],
-            "status": result["status"],
+            "status": result.status,
             "current": int(posixpath.basename(pushed)) if pushed else self.current,
             "finished": utc_now(),
         }

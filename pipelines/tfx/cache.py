@@ -7,6 +7,8 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import cache_utils
 
+from tfx_tflite.components.artifact_layout import PROVENANCE
+
 
 @contextlib.contextmanager
 def cache_of_root(root: str) -> Iterator[None]:
@@ -25,9 +27,10 @@ def cache_of_root(root: str) -> Iterator[None]:
     def with_root(
         *arguments: Any, parameters: Mapping[str, Any] | None = None, **settings: Any
     ) -> metadata_store_pb2.Context:
-        return original(
-            *arguments, parameters={**(parameters or {}), "pipeline_root": root}, **settings
-        )
+        keyed = {**(parameters or {}), "pipeline_root": root}
+        # Who asks decides nothing: the same model is judged the same from another command line.
+        keyed.pop(PROVENANCE, None)
+        return original(*arguments, parameters=keyed, **settings)
 
     cache_utils.get_cache_context = with_root
     try:

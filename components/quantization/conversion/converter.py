@@ -30,9 +30,6 @@ from tfx_tflite.components.quantization.conversion.log import last_complaint, wi
 from tfx_tflite.components.quantization.conversion.messages import Failed, Request, Step
 from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
-# The float model's name beside a quantized one.
-FLOAT_TFLITE = "float32.tflite"
-
 _MEGABYTE = 2**20
 _NO_LIMITS = Limits()
 
