@@ -80,11 +80,14 @@ class _DeferredModule(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         if self._has_submodule(name):
             return importlib.import_module(f"{self.__name__}.{name}")
-        # Other threads wait for the whole module; the code itself may ask for what is not there yet.
+        # Other threads wait for the whole module; its own code may ask for what is not there yet.
         with self._lock:
             if type(self) is _DeferredModule and not self._is_running:
                 self._run()
         return ModuleType.__getattribute__(self, name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return importlib.import_module, (self.__name__,)
 
     def _has_submodule(self, name: str) -> bool:
         path = self.__dict__.get("__path__")

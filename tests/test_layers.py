@@ -25,6 +25,7 @@ FLOORS = (
     ("components.models",),
     ("components.destinations", "components.examples"),
     (
+        "components.deferred_imports",
         "components.digests",
         "components.errors",
         "components.process_end",

@@ -7,7 +7,7 @@ import pytest
 from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.pipelines.config.file import load_config
 
-SAMPLED = ["CalibrationSampler", "TFLiteQuantizer", "QuantizationEvaluator", "Pusher"]
+JUDGED = ["FloatModel", "CalibrationSampler", "TFLiteQuantizer", "QuantizationEvaluator", "Pusher"]
 
 
 @pytest.fixture
@@ -32,13 +32,18 @@ def nodes(tmp_path: Path):
 
 def test_a_schema_that_is_inferred_takes_statistics(nodes):
     found = nodes()
-    assert found.keys() == {"ImportExampleGen", "StatisticsGen", "SchemaGen", "FloatModel", *SAMPLED}
+    assert found.keys() == {
+        "ImportExampleGen",
+        "StatisticsGen",
+        "SchemaGen",
+        *JUDGED,
+    }
     assert found["SchemaGen"] == {"StatisticsGen"}
 
 
 def test_a_schema_that_is_given_takes_no_statistics(nodes):
     found = nodes("data.schema=schema.pbtxt")
-    assert found.keys() == {"ImportExampleGen", "SchemaGen", "FloatModel", *SAMPLED}
+    assert found.keys() == {"ImportExampleGen", "SchemaGen", *JUDGED}
     assert found["SchemaGen"] == set()
     assert "SchemaGen" in found["CalibrationSampler"]
 
