@@ -25,11 +25,14 @@ FLOORS = (
     ("components.models",),
     ("components.destinations", "components.examples"),
     (
+        "components.artifact_layout",
         "components.deferred_imports",
         "components.digests",
+        "components.documents",
         "components.errors",
         "components.process_end",
         "components.uris",
+        "components.verdict",
         "components.versions",
     ),
 )

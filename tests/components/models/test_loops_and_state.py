@@ -184,7 +184,7 @@ def test_a_report_leaves_out_what_fills_a_table_of_another_signature(tmp_path: P
         "serving_tensors", None, Quantization(Scheme(scheme)), None, Limits()
     )
     summary = summarize(ConvertedModels(content, content), settings, "digest", None)
-    assert [layer["operator"] for layer in summary["layers"]][:2] == ["MUL", "SOFTMAX"]
+    assert [layer.operator for layer in summary.layers][:2] == ["MUL", "SOFTMAX"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.report.document import Pushed, Report
 
 
 @pytest.fixture
@@ -48,6 +49,11 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
     return artifacts
 
 
+def pushed_as(version: int) -> dict[str, object]:
+    """Returns a version that a model was compared with, as a report has it."""
+    return {"version": version, "uri": f"somewhere/{version}", "digest": "sha256:0"}
+
+
 def push(tmp_path: Path, model, blessing=None, **properties):
     from google.protobuf import json_format
     from tfx.proto import pusher_pb2
@@ -82,6 +88,9 @@ def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path, digits_f
     for directory in (path, Path(pushed.uri)):
         assert (directory / "model.tflite").read_bytes() == digits_flatbuffer
         assert (directory / "schema.pbtxt").read_bytes() == b"feature {}"
+    report = Report.parse((Path(pushed.uri) / "report.json").read_bytes(), "report.json")
+    assert report.pushed == Pushed(version=int(path.name), uri=str(path))
+    assert path.name in (Path(pushed.uri) / "report.html").read_text()
     manifest = Destination.open(str(tmp_path / "to")).manifest(int(path.name))
     assert manifest.metadata.model_artifact == 1 and manifest.metadata.blessing_artifact == 101
     assert manifest.versions["smoke_test"].startswith("ai-edge-litert ")
@@ -167,18 +176,18 @@ def test_what_was_compared_with_a_version_that_is_not_current_any_more_is_not_pu
     where = {"pushed_destination": f"{tmp_path}/to/"}
     push(tmp_path, *make(1, pushed_reference=None, **where))
     [first] = Destination.open(str(tmp_path / "to")).versions()
-    for index, reference, named in ((2, None, "no version"), (3, {"version": 7}, "version 7")):
+    for index, reference, named in ((2, None, "no version"), (3, pushed_as(7), "version 7")):
         late = make(index, pushed_reference=reference, **where)
         expected = f"compared with {named} at .*/to, but version {first} is current by now; run aga"
         with pytest.raises(PushError, match=expected):
             push(tmp_path, *late, force=1)
     assert Destination.open(str(tmp_path / "to")).versions() == [first]
-    push(tmp_path, *make(4, pushed_reference={"version": first}, **where), force=1)
+    push(tmp_path, *make(4, pushed_reference=pushed_as(first), **where), force=1)
     assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
 
 
 def test_what_was_compared_with_another_destination_is_pushed(make, tmp_path: Path):
-    elsewhere = {"pushed_destination": f"{tmp_path}/production", "pushed_reference": {"version": 7}}
+    elsewhere = {"pushed_destination": f"{tmp_path}/production", "pushed_reference": pushed_as(7)}
     pushed = push(tmp_path, *make(**elsewhere))
     assert pushed.get_int_custom_property("pushed") == 1
 

@@ -197,7 +197,7 @@ def test_a_push_that_fails_keeps_what_the_evaluation_found(
     monkeypatch.setattr("tfx_tflite.components.pusher.executor.try_model", no_trial)
     with pytest.raises(FailedAfterVerdict, match="it cannot be tried") as caught:
         run()
-    result = caught.value.result
+    result = caught.value.result.to_keys()
     assert result["status"] == "failed" and result["pushed_to"] is None
     assert [rule["verdict"] for rule in result["rules"]] == ["blessed"]
     assert result["size_bytes"]["quantized"] > 0

@@ -54,7 +54,7 @@ def run_in_process(config: str, directory: Path, *overrides: str, runner: str = 
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
     observer = StageObserver(started=lambda name: None, ended=stages.append)
     result = run(inspect(load_config(CONFIGS / config, settings)), runner, observer)
-    return result.to_json(), {stage.name: stage for stage in stages}
+    return result.to_keys(), {stage.name: stage for stage in stages}
 
 
 def pushed_versions(directory: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """Conversion through the real converter, in its child process."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,13 +8,14 @@ import pytest
 
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.tflite_model import TFLiteModel
-from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import converter as conversion
 from tfx_tflite.components.quantization.conversion import early_start
 from tfx_tflite.components.quantization.conversion.child_process import Limits
+from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.summary import summarize
 
 pytestmark = pytest.mark.slow
 
@@ -61,14 +61,14 @@ def test_the_report_describes_every_layer(
     wanted = QuantizerSettings(
         "serving_tensors", None, Quantization(Scheme(scheme), **settings), None, Limits()
     )
-    summary = report.summarize(models, wanted, "sha256:float", None)
-    assert json.loads(json.dumps(summary)) == summary
-    assert sum(summary["operators"].values()) == len(summary["layers"])
-    convolution = next(layer for layer in summary["layers"] if layer["operator"] == "CONV_2D")
-    assert convolution["output_shape"][1:] == [8, 8, 16]
-    assert sum(summary["size_parts"].values()) == len(models.quantized)
-    assert ("image" in summary["input_ranges"]) == Scheme(scheme).needs_calibration
-    assert summary["inputs"] == [np.dtype(io_type).name.upper()]
+    summary = summarize(models, wanted, "sha256:float", None)
+    assert QuantizationReport.parse(summary.to_json(), "what is written") == summary
+    assert sum(summary.operators.values()) == len(summary.layers)
+    convolution = next(layer for layer in summary.layers if layer.operator == "CONV_2D")
+    assert convolution.output_shape[1:] == (8, 8, 16)
+    assert sum(dict(summary.size_parts).values()) == len(models.quantized)
+    assert ("image" in summary.input_ranges) == Scheme(scheme).needs_calibration
+    assert summary.inputs == (np.dtype(io_type).name.upper(),)
 
 
 def test_integer_models_are_less_than_half_the_size(convert_digits):
