@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
-from tfx import components as tfx_components
+from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
+from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
+from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.pipeline import Pipeline
@@ -57,9 +61,8 @@ def create_pipeline(
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
-    statistics_gen = tfx_components.StatisticsGen(examples=examples)
-    schema_gen = _schema_gen(config, statistics_gen.outputs["statistics"])
-    schema = schema_gen.outputs["schema"]
+    schema_nodes = _schema_nodes(config, examples)
+    schema = schema_nodes[-1].outputs["schema"]
     float_model = _float_model(config, examples, schema)
     model = float_model.outputs["model"]
     sampler = CalibrationSampler(
@@ -106,7 +109,7 @@ def create_pipeline(
         ),
         settings=PusherSettings.of(config.push, keep=config.push.keep, force=force),
     ).with_id("Pusher")
-    nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
+    nodes: list[BaseNode] = [example_gen, *schema_nodes, float_model]
     # A scheme without calibration needs no sample.
     nodes += [sampler] if scheme.needs_calibration else []
     nodes += [quantizer, evaluator, pusher]
@@ -134,15 +137,18 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         return rolling(input_base, input_config, config.data.spans, config.rolled_splits).with_id(
             name
         )
-    component = getattr(tfx_components, name)
+    component = CsvExampleGen if is_csv else ImportExampleGen
     return component(input_base=input_base, input_config=input_config)
 
 
-def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
+def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNode]:
+    """Returns the nodes up to the one that gives the schema; only inferring it takes statistics."""
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
-        return ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")
-    return tfx_components.SchemaGen(statistics=statistics, infer_feature_shape=True)
+        return [ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")]
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    return [statistics_gen, SchemaGen(statistics=statistics, infer_feature_shape=True)]
 
 
 def _schema_by_digest(config: PipelineConfig) -> str:
@@ -167,7 +173,7 @@ def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChan
             custom_properties={"digest": directory_digest(config.model.saved_model)},
             output_key="model",
         ).with_id("FloatModel")
-    return tfx_components.Trainer(
+    return Trainer(
         module_file=trainer.module_file,
         examples=examples,
         schema=schema,

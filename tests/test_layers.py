@@ -26,6 +26,7 @@ FLOORS = (
     ("components.destinations", "components.examples"),
     (
         "components.artifact_layout",
+        "components.deferred_imports",
         "components.digests",
         "components.documents",
         "components.errors",

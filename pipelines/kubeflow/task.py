@@ -16,16 +16,20 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from tfx_tflite.components.deferred_imports import deferred_imports
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
+from tfx_tflite.components.quantization.conversion.early_start import early_converter
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
 from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
+from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 _COUNTS = ("samples", "num_steps")
+_QUANTIZER = "tfx_tflite.components.tflite_quantizer.executor.Executor"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,11 +56,15 @@ def main(argv: Sequence[str]) -> None:
         # As where the file is built into a wheel, the modules beside it can be imported.
         sys.path.insert(0, str(Path(values["module_file"]).parent))
 
-    from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
-    from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
-
     task = replace(task, call=task.call.with_parameters(values))
-    verdict = verdict_of(task, kubeflow_entry_point.run(task))
+    with early_converter() as early, deferred_imports(UNUSED_BY_RUNS):
+        if task.executor_class_path == _QUANTIZER:
+            # The container is for nothing else: it imports while TFX is imported here.
+            early.start()
+        from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+        from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
+
+        verdict = verdict_of(task, kubeflow_entry_point.run(task))
     if verdict is not None:
         sys.stderr.flush()
         print(verdict.line, flush=True)

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tfx_tflite.components.documents import Document
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult
@@ -22,6 +24,7 @@ class RunResult(Document):
         report: Where report.json is.
         page: Where the report's page is.
         warnings: What the user should know of though it is no failure.
+        push_note: What the Pusher has to say, which is among the reasons or the warnings, too.
     """
 
     kind = "the result of a run"
@@ -36,6 +39,7 @@ class RunResult(Document):
     report: str | None = None
     page: str | None = None
     warnings: tuple[str, ...] = ()
+    push_note: str = Field("", exclude=True)
 
 
 class FailedAfterVerdict(Exception):

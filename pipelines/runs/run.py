@@ -6,15 +6,14 @@ from pathlib import Path
 from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components import artifact_layout as layout
-from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import DataError, TfxTfliteError, in_one_line, user_error_in
 from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.metadata import store as metadata_store
-from tfx_tflite.pipelines.config import preflight
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
-from tfx_tflite.pipelines.tfx.cache import cache_of_root
-from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.tfx.patches import cache_of_root
+from tfx_tflite.pipelines.config.preflight import Preflight, check_examples, check_model, find_corrupt_file
 from tfx_tflite.pipelines.pipeline import create_pipeline
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
@@ -24,6 +23,9 @@ from tfx_tflite.pipelines.runs.runners import (
     output_artifact,
     run_pipeline,
 )
+
+# Stages in which a file shows that is corrupt.
+_FIRST_READERS = ("ImportExampleGen", "StatisticsGen", "CalibrationSampler", "Trainer")
 
 
 class RunFailed(Exception):
@@ -40,12 +42,12 @@ class RunFailed(Exception):
 
 
 def run(
-    config: PipelineConfig, runner: str, observer: StageObserver, force: bool = False
+    found: Preflight, runner: str, observer: StageObserver, force: bool = False
 ) -> RunResult:
     """Runs the pipeline of a config.
 
     Args:
-        config: The config.
+        found: The config, and what was found of it.
         runner: `beam` or `local`.
         observer: Is told of each stage.
         force: Whether to push a model that is at the destination already.
@@ -55,25 +57,29 @@ def run(
         RunFailed: It failed for another.
         FailedAfterVerdict: It failed for either when the model was judged already.
     """
-    preflight.check_files(config)
-    preflight.check_destination(config)
+    config = found.config
+    if not is_local(config.push.destination):
+        # Whether it can be reached shows before anything is computed.
+        _ = found.current
     with metadata_store.connected(config):
-        return _run(config, runner, observer, force)
+        check_beam_args(config.beam.args)
+        if found.input_base is None:
+            data = write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
+            found = found.with_builtin_data(data)
+        check_model(config)
+        check_examples(found)
+        return _run(found, runner, observer, force)
 
 
-def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bool) -> RunResult:
-    check_beam_args(config.beam.args)
-    preflight.check_model(config)
-    input_base = config.data.input_base or str(
-        write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
+def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
+    pipeline = create_pipeline(
+        found.config, str(found.input_base), force, found.compared_version
     )
-    preflight.check_data(config, input_base)
-    pipeline = create_pipeline(config, input_base, force, _compared_version(config))
     try:
-        with cache_of_root(config.artifacts_path):
+        with cache_of_root(found.config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
-        explained = _explained(failure, config, input_base)
+        explained = _explained(failure, found)
         if "QuantizationEvaluator" not in failure.results:
             raise explained from failure
         explained.__cause__ = failure
@@ -82,23 +88,12 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
     return _result(pipeline, results)
 
 
-def _compared_version(config: PipelineConfig) -> int | None:
-    """Returns the pushed version that rules compare with, 0 for none; None without such rules."""
-    if not config.gate.against("pushed").rules:
-        return None
-    return Destination.open(config.push.destination).current() or 0
-
-
-def _explained(
-    failure: StageFailed, config: PipelineConfig, input_base: str
-) -> TfxTfliteError | RunFailed:
+def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFailed:
     error = user_error_in(failure)
     if error is not None:
         return error
-    if failure.stage in ("ImportExampleGen", "StatisticsGen"):
-        corrupt = preflight.find_corrupt_file(config, input_base)
-        if corrupt is not None:
-            return DataError(corrupt)
+    if failure.stage in _FIRST_READERS and (corrupt := find_corrupt_file(found)) is not None:
+        return DataError(corrupt)
     return RunFailed(failure.stage, in_one_line(failure.__cause__ or failure))
 
 
@@ -126,7 +121,11 @@ def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
     note = pushed.get_string_custom_property(layout.PUSH_NOTE)
     notes = (note,) if note else ()
     if pushed.get_int_custom_property(layout.PUSHED) != 1:
-        refused = {"status": "refused", "reasons": (*judged.reasons, *notes)}
+        refused = {
+            "status": "refused",
+            "reasons": (*judged.reasons, *notes),
+            "push_note": note,
+        }
         return judged.model_copy(update=refused)
     return judged.model_copy(
         update={
@@ -135,6 +134,7 @@ def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
             # The page that names the version.
             "page": posixpath.join(pushed.uri, layout.PAGE_FILE),
             "warnings": (*judged.warnings, *notes),
+            "push_note": note,
         }
     )
 

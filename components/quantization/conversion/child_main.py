@@ -7,13 +7,13 @@ number of an inherited file descriptor and PARENT the process that asks.
 import contextlib
 import ctypes
 import functools
-import importlib
 import os
 import signal
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tfx_tflite.components.deferred_imports import OF_KERAS, deferred_imports
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.conversion import messages
 from tfx_tflite.components.quantization.conversion.messages import (
@@ -24,9 +24,6 @@ from tfx_tflite.components.quantization.conversion.messages import (
     Step,
 )
 
-_ROOM = "tfx_tflite.components.quantization.conversion"
-# What loads TensorFlow.
-_CONVERTING = (f"{_ROOM}.from_ranges", f"{_ROOM}.stock")
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 # man 5 proc: the highest /proc/PID/oom_score_adj.
@@ -39,9 +36,12 @@ def main(pipe: int, parent: int) -> None:
     _stand_in_for_the_parent_when_memory_runs_out()
     connection = Connection(pipe)
     try:
-        # Only to find out whether they can be; it takes seconds and may fail.
-        for module in _CONVERTING:
-            importlib.import_module(module)
+        # Only to find out whether it can be; it takes seconds and may fail.
+        with deferred_imports(OF_KERAS):
+            from tfx_tflite.components.quantization.conversion import (  # noqa: F401
+                from_ranges,
+                stock,
+            )
     except Exception as error:
         connection.send(Failed.at(Step.IMPORT, error))
         raise

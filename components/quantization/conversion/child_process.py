@@ -52,14 +52,12 @@ class ChildProcess:
         command: What to run; the pipe's file descriptor and this process's id are appended.
         directory: Where it runs, and where its log and its temporary files are: whatever ends it,
             they go with it.
-        limits: What it may use.
 
     Raises:
         OSError: The log cannot be written or the process not started.
     """
 
-    def __init__(self, command: Sequence[str], directory: Path, limits: Limits):
-        self._limits = limits
+    def __init__(self, command: Sequence[str], directory: Path):
         self._log = directory / LOG
         self._temporary = directory / _TEMPORARY
         self._connection, theirs = multiprocessing.Pipe()
@@ -103,8 +101,16 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def ask(self, request: Request) -> Answer:
+    def is_alive(self) -> bool:
+        """Returns whether the process runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: Request, limits: Limits) -> Answer:
         """Returns the answer to a request.
+
+        Args:
+            request: What is asked for.
+            limits: What the process may use for it.
 
         Raises:
             TimeLimitExceeded: There was none in time.
@@ -116,21 +122,24 @@ class ChildProcess:
             self._connection.send(request)
         except OSError as error:
             raise Died(self._process.wait()) from error
-        return self.answer()
+        return self.answer(limits)
 
-    def answer(self) -> Answer:
+    def answer(self, limits: Limits) -> Answer:
         """Waits for an answer, the first of which comes unasked, and watches the limits meanwhile.
+
+        Args:
+            limits: What the process may use from now on.
 
         Raises:
             TimeLimitExceeded, MemoryLimitExceeded, Died: As for `ask`.
         """
-        deadline = time.monotonic() + self._limits.time
+        deadline = time.monotonic() + limits.time
         # A process that is gone makes the pipe readable as well, or else is noticed itself.
         while not self._connection.poll(_POLL_INTERVAL) and self._process.poll() is None:
             if time.monotonic() > deadline:
                 self._stop()
                 raise TimeLimitExceeded
-            if self._limits.memory and self._resident_memory() > self._limits.memory:
+            if limits.memory and self._resident_memory() > limits.memory:
                 self._stop()
                 raise MemoryLimitExceeded
         try:

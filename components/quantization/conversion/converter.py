@@ -6,8 +6,8 @@ The converter ends its process on some models (an LLVM fatal error, a segmentati
 
 import re
 import signal
-import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 
 from tfx_tflite.components.errors import ConversionError, listed, telling_line
-from tfx_tflite.components.quantization.conversion import messages
+from tfx_tflite.components.quantization.conversion import early_start, messages
 from tfx_tflite.components.quantization.conversion.child_process import (
     ChildProcess,
     Died,
@@ -31,11 +32,6 @@ from tfx_tflite.components.quantization.conversion.messages import Failed, Reque
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.schemes import Making, Recipe, Scheme
 
-# The fault handler says where it was when it crashes without a word.
-_CONVERTER = (
-    *(sys.executable, "-X", "faulthandler"),
-    *("-m", "tfx_tflite.components.quantization.conversion.child_main"),
-)
 _MEGABYTE = 2**20
 _NO_LIMITS = Limits()
 
@@ -89,9 +85,9 @@ def convert(
 class Converter:
     """The TensorFlow Lite converter, quarantined in a child process.
 
-    One child answers all requests, so that TensorFlow is imported once. It is started by the first
-    request, and anew by the one after a crash. It ends with the `with` block, with this process,
-    and with the thread that started it.
+    One child answers all requests, so that TensorFlow is imported once. The first request takes the
+    one that was started early (see `early_start.py`) or starts one, and so does the one after a
+    crash. It ends with the `with` block, with this process, and with the thread that started it.
 
     Example:
         with Converter(directory, Limits(time=600)) as converter:
@@ -197,7 +193,7 @@ class Converter:
     def _ask(self, request: Request, doing: str) -> bytes:
         """Returns what the child made of a request, or says why it could not."""
         try:
-            answer = self._started().ask(request)
+            answer = self._started().ask(request, self._limits)
         except (Died, TimeLimitExceeded, MemoryLimitExceeded) as error:
             log = self._child.log() if self._child else ""
             self.close()
@@ -210,13 +206,18 @@ class Converter:
         if self._child is not None:
             return self._child
         try:
-            self._child = ChildProcess(_CONVERTER, self._directory, self._limits)
+            self._child = early_start.take_early_converter() or ChildProcess(
+                early_start.COMMAND, self._directory
+            )
         except OSError as error:
             raise ConversionError(
                 f"the converter's process cannot be started: {error.strerror or error}; it needs "
-                f"{Path(_CONVERTER[0]).name} and a directory for its log that can be written"
+                f"{Path(early_start.COMMAND[0]).name} and a directory for its log that can be "
+                "written"
             ) from error
-        answer = self._child.answer()
+        start = time.monotonic()
+        answer = self._child.answer(self._limits)
+        logging.info("Waited %.2f s for the converter's process", time.monotonic() - start)
         if isinstance(answer, Failed):
             self.close()
             raise ConversionError(_explain(answer, ""))

@@ -116,7 +116,7 @@ def test_whatever_stops_a_run_early_ends_in_one_line_and_json(
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("tfx_tflite.pipelines.config.preflight.check_files", fail)
+    monkeypatch.setattr("tfx_tflite.pipelines.config.preflight.inspect", fail)
     result = run_below("--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout.splitlines()[-1])

@@ -15,6 +15,7 @@ from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.pipelines.runs import file_lock
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.preflight import Preflight, inspect
 from tfx_tflite.pipelines.runs.new_data import RunInputs
 from tfx_tflite.pipelines.runs.results import RunResult
 
@@ -38,7 +39,7 @@ def inputs(tmp_path: Path):
     deliver(tmp_path / "data", "span-1", "span-2")
 
     def now(*overrides: str) -> RunInputs:
-        found = RunInputs.of(load_config(path, overrides))
+        found = RunInputs.of(inspect(load_config(path, overrides)))
         assert found is not None
         return found
 
@@ -163,7 +164,7 @@ def test_a_record_that_is_cut_off_is_none(inputs, tmp_path: Path):
 def test_data_without_spans_are_never_asked(tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text(MINIMAL)
-    assert RunInputs.of(load_config(path)) is None
+    assert RunInputs.of(Preflight(load_config(path), str(tmp_path / "data"), (), ())) is None
 
 
 def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: Path):

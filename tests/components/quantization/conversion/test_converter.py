@@ -10,6 +10,7 @@ from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import converter as conversion
+from tfx_tflite.components.quantization.conversion import early_start
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
@@ -138,13 +139,8 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
 def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    script = tmp_path / "aborts.py"
-    script.write_text(
-        "import tensorflow as tf\n"
-        f"tf.lite.TFLiteConverter.from_saved_model({str(digits_model)!r},"
-        " signature_keys=['serving_tensors']).convert()\n"
-    )
-    monkeypatch.setattr(conversion, "_CONVERTER", (sys.executable, str(script)))
+    child = Path(__file__).with_name("aborting_conversion.py")
+    monkeypatch.setattr(early_start, "COMMAND", (sys.executable, str(child), str(digits_model)))
     working = tmp_path / "work"
     working.mkdir()
     with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
@@ -154,9 +150,7 @@ def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
 def test_a_converter_that_hangs_is_stopped(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(
-        conversion, "_CONVERTER", (sys.executable, "-c", "import time; time.sleep(60)")
-    )
+    monkeypatch.setattr(early_start, "COMMAND", ("/bin/sh", "-c", "exec sleep 60"))
     with pytest.raises(ConversionError, match="stopped after 1 s"):
         conversion.convert(
             digits_model,
