@@ -3,15 +3,12 @@
 import itertools
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
@@ -29,6 +26,7 @@ from tfx_tflite.components.examples.splits import (
     SplitFiles,
     with_position,
 )
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
@@ -67,7 +65,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
@@ -88,9 +86,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         ):
             signature = read_tensor_signature(saved_model, settings.signature)
             model = _FloatModel(uri, saved_model, signature, settings.preprocessing_signature)
-            calibration = sample and _Calibration(
-                model, sample, output.uri, self._make_beam_pipeline
-            )
+            calibration = None
+            if sample is not None:
+                beam_pipeline = self._make_beam_pipeline
+                calibration = _Calibration(model, sample, output.uri, beam_pipeline)
             models = Conversion(
                 converter, saved_model, signature.name, recipe, settings.policy, calibration
             ).models()
@@ -169,7 +168,7 @@ class _Calibration:
     output_uri: str
     beam_pipeline: Callable[[], beam.Pipeline]
 
-    def tensors(self) -> dict[str, NDArray[np.generic]]:
+    def tensors(self) -> dict[str, Array]:
         """Returns all of them, by input name."""
         source = self.sample.source
         return collect_tensors(source.batches(_BATCH_SIZE), self.model.reader(source.schema))
@@ -204,7 +203,7 @@ class _Calibration:
 
 
 # Examples of one shape, by input name, each of shape (examples, *example_shape).
-_Examples = Mapping[str, NDArray[np.generic]]
+_Examples = Tensors
 
 
 def _first_examples(model: _FloatModel, sample: _Sample | None) -> list[_Examples]:
@@ -266,7 +265,7 @@ def _shapes_to_try(
         }
 
 
-def _example_axes(quantized: bytes) -> dict[str, NDArray[np.int32]]:
+def _example_axes(quantized: bytes) -> dict[str, Array]:
     """Returns the axes of each input without the batch, -1 where they are free."""
     try:
         details = open_interpreter(quantized).get_signature_runner().get_input_details()

@@ -141,7 +141,7 @@ def check_scheme(call: Call) -> None:
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    scheme = json.loads(call.inputs.parameter_values.get(PROPERTY) or "{}").get("scheme")
+    scheme = json.loads(str(call.inputs.parameter_values.get(PROPERTY) or "{}")).get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]

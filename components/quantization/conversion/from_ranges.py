@@ -104,7 +104,9 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
 
 
 def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+    return bytes(
+        convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+    )
 
 
 def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
@@ -113,8 +115,10 @@ def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
     def number(dtype: tf.DType) -> int:
         return np.dtype(dtype.as_numpy_dtype).num
 
-    return Calibrator(calibrated)._calibrator.QuantizeModel(
-        number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
+    return bytes(
+        Calibrator(calibrated)._calibrator.QuantizeModel(
+            number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
+        )
     )
 
 
