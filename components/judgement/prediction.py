@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -17,7 +16,12 @@ from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
-from tfx_tflite.components.examples.tensors import InputSpec, format_shape
+from tfx_tflite.components.examples.tensors import (
+    Array,
+    InputSpec,
+    Tensors,
+    format_shape,
+)
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -44,7 +48,6 @@ class ModelPair:
         signature: The signature that was converted.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
-        output: Which output is evaluated; None where there is one.
         reference: The TFLite file that is compared with instead of the float model, from which only
             the inputs come then.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
@@ -58,7 +61,6 @@ class ModelPair:
     signature: str
     preprocessing_signature: str | None
     tflite: str
-    output: str | None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
     schema: bytes | None = None
@@ -76,10 +78,6 @@ class ModelPair:
     def quantized_model(self) -> TFLiteModel:
         """Returns the quantized model with the kernels that judge it."""
         return _tflite_model(self.tflite, self.kernels)
-
-    def resolve_output(self) -> InputSpec:
-        """Returns the output that `output` names; see `output_named`."""
-        return self.output_named(self.output)
 
     def output_named(self, name: str | None) -> InputSpec:
         """Returns an output of the signature; None names the only one.
@@ -150,9 +148,7 @@ class _PredictDoFn(beam.DoFn):
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
 
-    def _predicted(
-        self, extracts: dict[str, Any], prepared: Mapping[str, np.ndarray]
-    ) -> dict[str, Any]:
+    def _predicted(self, extracts: dict[str, Any], prepared: Tensors) -> dict[str, Any]:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
@@ -182,10 +178,10 @@ class _PredictedOutput:
     def extracts(
         self,
         batch: pa.RecordBatch,
-        inputs: Mapping[str, np.ndarray],
-        prepared: Mapping[str, np.ndarray],
-        predictions: Mapping[str, Mapping[str, np.ndarray]],
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        inputs: Tensors,
+        prepared: Tensors,
+        predictions: Mapping[str, Tensors],
+    ) -> tuple[dict[str, Array], Array, Array | None]:
         """Returns the outputs by model, the labels, and the weights, all checked.
 
         Args:
@@ -210,7 +206,7 @@ class _PredictedOutput:
             None if weights is None else weights[:, None],
         )
 
-    def _check_batch_axis(self, values: np.ndarray, rows: int, model: str) -> None:
+    def _check_batch_axis(self, values: Array, rows: int, model: str) -> None:
         if values.ndim == 0 or len(values) != rows:
             raise EvaluationError(
                 f"output {self._name!r} of the {model} model has shape "
@@ -221,9 +217,9 @@ class _PredictedOutput:
 def _by_kind(
     outputs: Sequence[_PredictedOutput],
     batch: pa.RecordBatch,
-    inputs: Mapping[str, np.ndarray],
-    prepared: Mapping[str, np.ndarray],
-    predictions: Mapping[str, Mapping[str, np.ndarray]],
+    inputs: Tensors,
+    prepared: Tensors,
+    predictions: Mapping[str, Tensors],
 ) -> dict[str, Any]:
     """Returns predictions, labels and weights as TFMA has them in extracts.
 
@@ -243,11 +239,11 @@ def _by_kind(
     return result
 
 
-def _keyed(values: dict[str | None, np.ndarray]) -> Any:
+def _keyed(values: dict[str | None, Array]) -> Any:
     return values.get(None, values)
 
 
-def of_output(values: Any, key: str | None) -> np.ndarray | None:
+def of_output(values: Any, key: str | None) -> Array | None:
     """Returns what extracts hold for one output; None where they hold nothing for it.
 
     Args:

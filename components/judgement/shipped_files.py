@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -12,7 +11,7 @@ from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.models.golden_samples import DIRECTORY as GOLDEN
 from tfx_tflite.components.models.golden_samples import GoldenSamples
-from tfx_tflite.components.models.runtime import open_interpreter
+from tfx_tflite.components.models.runtime import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 
 # Below the blessing.
@@ -43,12 +42,13 @@ def write_shipped_files(
     golden = None
     if samples:
         inputs = model.quantize(first.take(samples))
-        golden = GoldenSamples.record(model.content, inputs).write(directory / GOLDEN)
+        recorded = GoldenSamples.record(model.content, inputs).write(directory / GOLDEN)
+        golden = recorded.model_dump(mode="json", exclude_none=True)
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / _SCHEMA_FILE).write_text(text, encoding="utf-8")
     return {
-        "signature": _signature(model.content, first),
+        "signature": _signature(model, first),
         "golden": golden,
         "shipped": {
             file.relative_to(directory).as_posix(): file_digest(file)
@@ -58,27 +58,21 @@ def write_shipped_files(
     }
 
 
-def _signature(content: bytes, first: FirstExamples) -> dict[str, Any]:
-    interpreter = open_interpreter(content)
-    [name] = interpreter.get_signature_list()
-    runner = interpreter.get_signature_runner(name)
-    inputs = _tensors(runner.get_input_details())
+def _signature(model: TFLiteModel, first: FirstExamples) -> dict[str, Any]:
+    inputs = _tensors(model.inputs)
     for entry in inputs:
         entry["example_shape"] = [*first.shapes[entry["name"]]]
-    return {"name": name, "inputs": inputs, "outputs": _tensors(runner.get_output_details())}
+    return {"name": model.signature, "inputs": inputs, "outputs": _tensors(model.outputs)}
 
 
-def _tensors(details: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for name, detail in sorted(details.items()):
-        scale, zero_point = detail["quantization"]
-        found.append(
-            {
-                "name": name,
-                "dtype": np.dtype(detail["dtype"]).name,
-                "shape": [int(size) for size in detail["shape_signature"]],
-                "scale": float(scale) if scale else None,
-                "zero_point": int(zero_point) if scale else None,
-            }
-        )
-    return found
+def _tensors(tensors: Mapping[str, TensorInfo]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "dtype": info.dtype.name,
+            "shape": [*info.signature_shape],
+            "scale": info.scale if info.is_quantized else None,
+            "zero_point": info.zero_point if info.is_quantized else None,
+        }
+        for name, info in sorted(tensors.items())
+    ]

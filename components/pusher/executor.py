@@ -17,7 +17,7 @@ from tfx.utils import io_utils, proto_utils
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
 from tfx_tflite.components.destinations.keys import load_private_key
-from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import MODEL_FILE, Golden
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models.smoke_test import try_model
@@ -80,7 +80,7 @@ class Executor(tfx_pusher.Executor):
                 keep=exec_properties.get("keep"),
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
-                    try_model, golden=report.get("golden"), shapes=_example_shapes(report)
+                    try_model, golden=_golden(report), shapes=_example_shapes(report)
                 ),
             )
         if version.outcome == "withdrawn":
@@ -169,6 +169,12 @@ def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, An
             f"{expected}"
         )
     return json.loads(content)
+
+
+def _golden(report: dict[str, Any]) -> Golden | None:
+    """Returns the description of the golden samples in a report that has some."""
+    found = report.get("golden")
+    return None if found is None else Golden.model_validate(found)
 
 
 def _example_shapes(report: dict[str, Any]) -> dict[str, Any]:

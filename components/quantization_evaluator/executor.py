@@ -132,7 +132,7 @@ class Executor(tfx_evaluator.Executor):
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
         document["warnings"] += unjudged_outputs(pair, judged)
-        document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
+        document.update(kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS))
         document.update(_ship(output_dict, quantized, first, samples, source.schema))
         document["pushed_destination"] = (
             exec_properties["pushed_destination"] if pushed_gate.rules else None
@@ -272,7 +272,6 @@ def _model_pair(
         signature=exec_properties["signature"],
         preprocessing_signature=exec_properties.get("preprocessing_signature"),
         tflite=tflite,
-        output=exec_properties.get("output"),
         schema=source.schema,
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),

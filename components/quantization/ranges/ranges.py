@@ -19,8 +19,12 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE
+from tfx_tflite.components.examples.tensors import (
+    EXAMPLES_A_FILE,
+    Array,
+)
 from tfx_tflite.components.quantization.ranges.outermost import Lowest
 from tfx_tflite.components.quantization.ranges.outliers import most_outliers, outliers
 from tfx_tflite.components.quantization.ranges.policy import MINMAX, ROBUST, RangePolicy
@@ -73,7 +77,7 @@ class Outlier:
     limit: float
 
 
-def _no_examples() -> np.ndarray:
+def _no_examples() -> Array:
     return np.empty((0, 0), np.int64)
 
 
@@ -96,10 +100,10 @@ class TensorRanges:
     model_digest: str
     tensors: tuple[ActivationTensor, ...]
     examples: int
-    minima: np.ndarray
-    maxima: np.ndarray
-    lowest_examples: np.ndarray = field(default_factory=_no_examples)
-    highest_examples: np.ndarray = field(default_factory=_no_examples)
+    minima: Array
+    maxima: Array
+    lowest_examples: Array = field(default_factory=_no_examples)
+    highest_examples: Array = field(default_factory=_no_examples)
 
     def resolve(self, policy: RangePolicy) -> tuple[TensorRange, ...]:
         """Returns each tensor's range.
@@ -117,7 +121,7 @@ class TensorRanges:
             for tensor, minimum, maximum in zip(self.tensors, minima, maxima, strict=True)
         )
 
-    def _left_out(self, policy: RangePolicy, outermost: np.ndarray) -> np.ndarray:
+    def _left_out(self, policy: RangePolicy, outermost: Array) -> Array:
         """Returns how many extremes each tensor's range leaves out on one side."""
         if policy.kind == ROBUST:
             return outliers(outermost, self.examples)
@@ -213,11 +217,11 @@ def _outlier_warning(found: Sequence[Outlier]) -> str:
     )
 
 
-def _at_rank(extremes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+def _at_rank(extremes: Array, ranks: Array) -> Array:
     return np.take_along_axis(extremes, ranks[:, None], axis=1)[:, 0]
 
 
-def _decimals(values: np.ndarray) -> list[float]:
+def _decimals(values: Array) -> list[float]:
     """Returns float32 values with no more digits than they need to be read back exactly."""
     return [float(str(value)) for value in values]
 
@@ -233,8 +237,8 @@ class BatchExtremes:
     """
 
     position: int
-    minima: np.ndarray
-    maxima: np.ndarray
+    minima: Array
+    maxima: Array
 
 
 @dataclass(frozen=True, order=True)
@@ -376,18 +380,6 @@ class RangeSource:
     schema: bytes | None = None
 
 
-def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yields each batch of a calibration sample with the position of its first example, from 0.
-
-    Args:
-        batches: All examples in the order of their file.
-    """
-    position = 0
-    for batch in batches:
-        yield position, batch
-        position += batch.num_rows
-
-
 class _ObserveDoFn(beam.DoFn):
     """(position, RecordBatch) to `BatchExtremes`; what is slow to load is loaded once a process."""
 
@@ -415,8 +407,7 @@ def write(ranges: TensorRanges, path: str) -> None:
 class CollectRanges(beam.PTransform):
     """PCollection of (position, RecordBatch) to a PCollection of one `TensorRanges`.
 
-    The positions are those of `splits.with_position`, or of `positioned`; errors name
-    examples by them.
+    The positions are those of `splits.with_position`; errors name examples by them.
 
     Args:
         source: The model, and how examples become its inputs.
@@ -435,7 +426,7 @@ class CollectRanges(beam.PTransform):
         from tfx_tflite.components.quantization.ranges import collection as range_collection
 
         content = range_collection.read_tflite(self._source)
-        digest = range_collection.model_digest(content)
+        digest = bytes_digest(content)
         tensors = range_collection.activation_tensors(content)
         return (
             batches
