@@ -4,7 +4,7 @@ TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize in
 and wrap-around.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,11 @@ from tfx_tflite.components.models.float_model import (
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Kernels
+
+# What TFMA hands from one extractor to the next, by its keys.
+Extracts = dict[str, Any]
+# Values of the only output, or of each by its key.
+ByOutput = Array | Mapping[str | None, Array]
 
 FLOAT, QUANTIZED = "float", "quantized"
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
@@ -140,7 +145,7 @@ class _PredictDoFn(beam.DoFn):
         signature = read_tensor_signature(self._pair.saved_model, self._pair.signature)
         self._inputs = [spec.name for spec in signature.inputs]
 
-    def process(self, extracts: dict[str, Any]) -> Any:
+    def process(self, extracts: Extracts) -> Iterator[Extracts]:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         groups = self._float.reader.groups(batch)
         for group in groups:
@@ -148,7 +153,7 @@ class _PredictDoFn(beam.DoFn):
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
 
-    def _predicted(self, extracts: dict[str, Any], prepared: Tensors) -> dict[str, Any]:
+    def _predicted(self, extracts: Extracts, prepared: Tensors) -> Extracts:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
@@ -220,13 +225,13 @@ def _by_kind(
     inputs: Tensors,
     prepared: Tensors,
     predictions: Mapping[str, Tensors],
-) -> dict[str, Any]:
+) -> Extracts:
     """Returns predictions, labels and weights as TFMA has them in extracts.
 
     That is by output where outputs have keys, else as they are.
     """
     found = {out.key: out.extracts(batch, inputs, prepared, predictions) for out in outputs}
-    result: dict[str, Any] = {
+    result: Extracts = {
         tfma.PREDICTIONS_KEY: {
             model: _keyed({key: entry[0][model] for key, entry in found.items()})
             for model in predictions
@@ -239,18 +244,18 @@ def _by_kind(
     return result
 
 
-def _keyed(values: dict[str | None, Array]) -> Any:
+def _keyed(values: Mapping[str | None, Array]) -> ByOutput:
     return values.get(None, values)
 
 
-def of_output(values: Any, key: str | None) -> Array | None:
+def of_output(values: ByOutput | None, key: str | None) -> Array | None:
     """Returns what extracts hold for one output; None where they hold nothing for it.
 
     Args:
         values: As the predict extractor leaves them: by output, or of the only one.
         key: The output's key.
     """
-    return values if key is None or values is None else values.get(key)
+    return values.get(key) if isinstance(values, Mapping) else values
 
 
 def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import DataError, ModelError, listed
@@ -63,7 +63,7 @@ def read_signatures(path: str | Path) -> dict[str, Signature]:
     raise ModelError(f"{file} has no graph tagged {_SERVE_TAG!r}")
 
 
-def _specs(tensors: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+def _specs(tensors: Mapping[str, TensorInfo]) -> tuple[InputSpec, ...]:
     specs = []
     for name, info in sorted(tensors.items()):
         dims = () if info.tensor_shape.unknown_rank else info.tensor_shape.dim
@@ -275,7 +275,8 @@ def _reason(message: str) -> str:
 def raw_records(batch: pa.RecordBatch) -> Array:
     """Returns the serialized examples of a batch as an object array of bytes, shape (batch,)."""
     column = batch.column(batch.schema.get_field_index(RAW_RECORD_COLUMN))
-    return column.flatten().to_numpy(zero_copy_only=False)
+    records: Array = column.flatten().to_numpy(zero_copy_only=False)
+    return records
 
 
 class FloatModel:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor
+from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor, KernelsDeviate
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.runtime import (
@@ -168,49 +168,29 @@ def first_non_finite(values: Array) -> int | None:
     return int(np.argmax(bad)) if bad.any() else None
 
 
-@dataclass(frozen=True)
-class Deviation:
-    """How far a model's outputs with some kernels are from those with others.
+def deviation(found: Tensors, others: Tensors) -> KernelsDeviate:
+    """Returns how far a model's outputs with some kernels are from those with others.
 
-    Attributes:
-        examples: How many examples were compared.
-        answers: On how many of them the largest value of an output is at another place; None if
-            there is no output with several values.
-        largest: The largest absolute difference, in the unit of the values compared.
+    Args:
+        found: Finite outputs, by name and of shape (examples, …).
+        others: Those with the other kernels, of the same shapes; these outputs are compared.
     """
-
-    examples: int
-    answers: int | None
-    largest: float
-
-    @classmethod
-    def of_all(cls, parts: Sequence["Deviation"]) -> "Deviation":
-        """Returns the deviation of several parts of the examples together."""
-        answers = [part.answers for part in parts if part.answers is not None]
-        return cls(
-            sum(part.examples for part in parts),
-            sum(answers) if answers else None,
-            max((part.largest for part in parts), default=0.0),
-        )
-
-    @classmethod
-    def between(cls, found: Tensors, others: Tensors) -> "Deviation":
-        """Returns the deviation of finite outputs, by name and of shape (examples, …)."""
-        pairs = [(found[name], values) for name, values in others.items()]
-        if not pairs:
-            return cls(0, None, 0.0)
-        examples = len(pairs[0][0])
-        different = np.zeros(examples, bool)
-        for before, after in pairs:
-            if _has_answer(before):
-                moved = before.argmax(axis=-1) != after.argmax(axis=-1)
-                different |= moved.reshape(examples, -1).any(axis=1)
-        largest = max(
+    pairs = [(found[name], values) for name, values in others.items()]
+    if not pairs:
+        return KernelsDeviate(examples=0, answers=None, largest=0.0)
+    different = np.zeros(len(pairs[0][0]), bool)
+    for before, after in pairs:
+        if _has_answer(before):
+            moved = before.argmax(axis=-1) != after.argmax(axis=-1)
+            different |= moved.reshape(len(different), -1).any(axis=1)
+    return KernelsDeviate(
+        examples=len(different),
+        answers=int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None,
+        largest=max(
             float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max(initial=0.0))
             for before, after in pairs
-        )
-        answers = int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None
-        return cls(examples, answers, largest)
+        ),
+    )
 
 
 def _has_answer(values: Array) -> bool:

@@ -1,13 +1,13 @@
 """How far the kernels that judge a model are from the reference kernels."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable
 
+import numpy as np
 from pydantic import JsonValue
 
-from tfx_tflite.components.examples.tensors import Tensors
-from tfx_tflite.components.models.golden_samples import Deviation
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.golden_samples import deviation
 from tfx_tflite.components.models.runtime import reproducible_kernels
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Runtime
@@ -37,33 +37,35 @@ def compare(
     reference = TFLiteModel(
         model.content, reproducible_kernels(model.content, model.one(quantized))
     )
-    compared = _comparable(inputs, outputs)
-    deviations = list(_deviations(reference, quantized, compared, most))
+    found = _comparable(inputs, outputs)
+    others = _predicted(reference, quantized, found, most)
     return {
         "runtime": Runtime.of(model.kernels).model_dump(mode="json"),
         "kernels": {
             "reference": Runtime.of(reference.kernels).model_dump(mode="json"),
-            **asdict(Deviation.of_all(deviations)),
+            **deviation(
+                {name: found[name][: len(values)] for name, values in others.items()}, others
+            ).model_dump(),
         },
     }
 
 
-def _deviations(
-    reference: TFLiteModel, inputs: Tensors, outputs: Tensors, most: int
-) -> Iterator[Deviation]:
-    """Yields the deviations of some examples after the others, as long as there is time."""
+def _predicted(
+    model: TFLiteModel, inputs: Tensors, names: Iterable[str], most: int
+) -> dict[str, Array]:
+    """Returns some outputs for as many of the examples as there is time for."""
     end = time.monotonic() + _SECONDS
-    rows = min(most, len(next(iter(inputs.values()))))
-    for start in range(0, rows, _AT_ONCE):
-        part = slice(start, min(start + _AT_ONCE, rows))
-        given, found = (
-            {name: values[part] for name, values in tensors.items()}
-            for tensors in (inputs, outputs)
-        )
-        others = reference.run(given)
-        yield Deviation.between(found, {name: others[name] for name in found})
-        if time.monotonic() > end:
-            return
+    parts: dict[str, list[Array]] = {name: [] for name in names}
+    rows, done = min(most, len(next(iter(inputs.values())))), 0
+    while done < rows and time.monotonic() < end:
+        part = slice(done, min(done + _AT_ONCE, rows))
+        outputs = model.run({name: values[part] for name, values in inputs.items()})
+        for name, values in parts.items():
+            values.append(outputs[name])
+        done = part.stop
+    found = {name: np.concatenate(values) for name, values in parts.items()}
+    # What is not of one row an example may have been of as many by chance.
+    return {name: values for name, values in found.items() if len(values) == done}
 
 
 def _comparable(inputs: Tensors, outputs: Tensors) -> Tensors:

@@ -5,7 +5,7 @@ Vectors that are empty are left out of a tree: they are None. `Graph` is for rea
 `Draft` for changing one; nothing else knows the schema.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Protocol
 
@@ -141,39 +141,21 @@ def buffer_tree(values: Array | None = None) -> BufferTree:
 
 
 def tensor_tree(name: str, kind: str, shape: Sequence[int]) -> TensorTree:
-    """Returns a tensor.
-
-    Args:
-        name: Its name.
-        kind: Its type, as the schema names it.
-        shape: Its shape.
-    """
+    """Returns a tensor of a type that is named as the schema does."""
     tree: TensorTree = _schema.TensorT()
     tree.name, tree.type, tree.shape = name, type_number(kind), list(shape)
     return tree
 
 
 def operator_tree(code: int, inputs: Sequence[int], outputs: Sequence[int]) -> OperatorTree:
-    """Returns an operator without options.
-
-    Args:
-        code: The place of its kind among the model's.
-        inputs: The tensors that it reads, by number.
-        outputs: Those that it writes.
-    """
+    """Returns an operator without options, whose kind is at a place among the model's."""
     tree: OperatorTree = _schema.OperatorT()
     tree.opcodeIndex, tree.inputs, tree.outputs = code, list(inputs), list(outputs)
     return tree
 
 
 def set_options(operator: OperatorTree, kind: str, **options: int) -> None:
-    """Gives an operator its options.
-
-    Args:
-        operator: The operator.
-        kind: The options' name in the schema: `MulOptions` or another.
-        options: By name.
-    """
+    """Gives an operator its options, which have a name of their own: `MulOptions`, say."""
     tree = getattr(_schema, f"{kind}T")()
     for name, value in options.items():
         setattr(tree, name, value)
@@ -208,22 +190,18 @@ def code_tree(kind: str) -> CodeTree:
     return tree
 
 
-def signature_tree(inputs: Iterable[str], outputs: Iterable[str]) -> SignatureTree:
-    """Returns a signature whose inputs are the first tensors and whose outputs follow.
-
-    Args:
-        inputs: The inputs' names.
-        outputs: The outputs'.
-    """
+def signature_tree(inputs: Collection[str], outputs: Collection[str]) -> SignatureTree:
+    """Returns a signature whose inputs are the first tensors, and whose outputs the next ones."""
     tree: SignatureTree = _schema.SignatureDefT()
     tree.signatureKey = "serving_default"
-    entries: list[NamedTensorTree] = []
-    names = list(inputs)
-    for number, name in enumerate((*names, *outputs)):
-        entry: NamedTensorTree = _schema.TensorMapT()
-        entry.name, entry.tensorIndex = name, number
-        entries.append(entry)
-    tree.inputs, tree.outputs = entries[: len(names)], entries[len(names) :]
+    tree.inputs = [_named_tensor(*entry) for entry in enumerate(inputs)]
+    tree.outputs = [_named_tensor(*entry) for entry in enumerate(outputs, len(inputs))]
+    return tree
+
+
+def _named_tensor(number: int, name: str) -> NamedTensorTree:
+    tree: NamedTensorTree = _schema.TensorMapT()
+    tree.name, tree.tensorIndex = name, number
     return tree
 
 

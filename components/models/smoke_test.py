@@ -12,7 +12,6 @@ import platform
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,7 +24,6 @@ from tfx_tflite.components.destinations.manifest import (
 )
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models import golden_samples
-from tfx_tflite.components.models.golden_samples import Deviation
 from tfx_tflite.components.models.runtime import (
     RunnableModel,
     Shapes,
@@ -154,13 +152,12 @@ def _replay(content: bytes, directory: Path, golden: Golden) -> _Outcome:
         # Other kernels are not promised to be the same on every processor.
         is_promised = runtime.kernels is Kernels.REFERENCE
         if is_promised and not golden_samples.is_same(again[name], values):
-            deviation = Deviation.between({name: again[name]}, {name: values})
+            deviation = golden_samples.deviation({name: again[name]}, {name: values})
             return _Outcome(
                 problem=f"output {name!r} is not what it was when the model was evaluated: off by "
                 f"up to {deviation.largest:.6g} with the same kernels (recorded with {runtime})"
             )
-    deviation = Deviation.between(found, recorded)
-    return _Outcome(found=_found(model, runtime, KernelsDeviate(**asdict(deviation))))
+    return _Outcome(found=_found(model, runtime, golden_samples.deviation(found, recorded)))
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 Each example is reduced to the smallest and the largest value of every tensor. Of these extremes
 the outermost ones of each tensor are kept exactly, so that accumulators merge in any order to the
 same result, to the last bit, and any percentile near the ends can be read off without a histogram's
-bins. What runs the model is in `range_collection.py`, what uses the ranges in `calibrated.py`.
+bins. What runs the model is in `collection.py`, what uses the ranges in
+`conversion/from_ranges.py`.
 
 Only Beam, NumPy and Arrow are imported here, because workers import this module.
 """
@@ -389,9 +390,9 @@ class _ObserveDoFn(beam.DoFn):
 
     def setup(self) -> None:
         # Only the workers that run the model pay for TensorFlow's import.
-        from tfx_tflite.components.quantization.ranges import collection as range_collection
+        from tfx_tflite.components.quantization.ranges.collection import ExampleObserver
 
-        self._observer = range_collection.ExampleObserver.load(self._source, self._shared)
+        self._observer = ExampleObserver.load(self._source, self._shared)
 
     def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
         position, batch = element
@@ -423,11 +424,10 @@ class CollectRanges(beam.PTransform):
         Raises:
             ConversionError: The model cannot be calibrated.
         """
-        from tfx_tflite.components.quantization.ranges import collection as range_collection
+        from tfx_tflite.components.quantization.ranges import collection
 
-        content = range_collection.read_tflite(self._source)
-        digest = bytes_digest(content)
-        tensors = range_collection.activation_tensors(content)
+        content = collection.read_tflite(self._source)
+        digest, tensors = bytes_digest(content), collection.activation_tensors(content)
         return (
             batches
             | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))
