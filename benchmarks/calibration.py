@@ -38,11 +38,11 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     RangeSource,
     TensorRanges,
 )
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 INPUT, SIGNATURE = "x", "serving_tensors"
 IMAGE = (224, 224, 3)
-INT8, INT16X8 = Quantization(Scheme.INT8), Quantization(Scheme.INT16X8)
+INT8, INT16X8 = Recipe(Scheme.INT8), Recipe(Scheme.INT16X8)
 MINMAX, PERCENTILE = RangePolicy("minmax"), RangePolicy("percentile")
 
 # What is asked for.

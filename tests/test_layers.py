@@ -25,10 +25,15 @@ FLOORS = (
     ("components.models",),
     ("components.destinations", "components.examples"),
     (
+        "components.artifact_layout",
+        "components.deferred_imports",
         "components.digests",
+        "components.documents",
         "components.errors",
         "components.process_end",
+        "components.settings",
         "components.uris",
+        "components.verdict",
         "components.versions",
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tfx_tflite.components.judgement.evaluation import Evaluation
-from tfx_tflite.components.judgement.gate import GateRule, MetricValues, allowed_drop
+from tfx_tflite.components.judgement.gate import GateRule, allowed_drop
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.statistics.paired_tests import (
@@ -15,6 +15,7 @@ from tfx_tflite.components.judgement.statistics.paired_tests import (
     bootstrap_interval,
     mean_interval,
 )
+from tfx_tflite.components.verdict import MetricValues
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ Nothing here needs TensorFlow: a gate is parsed from a config and judged on plai
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
+
 if TYPE_CHECKING:  # It loads SciPy, which a config can do without.
     from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval
-
-OVERALL = "overall"
 
 # Whether a higher value is a better one, for the TFMA metrics with one number a slice.
 _HIGHER_IS_BETTER = frozenset(
@@ -230,67 +229,6 @@ class Gate(BaseModel):
         """Returns the gate with only the rules against one reference, maybe none."""
         rules = tuple(rule for rule in self.rules if rule.against == reference)
         return self.model_copy(update={"rules": rules})
-
-
-class Verdict(str, Enum):
-    """What a rule, or the whole gate, says of the quantized model."""
-
-    BLESSED = "blessed"
-    REFUSED = "refused"
-    UNDECIDED = "undecided"
-    NOT_JUDGED = "not_judged"
-
-
-class MetricValues(BaseModel):
-    """A metric's value for both models on one slice.
-
-    Attributes:
-        metric: The metric's name.
-        output: The output it is of; None where one is judged and its name goes without saying.
-        slice: `overall`, or `feature:value` parts joined by commas.
-        examples: The number of examples in the slice.
-        float_value: The float model's value.
-        quantized_value: The quantized model's value.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    metric: str
-    output: str | None = None
-    slice: str
-    examples: int
-    float_value: float = Field(serialization_alias="float")
-    quantized_value: float = Field(serialization_alias="quantized")
-
-
-class RuleResult(MetricValues):
-    """What a rule says of one slice.
-
-    Attributes:
-        drop: How much worse the quantized model is, in the metric's unit; negative where better.
-        bound: The largest drop allowed, in the metric's unit.
-        limit: Where a rule limits a figure of the model as a whole, the limit.
-        confidence: How sure the verdict is; None where the figures were compared as they are.
-        lower: The one-sided lower bound of the true drop at that confidence.
-        upper: The one-sided upper bound of it.
-        method: How the bounds were found.
-        verdict: Whether the rule holds.
-        more_examples: About how many more examples would settle an undecided verdict.
-        reason: Why the rule does not hold, in words; empty where it holds.
-        against: What `float_value` is of: the `float` model, or the `pushed` one.
-    """
-
-    drop: float
-    bound: float
-    limit: float | None = None
-    confidence: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    method: str | None = None
-    verdict: Verdict
-    more_examples: int | None = None
-    reason: str = ""
-    against: Literal["float", "pushed"] = "float"
 
 
 class GateResult(BaseModel):

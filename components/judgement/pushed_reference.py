@@ -5,21 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples.tensors import format_shape
-from tfx_tflite.components.judgement.gate import (
-    OVERALL,
-    Gate,
-    GateResult,
-    GateRule,
-    MetricValues,
-    RuleResult,
-    Verdict,
-)
+from tfx_tflite.components.judgement.gate import Gate, GateResult, GateRule
 from tfx_tflite.components.models.float_model import Signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 
 
 @dataclass(frozen=True)

@@ -386,7 +386,7 @@ class Graph:
         tensors = (tensor for graph in self.subgraphs for tensor in graph.tensors)
         return tuple(tensor for tensor in tensors if tensor not in used)
 
-    def input_ranges(self) -> dict[str, list[float]]:
+    def input_ranges(self) -> dict[str, tuple[float, float]]:
         """Returns what each quantized input can represent, by its name in the signature.
 
         A float input is quantized by the operator that reads it first.
@@ -401,7 +401,7 @@ class Graph:
             for signature in self.signatures
             for name, tensor in signature.inputs.items()
         }
-        return {name: list(found) for name, found in limits.items() if found is not None}
+        return {name: found for name, found in limits.items() if found is not None}
 
     def size_parts(self) -> dict[str, int]:
         """Returns where the bytes of the file are.

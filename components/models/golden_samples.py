@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY
 from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor, KernelsDeviate
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.tensors import Array, Tensors
@@ -24,8 +25,6 @@ from tfx_tflite.components.models.runtime import (
     reproducible_kernels,
 )
 from tfx_tflite.components.versions import Runtime
-
-DIRECTORY = "golden"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class GoldenSamples:
         """Writes the files into a directory and returns their description.
 
         Args:
-            directory: Where to; the files' names in the description begin with `DIRECTORY`.
+            directory: Where to; the files' names in the description begin with `GOLDEN_DIRECTORY`.
         """
         directory.mkdir(parents=True, exist_ok=True)
         return Golden(
@@ -99,7 +98,7 @@ def _written(directory: Path, kind: str, tensors: Tensors) -> tuple[GoldenTensor
         found.append(
             GoldenTensor(
                 name=name,
-                file=f"{DIRECTORY}/{file}",
+                file=f"{GOLDEN_DIRECTORY}/{file}",
                 dtype=values.dtype.name,
                 shape=values.shape,
             )

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import JsonValue
 
+from tfx_tflite.components.destinations.manifest import KernelComparison
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.golden_samples import deviation
 from tfx_tflite.components.models.runtime import reproducible_kernels
@@ -17,10 +17,8 @@ _AT_ONCE = 20
 _SECONDS = 10.0
 
 
-def compare(
-    model: TFLiteModel, inputs: Tensors, outputs: Tensors, most: int
-) -> dict[str, JsonValue]:
-    """Returns what a report says of the kernels.
+def compare(model: TFLiteModel, inputs: Tensors, outputs: Tensors, most: int) -> KernelComparison:
+    """Returns how far a model's kernels are from the reference kernels.
 
     Args:
         model: The model with the kernels that judge it.
@@ -29,9 +27,8 @@ def compare(
         most: How many of them are compared, the first ones.
 
     Returns:
-        `runtime`: what judges it; `kernels`: the `reference` it is compared with here, on how many
-        `examples`, on how many of them the `answers` differ, and the `largest` difference of an
-        output, in its real values.
+        What it is compared with here, on how many examples, on how many of them the answers differ,
+        and the largest difference of an output, in its real values.
     """
     quantized = model.quantize(inputs)
     reference = TFLiteModel(
@@ -39,15 +36,10 @@ def compare(
     )
     found = _comparable(inputs, outputs)
     others = _predicted(reference, quantized, found, most)
-    return {
-        "runtime": Runtime.of(model.kernels).model_dump(mode="json"),
-        "kernels": {
-            "reference": Runtime.of(reference.kernels).model_dump(mode="json"),
-            **deviation(
-                {name: found[name][: len(values)] for name, values in others.items()}, others
-            ).model_dump(),
-        },
-    }
+    compared = {name: found[name][: len(values)] for name, values in others.items()}
+    return KernelComparison(
+        reference=Runtime.of(reference.kernels), **deviation(compared, others).model_dump()
+    )
 
 
 def _predicted(

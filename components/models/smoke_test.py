@@ -16,12 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfx_tflite.components.destinations.manifest import (
-    MODEL_FILE,
-    Golden,
-    KernelsDeviate,
-    SmokeTest,
-)
+from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import Golden, KernelsDeviate, SmokeTest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models import golden_samples
 from tfx_tflite.components.models.runtime import (

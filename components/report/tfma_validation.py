@@ -10,15 +10,13 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_tflite.components.judgement.gate import (
     LIMITS,
-    OVERALL,
     Direction,
     Gate,
     GateResult,
-    RuleResult,
-    Verdict,
 )
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.prediction import QUANTIZED
+from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 
 # Where TFMA's own writer puts the record.
 FILE_NAME = "validations-00000-of-00001.tfrecord"

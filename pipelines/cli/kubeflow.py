@@ -30,7 +30,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
         from tfx_tflite.pipelines.kubeflow.compile import check_suffix, compile_logged, kubeflow_of
 
         check_suffix(output)
-        settings = load_checked(config, overrides)
+        settings = load_checked(config, overrides).config
         compiled = compile_logged(settings)
         compiled.write(output)
         good_for = compiled.good_for(output)
@@ -69,10 +69,10 @@ def submit(
         from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
         from tfx_tflite.pipelines.kubeflow import compile as kubeflow
 
-        settings = load_checked(config, overrides)
+        settings = load_checked(config, overrides).config
         values = kubeflow.given_values(settings, parameters)
         # What a run is given must be as possible as what a config says.
-        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values)))
+        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values))).config
         kubeflow.container_places(settings)
         server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
         compiled = kubeflow.compile_logged(settings)

@@ -1,20 +1,20 @@
 """Reading a config file, with errors that name the file, the line and the key."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.report.document import Provenance
+from tfx_tflite.components.settings import mistake, received
 from tfx_tflite.pipelines.config.config import PipelineConfig
-
-# Errors whose message says all; to others what was received is added.
-_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
 
 _Location = tuple[str | int, ...]
 
@@ -36,11 +36,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     document = _read(Path(path))
     overridden = [_override(document, text) for text in overrides]
     try:
-        return PipelineConfig.model_validate(
+        config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
         )
     except ValidationError as error:
         raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+    config.came_from(
+        Provenance(
+            pipeline=config.name,
+            config=str(path),
+            config_digest=file_digest(path),
+            overrides=tuple(map(_without_secret, overrides)),
+        )
+    )
+    return config
 
 
 def _read(path: Path) -> CommentedMap:
@@ -112,18 +121,19 @@ def _explain(
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
     messages: dict[_Location, list[str]] = {}
-    received: dict[_Location, str] = {}
+    values: dict[_Location, str] = {}
     for entry in error.errors():
         location = _yaml_location(document, entry)
-        messages.setdefault(location, []).append(_message(entry, location))
-        if entry["type"] not in _SELF_EXPLAINED and not _is_secret(location):
-            received[location] = f", received {_shown(entry['input'])}"
+        message = mistake(entry, _known_keys(location[:-1]))
+        messages.setdefault(location, []).append(message)
+        if not _is_secret(location):
+            values[location] = values.get(location, "") or received(entry)
     set_keys = {_parts(".".join(key)) for key in overridden}
     return "\n".join(
         ": ".join(
             [_where(path, document, set_keys, location)]
             + ([".".join(map(str, location))] if location else [])
-            + [" or ".join(dict.fromkeys(found)) + received.get(location, "")]
+            + [" or ".join(dict.fromkeys(found)) + values.get(location, "")]
         )
         for location, found in messages.items()
     )
@@ -131,6 +141,13 @@ def _explain(
 
 def _is_secret(location: _Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
+
+
+def _without_secret(override: str) -> str:
+    """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
+    key, _, _ = override.partition("=")
+    holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)
+    return f"{key}=…" if holds or _is_secret(_parts(key)) else override
 
 
 def _where(
@@ -146,7 +163,7 @@ def _parts(key: str) -> _Location:
     return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
 
 
-def _yaml_location(document: CommentedMap, entry: Mapping[str, Any]) -> _Location:
+def _yaml_location(document: CommentedMap, entry: ErrorDetails) -> _Location:
     """Returns where an error is, without the steps that are not keys, such as union members."""
     if entry["type"] == "elsewhere":
         return _parts(entry["ctx"]["key"])
@@ -183,33 +200,6 @@ def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int |
             number = marks[part][0] + 1
         node = node[part]
     return number
-
-
-def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
-    kind = entry["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {listed(known, 20)}"
-        return f"unknown key; {hint}"
-    if kind == "missing":
-        return "this key is needed, see docs/config.md"
-    if kind == "too_short":
-        return "expected at least one entry"
-    if kind in ("tuple_type", "list_type"):
-        return "expected a list"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return "expected keys of its own"
-    message = entry["msg"].removeprefix("Value error, ")
-    if kind in ("value_error", "elsewhere"):
-        return message
-    return message.replace("Input should be", "expected").rstrip(".")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, Mapping | list) else type(value).__name__
-    text = {"CommentedMap": "a mapping", "CommentedSeq": "a list"}.get(text, text)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

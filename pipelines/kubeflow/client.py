@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import connection as kubeflow_connection
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
 from tfx_tflite.pipelines.kubeflow.connection import AnswerLost, Connection, ServerError

@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import rules as kubeflow_rules
 from tfx_tflite.pipelines.kubeflow.cache import uncache_what_is_outside
 from tfx_tflite.pipelines.kubeflow.call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
@@ -75,7 +77,7 @@ def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
         RuntimeParameter(
             "quantization.scheme",
             "TFLiteQuantizer",
-            ("scheme",),
+            (PROPERTY, "scheme"),
             "STRING",
             config.quantization.scheme.value,
         ),
@@ -102,7 +104,7 @@ def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter
         yield RuntimeParameter(
             "calibration.samples",
             "CalibrationSampler",
-            ("samples",),
+            (PROPERTY, "samples"),
             "NUMBER_INTEGER",
             config.calibration.samples,
         )
@@ -115,7 +117,7 @@ def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
                 yield RuntimeParameter(
                     f"gate.rules.{index}.{bound}",
                     "QuantizationEvaluator",
-                    ("gate", "rules", index, bound),
+                    (PROPERTY, "gate", "rules", index, bound),
                     "NUMBER_DOUBLE",
                     getattr(rule, bound),
                 )

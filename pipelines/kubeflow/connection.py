@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
-from tfx_tflite.pipelines.config.config import KubeflowConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 
 _API = "/apis/v2beta1"
 _SERVER_SAYS = 300

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 
 BUILTIN_SCHEME = "builtin://"
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.config.kubernetes import Toleration, bytes_of
 
 # What TFX puts after a component's name in the name of its executor.

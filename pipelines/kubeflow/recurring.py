@@ -16,7 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Server, ServerError
 from tfx_tflite.pipelines.kubeflow.compile import (

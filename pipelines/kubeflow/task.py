@@ -14,17 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
+from tfx_tflite.components.deferred_imports import deferred_imports
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
+from tfx_tflite.components.quantization.conversion.early_start import early_converter
 from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
 from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
+from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 _COUNTS = ("samples", "num_steps")
+_QUANTIZER = "tfx_tflite.components.tflite_quantizer.executor.Executor"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -51,11 +56,15 @@ def main(argv: Sequence[str]) -> None:
         # As where the file is built into a wheel, the modules beside it can be imported.
         sys.path.insert(0, str(Path(values["module_file"]).parent))
 
-    from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
-    from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
-
     task = replace(task, call=task.call.with_parameters(values))
-    verdict = verdict_of(task, kubeflow_entry_point.run(task))
+    with early_converter() as early, deferred_imports(UNUSED_BY_RUNS):
+        if task.executor_class_path == _QUANTIZER:
+            # The container is for nothing else: it imports while TFX is imported here.
+            early.start()
+        from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+        from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
+
+        verdict = verdict_of(task, kubeflow_entry_point.run(task))
     if verdict is not None:
         sys.stderr.flush()
         print(verdict.line, flush=True)
@@ -86,8 +95,8 @@ def put_in_place(
             document = json.loads(values.get(prop) or "{}")
             _set_within(document, path, _checked(name, target, value))
             values[prop] = json.dumps(document)
-            if prop == "gate":
-                _check_gate(name, values[prop])
+            if "gate" in path:
+                _check_gate(name, document["gate"])
         else:
             values[prop] = _checked(name, target, value)
     return values
@@ -104,9 +113,9 @@ def _whole(name: str, value: float, least: int) -> int:
     return int(value)
 
 
-def _check_gate(name: str, gate: str) -> None:
+def _check_gate(name: str, gate: JsonValue) -> None:
     try:
-        Gate.model_validate_json(gate)
+        Gate.model_validate(gate)
     except ValidationError as error:
         raise ConfigError(f"{name}: {error.errors()[0]['msg']}") from error
 
@@ -132,7 +141,7 @@ def check_scheme(call: Call) -> None:
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    scheme = call.inputs.parameter_values.get("scheme")
+    scheme = json.loads(call.inputs.parameter_values.get(PROPERTY) or "{}").get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]

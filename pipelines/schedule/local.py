@@ -29,7 +29,8 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DatabaseError
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.runs import file_lock
 from tfx_tflite.pipelines.schedule import records
 from tfx_tflite.pipelines.schedule.records import TickRecord

@@ -17,7 +17,7 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metr
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.quantization.ranges import ranges
 
-PLAN = sampling.SamplePlan(10, "label")
+PLAN = sampling.SamplePlan(samples=10, stratify_by="label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
 METRICS = [
     batched_metric(name, config, name, (10,))

@@ -16,7 +16,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfx_tflite.components.destinations.stores.store import MANIFEST_FILE, UNFINISHED
+from tfx_tflite.components.artifact_layout import MANIFEST_FILE
+from tfx_tflite.components.destinations.stores.store import UNFINISHED
 
 _LOCKS = ".locks"
 # A process that was killed cannot take its lock along.

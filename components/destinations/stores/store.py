@@ -7,8 +7,6 @@ from typing import Protocol
 
 from tfx_tflite.components.uris import is_local
 
-# A version is a directory of this file and the files it lists; without it there is no version.
-MANIFEST_FILE = "manifest.json"
 # In a version's directory while it is being written or removed where there is no rename, so that
 # nothing else is taken for one that was left.
 UNFINISHED = ".unfinished"

@@ -12,12 +12,6 @@ from tfx_tflite.components.quantization.schemes import Scheme
 
 # The converter leaves smaller weights as they are in `dynamic_range`.
 _SMALLEST_QUANTIZED_WEIGHTS = 1024
-# What the promised types of weights are, by scheme.
-_WEIGHTS: dict[Scheme, tuple[str, ...]] = {
-    Scheme.FLOAT32: ("FLOAT32",),
-    Scheme.FLOAT16: ("FLOAT16",),
-    Scheme.DYNAMIC_RANGE: ("INT8",),
-}
 
 
 def violations(graph: Graph, scheme: Scheme) -> Iterator[Violation]:
@@ -25,7 +19,7 @@ def violations(graph: Graph, scheme: Scheme) -> Iterator[Violation]:
     for operator in graph.operators:
         yield from _weights(graph, operator, scheme)
         yield from _activations(graph, operator, scheme)
-        if scheme is Scheme.DYNAMIC_RANGE:
+        if scheme.traits.weights == "INT8":
             yield from _weight_scales(operator)
         else:
             yield from _quantized_constants(operator)
@@ -42,9 +36,9 @@ def _weights(graph: Graph, operator: Operator, scheme: Scheme) -> Iterator[Viola
         if found in ("INT32", "INT64", "BOOL") and not weights.is_quantized:
             # A table of indices.
             continue
-        promised = _WEIGHTS[scheme]
+        promised: tuple[str, ...] = (scheme.traits.weights,)
         is_small = math.prod(weights.shape) < _SMALLEST_QUANTIZED_WEIGHTS
-        if scheme is Scheme.DYNAMIC_RANGE and is_small:
+        if scheme.traits.weights == "INT8" and is_small:
             promised = (*promised, "FLOAT32")
         if found not in promised:
             yield Violation(operator.label, f"has {found} weights, not {' or '.join(promised)}")
@@ -69,7 +63,7 @@ def _activations(graph: Graph, operator: Operator, scheme: Scheme) -> Iterator[V
 
 def _is_from_a_table(graph: Graph, operator: Operator, scheme: Scheme) -> bool:
     """Whether an operator hands on rows of a table of quantized weights, to be dequantized."""
-    if scheme is not Scheme.DYNAMIC_RANGE:
+    if scheme.traits.weights != "INT8":
         return False
     source = operator
     while source.name in spec.SAME_SCALE:

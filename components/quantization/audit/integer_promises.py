@@ -6,11 +6,8 @@ import numpy as np
 
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, Violation
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, SchemeTraits
 
-ACTIVATIONS = {Scheme.INT8: "INT8", Scheme.INT8_FLOAT_IO: "INT8", Scheme.INT16X8: "INT16"}
-# The kernels take 32 bits beside 64 for 16-bit activations.
-_BIASES = {"INT8": ("INT32",), "INT16": ("INT64", "INT32")}
 # Types of few bits, which only quantization gives to what was float.
 _QUANTIZED = frozenset({"INT4", "INT8", "UINT8", "INT16"})
 # Scales are stored as float32; the kernels compare bias scales within 2 % and others exactly.
@@ -18,21 +15,25 @@ _SAME = 1e-5
 _SAME_BIAS = 0.02
 
 
-def violations(graph: Graph, quantization: Quantization) -> Iterator[Violation]:
+def violations(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """Finds what breaks the promise of a scheme with quantized activations."""
-    yield from _floats(graph, quantization)
-    activation = ACTIVATIONS[quantization.scheme]
+    yield from _floats(graph, recipe)
     zeros = _zeros(graph)
     for operator in graph.operators:
         if any(tensor.type in spec.FLOATS for tensor in operator.tensors):
             continue
+        promised = recipe.scheme_of(_layer(operator)).traits
         yield from _treatment(operator)
-        yield from _types(graph, operator, activation)
+        yield from _types(graph, operator, promised.activations)
         yield from _parameters(operator, zeros)
         yield from _fixed_output(operator)
         yield from _same_scale(operator)
-        yield from _weights(operator, activation)
-        yield from _bias(operator, activation)
+        yield from _weights(operator, promised)
+        yield from _bias(operator, promised)
+
+
+def _layer(operator: Operator) -> str:
+    return operator.outputs[0].short_name if operator.outputs else ""
 
 
 def _treatment(operator: Operator) -> Iterator[Violation]:
@@ -46,9 +47,9 @@ def _treatment(operator: Operator) -> Iterator[Violation]:
         yield Violation(operator.label, "is not known, so that its scales cannot be checked")
 
 
-def _floats(graph: Graph, quantization: Quantization) -> Iterator[Violation]:
+def _floats(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """No operator reads or writes a float, but for conversions and those that may stay float."""
-    allowed = allowed_floats(graph, quantization)
+    allowed = allowed_floats(graph, recipe)
     converting: list[Violation] = []
     computing: list[Violation] = []
     for operator in graph.operators:
@@ -57,7 +58,7 @@ def _floats(graph: Graph, quantization: Quantization) -> Iterator[Violation]:
             continue
         is_conversion = operator.name in spec.CONVERSIONS
         types = ", ".join(sorted({tensor.type for tensor in floats}))
-        beside = " though it has an integer form" if quantization.allows_float else ""
+        beside = " though it has an integer form" if recipe.allows_float else ""
         found = Violation(operator.label, f"computes in {types}{beside}")
         (converting if is_conversion else computing).append(found)
     # A conversion inside the graph is there because of an operator that computes in float.
@@ -72,7 +73,7 @@ def float_tensors(operator: Operator) -> list[Tensor]:
     return [tensor for tensor in operator.tensors if tensor.type in spec.FLOATS]
 
 
-def allowed_floats(graph: Graph, quantization: Quantization) -> dict[int, Operator]:
+def allowed_floats(graph: Graph, recipe: Recipe) -> dict[int, Operator]:
     """Returns the operators that may have float tensors, by index.
 
     These are conversions at the model's edge if its inputs and outputs are float and, if operators
@@ -80,12 +81,12 @@ def allowed_floats(graph: Graph, quantization: Quantization) -> dict[int, Operat
     """
     staying = [op for op in graph.operators if may_stay_float(op)]
     edges = {tensor for operator in staying for tensor in float_tensors(operator)}
-    if not quantization.allows_float:
+    if not recipe.allows_float:
         staying, edges = [], set()
     found = {operator.index: operator for operator in staying}
     for operator in graph.operators:
         floats = float_tensors(operator)
-        at_the_edge = quantization.resolved_io_type == "float32" and graph.at_the_edge(floats)
+        at_the_edge = recipe.resolved_io_type == "float32" and graph.at_the_edge(floats)
         beside = all(tensor in edges or graph.at_the_edge([tensor]) for tensor in floats)
         if operator.name in spec.CONVERSIONS and floats and (at_the_edge or (edges and beside)):
             found[operator.index] = operator
@@ -179,7 +180,7 @@ def _same_scale(operator: Operator) -> Iterator[Violation]:
         yield Violation(operator.label, "fills up with the integer 0, which is not its zero point")
 
 
-def _weights(operator: Operator, activation: str) -> Iterator[Violation]:
+def _weights(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """Stored weights are INT8, symmetric and have a scale for each channel where that is said."""
     kind = spec.WEIGHTED.get(operator.name)
     if kind is None:
@@ -193,7 +194,7 @@ def _weights(operator: Operator, activation: str) -> Iterator[Violation]:
             # A table of indices.
             continue
         # A factor whose partner is an activation has its type, and so do a table's rows.
-        promised = "INT8" if kind.symmetric else activation
+        promised = scheme.weights if kind.symmetric else scheme.activations
         if found != promised:
             yield Violation(operator.label, f"has {found} weights, not {promised}")
         elif kind.symmetric:
@@ -234,15 +235,15 @@ def channel_scales(
         )
 
 
-def _bias(operator: Operator, activation: str) -> Iterator[Violation]:
+def _bias(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """A bias has 32 (or 64) bits and scale = scale of the activations x scale of the weights."""
     kind = spec.WEIGHTED.get(operator.name)
     bias = None if kind is None or kind.bias is None else operator.operand(kind.bias)
     if kind is None or bias is None:
         return
-    allowed = _BIASES[activation]
-    if bias.type not in allowed:
-        yield Violation(operator.label, f"has {bias.type} biases, not {' or '.join(allowed)}")
+    if bias.type not in scheme.biases:
+        allowed = " or ".join(scheme.biases)
+        yield Violation(operator.label, f"has {bias.type} biases, not {allowed}")
         return
     values = bias.integers
     if values is not None and not values.any():

@@ -5,7 +5,8 @@ dataset or target set. The converter calibrates the same graph for int8 and int1
 thing that int8's quantizer does itself: a bias that several operators share is copied for each.
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +23,7 @@ from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
@@ -69,7 +70,7 @@ def write_ranges(
     return draft.content()
 
 
-def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
+def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     """Returns the quantized model, as the stock converter would make it from these ranges.
 
     It takes what the stock converter takes after its calibration: the MLIR quantizer for int8, and
@@ -78,15 +79,17 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
 
     Args:
         calibrated: The calibrated model.
-        quantization: What to quantize to; the scheme is one that calibrates.
+        recipe: What to make of it; the scheme is one that calibrates.
 
     Raises:
         ConversionError: The quantizer refuses the model.
     """
-    run = _int16x8 if quantization.scheme is Scheme.INT16X8 else _int8
+    quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
     try:
-        quantized = run(_without_metadata(calibrated), tf.as_dtype(quantization.resolved_io_type))
+        quantized = quantizer.run(
+            _without_metadata(calibrated), tf.as_dtype(recipe.resolved_io_type)
+        )
     except (RuntimeError, ValueError, convert.ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
@@ -97,7 +100,7 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
     deduplicated = lite._deduplicate_readonly_buffers(mended)
-    return _with_metadata(deduplicated, metadata, quantization.scheme)
+    return _with_metadata(deduplicated, metadata, quantizer.mode)
 
 
 def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
@@ -115,6 +118,26 @@ def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
     )
 
 
+@dataclass(frozen=True)
+class _Quantizer:
+    """One of TensorFlow Lite's quantizers.
+
+    Attributes:
+        run: Quantizes a model, given the type of its inputs and outputs.
+        mode: What the converter's record in the model calls it, a ModelOptimizationMode.
+    """
+
+    run: Callable[[bytes, tf.DType], bytes]
+    mode: int
+
+
+# By the type of activations that they make.
+_QUANTIZERS = {
+    "INT8": _Quantizer(_int8, metadata_schema.ModelOptimizationMode.PTQ_FULL_INTEGER),
+    "INT16": _Quantizer(_int16x8, metadata_schema.ModelOptimizationMode.PTQ_INT16),
+}
+
+
 def _without_metadata(content: bytes) -> bytes:
     """Returns a model without the converter's record of itself, which one quantizer would keep."""
     draft = read_graph(content).draft()
@@ -122,14 +145,13 @@ def _without_metadata(content: bytes) -> bytes:
     return draft.content()
 
 
-def _with_metadata(content: bytes, metadata: Any, scheme: Scheme) -> bytes:
-    """Returns a model with the converter's record of itself, naming the scheme."""
+def _with_metadata(
+    content: bytes, metadata: metadata_schema.ConversionMetadataT | None, mode: int
+) -> bytes:
+    """Returns a model with the converter's record of itself, naming how it was quantized."""
     if metadata is None:
         return bytes(content)
-    modes = metadata_schema.ModelOptimizationMode
-    metadata.options.modelOptimizationModes = [
-        modes.PTQ_INT16 if scheme is Scheme.INT16X8 else modes.PTQ_FULL_INTEGER
-    ]
+    metadata.options.modelOptimizationModes = [mode]
     draft = read_graph(content).draft()
     util.populate_conversion_metadata(draft.tree, metadata)
     return draft.content()

@@ -30,8 +30,6 @@ from tfx_tflite.components.quantization.ranges.outermost import Lowest
 from tfx_tflite.components.quantization.ranges.outliers import most_outliers, outliers
 from tfx_tflite.components.quantization.ranges.policy import MINMAX, ROBUST, RangePolicy
 
-FILE_NAME = "ranges.json"
-
 
 @dataclass(frozen=True)
 class ActivationTensor:

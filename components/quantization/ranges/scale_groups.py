@@ -38,7 +38,7 @@ def harmonized(
         scheme: What the model is to be quantized to.
     """
     needed = _SEVERAL_SCALES | spec.ZERO_FILLED
-    if scheme is Scheme.INT16X8:
+    if scheme.traits.activations == "INT16":
         needed |= _SEVERAL_SCALES_OF_16_BITS
     groups = _Groups()
     demanding: list[tuple[int, bool]] = []

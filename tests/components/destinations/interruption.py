@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.destinations.stores.local import LocalStore
 from tfx_tflite.components.digests import file_digest
@@ -103,7 +104,7 @@ def make_candidate(directory: Path, content: bytes, beside: Mapping[str, bytes])
     return Candidate(
         files=files,
         digests={name: file_digest(path) for name, path in files.items()},
-        description={"scheme": "int8", "verdict": "blessed"},
+        description=Description(scheme="int8", verdict="blessed"),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def twins(request, tmp_path_factory: pytest.TempPathFactory):
         converted = convert(
             saved_model,
             "serving_tensors",
-            Quantization(scheme),
+            Recipe(scheme),
             {name: values[:100] for name, values in samples.items()},
             directory / scheme.value,
         )

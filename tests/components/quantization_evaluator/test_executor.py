@@ -8,6 +8,7 @@ import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
 pytestmark = pytest.mark.slow
 
@@ -36,12 +37,12 @@ def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
 @pytest.fixture(scope="module")
 def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     models = convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"image": digits_arrays["train"][0][:100]},
         tmp_path_factory.mktemp("conversion"),
     )
@@ -72,7 +73,7 @@ def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_pat
     return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
 
 
-def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **properties):
+def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **options):
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
@@ -95,11 +96,10 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
         },
         {
             "eval_config": proto_utils.proto_to_json(config or eval_config()),
-            "gate": gate.model_dump_json(),
-            "split": "eval",
-            "signature": "serving_tensors",
-            "golden_samples": 5,
-            **properties,
+            "settings": EvaluatorSettings.given(
+                None,
+                {"gate": gate, "signature": "serving_tensors", "golden_samples": 5, **options},
+            ).to_property(),
         },
     )
     return evaluation, blessing
@@ -213,7 +213,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     from tfx.types import artifact_utils, standard_artifacts
 
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("score")
     weights = tf.constant([[1.5], [-2.0], [0.5]])
@@ -237,7 +237,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     converted = convert(
         directory / "model",
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"x": rows},
         directory / "work",
     )

@@ -60,7 +60,7 @@ def test_everything_else_has_a_default(config):
     loaded = config()
     assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
     assert loaded.quantization.scheme.value == "int8"
-    assert loaded.quantization.fixed_batch_size is None
+    assert loaded.quantization.recipe.batch_size is None
     assert loaded.beam.args == ("--runner=FnApiRunner",)
 
 
@@ -73,7 +73,7 @@ def test_names_file_line_and_key_of_an_unknown_key_and_suggests_the_right_one(co
 
 def test_lists_the_known_keys_where_none_is_close(config):
     found = problem(config, MINIMAL + "calibration: {qqq: 1}\n")
-    assert "calibration.qqq: unknown key; expected one of: split, samples, strategy" in found
+    assert "calibration.qqq: unknown key; expected one of: split, samples, stratify_by" in found
 
 
 def test_names_line_and_value_of_a_wrong_type(config):

@@ -14,7 +14,9 @@ import pytest
 
 from tests.pipelines.kubeflow.kfp_recordings import Recording, names, recording, whole
 from tests.pipelines.kubeflow.kfp_server import Answer, listening, send
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Run, Server, ServerError
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline

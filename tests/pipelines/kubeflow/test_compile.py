@@ -14,8 +14,9 @@ from tests.conftest import CONFIGS
 from tests.pipelines.kubeflow.kfp_server import serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
-from tfx_tflite.pipelines.config.config import CONTAINERS, KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.kubeflow import CONTAINERS, KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import compile as kubeflow
 from tfx_tflite.pipelines.kubeflow import recurring as kubeflow_schedule
 

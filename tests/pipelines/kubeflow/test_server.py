@@ -18,8 +18,9 @@ from tests.conftest import CONFIGS
 from tests.pipelines.kubeflow.kfp_server import Answer, FakeKubeflow, listening, send, serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow import recurring as kubeflow_schedule
 from tfx_tflite.pipelines.kubeflow.compile import (

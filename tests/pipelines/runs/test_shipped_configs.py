@@ -46,14 +46,15 @@ def processes_with(temporary: Path) -> list[str]:
 def run_in_process(config: str, directory: Path, *overrides: str, runner: str = "local"):
     """Runs a config in this process, which has TFX loaded already."""
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
     stages = []
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
     observer = StageObserver(started=lambda name: None, ended=stages.append)
-    result = run(load_config(CONFIGS / config, settings), runner, observer)
-    return result.to_json(), {stage.name: stage for stage in stages}
+    result = run(inspect(load_config(CONFIGS / config, settings)), runner, observer)
+    return result.to_keys(), {stage.name: stage for stage in stages}
 
 
 def pushed_versions(directory: Path) -> list[str]:

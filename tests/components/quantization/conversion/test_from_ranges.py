@@ -19,17 +19,17 @@ from tfx_tflite.components.quantization.ranges.collection import (
 )
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
 MINMAX, PERCENTILE = RangePolicy("minmax"), RangePolicy("percentile")
 QUANTIZATIONS = [
-    Quantization(Scheme.INT8),
-    Quantization(Scheme.INT8, "uint8"),
-    Quantization(Scheme.INT8_FLOAT_IO),
-    Quantization(Scheme.INT16X8),
-    Quantization(Scheme.INT16X8, "int16"),
+    Recipe(Scheme.INT8),
+    Recipe(Scheme.INT8, "uint8"),
+    Recipe(Scheme.INT8_FLOAT_IO),
+    Recipe(Scheme.INT16X8),
+    Recipe(Scheme.INT16X8, "int16"),
 ]
 
 
@@ -39,7 +39,7 @@ def stock(digits_model: Path, digits_arrays) -> Callable[..., bytes]:
     images = digits_arrays["train"][0][:100]
     sets = tf.lite.OpsSet
 
-    def convert(quantization: Quantization | None, calibrate_only: bool = False) -> bytes:
+    def convert(quantization: Recipe | None, calibrate_only: bool = False) -> bytes:
         loaded = tf.saved_model.load(str(digits_model))
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [loaded.signatures["serving_tensors"]], loaded
@@ -75,9 +75,9 @@ def ranges_in(calibrated: bytes, float_tflite: bytes) -> TensorRanges:
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS, ids=str)
 def test_from_the_stock_ranges_comes_the_stock_model_byte_for_byte(
-    stock, digits_tflite: bytes, quantization: Quantization
+    stock, digits_tflite: bytes, quantization: Recipe
 ):
-    calibrated = stock(Quantization(quantization.scheme), calibrate_only=True)
+    calibrated = stock(Recipe(quantization.scheme), calibrate_only=True)
     ranges = ranges_in(calibrated, digits_tflite)
     calibrated = write_ranges(digits_tflite, ranges, MINMAX)
     assert quantize(calibrated, quantization) == stock(quantization)
@@ -126,4 +126,4 @@ def test_names_the_operator_that_the_quantizer_refuses(float_tflite):
     content = float_tflite(lambda x: tf.negative(x), x=([None, 2], "float32"))
     ranges = collect_ranges(content, [{"x": np.ones((2, 2), np.float32)}])
     with pytest.raises(ConversionError, match=r"16x8-bit not yet supported for op: 'NEG'"):
-        quantize(write_ranges(content, ranges, MINMAX), Quantization(Scheme.INT16X8))
+        quantize(write_ranges(content, ranges, MINMAX), Recipe(Scheme.INT16X8))

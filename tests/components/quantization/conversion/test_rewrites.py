@@ -13,7 +13,7 @@ from tfx_tflite.components.quantization.conversion.from_ranges import quantize, 
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def examples_of(shape: tuple, dtype: tf.DType, count: int = 12) -> np.ndarray:
 def integer_model(content: bytes, examples: np.ndarray, io_type: str | None = None) -> bytes:
     ranges = collect_ranges(content, [{"x": examples}])
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"))
-    return quantize(calibrated, Quantization(Scheme.INT8, io_type))
+    return quantize(calibrated, Recipe(Scheme.INT8, io_type))
 
 
 def outputs(content: bytes, examples: np.ndarray) -> np.ndarray:
@@ -88,9 +88,9 @@ def test_what_was_refused_is_an_integer_model_that_is_right(
 ):
     content = float_tflite(function, x=spec)
     examples = examples_of(*spec)
-    before = audit(integer_model(content, examples), Quantization(Scheme.INT8))
+    before = audit(integer_model(content, examples), Recipe(Scheme.INT8))
     integer = integer_model(rewritten(content), examples)
-    assert before and audit(integer, Quantization(Scheme.INT8)) == []
+    assert before and audit(integer, Recipe(Scheme.INT8)) == []
     expected = outputs(content, examples)
     noise = np.square(outputs(integer, examples) - expected).sum()
     assert 10 * np.log10(np.square(expected).sum() / noise) > 25
@@ -152,7 +152,7 @@ def test_an_operator_of_which_a_part_is_read_never_stays_float(float_tflite, see
         float_tflite(lambda x: tf.unstack(x, axis=1)[2] * tf.split(x, 4, 1)[1][:, 0], x=FLOATS)
     )
     examples = np.random.default_rng(seed).normal(size=(8, 4, 6)).astype(np.float32)
-    assert audit(integer_model(content, examples), Quantization(Scheme.INT8)) == []
+    assert audit(integer_model(content, examples), Recipe(Scheme.INT8)) == []
 
 
 def test_a_dynamic_batch_is_sliced_as_a_whole(float_tflite: Callable[..., bytes]):
@@ -177,7 +177,7 @@ def test_16_bits_take_a_model_whose_negation_was_rewritten(float_tflite):
     given = {"x": np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)}
     ranges = collect_ranges(float32, [given])
     calibrated = write_ranges(float32, ranges, RangePolicy("minmax"), Scheme.INT16X8)
-    quantization = Quantization(Scheme.INT16X8)
+    quantization = Recipe(Scheme.INT16X8)
     content = quantize(calibrated, quantization)
     assert audit(content, quantization) == []
     found = TFLiteModel(content).predict({"x": given["x"][:1]})["output"]

@@ -11,11 +11,11 @@ from tfx_tflite.components.quantization.conversion.from_ranges import quantize, 
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
-INT8 = Quantization(Scheme.INT8)
+INT8 = Recipe(Scheme.INT8)
 SPEC = ((1, 8, 8), tf.float32)
 FUTURE = np.triu(np.ones((8, 8), np.float32), 1)
 EXAMPLES = np.random.default_rng(0).normal(0, 2, (40, 8, 8)).astype(np.float32)

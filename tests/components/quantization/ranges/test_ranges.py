@@ -101,19 +101,6 @@ def test_a_percentile_is_refused_where_it_leaves_out_more_than_is_kept():
         policy.left_out(most + 1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (("median",), "calibration.ranges is 'median', expected one of minmax, percentile"),
-        (("percentile", 100.0), "calibration.percentile is 100.0"),
-        (("percentile", 0.1), "calibration.percentile is 0.1"),
-    ],
-)
-def test_a_policy_refuses_what_makes_no_sense(settings: tuple, message: str):
-    with pytest.raises(ConfigError, match=message):
-        RangePolicy(*settings)
-
-
 def test_ranges_survive_json_to_the_last_bit():
     ranges = combine([extremes_of(300)])
     read = TensorRanges.from_json(ranges.to_json())
