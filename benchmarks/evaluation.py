@@ -236,9 +236,7 @@ def peak_megabytes(directory: Path, rows: int) -> float:
 def print_memory(directory: Path, rows: int) -> int:
     """Evaluates rows, the same file over and over, and prints the peak memory in MB."""
     source = rows_source(directory, FEW_ROWS, repeat=rows // FEW_ROWS)
-    pair = ModelPair(
-        str(directory / "model"), "serving_tensors", None, str(directory / "tflite"), None
-    )
+    pair = ModelPair(str(directory / "model"), "serving_tensors", None, str(directory / "tflite"))
     ours(pair, source, directory / f"memory-{rows}")
     found = load_evaluation(str(directory / f"memory-{rows}"), plan(pair)).examples
     assert found == rows, (found, rows)
@@ -278,7 +276,7 @@ def make_models(directory: Path) -> ModelPair:
         path, "serving_tensors", Recipe(Scheme.INT8), {"x": samples}, directory / "conversion"
     )
     (directory / "tflite").write_bytes(converted.quantized)
-    return ModelPair(str(path), "serving_tensors", None, str(directory / "tflite"), None)
+    return ModelPair(str(path), "serving_tensors", None, str(directory / "tflite"))
 
 
 def write_rows(directory: Path, rows: int) -> SplitFiles:

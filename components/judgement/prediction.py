@@ -4,12 +4,11 @@ TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize in
 and wrap-around.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -17,7 +16,12 @@ from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
-from tfx_tflite.components.examples.tensors import InputSpec, format_shape
+from tfx_tflite.components.examples.tensors import (
+    Array,
+    InputSpec,
+    Tensors,
+    format_shape,
+)
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -29,6 +33,11 @@ from tfx_tflite.components.models.float_model import (
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Kernels
+
+# What TFMA hands from one extractor to the next, by its keys.
+Extracts = dict[str, Any]
+# Values of the only output, or of each by its key.
+ByOutput = Array | Mapping[str | None, Array]
 
 FLOAT, QUANTIZED = "float", "quantized"
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
@@ -44,7 +53,6 @@ class ModelPair:
         signature: The signature that was converted.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
-        output: Which output is evaluated; None where there is one.
         reference: The TFLite file that is compared with instead of the float model, from which only
             the inputs come then.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
@@ -58,7 +66,6 @@ class ModelPair:
     signature: str
     preprocessing_signature: str | None
     tflite: str
-    output: str | None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
     schema: bytes | None = None
@@ -76,10 +83,6 @@ class ModelPair:
     def quantized_model(self) -> TFLiteModel:
         """Returns the quantized model with the kernels that judge it."""
         return _tflite_model(self.tflite, self.kernels)
-
-    def resolve_output(self) -> InputSpec:
-        """Returns the output that `output` names; see `output_named`."""
-        return self.output_named(self.output)
 
     def output_named(self, name: str | None) -> InputSpec:
         """Returns an output of the signature; None names the only one.
@@ -142,7 +145,7 @@ class _PredictDoFn(beam.DoFn):
         signature = read_tensor_signature(self._pair.saved_model, self._pair.signature)
         self._inputs = [spec.name for spec in signature.inputs]
 
-    def process(self, extracts: dict[str, Any]) -> Any:
+    def process(self, extracts: Extracts) -> Iterator[Extracts]:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         groups = self._float.reader.groups(batch)
         for group in groups:
@@ -150,9 +153,7 @@ class _PredictDoFn(beam.DoFn):
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
 
-    def _predicted(
-        self, extracts: dict[str, Any], prepared: Mapping[str, np.ndarray]
-    ) -> dict[str, Any]:
+    def _predicted(self, extracts: Extracts, prepared: Tensors) -> Extracts:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
@@ -182,10 +183,10 @@ class _PredictedOutput:
     def extracts(
         self,
         batch: pa.RecordBatch,
-        inputs: Mapping[str, np.ndarray],
-        prepared: Mapping[str, np.ndarray],
-        predictions: Mapping[str, Mapping[str, np.ndarray]],
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        inputs: Tensors,
+        prepared: Tensors,
+        predictions: Mapping[str, Tensors],
+    ) -> tuple[dict[str, Array], Array, Array | None]:
         """Returns the outputs by model, the labels, and the weights, all checked.
 
         Args:
@@ -210,7 +211,7 @@ class _PredictedOutput:
             None if weights is None else weights[:, None],
         )
 
-    def _check_batch_axis(self, values: np.ndarray, rows: int, model: str) -> None:
+    def _check_batch_axis(self, values: Array, rows: int, model: str) -> None:
         if values.ndim == 0 or len(values) != rows:
             raise EvaluationError(
                 f"output {self._name!r} of the {model} model has shape "
@@ -221,16 +222,16 @@ class _PredictedOutput:
 def _by_kind(
     outputs: Sequence[_PredictedOutput],
     batch: pa.RecordBatch,
-    inputs: Mapping[str, np.ndarray],
-    prepared: Mapping[str, np.ndarray],
-    predictions: Mapping[str, Mapping[str, np.ndarray]],
-) -> dict[str, Any]:
+    inputs: Tensors,
+    prepared: Tensors,
+    predictions: Mapping[str, Tensors],
+) -> Extracts:
     """Returns predictions, labels and weights as TFMA has them in extracts.
 
     That is by output where outputs have keys, else as they are.
     """
     found = {out.key: out.extracts(batch, inputs, prepared, predictions) for out in outputs}
-    result: dict[str, Any] = {
+    result: Extracts = {
         tfma.PREDICTIONS_KEY: {
             model: _keyed({key: entry[0][model] for key, entry in found.items()})
             for model in predictions
@@ -243,18 +244,18 @@ def _by_kind(
     return result
 
 
-def _keyed(values: dict[str | None, np.ndarray]) -> Any:
+def _keyed(values: Mapping[str | None, Array]) -> ByOutput:
     return values.get(None, values)
 
 
-def of_output(values: Any, key: str | None) -> np.ndarray | None:
+def of_output(values: ByOutput | None, key: str | None) -> Array | None:
     """Returns what extracts hold for one output; None where they hold nothing for it.
 
     Args:
         values: As the predict extractor leaves them: by output, or of the only one.
         key: The output's key.
     """
-    return values if key is None or values is None else values.get(key)
+    return values.get(key) if isinstance(values, Mapping) else values
 
 
 def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -14,7 +12,7 @@ from tfx_tflite.components.destinations.manifest import Golden, Signature, Tenso
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.models.golden_samples import GoldenSamples
-from tfx_tflite.components.models.runtime import open_interpreter
+from tfx_tflite.components.models.runtime import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 
 
@@ -52,12 +50,16 @@ def write_shipped_files(
     golden = None
     if samples:
         recorded = GoldenSamples.record(model.content, model.quantize(first.take(samples)))
-        golden = Golden.model_validate(recorded.write(directory / GOLDEN_DIRECTORY))
+        golden = recorded.write(directory / GOLDEN_DIRECTORY)
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
     return ShippedFiles(
-        signature=_signature(model.content, first.shapes),
+        signature=Signature(
+            name=model.signature,
+            inputs=_tensors(model.inputs, first.shapes),
+            outputs=_tensors(model.outputs, {}),
+        ),
         golden=golden,
         digests={
             file.relative_to(directory).as_posix(): file_digest(file)
@@ -67,30 +69,18 @@ def write_shipped_files(
     )
 
 
-def _signature(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Signature:
-    interpreter = open_interpreter(content)
-    [name] = interpreter.get_signature_list()
-    runner = interpreter.get_signature_runner(name)
-    return Signature(
-        name=name,
-        inputs=_tensors(runner.get_input_details(), shapes),
-        outputs=_tensors(runner.get_output_details(), {}),
-    )
-
-
 def _tensors(
-    details: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, tuple[int, ...]]
+    tensors: Mapping[str, TensorInfo], shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[Tensor, ...]:
     """Returns tensors by name, with the shapes that an example has."""
     return tuple(
         Tensor(
             name=name,
-            dtype=np.dtype(detail["dtype"]).name,
-            shape=tuple(int(size) for size in detail["shape_signature"]),
+            dtype=info.dtype.name,
+            shape=info.signature_shape,
             example_shape=shapes.get(name),
-            scale=float(scale) if scale else None,
-            zero_point=int(zero_point) if scale else None,
+            scale=info.scale if info.is_quantized else None,
+            zero_point=info.zero_point if info.is_quantized else None,
         )
-        for name, detail in sorted(details.items())
-        for scale, zero_point in [detail["quantization"]]
+        for name, info in sorted(tensors.items())
     )

@@ -67,9 +67,7 @@ class Executor(tfx_pusher.Executor):
                 keep=settings.keep,
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
-                    try_model,
-                    golden=report.golden.model_dump(mode="json") if report.golden else None,
-                    shapes=example_shapes(report),
+                    try_model, golden=report.golden, shapes=example_shapes(report)
                 ),
             )
         if version.outcome == "withdrawn":

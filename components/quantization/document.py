@@ -31,7 +31,7 @@ class Bytes(Part):
 
 
 class SizeParts(Part):
-    """Where the bytes of the quantized file are; see `FlatbufferGraph.size_parts`."""
+    """Where the bytes of the quantized file are; see `flatbuffer.Graph.size_parts`."""
 
     constants: int
     metadata: int

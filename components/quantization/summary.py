@@ -7,15 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow as tf
 
 from tfx_tflite.components.destinations.manifest import CalibrationSample
-from tfx_tflite.components.digests import bytes_digest
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Operator,
-    quantization_of,
-    short_name,
-    tensor_name,
-    tensor_type,
-)
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, read_graph
 from tfx_tflite.components.quantization import fidelity
 from tfx_tflite.components.quantization.audit.integer_promises import may_stay_float
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
@@ -53,7 +45,7 @@ def summarize(
         noise: How far layers are from the float model's, by the name of what they write.
         agreements: How far the outputs' answers agree with the float model's.
     """
-    graph = FlatbufferGraph(models.quantized)
+    graph = read_graph(models.quantized)
     recipe, ranges = settings.recipe, models.ranges
     resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
@@ -72,19 +64,19 @@ def summarize(
             *fidelity.warnings(models.quantized, noise or {}, agreements),
         ),
         size_bytes=Bytes(float_model=len(models.float32), quantized=len(models.quantized)),
-        size_parts=SizeParts(**graph.size_parts(len(models.quantized))),
+        size_parts=SizeParts(**graph.size_parts()),
         digests={
             "float_model": float_model_digest,
-            "quantized_model": bytes_digest(models.quantized),
+            "quantized_model": graph.digest,
             "calibration_sample": sample.digest if sample else None,
         },
-        input_ranges={name: (low, high) for name, (low, high) in graph.input_ranges().items()},
-        inputs=tuple(tensor_type(tensor) for tensor in graph.inputs),
-        outputs=tuple(tensor_type(tensor) for tensor in graph.outputs),
+        input_ranges=graph.input_ranges(),
+        inputs=tuple(tensor.type for tensor in graph.main.inputs),
+        outputs=tuple(tensor.type for tensor in graph.main.outputs),
         operators=graph.operator_counts(),
         float_operators=tuple(floats),
         layers=tuple(
-            _layer(graph, operator, by_name, noise or {})
+            _layer(operator, by_name, noise or {})
             for operator in graph.operators
             # A table of another signature is filled by one that gives nothing.
             if operator.outputs
@@ -94,14 +86,14 @@ def summarize(
     )
 
 
-def _float_operators(graph: FlatbufferGraph) -> list[FloatOperator]:
+def _float_operators(graph: Graph) -> list[FloatOperator]:
     """Returns the operators that were left in float, with their share of the multiply-adds."""
     total = sum(multiply_adds(operator) for operator in graph.operators)
     return [
         FloatOperator(
             index=operator.index,
             operator=operator.name,
-            name=short_name(operator.outputs[0]),
+            name=operator.outputs[0].short_name,
             multiply_adds=multiply_adds(operator),
             share=multiply_adds(operator) / max(total, 1),
             reason=f"no integer form of {operator.name}",
@@ -129,27 +121,22 @@ def _calibration(settings: QuantizerSettings) -> Calibration:
 
 
 def _layer(
-    graph: FlatbufferGraph,
     operator: Operator,
     ranges: Mapping[str, TensorRange],
     noise: Mapping[str, LayerNoise],
 ) -> Layer:
     output = operator.outputs[0]
-    weights = [tensor for tensor in operator.inputs if graph.is_constant(tensor)]
-    scale, zero_point = quantization_of(output)
-    name = tensor_name(output)
-    seen, found = ranges.get(name), noise.get(name)
-    # The flatbuffer leaves out what is empty: a scalar has no shape.
-    shape = output.shape if output.shapeSignature is None else output.shapeSignature
-    shape = [] if shape is None else shape
+    weights = [tensor for tensor in operator.inputs if tensor.is_constant]
+    scale, zero_point = output.quantization
+    seen, found = ranges.get(output.name), noise.get(output.name)
     return Layer(
         index=operator.index,
         operator=operator.name,
-        name=short_name(output),
-        output_shape=tuple(int(size) for size in shape),
-        output_type=tensor_type(output),
-        weights_type=tensor_type(weights[0]) if weights else None,
-        weights_bytes=sum(graph.stored_bytes(tensor) for tensor in weights),
+        name=output.short_name,
+        output_shape=output.signature_shape,
+        output_type=output.type,
+        weights_type=weights[0].type if weights else None,
+        weights_bytes=sum(tensor.stored_bytes for tensor in weights),
         scale=scale,
         zero_point=zero_point,
         range=(seen.minimum, seen.maximum) if seen else None,

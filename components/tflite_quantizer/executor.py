@@ -27,13 +27,14 @@ from tfx_tflite.components.examples.splits import (
     with_position,
 )
 from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
     input_reader,
     read_tensor_signature,
 )
-from tfx_tflite.components.models.runtime import allocate, open_interpreter
+from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import Conversion
@@ -88,8 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             model = _FloatModel(uri, saved_model, signature, settings.preprocessing_signature)
             calibration = None
             if sample is not None:
-                beam_pipeline = self._make_beam_pipeline
-                calibration = _Calibration(model, sample, output.uri, beam_pipeline)
+                calibration = _Calibration(model, sample, output.uri, self._make_beam_pipeline)
             models = Conversion(
                 converter, saved_model, signature.name, recipe, settings.policy, calibration
             ).models()
@@ -237,7 +237,8 @@ def _check_runs(quantized: bytes, examples: Sequence[_Examples]) -> None:
     problem: Exception | None = None
     for shapes in _shapes_to_try(quantized, examples):
         try:
-            allocate(open_interpreter(quantized), shapes)
+            model = open_model(quantized)
+            model.allocate(example_shapes(model, shapes))
             return
         except (RuntimeError, ValueError) as error:
             problem = problem or error
@@ -258,20 +259,13 @@ def _shapes_to_try(
     if examples:
         yield {name: (1, *values.shape[1:]) for name, values in examples[0].items()}
         return
+    signatures = read_graph(quantized).signatures
+    inputs = {name: found for each in signatures for name, found in each.inputs.items()}
     for size in _FREE_SIZES:
         yield {
-            name: (1, *(size if axis == -1 else int(axis) for axis in axes))
-            for name, axes in _example_axes(quantized).items()
+            name: (1, *(size if axis == -1 else axis for axis in tensor.signature_shape[1:]))
+            for name, tensor in inputs.items()
         }
-
-
-def _example_axes(quantized: bytes) -> dict[str, Array]:
-    """Returns the axes of each input without the batch, -1 where they are free."""
-    try:
-        details = open_interpreter(quantized).get_signature_runner().get_input_details()
-    except ValueError:
-        return {}
-    return {name: detail["shape_signature"][1:] for name, detail in details.items()}
 
 
 def _write(directory: Path, models: ConvertedModels, summary: QuantizationReport) -> None:

@@ -47,7 +47,7 @@ def of_the_evaluator() -> list[object]:
     output = InputSpec("probabilities", (None, 10), np.dtype(np.float32))
     judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))
     check = LabelCheck(judged, (LabelUse("accuracy", LabelKind.CLASS_INDEX),))
-    pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite", None)
+    pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite")
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
         evaluation._compared_batches,

@@ -9,13 +9,7 @@ docs/schemes.md, after the TensorFlow Lite quantization specification
 from collections.abc import Iterator
 
 from tfx_tflite.components.errors import ConversionError, listed
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Violation,
-    scales_of,
-    short_name,
-    tensor_type,
-)
+from tfx_tflite.components.models.flatbuffer import Graph, Violation, read_graph
 from tfx_tflite.components.quantization.audit import float_promises, integer_promises
 from tfx_tflite.components.quantization.audit.specification import FLOATS
 from tfx_tflite.components.quantization.schemes import Recipe
@@ -31,7 +25,7 @@ def audit(content: bytes, recipe: Recipe) -> list[Violation]:
         recipe: What it was made to.
     """
     try:
-        graph = FlatbufferGraph(content)
+        graph = read_graph(content)
     except ValueError as error:
         return [Violation("model", str(error))]
     # Nothing else can be said of a graph that refers to what is not there.
@@ -67,7 +61,7 @@ def _remedy(content: bytes, recipe: Recipe, violations: list[Violation]) -> str:
     general = "Replace these operators in the model or choose another quantization.scheme"
     if recipe.allows_float or not all("computes in" in each.reason for each in violations):
         return general
-    operators = FlatbufferGraph(content).operators
+    operators = read_graph(content).operators
     staying = {op.name for op in operators if integer_promises.may_stay_float(op)}
     if not staying or recipe.scheme.traits.activations != "INT8":
         return general
@@ -78,20 +72,16 @@ def _remedy(content: bytes, recipe: Recipe, violations: list[Violation]) -> str:
     )
 
 
-def _foreign_operators(graph: FlatbufferGraph) -> Iterator[Violation]:
+def _foreign_operators(graph: Graph) -> Iterator[Violation]:
     for operator in graph.operators:
-        if not graph.is_builtin(operator):
+        if not operator.is_builtin:
             yield Violation(operator.label, "is not a builtin operator of TensorFlow Lite")
 
 
-def _io(graph: FlatbufferGraph, recipe: Recipe) -> Iterator[Violation]:
+def _io(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """Inputs and outputs that were float have the promised type; integer ones stay as they are."""
     promised = recipe.resolved_io_type.upper()
     for side, tensor in graph.io:
-        found = tensor_type(tensor)
-        if found != promised and (found in FLOATS or _is_quantized(tensor)):
-            yield Violation(f"{side} {short_name(tensor)}", f"is {found}, expected {promised}")
-
-
-def _is_quantized(tensor: object) -> bool:
-    return len(scales_of(tensor)) > 0
+        found = tensor.type
+        if found != promised and (found in FLOATS or tensor.is_quantized):
+            yield Violation(f"{side} {tensor.short_name}", f"is {found}, expected {promised}")

@@ -13,19 +13,17 @@ import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
 from tensorflow.lite.python import convert, lite, util
 from tensorflow.lite.python.optimize.calibrator import Calibrator
-from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
+from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.object_tree import range_tree
 from tfx_tflite.components.quantization.conversion.integer_kernels import with_integer_kernels
-from tfx_tflite.components.quantization.conversion.rewrites import fixed_range
-from tfx_tflite.components.quantization.ranges.collection import model_digest
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
-
-_schema = flatbuffer_utils.schema_fb
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
@@ -49,25 +47,27 @@ def write_ranges(
         ConversionError: The ranges belong to another model.
         ConfigError: The policy leaves out more extremes than are kept.
     """
-    digest = model_digest(float_tflite)
+    digest = bytes_digest(float_tflite)
     if digest != ranges.model_digest:
         raise ConversionError(
             f"the ranges were collected from model {ranges.model_digest[:15]}…, not from "
             f"{digest[:15]}…; calibrate this model anew"
         )
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-    resolved = without_mask_values(model, ranges.resolve(policy))
-    for found in harmonized(model, resolved, scheme):
-        if fixed_range(model.subgraphs[0].tensors[found.tensor.index]) is not None:
+    graph = read_graph(float_tflite)
+    draft = graph.draft()
+    tensors = draft.main.tensors
+    masked = without_mask_values(graph, ranges.resolve(policy))
+    for index, values in masked.constants.items():
+        draft.store(tensors[index], values)
+    for found in harmonized(graph, masked.ranges, scheme):
+        # The range that an input has by its integer type stays.
+        if graph.main.tensors[found.tensor.index].range is not None:
             continue
         # Of a tensor that was always zero nothing is known, and a scale of zero, which the 16-bit
         # quantizer would make of that, is none.
         maximum = found.maximum if (found.minimum, found.maximum) != (0, 0) else 1.0
-        quantization = _schema.QuantizationParametersT()
-        quantization.min = np.array([found.minimum], np.float32)
-        quantization.max = np.array([maximum], np.float32)
-        model.subgraphs[0].tensors[found.tensor.index].quantization = quantization
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        tensors[found.tensor.index].quantization = range_tree(found.minimum, maximum)
+    return draft.content()
 
 
 def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
@@ -142,14 +142,9 @@ _QUANTIZERS = {
 
 def _without_metadata(content: bytes) -> bytes:
     """Returns a model without the converter's record of itself, which one quantizer would keep."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    name = util.CONVERSION_METADATA_FIELD_NAME.encode()
-    records = [entry for entry in model.metadata or () if entry.name == name]
-    model.metadata = [entry for entry in model.metadata or () if entry.name != name]
-    # The converter appends the record, so no index of another buffer changes.
-    if records and records[0].buffer == len(model.buffers) - 1:
-        model.buffers.pop()
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    draft = read_graph(content).draft()
+    draft.drop_metadata(util.CONVERSION_METADATA_FIELD_NAME)
+    return draft.content()
 
 
 def _with_metadata(
@@ -159,6 +154,6 @@ def _with_metadata(
     if metadata is None:
         return bytes(content)
     metadata.options.modelOptimizationModes = [mode]
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    util.populate_conversion_metadata(model, metadata)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    draft = read_graph(content).draft()
+    util.populate_conversion_metadata(draft.tree, metadata)
+    return draft.content()

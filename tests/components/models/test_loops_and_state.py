@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless, layer_of
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
@@ -162,10 +162,10 @@ def test_a_table_of_another_signature_is_no_obstacle(tmp_path: Path):
     signatures = {"serving_tensors": module.serving, "look_up": module.look_up}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
     content = convert(str(tmp_path), "serving_tensors", FLOAT32, {})
-    assert "CALL_ONCE" in FlatbufferGraph(content).operator_counts()
+    assert "CALL_ONCE" in Graph(content).operator_counts()
     check_stateless(content)
     float32 = rewritten(content)
-    assert set(FlatbufferGraph(float32).operator_counts()) == {"MUL", "SOFTMAX"}
+    assert set(Graph(float32).operator_counts()) == {"MUL", "SOFTMAX"}
     given = {"x": np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)}
     np.testing.assert_array_equal(
         TFLiteModel(float32).predict(given)["output"], TFLiteModel(content).predict(given)["output"]

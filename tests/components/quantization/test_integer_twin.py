@@ -132,9 +132,9 @@ def test_they_agree_on_ties_between_two_integers(twins):
     generator = np.random.default_rng(0)
     ties = {}
     for name, values in inputs.items():
-        scale, zero_point = strict.input_details[name]["quantization"]
+        info = strict.inputs[name]
         levels = generator.integers(-140, 140, size=values.shape) + 0.5
-        ties[name] = ((levels - zero_point) * np.float32(scale)).astype(np.float32)
+        ties[name] = ((levels - info.zero_point) * np.float32(info.scale)).astype(np.float32)
     assert agreement(strict, twin, ties) == 1.0
 
 

@@ -132,6 +132,7 @@ def test_the_page_lies_beside_the_report(evaluated):
 def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest(
     evaluated, digits_arrays
 ):
+    from tfx_tflite.components.destinations.manifest import Golden
     from tfx_tflite.components.digests import file_digest
     from tfx_tflite.components.models import golden_samples
 
@@ -144,7 +145,7 @@ def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest
     golden = report["golden"]
     assert golden["samples"] == 5 and golden["outputs"][0]["shape"] == [5, 10]
     [image] = report["signature"]["inputs"]
-    recorded = golden_samples.read(shipped, golden["inputs"][0])
+    [recorded] = golden_samples.read(shipped, Golden.model_validate(golden).inputs).values()
     real = (recorded.astype(np.float32) - (image["zero_point"] or 0)) * (image["scale"] or 1)
     eval_images = digits_arrays["eval"][0].reshape(-1, 64)
     distances = np.abs(eval_images[:, None] - real.reshape(1, 5, 64)).max(axis=2).min(axis=0)
@@ -713,11 +714,10 @@ def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
 def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     from tfx_tflite.components.judgement.prediction import ModelPair
 
-    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", None)
+    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused")
     with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
-        pair.resolve_output()
-    named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
-    assert named.resolve_output().name == "b"
+        pair.output_named(None)
+    assert pair.output_named("b").name == "b"
 
 
 @pytest.fixture

@@ -549,7 +549,7 @@ def evaluate(
     # As of a calibrated scheme, so that extracts hold what the inputs are like.
     known = (InputRange("x", -2.0, 2.0),) if ranges else ()
     pair = ModelPair(
-        str(saved_model), "serving_tensors", preprocessing, str(tflite), None, known, reference
+        str(saved_model), "serving_tensors", preprocessing, str(tflite), known, reference
     )
     plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
     with beam.Pipeline("FnApiRunner") as pipeline:

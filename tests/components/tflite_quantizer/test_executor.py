@@ -139,3 +139,24 @@ def test_names_the_example_that_is_not_finite(quantize, images, ranges: str):
         quantize(bad, ranges=ranges)
     error = user_error_in(caught.value)
     assert isinstance(error, DataError) and "input 'image'" in str(error)
+
+
+def test_each_model_is_parsed_once(quantize, images, monkeypatch: pytest.MonkeyPatch):
+    """By the process of the stage: ranges, audit, noise and report have the same graph."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    from tfx_tflite.components.digests import bytes_digest, file_digest
+    from tfx_tflite.components.models.flatbuffer import read_graph
+
+    parsed: list[str] = []
+    parse = flatbuffer_utils.convert_bytearray_to_object
+
+    def counted(content: bytearray) -> object:
+        parsed.append(bytes_digest(bytes(content)))
+        return parse(content)
+
+    monkeypatch.setattr(flatbuffer_utils, "convert_bytearray_to_object", counted)
+    read_graph.cache_clear()
+    directory = quantize(images)
+    models = (directory / "float32.tflite", directory / "Format-Serving" / "tflite")
+    assert parsed == [file_digest(model) for model in models]

@@ -89,8 +89,8 @@ def test_the_pushed_model_takes_and_gives_integers(digits):
 
     _, _, document = digits
     model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
-    assert model.input_details["image"]["dtype"] is np.int8
-    assert model.output_details["probabilities"]["dtype"] is np.int8
+    assert model.inputs["image"].dtype == np.int8
+    assert model.outputs["probabilities"].dtype == np.int8
 
 
 def test_the_manifest_names_what_was_blessed(digits):
@@ -149,7 +149,7 @@ def test_another_scheme_reuses_data_training_and_sample(digits):
     assert stages["TFLiteQuantizer"].outcome == "done"
     assert Path(document["pushed_to"]).name > Path(first["pushed_to"]).name
     model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
-    assert model.input_details["image"]["dtype"] is np.uint8
+    assert model.inputs["image"].dtype == np.uint8
 
 
 def test_a_destination_that_was_emptied_is_filled_again_though_all_is_cached(digits):

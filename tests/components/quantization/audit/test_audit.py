@@ -19,7 +19,7 @@ from tests.components.quantization.seeding import (
     store_float32,
 )
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
@@ -215,14 +215,14 @@ def test_16_bits_with_an_offset_are_refused_as_the_runtime_refuses_them(calibrat
 
 
 def test_counts_the_operators(convert_digits):
-    counts = FlatbufferGraph(convert_digits("int8").quantized).operator_counts()
+    counts = Graph(convert_digits("int8").quantized).operator_counts()
     assert counts["CONV_2D"] == 2 and counts["FULLY_CONNECTED"] == 1
 
 
 def test_reads_stored_values(convert_digits):
-    graph = FlatbufferGraph(convert_digits("int8").quantized)
+    graph = Graph(convert_digits("int8").quantized)
     convolution = next(operator for operator in graph.operators if operator.name == "CONV_2D")
-    weights = graph.values(convolution.operand(1))
+    weights = convolution.operand(1).integers
     assert weights.dtype == np.int8 and np.abs(weights.astype(int)).max() == 127
-    assert graph.values(convolution.operand(2)).dtype == np.int32
-    assert graph.values(convolution.operand(0)) is None
+    assert convolution.operand(2).integers.dtype == np.int32
+    assert convolution.operand(0).integers is None

@@ -37,8 +37,8 @@ def test_a_keras_3_model_with_batch_norm_converts_and_keeps_its_promise(
 ):
     content = convert_digits(scheme, **settings).quantized
     model = TFLiteModel(content)
-    assert model.input_details["image"]["dtype"] is io_type
-    assert model.output_details["probabilities"]["dtype"] is io_type
+    assert model.inputs["image"].dtype == io_type
+    assert model.outputs["probabilities"].dtype == io_type
     assert audit.audit(content, Recipe(Scheme(scheme), **settings)) == []
 
 
@@ -92,7 +92,7 @@ def test_the_same_request_gives_the_same_bytes(
 def test_a_fixed_batch_size_is_built_in_and_evaluated_all_the_same(convert_digits, digits_arrays):
     fixed = TFLiteModel(convert_digits("int8", batch_size=4).quantized)
     dynamic = TFLiteModel(convert_digits("int8").quantized)
-    assert list(fixed.input_details["image"]["shape_signature"]) == [4, 8, 8, 1]
+    assert fixed.inputs["image"].signature_shape == (4, 8, 8, 1)
     images = {"image": digits_arrays["eval"][0][:10]}
     np.testing.assert_allclose(
         fixed.predict(images)["probabilities"],
@@ -106,11 +106,10 @@ def test_inputs_are_calibrated_by_name(save_function, random_samples, tmp_path: 
     samples = random_samples(x=(50, 4), y=(50, 4))
     samples["y"] *= 1000
     models = conversion.convert(saved, "serving_tensors", Recipe(Scheme.INT8), samples, tmp_path)
-    details = TFLiteModel(models.quantized).input_details
+    inputs = TFLiteModel(models.quantized).inputs
     for name in ("x", "y"):
-        scale, _ = details[name]["quantization"]
         spread = float(np.ptp(samples[name]))
-        assert scale == pytest.approx(spread / 255, rel=0.01)
+        assert inputs[name].scale == pytest.approx(spread / 255, rel=0.01)
 
 
 def test_names_the_operators_that_only_flex_has(save_function, random_samples, tmp_path: Path):

@@ -115,7 +115,7 @@ def test_every_export_of_keras_3_converts(
     model, path = keras_3_exports(way)
     tflite = convert(converter, path, quantization)
     images = np.random.default_rng(1).normal(size=(8, 16, 16, 3)).astype(np.float32)
-    [name] = tflite.input_details
+    [name] = tflite.inputs
     [found] = tflite.predict({name: images}).values()
     atol = 1e-5 if quantization.scheme is Scheme.FLOAT32 else 0.1
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=atol)
@@ -184,14 +184,14 @@ def test_integers_and_booleans_beside_floats(
         index=tf.TensorSpec([None, 1], tf.int32),
         mask=tf.TensorSpec([None, 4], tf.bool),
     )
-    details = convert(converter, path, quantization)
-    types = {name: detail["dtype"] for name, detail in details.input_details.items()}
+    model = convert(converter, path, quantization)
+    types = {name: info.dtype for name, info in model.inputs.items()}
     assert types == {
         "x": np.float32 if quantization.scheme is Scheme.FLOAT32 else np.int8,
         "index": np.int32,
         "mask": np.bool_,
     }
-    assert details.output_details["next"]["dtype"] is np.int32
+    assert model.outputs["next"].dtype == np.int32
 
 
 @pytest.mark.parametrize("quantization", SCHEMES, ids=lambda q: q.scheme.value)
@@ -224,7 +224,7 @@ def test_an_image_of_bytes_converts_and_is_named_where_it_becomes_float(
         x=tf.TensorSpec([None, 8, 8, 1], tf.uint8),
     )
     model = convert(converter, path, Recipe(Scheme.FLOAT32))
-    assert model.input_details["x"]["dtype"] is np.uint8
+    assert model.inputs["x"].dtype == np.uint8
     content = converter.convert(
         path, "serving_default", SCHEMES[1], samples(path, "serving_default")
     )
@@ -241,7 +241,7 @@ def test_only_the_named_signature_is_converted(converter: Converter, tmp_path: P
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
     for name in signatures:
         model = convert(converter, tmp_path / "model", SCHEMES[1], signature=name)
-        assert list(model.output_details) == [name]
+        assert list(model.outputs) == [name]
 
 
 def test_an_operator_without_a_builtin_is_named(converter: Converter, tmp_path: Path):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.components.quantization import seeding
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
@@ -147,6 +147,6 @@ WORK = [
 
 @pytest.mark.parametrize(("function", "kind", "expected"), WORK)
 def test_counts_the_multiply_adds(float_tflite, function, kind: str, expected: int):
-    graph = FlatbufferGraph(float_tflite(function, x=((1, 4, 4, 8), tf.float32)))
+    graph = Graph(float_tflite(function, x=((1, 4, 4, 8), tf.float32)))
     [operator] = [each for each in graph.operators if each.name == kind]
     assert multiply_adds(operator) == expected

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.collection import (
     activation_tensors,
     collect_ranges,
-    model_digest,
 )
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
@@ -67,11 +67,10 @@ def digits_tflite(stock) -> bytes:
 
 
 def ranges_in(calibrated: bytes, float_tflite: bytes) -> TensorRanges:
-    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated)).subgraphs[0]
     tensors = activation_tensors(float_tflite)
-    found = [graph.tensors[tensor.index].quantization for tensor in tensors]
-    minima, maxima = np.array([q.min for q in found]), np.array([q.max for q in found])
-    return TensorRanges(model_digest(float_tflite), tensors, 1, minima, maxima)
+    stored = Graph(calibrated).main.tensors
+    minima, maxima = np.array([stored[tensor.index].range for tensor in tensors]).T[:, :, None]
+    return TensorRanges(bytes_digest(float_tflite), tensors, 1, minima, maxima)
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS, ids=str)

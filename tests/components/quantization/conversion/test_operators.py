@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tests.components.quantization import seeding
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph, scales_of
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec
 from tfx_tflite.components.quantization.audit.audit import audit
@@ -165,7 +165,7 @@ def signal_to_noise(float32: bytes, content: bytes, examples: np.ndarray) -> flo
 def test_an_operator_that_becomes_integer_gives_the_float_models_numbers(quantized, name: str):
     scheme = Scheme.INT8_FLOAT_IO
     float32, content, examples = quantized(INTEGER[name], scheme)
-    assert name in FlatbufferGraph(content).operator_counts()
+    assert name in Graph(content).operator_counts()
     assert audit(content, Recipe(scheme)) == []
     assert spec.treatment(name) not in (Treatment.FLOAT_ONLY, Treatment.NOT_ALLOWED)
     assert signal_to_noise(float32, content, examples) > 27
@@ -187,7 +187,7 @@ def test_several_constants_that_are_copied_stay_several(float_tflite):
     scheme = Scheme.INT8_FLOAT_IO
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"), scheme)
     quantized = quantize(calibrated, Recipe(scheme))
-    assert "SPARSE_TO_DENSE" in FlatbufferGraph(quantized).operator_counts()
+    assert "SPARSE_TO_DENSE" in Graph(quantized).operator_counts()
     assert audit(quantized, Recipe(scheme)) == []
     interpreter = tf.lite.Interpreter(model_content=quantized)
     found = interpreter.get_signature_runner()(**given)["output"][0, [1, 6]]
@@ -248,7 +248,7 @@ def test_an_operator_that_fills_up_with_zeros_needs_zero_point_0(quantized):
 
     def shift(model: object, graph: object) -> None:
         for tensor in graph.tensors:
-            if len(scales_of(tensor)) == 1:
+            if tensor.quantization is not None and len(tensor.quantization.scale or ()) == 1:
                 tensor.quantization.zeroPoint = [7]
 
     violations = audit(seeding.seeded(content, shift), Recipe(Scheme.INT8))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph, quantization_of, tensor_type
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
@@ -77,8 +77,8 @@ def test_the_float_results_are_the_same_to_the_last_bit(
     examples = examples_of(*spec)
     again = rewritten(content)
     assert again != content
-    assert not GONE & FlatbufferGraph(again).operator_counts().keys()
-    assert FlatbufferGraph(again).idle_tensors == ()
+    assert not GONE & Graph(again).operator_counts().keys()
+    assert Graph(again).idle_tensors == ()
     np.testing.assert_array_equal(outputs(again, examples), outputs(content, examples))
 
 
@@ -103,9 +103,9 @@ def test_an_images_bytes_are_the_models_numbers(
     """None is lost, whatever the calibration examples held."""
     content = rewritten(float_tflite(classified, x=IMAGE))
     integer = integer_model(content, examples_of(*IMAGE), io_type)
-    [tensor] = FlatbufferGraph(integer).inputs
-    assert quantization_of(tensor) == (1.0, zero_point)
-    assert tensor_type(tensor) == io_type.upper()
+    [tensor] = Graph(integer).main.inputs
+    assert tensor.quantization == (1.0, zero_point)
+    assert tensor.type == io_type.upper()
 
 
 def test_an_integer_input_that_is_cast_has_the_range_of_its_values(
@@ -115,8 +115,8 @@ def test_an_integer_input_that_is_cast_has_the_range_of_its_values(
     content = rewritten(float_tflite(lambda x: tf.cast(x, tf.float32) * 0.5, x=spec))
     examples = examples_of(*spec)
     integer = integer_model(content, examples)
-    [tensor] = FlatbufferGraph(integer).inputs
-    assert quantization_of(tensor)[0] == pytest.approx(examples.max() / 255, rel=1e-3)
+    [tensor] = Graph(integer).main.inputs
+    assert tensor.quantization[0] == pytest.approx(examples.max() / 255, rel=1e-3)
     np.testing.assert_allclose(outputs(integer, examples), examples * 0.5, atol=0.3)
 
 
