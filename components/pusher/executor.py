@@ -186,7 +186,7 @@ def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
 
 def _base_directory(push_destination: str) -> str:
     target = proto_utils.json_to_proto(push_destination, pusher_pb2.PushDestination())
-    base = target.filesystem.base_directory
+    base: str = target.filesystem.base_directory
     if not base:
         raise PushError("push_destination has no filesystem.base_directory")
     return str(base)
