@@ -13,6 +13,7 @@ import pytest
 from tests.components.destinations.interruption import make_candidate
 from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.config.preflight import Preflight, inspect
 from tfx_tflite.pipelines.runs.last_run import LastRun, Stage, inputs_of, remember
@@ -55,7 +56,8 @@ def push(root: Path, content: str = "flatbuffer") -> RunResult:
     """Pushes a model, and returns the result of the run that did."""
     candidate = make_candidate(root, content.encode(), {})
     pushed = Destination.open(str(root / "pushed")).push(candidate)
-    return RunResult(status="pushed", pushed_to=pushed.uri)
+    sizes = Bytes(float=40, quantized=len(content))
+    return RunResult(status="pushed", size_bytes=sizes, pushed_to=pushed.uri)
 
 
 REFUSED = RunResult(status="refused", reasons=("it is worse",))
@@ -170,7 +172,7 @@ def test_a_trained_model_that_has_changed_is_a_reason_to_run(root: Path):
         ("evaluation.slices=[[label]]", True),
         ("model.trainer.train_steps=2", True),
         ("push.golden_samples=0", True),
-        ("push.keep=3", True),
+        ("push.retention={keep: 3}", True),
         ("beam.args=[--runner=FnApiRunner, --direct_num_workers=2]", True),
         ("schedule={cron: 0 7 * * *}", False),
     ],
