@@ -1,4 +1,4 @@
-"""What upstream is, for each patch of it: if a test fails, upstream has changed and so must the patch.
+"""What upstream is, for each patch of it: if a test fails, upstream is not what we patch any more.
 
 Of each the name and signature that it rests on are looked at, and the behaviour that makes it
 needed.
@@ -246,7 +246,7 @@ def test_a_refusal_is_said_in_our_words_and_other_connections_are_left_alone():
     # A connection without any database is refused.
     private = metadata_store_pb2.ConnectionConfig()
     with patches.metadata_server(public, private, lambda message: "no login", None):
-        with pytest.raises(RuntimeError, match="^no login$"):
+        with pytest.raises(RuntimeError, match=r"^no login$"):
             ml_metadata.MetadataStore(public)
         other = metadata_store_pb2.ConnectionConfig()
         other.fake_database.SetInParent()
