@@ -91,7 +91,7 @@ def test_a_push_that_fails_prints_what_the_evaluation_found(
         result = RESULT.model_copy(update={"status": "failed"})
         raise FailedAfterVerdict(PushError("the model was not pushed: no space"), result)
 
-    monkeypatch.setattr("tfx_tflite.pipelines.cli.main._run_with", fail)
+    monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", fail)
     assert run_below("--json").exit_code == 1
     # A run prints to the process's own stdout.
     document = json.loads(capfd.readouterr().out.splitlines()[-1])
