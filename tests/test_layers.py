@@ -27,6 +27,7 @@ FLOORS = (
     (
         "components.digests",
         "components.errors",
+        "components.locks",
         "components.process_end",
         "components.uris",
         "components.versions",
