@@ -3,9 +3,10 @@
 A library may kill a process that has done its work. TensorFlow's plugin for S3 did: a destructor of
 its C++ parts aborted (SIGABRT) when the interpreter was taken down, and a push that had succeeded
 counted as failed. So nothing here lets the interpreter be taken down. A process ends as the
-children of the standard library's `multiprocessing` do (`Process._bootstrap`, `popen_fork.Popen._launch`):
-it waits for its threads, runs what was registered with `atexit`, flushes, and is gone. Libraries
-need the second: Beam stops its job servers there, and TensorFlow's autograph removes its files.
+children of the standard library's `multiprocessing` do (`Process._bootstrap`,
+`popen_fork.Popen._launch`): it waits for its threads, runs what was registered with `atexit`,
+flushes, and is gone. Libraries need the second: Beam stops its job servers there, and TensorFlow's
+autograph removes its files.
 
 Importing this loads neither TensorFlow nor TFX.
 """
