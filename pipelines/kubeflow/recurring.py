@@ -136,7 +136,7 @@ def _is_own(run: RecurringRun, mark: Mark, config: PipelineConfig) -> bool:
     if mark.identity is not None:
         return mark.identity == _identity(config)
     # Earlier versions did not say whose it is: its pipeline's name has to be the config's as well.
-    return run.pipeline == pipeline_name(config)
+    return run.spec.name == pipeline_name(config)
 
 
 def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
@@ -248,7 +248,7 @@ def _orphans(
     suspects = {
         run.recurring_run_id: run
         for run in server.runs_since(current.experiment_id, since, _LOOKED_AT)
-        if run.recurring_run_id not in known and run.pipeline == pipeline_name(config)
+        if run.recurring_run_id not in known and run.spec.name == pipeline_name(config)
     }
     return [
         f"{config.name}: a recurring run that the server does not know started a run on "

@@ -138,7 +138,7 @@ class CronExpression:
             tuple(sorted(read.hours)),
             None if read.parts[3] == "*" else tuple(sorted(read.days)),
             tuple(sorted(read.months)),
-            None if weekday == "*" else tuple(sorted({number % 7 for number in read.weekdays})),
+            None if weekday == "*" else _weekdays(read),
             hour.startswith("*") or hour == "0-23",
         )
 
@@ -217,6 +217,11 @@ def _read(text: str, fields: Sequence[str]) -> CronSim:
             raise ValueError(f"{text!r} never comes: no month in it has such a day") from error
         # A day that no month in it has adds nothing to the days of the week, which do come.
         return CronSim(f"{minute} {hour} * {month} {weekday}", datetime.min)
+
+
+def _weekdays(read: CronSim) -> tuple[int, ...]:
+    # A day of a certain week, which is no number, was refused.
+    return tuple(sorted({day % 7 for day in read.weekdays if isinstance(day, int)}))
 
 
 @functools.lru_cache(maxsize=8)

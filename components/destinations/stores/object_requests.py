@@ -7,7 +7,7 @@ import configparser
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -142,7 +142,7 @@ class ObjectRequests:
             raise OSError(5, _reason(error), path) from error
 
 
-def _below(directory: str, paths: list[str]) -> list[str]:
+def _below(directory: str, paths: Iterable[str]) -> list[str]:
     """Returns paths relative to a directory, which may be there as an object of its own."""
     names = (path.removeprefix(directory).strip("/") for path in paths)
     return sorted(name for name in names if name)
