@@ -377,7 +377,7 @@ class Destination:
         for number in versions:
             if number in kept:
                 continue
-            known: dict[str, Any] = {}
+            known: dict[str, str | int | None] = {}
             with contextlib.suppress(DestinationError):
                 manifest = self.manifest(number)
                 known = {

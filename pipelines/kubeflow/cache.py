@@ -77,4 +77,4 @@ def _has_driver(
 ) -> bool:
     component = spec.components[spec.root.dag.tasks[task].component_ref.name]
     executor = deployment.executors[component.executor_label]
-    return executor.HasField("container") and executor.container.HasField("lifecycle")
+    return bool(executor.HasField("container") and executor.container.HasField("lifecycle"))

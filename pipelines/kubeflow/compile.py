@@ -11,7 +11,7 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -172,7 +172,7 @@ def given_values(config: PipelineConfig, given: Sequence[str]) -> dict[RuntimePa
 
 
 def _typed(parameter: RuntimeParameter, text: str) -> Value:
-    kinds: dict[str, tuple[type, str]] = {
+    kinds: dict[str, tuple[Callable[[str], Value], str]] = {
         "NUMBER_INTEGER": (int, "a whole number"),
         "NUMBER_DOUBLE": (float, "a number"),
         "STRING": (str, "text"),
@@ -303,7 +303,7 @@ class CompiledPipeline:
         import yaml
 
         documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
-        return yaml.safe_dump_all(documents, sort_keys=True)
+        return str(yaml.safe_dump_all(documents, sort_keys=True))
 
 
 def check_suffix(path: Path) -> None:

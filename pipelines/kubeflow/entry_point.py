@@ -28,6 +28,7 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -285,7 +286,7 @@ def _blessings_with_ids() -> Iterator[None]:
     parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
 
     def parse_with_ids(
-        artifacts: Mapping[str, object], name_from_id: MutableMapping[int, str] | None = None
+        artifacts: Any, name_from_id: MutableMapping[int, str] | None = None
     ) -> dict[str, list[Artifact]]:
         names = {} if name_from_id is None else name_from_id
         parsed = parse(artifacts, names)

@@ -1,4 +1,4 @@
-"""The JSON form of a compiled pipeline: as much of KFP's PipelineSpec as is read here.
+"""The JSON form of a compiled pipeline: as much of KFP's PipelineSpec as is read or written here.
 
 The full forms are pipeline_spec.proto and kubernetes_executor_config.proto of Kubeflow Pipelines.
 """
@@ -7,36 +7,38 @@ from typing import TypeAlias, TypedDict
 
 from pydantic import JsonValue
 
-# The values of runtime parameters.
+# Of a runtime parameter.
 Value: TypeAlias = int | float | str
 
 
-class Parameter(TypedDict, total=False):
-    """A parameter that is declared."""
+class _Reference(TypedDict):
+    name: str
 
+
+class _Constant(TypedDict, total=False):
+    constant: JsonValue
+
+
+class _Parameter(TypedDict, total=False):
     parameterType: str
     defaultValue: JsonValue
     isOptional: bool
 
 
-class ArtifactType(TypedDict, total=False):
-    """The type of an artifact: by its title, or by a schema in YAML that has one."""
-
+class _ArtifactType(TypedDict, total=False):
     schemaTitle: str
     instanceSchema: str
 
 
 class Artifact(TypedDict, total=False):
-    """An artifact that is declared."""
+    """An artifact that a component declares."""
 
-    artifactType: ArtifactType
+    artifactType: _ArtifactType
     isOptional: bool
 
 
-class Definitions(TypedDict, total=False):
-    """What a component takes, or gives."""
-
-    parameters: dict[str, Parameter]
+class _Definitions(TypedDict, total=False):
+    parameters: dict[str, _Parameter]
     artifacts: dict[str, Artifact]
 
 
@@ -44,121 +46,74 @@ class Component(TypedDict, total=False):
     """What a task runs."""
 
     executorLabel: str
-    inputDefinitions: Definitions
-    outputDefinitions: Definitions
+    inputDefinitions: _Definitions
+    outputDefinitions: _Definitions
 
 
-class Constant(TypedDict, total=False):
-    """A value that is known."""
-
-    constant: JsonValue
-
-
-class ParameterSource(TypedDict, total=False):
-    """Where a task's parameter comes from."""
-
-    componentInputParameter: str
-    runtimeValue: Constant
-
-
-class TaskOutput(TypedDict, total=False):
-    """An output of another task."""
-
+class _Output(TypedDict, total=False):
     producerTask: str
     outputArtifactKey: str
 
 
-class ArtifactSource(TypedDict, total=False):
-    """Where a task's artifact comes from."""
-
-    taskOutputArtifact: TaskOutput
-
-
-class Inputs(TypedDict, total=False):
-    """What a task is given."""
-
-    parameters: dict[str, ParameterSource]
-    artifacts: dict[str, ArtifactSource]
+class _Source(TypedDict, total=False):
+    componentInputParameter: str
+    runtimeValue: _Constant
+    taskOutputArtifact: _Output
 
 
-class Reference(TypedDict):
-    """The name of something beside."""
-
-    name: str
+class _Inputs(TypedDict, total=False):
+    parameters: dict[str, _Source]
+    artifacts: dict[str, _Source]
 
 
 class Task(TypedDict, total=False):
     """A component at its place in the pipeline."""
 
-    componentRef: Reference
+    componentRef: _Reference
     dependentTasks: list[str]
-    inputs: Inputs
+    inputs: _Inputs
     cachingOptions: JsonValue
 
 
-class Dag(TypedDict):
-    """The tasks."""
-
+class _Dag(TypedDict):
     tasks: dict[str, Task]
 
 
-class Root(TypedDict, total=False):
-    """The pipeline as a component: its runtime parameters and its tasks."""
-
-    dag: Dag
-    inputDefinitions: Definitions
+class _Root(TypedDict, total=False):
+    dag: _Dag
+    inputDefinitions: _Definitions
 
 
-class Variable(TypedDict, total=False):
-    """A variable of a container's environment."""
-
-    name: str
-    value: str
-
-
-class Container(TypedDict, total=False):
-    """What a container runs."""
-
+class _Container(TypedDict, total=False):
     image: str
     command: list[str]
     args: list[str]
-    env: list[Variable]
+    env: list[dict[str, str]]
 
 
-class Importer(TypedDict, total=False):
-    """What is imported."""
-
-    artifactUri: Constant
+class _Importer(TypedDict, total=False):
+    artifactUri: _Constant
 
 
 class Executor(TypedDict, total=False):
     """How a component is run."""
 
-    container: Container
-    importer: Importer
+    container: _Container
+    importer: _Importer
 
 
-class Deployment(TypedDict):
-    """How everything is run."""
-
+class _Deployment(TypedDict):
     executors: dict[str, Executor]
 
 
 class PipelineSpec(TypedDict, total=False):
     """A pipeline."""
 
-    pipelineInfo: Reference
+    pipelineInfo: _Reference
     schemaVersion: str
-    root: Root
+    root: _Root
     components: dict[str, Component]
-    deploymentSpec: Deployment
-
-
-class RuntimeConfig(TypedDict, total=False):
-    """What a run is given."""
-
-    parameterValues: dict[str, Value]
-    gcsOutputDirectory: str
+    deploymentSpec: _Deployment
 
 
 class PipelineJob(TypedDict, total=False):
@@ -166,12 +121,10 @@ class PipelineJob(TypedDict, total=False):
 
     displayName: str
     pipelineSpec: PipelineSpec
-    runtimeConfig: RuntimeConfig
+    runtimeConfig: dict[str, str | dict[str, Value]]
 
 
-class Labels(TypedDict, total=False):
-    """Labels, by name."""
-
+class _Labels(TypedDict, total=False):
     labels: dict[str, str]
 
 
@@ -180,25 +133,21 @@ class ExecutorConfig(TypedDict, total=False):
 
     pvcMount: list[dict[str, str]]
     secretAsEnv: list[JsonValue]
-    nodeSelector: Labels
+    nodeSelector: _Labels
     tolerations: list[dict[str, str | int]]
     imagePullSecret: list[dict[str, str]]
-    podMetadata: Labels
+    podMetadata: _Labels
 
 
-class KubernetesDeployment(TypedDict, total=False):
-    """What is asked of Kubernetes, by executor."""
-
+class _Executors(TypedDict, total=False):
     executors: dict[str, ExecutorConfig]
 
 
-class Platform(TypedDict, total=False):
-    """What is asked of one platform."""
-
-    deploymentSpec: KubernetesDeployment
+class _Platform(TypedDict, total=False):
+    deploymentSpec: _Executors
 
 
 class PlatformSpec(TypedDict, total=False):
     """What is asked of platforms, by name; `kubernetes` is the one."""
 
-    platforms: dict[str, Platform]
+    platforms: dict[str, _Platform]

@@ -21,7 +21,7 @@ from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
-from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
+from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME
 
 _COUNTS = ("samples", "num_steps")
 

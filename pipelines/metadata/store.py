@@ -6,19 +6,17 @@ this loads neither TensorFlow nor TFX; ML Metadata itself takes a quarter of a s
 """
 
 import contextlib
-import functools
 import os
 import random
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import absl.logging
 import ml_metadata
-from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
 from tfx_tflite.components.errors import ConfigError, MetadataError
@@ -278,20 +276,15 @@ def connected(config: PipelineConfig) -> Iterator[None]:
 
 
 def _store_class(
-    original: type[ml_metadata.MetadataStore],
+    original: Any,
     server: _ServerConfig,
     public: metadata_store_pb2.ConnectionConfig,
     password: str | None,
-) -> type[ml_metadata.MetadataStore]:
+) -> Any:
     class OrderedStore(original):
         """ML Metadata's client, with the password and with listings in order."""
 
-        def __init__(
-            self,
-            config: metadata_store_pb2.ConnectionConfig,
-            *arguments: object,
-            **settings: object,
-        ):
+        def __init__(self, config: Any, *arguments: Any, **settings: Any):
             if config != public:
                 super().__init__(config, *arguments, **settings)
                 return
@@ -303,7 +296,7 @@ def _store_class(
                 raise RuntimeError(_refusal(server, str(error))) from None
             self._config = config
 
-        def _call(self, name: str, request: Message, response: Message, *arguments: object) -> None:
+        def _call(self, name: str, request: Any, response: Any, *arguments: Any) -> None:
             if self._config != public or not public.HasField("postgresql"):
                 super()._call(name, request, response, *arguments)
                 return
@@ -312,31 +305,29 @@ def _store_class(
             postgresql_text.decode(response)
 
     for name in _LISTINGS:
-        setattr(OrderedStore, name, _listing(getattr(original, name)))
+        setattr(OrderedStore, name, _listing(name, getattr(original, name)))
     for name in _LISTINGS_OF_IDS:
-        setattr(OrderedStore, name, _listing_of_ids(getattr(original, name)))
+        setattr(OrderedStore, name, _listing_of_ids(name, getattr(original, name)))
     return OrderedStore
 
 
-def _listing(original: Callable[..., list[_Node]]) -> Callable[..., list[_Node]]:
-    @functools.wraps(original)
-    def listed(*arguments: object, **settings: object) -> list[_Node]:
-        found = original(*arguments, **settings)
+def _listing(name: str, original: Any) -> Any:
+    def listed(store: Any, *arguments: Any, **settings: Any) -> list[Any]:
+        found = original(store, *arguments, **settings)
         options = [*arguments, *settings.values()]
         asked = any(getattr(option, "order_by", None) is not None for option in options)
         return found if asked else sorted(found, key=lambda node: node.id)
 
+    listed.__name__ = name
     return listed
 
 
-def _listing_of_ids(original: Callable[..., list[_Node]]) -> Callable[..., list[_Node]]:
-    @functools.wraps(original)
-    def listed(
-        store: object, ids: Iterable[int], *arguments: object, **settings: object
-    ) -> list[_Node]:
+def _listing_of_ids(name: str, original: Any) -> Any:
+    def listed(store: Any, ids: Iterable[int], *arguments: Any, **settings: Any) -> list[Any]:
         wanted = list(ids)
         return in_order_of(wanted, original(store, wanted, *arguments, **settings))
 
+    listed.__name__ = name
     return listed
 
 

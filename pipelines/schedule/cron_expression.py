@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-_MONTHS = tuple(name.lower() for name in calendar.month_abbr[1:])
+# From 1 and from 0.
+_MONTHS = ("", *(name.lower() for name in calendar.month_abbr[1:]))
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ITEM = re.compile(
     r"\*(?:/\d+)?|(?P<first>\d+|[a-z]{3})(?:-(?P<last>\d+|[a-z]{3}))?(?P<step>/\d+)?",
@@ -33,7 +34,6 @@ class _Field:
     low: int
     high: int
     names: tuple[str, ...] = ()
-    first_name: int = 0
 
     def checked(self, text: str) -> str:
         """Returns the field as cronsim takes it; ValueError says what is wrong with it."""
@@ -68,9 +68,9 @@ class _Field:
         return f"{first}-{last}{match['step'] or ''}" if last > first else str(first)
 
     def _number(self, text: str) -> int:
-        names = f", {self.names[0]} to {self.names[-1]}" if self.names else ""
         if text.lower() in self.names:
-            return self.names.index(text.lower()) + self.first_name
+            return self.names.index(text.lower())
+        names = f", {self.names[self.low]} to {self.names[-1]}" if self.names else ""
         if not text.isdecimal() or not self.low <= int(text) <= self.high:
             raise self._problem(text, f"{self.low} to {self.high}{names}")
         return int(text)
@@ -86,7 +86,7 @@ _FIELDS = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
     _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS, 1),
+    _Field("month", 1, 12, _MONTHS),
     _WEEKDAY,
 )
 
@@ -248,16 +248,7 @@ def _stepped(values: Sequence[int], low: int, high: int) -> str:
 
 
 def _listed(values: Sequence[int]) -> str:
-    return ",".join(_runs(values))
-
-
-def _runs(values: Sequence[int]) -> Iterator[str]:
-    """Yields consecutive values as ranges."""
-    start = previous = values[0]
-    for value in [*values[1:], None]:
-        if value is not None and value == previous + 1:
-            previous = value
-            continue
-        yield str(start) if start == previous else f"{start}-{previous}"
-        if value is not None:
-            start = previous = value
+    """Returns values with commas between; those that follow each other as ranges."""
+    by_distance = itertools.groupby(enumerate(values), key=lambda pair: pair[1] - pair[0])
+    runs = [[value for _, value in run] for _, run in by_distance]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -7,12 +7,13 @@ taken over. So no clocks of two machines are compared, and a killed process does
 """
 
 import contextlib
+import functools
 import json
 import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tfx_tflite.components.destinations.stores.object_requests import (
     ConflictError,
@@ -146,17 +147,14 @@ class Lease:
             first = self._version
             self._renew()
             assert first is not None
-            for attempt in (
-                lambda: self._requests.create(self._name, self._content()),
-                lambda: self._requests.update(self._name, self._content(), first),
-            ):
-                with contextlib.suppress(ConflictError):
-                    attempt()
-                    raise OSError(
-                        95,
-                        "the store ignores conditions of writes (If-None-Match, If-Match), so two "
-                        "pushes could overwrite each other; take one that heeds them",
-                    )
+            create = functools.partial(self._requests.create, self._name, self._content())
+            update = functools.partial(self._requests.update, self._name, self._content(), first)
+            if not (_is_refused(create) and _is_refused(update)):
+                raise OSError(
+                    95,
+                    "the store ignores conditions of writes (If-None-Match, If-Match), so two "
+                    "pushes could overwrite each other; take one that heeds them",
+                )
 
     def _release(self) -> None:
         # One that stays is not kept for ever.
@@ -164,6 +162,14 @@ class Lease:
             self.check()
             self._requests.delete(self._name)
         self._version, self._renewed_at = None, 0.0
+
+
+def _is_refused(write: Callable[[], ObjectVersion]) -> bool:
+    try:
+        write()
+    except ConflictError:
+        return True
+    return False
 
 
 def _lost() -> TimeoutError:
