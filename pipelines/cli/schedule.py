@@ -139,12 +139,13 @@ def _on_kubeflow(
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
         )
-    kubeflow_schedule = import_module("tfx_tflite.pipelines.kubeflow.recurring")
+    recurring = import_module("tfx_tflite.pipelines.kubeflow.recurring")
 
+    schedule = recurring.RecurringSchedule(settings, host)
     if action is None:
-        click.echo(kubeflow_schedule.apply(settings, host, config))
+        click.echo(schedule.apply(config))
     elif action == "list":
-        for line in kubeflow_schedule.list_runs(settings, host):
+        for line in schedule.list_runs():
             click.echo(line)
     else:
-        click.echo(getattr(kubeflow_schedule, action)(settings, host))
+        click.echo(getattr(schedule, action)())
