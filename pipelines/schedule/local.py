@@ -7,10 +7,11 @@ was killed, is still due when it comes back.
 
 import contextlib
 import os
-import queue
+import select
 import signal
+import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,8 @@ _GRACE = timedelta(seconds=30)
 _LOOK_BACK = timedelta(days=1)
 # The clock of the machine may be set while the scheduler waits: it looks again after this, seconds.
 _LOOK = 1.0
+# Bytes, of which each signal writes one.
+_MANY = 1024
 _ENDED = "the schedule has ended"
 _RESULT = TypeAdapter(dict[str, JsonValue])
 
@@ -97,9 +100,7 @@ class LocalClock:
         self._ticks = ticks or ScheduleTicks(config.schedule)
         self._specification = self._schedule.model_dump_json(exclude={"catch_up"})
         self._state = StateFile(self.directory)
-        # May be put to from a signal handler, where an Event would deadlock.
-        self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._stopping = False
+        self._stop: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -114,31 +115,39 @@ class LocalClock:
             BusyError: Another scheduler runs for this root.
             ConfigError: The root cannot be written, or the state that was left there is damaged.
         """
-        with only_one(self.directory / "scheduler.lock", "scheduler"):
+        with (
+            only_one(self.directory / "scheduler.lock", "scheduler"),
+            self._handling_signals(),
+        ):
+            self._say(f"{self._name}: {self._serve()}")
+
+    @contextlib.contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        # A signal writes to the one, which ends a wait for the other at once.
+        waker, self._wakened = socket.socketpair()
+        with waker, self._wakened:
+            waker.setblocking(False)
+            previous_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
             previous = {number: signal.signal(number, self._signalled) for number in _signals()}
             try:
-                self._say(f"{self._name}: {self._serve()}")
+                yield
             finally:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
+                signal.set_wakeup_fd(previous_waker)
 
     def _serve(self) -> str:
         """Runs ticks, and returns why there are no more."""
         due = self._first_due()
         if due is not None:
             self._say(f"{self._name}: {_when(due)}; records are in {self._records}")
-        while due is not None:
-            reason = self._wait_until(due)
-            if reason is not None:
-                return reason
+        while due is not None and self._comes(due):
             now = datetime.now(timezone.utc)
             scheduled = self._last_until(due, now)
             self._tick(scheduled)
             due = self._ticks.after(scheduled, now)
             self._keep(due)
-        with contextlib.suppress(queue.Empty):
-            return self._stops.get_nowait()
-        return _ENDED
+        return self._stop or _ENDED
 
     def _first_due(self) -> datetime | None:
         """Returns when a run is due: what is known of the same schedule knows what was missed."""
@@ -154,15 +163,15 @@ class LocalClock:
             raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
         return due
 
-    def _wait_until(self, due: datetime) -> str | None:
-        """Waits for a tick, and returns None; or why the scheduler is to stop before it."""
-        while True:
+    def _comes(self, due: datetime) -> bool:
+        """Waits for a tick, and returns whether it came before the scheduler was stopped."""
+        while self._stop is None:
             left = (due - datetime.now(timezone.utc)).total_seconds()
-            # A signal just before the wait would end it only with the next one.
-            with contextlib.suppress(queue.Empty):
-                return self._stops.get(timeout=min(max(left, 0.0), _LOOK))
             if left <= 0:
-                return None
+                return True
+            if select.select([self._wakened], [], [], min(left, _LOOK))[0]:
+                self._wakened.recv(_MANY)
+        return False
 
     def _last_until(self, due: datetime, now: datetime) -> datetime:
         """Returns the last tick that has come by now; it stands for all that came before."""
@@ -183,16 +192,16 @@ class LocalClock:
         return self.directory / records.FILE_NAME
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._stops.put(f"stopped by {signal.Signals(number).name}")
-        asked_before, self._stopping = self._stopping, True
+        is_first = self._stop is None
+        self._stop = self._stop or f"stopped by {signal.Signals(number).name}"
         if self._process is None:
             return
-        if asked_before:
+        if is_first:
+            self._process.terminate()
+        else:
             # No more waiting.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.terminate()
 
     def _tick(self, scheduled: datetime) -> None:
         try:
@@ -211,7 +220,7 @@ class LocalClock:
             return TickRecord(scheduled, None, now, "skipped", reason=f"missed by {late}")
         if is_locked(self._root / RUN_LOCK):
             return TickRecord(scheduled, None, now, "skipped", reason="another run is going on")
-        if self._stopping:
+        if self._stop is not None:
             return TickRecord(scheduled, None, now, "interrupted")
         return self._run(scheduled, now)
 
@@ -228,7 +237,7 @@ class LocalClock:
         if status == "failed":
             said = (result or {}).get("error")
             reason = str(said) if said else _ending(exit_code, log)
-            status = "interrupted" if self._stopping else "failed"
+            status = "interrupted" if self._stop is not None else "failed"
         ended = datetime.now(self._schedule.zone)
         return TickRecord(scheduled, started, ended, status, exit_code, reason, result)
 
@@ -244,7 +253,7 @@ class LocalClock:
                 start_new_session=True,
             )
             self._process = process
-            if self._stopping:
+            if self._stop is not None:
                 # A signal that came before this knew of no process.
                 process.terminate()
             output, _ = process.communicate()

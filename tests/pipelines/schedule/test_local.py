@@ -385,7 +385,7 @@ def test_a_tick_that_was_missed_while_the_scheduler_was_not_there_is_known_after
     wait_for(lambda: datetime.now(timezone.utc) > soon.at)
     lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=soon)
     assert "runs at once" in lines[0]
-    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
+    assert [record["status"] for record in records(tmp_path)] == ["pushed"], lines
 
 
 def test_another_schedule_forgets_the_ticks_of_the_old_one(serve, tmp_path: Path):
