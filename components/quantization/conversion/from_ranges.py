@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
-from tensorflow.lite.python import convert, lite, util
-from tensorflow.lite.python.optimize.calibrator import Calibrator
+from tensorflow.lite.python import util
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.quantization.conversion.integer_kernels import with_integer_kernels
 from tfx_tflite.components.quantization.conversion.rewrites import fixed_range
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
+    ConverterError,
+    deduplicated,
+    to_int8,
+    to_int16x8,
+)
 from tfx_tflite.components.quantization.ranges.collection import model_digest
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
@@ -83,11 +88,11 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
     Raises:
         ConversionError: The quantizer refuses the model.
     """
-    run = _int16x8 if quantization.scheme is Scheme.INT16X8 else _int8
+    run = to_int16x8 if quantization.scheme is Scheme.INT16X8 else to_int8
     metadata = util.get_conversion_metadata(calibrated)
     try:
         quantized = run(_without_metadata(calibrated), tf.as_dtype(quantization.resolved_io_type))
-    except (RuntimeError, ValueError, convert.ConverterError) as error:
+    except (RuntimeError, ValueError, ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
         raise ConversionError(
@@ -96,23 +101,7 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
         ) from error
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
-    deduplicated = lite._deduplicate_readonly_buffers(mended)
-    return _with_metadata(deduplicated, metadata, quantization.scheme)
-
-
-def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
-
-
-def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    """Runs the older quantizer, which takes the ranges in the model where none were fed to it."""
-
-    def number(dtype: tf.DType) -> int:
-        return np.dtype(dtype.as_numpy_dtype).num
-
-    return Calibrator(calibrated)._calibrator.QuantizeModel(
-        number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
-    )
+    return _with_metadata(deduplicated(mended), metadata, quantization.scheme)
 
 
 def _without_metadata(content: bytes) -> bytes:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python import convert
 
 from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import ConverterError
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
 from tfx_tflite.components.quantization.schemes import Quantization, Scheme
 
@@ -85,7 +85,7 @@ def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
 def _converted(converter: tf.lite.TFLiteConverter, function: Any) -> bytes:
     try:
         return converter.convert()
-    except convert.ConverterError as error:
+    except ConverterError as error:
         if LIST_COMPLAINT not in str(error):
             raise
         raise ConversionError(explain_list_loop(function.graph.as_graph_def())) from error
