@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
@@ -374,7 +374,7 @@ class Destination:
         for number in versions:
             if number in kept:
                 continue
-            known: dict[str, Any] = {}
+            known: dict[str, str | int | None] = {}
             with contextlib.suppress(DestinationError):
                 manifest = self.manifest(number)
                 known = {

@@ -3,7 +3,6 @@
 import functools
 import posixpath
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 from tfx import types
@@ -34,7 +33,7 @@ class Executor(tfx_pusher.Executor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Pushes the model where it is blessed, and records that it was not where it is refused.
 
@@ -49,7 +48,7 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
-        destination = Destination.open(_base_directory(exec_properties["push_destination"]))
+        destination = Destination.open(_base_directory(str(exec_properties["push_destination"])))
         key = settings.signing_key
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
@@ -187,7 +186,7 @@ def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
 
 def _base_directory(push_destination: str) -> str:
     target = proto_utils.json_to_proto(push_destination, pusher_pb2.PushDestination())
-    base = target.filesystem.base_directory
+    base: str = target.filesystem.base_directory
     if not base:
         raise PushError("push_destination has no filesystem.base_directory")
-    return base
+    return str(base)

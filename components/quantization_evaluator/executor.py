@@ -4,7 +4,6 @@ import dataclasses
 import math
 import posixpath
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow_model_analysis as tfma
 from absl import logging
@@ -81,7 +80,7 @@ class Executor(tfx_evaluator.Executor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes TFMA's result files, the report and the blessing.
 
@@ -161,7 +160,7 @@ class Executor(tfx_evaluator.Executor):
             _describe(artifact_utils.get_single_instance(output_dict[key]), result)
         _bless(input_dict, output_dict, result, document)
 
-    def _request(self, settings: EvaluatorSettings, properties: dict[str, Any]) -> Request:
+    def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
         """Returns what was asked for.
 
         Args:
@@ -177,7 +176,7 @@ class Executor(tfx_evaluator.Executor):
             gate=AskedGate.model_validate_json(settings.gate.model_dump_json()),
             config_digest=_config_digest(properties),
             pushed_destination=settings.pushed_destination if is_against_pushed else None,
-            provenance=Provenance.model_validate_json(provenance) if provenance else None,
+            provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
             run=self._context.pipeline_run_id if self._context else None,
             evaluated_at=utc_now(),
         )
@@ -370,7 +369,7 @@ def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     }
 
 
-def _config_digest(properties: dict[str, Any]) -> str:
+def _config_digest(properties: dict[str, object]) -> str:
     """Returns a digest of all that decides the verdict."""
     names = sorted(properties.keys() - {layout.PROVENANCE})
     return records_digest(f"{name}={properties[name]}".encode() for name in names)

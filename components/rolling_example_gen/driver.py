@@ -1,7 +1,6 @@
 """The driver: which files are read, resolved when the component is launched."""
 
 import posixpath
-from typing import Any
 
 from tfx.components.example_gen import driver, utils
 from tfx.dsl.io import fileio
@@ -28,10 +27,10 @@ class Driver(driver.FileBasedDriver):
 
     def resolve_exec_properties(
         self,
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Returns the properties with resolved patterns, the newest span and a fingerprint.
 
         Raises:
@@ -40,7 +39,7 @@ class Driver(driver.FileBasedDriver):
         input_config = example_gen_pb2.Input()
         key = standard_component_specs.INPUT_CONFIG_KEY
         proto_utils.json_to_proto(exec_properties[key], input_config)
-        input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        input_base = str(exec_properties[standard_component_specs.INPUT_BASE_KEY])
         settings = RollingSettings.from_property(exec_properties)
         rolling = RollingSplits.parse(
             input_base,

@@ -3,15 +3,12 @@
 import itertools
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
@@ -29,6 +26,7 @@ from tfx_tflite.components.examples.splits import (
     SplitFiles,
     with_position,
 )
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
@@ -68,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
@@ -170,7 +168,7 @@ class _Calibration:
     output_uri: str
     beam_pipeline: Callable[[], beam.Pipeline]
 
-    def tensors(self) -> dict[str, NDArray[np.generic]]:
+    def tensors(self) -> dict[str, Array]:
         """Returns all of them, by input name."""
         source = self.sample.source
         return collect_tensors(source.batches(_BATCH_SIZE), self.model.reader(source.schema))
@@ -205,7 +203,7 @@ class _Calibration:
 
 
 # Examples of one shape, by input name, each of shape (examples, *example_shape).
-_Examples = Mapping[str, NDArray[np.generic]]
+_Examples = Tensors
 
 
 def _first_examples(model: _FloatModel, sample: _Sample | None) -> list[_Examples]:

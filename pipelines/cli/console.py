@@ -12,7 +12,6 @@ from typing import IO
 
 from pydantic import JsonValue
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from tfx_tflite.components.errors import ConfigError, DocumentError
@@ -157,8 +156,8 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
     shown = sorted(rules, key=lambda rule: rule.verdict is Verdict.BLESSED)[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            escape(_title(rule)),
-            escape(rule.slice),
+            _title(rule),
+            rule.slice,
             *(_number(figure(rule)) for figure in columns.values()),
             rule.verdict.value,
             style=_VERDICT_STYLE.get(rule.verdict, "yellow"),

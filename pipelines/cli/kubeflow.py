@@ -1,8 +1,8 @@
 """The commands for Kubeflow: `compile` and `submit`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -84,7 +84,7 @@ def submit(
 COMMANDS = (compile_command, submit)
 
 
-def _give(text: str, document: dict[str, Any], as_json: bool) -> None:
+def _give(text: str, document: Mapping[str, object], as_json: bool) -> None:
     """Prints what a command says at its end, in words or as one JSON object."""
     from tfx_tflite.pipelines.cli.console import print_json
 

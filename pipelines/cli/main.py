@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.locks import only_one
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
@@ -27,7 +28,7 @@ from tfx_tflite.pipelines.cli.outcome import (
     told,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
-from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK, held
+from tfx_tflite.pipelines.runs import RUN_LOCK
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
@@ -87,7 +88,7 @@ def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, fo
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     with stoppable(), errors_in_a_line(as_json):
         found = load_checked(config, overrides)
-        with held(Path(found.config.root) / RUN_LOCK, "run"):
+        with only_one(Path(found.config.root) / RUN_LOCK, "run"):
             code = _run(found, runner, as_json, force)
     sys.exit(code)
 

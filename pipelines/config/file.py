@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -17,6 +18,7 @@ from tfx_tflite.components.settings import mistake, received
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
 _Location = tuple[str | int, ...]
+_Container = CommentedMap | CommentedSeq
 
 # Somebody may have written a password there, which must not be repeated.
 _SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
@@ -46,7 +48,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
             pipeline=config.name,
             config=str(path),
             config_digest=file_digest(path),
-            overrides=tuple(map(_without_secret, overrides)),
+            overrides=tuple(map(without_secret, overrides)),
         )
     )
     return config
@@ -85,7 +87,7 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"--set {key}: the value is not YAML") from error
     *parents, last = key.split(".")
-    node: Any = document
+    node: _Container = document
     for part in parents:
         node = _descend(node, part, key)
     if isinstance(node, CommentedSeq):
@@ -95,14 +97,14 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     return tuple(key.split("."))
 
 
-def _descend(node: Any, part: str, key: str) -> Any:
+def _descend(node: _Container, part: str, key: str) -> _Container:
     if isinstance(node, CommentedSeq):
         child = node[_index(node, part, key)]
     else:
         if node.get(part) is None:
             node[part] = CommentedMap()
         child = node[part]
-    if not isinstance(child, CommentedMap | CommentedSeq):
+    if not isinstance(child, _Container):
         raise ConfigError(f"--set {key}: {part!r} has a value, not keys of its own")
     return child
 
@@ -143,7 +145,7 @@ def _is_secret(location: _Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
 
 
-def _without_secret(override: str) -> str:
+def without_secret(override: str) -> str:
     """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
     key, _, _ = override.partition("=")
     holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)
@@ -169,59 +171,64 @@ def _yaml_location(document: CommentedMap, entry: ErrorDetails) -> _Location:
         return _parts(entry["ctx"]["key"])
     location = entry["loc"]
     path: list[str | int] = []
-    node: Any = document
+    node: object = document
     for index, part in enumerate(location):
         if part == "[key]":
             # Not the value, but what it is called.
             continue
-        inside = _has(node, part)
+        children = _children(node)
         last = index == len(location) - 1
-        if inside or (last and isinstance(node, Mapping)):
+        if part in children or (last and isinstance(node, Mapping)):
             path.append(part)
-        node = node[part] if inside else node
+        node = children.get(part, node)
     return tuple(path)
 
 
-def _has(node: Any, part: str | int) -> bool:
-    if isinstance(node, Mapping):
-        return part in node
-    return isinstance(node, list) and isinstance(part, int) and part < len(node)
+def _children(node: object) -> Mapping[str | int, object]:
+    """Returns what a part of a document holds, by key or index."""
+    if isinstance(node, list):
+        return dict(enumerate(node))
+    return node if isinstance(node, Mapping) else {}
 
 
 def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int | None:
     """Returns the line, from 1, of the innermost part of a location that is in the file."""
     number = None
-    node: Any = document
+    node: object = document
     for part in location:
-        if not _has(node, part) or not isinstance(node, CommentedMap | CommentedSeq):
+        children = _children(node)
+        if part not in children or not isinstance(node, _Container):
             break
         marks = node.lc.data or {}
         if part in marks:
             number = marks[part][0] + 1
-        node = node[part]
+        node = children[part]
     return number
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     """Returns the keys that the section at a location may have."""
-    model: Any = PipelineConfig
+    fields = _fields_of([PipelineConfig])
     parts = iter(location)
     for part in parts:
         if isinstance(part, int):
             continue
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
         annotation = fields[part].annotation if part in fields else None
-        found = _models_in(annotation)
-        if not found:
-            return []
-        model = found[0]
+        fields = _fields_of(_models_in(annotation))
         if get_origin(annotation) is dict:
             # What the user calls a section is no key of ours.
             next(parts, None)
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return list(fields)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _fields_of(models: Iterable[type[BaseModel]]) -> dict[str, FieldInfo]:
+    """Returns the fields by key of a section that may be of several kinds, such as a rule."""
+    return {
+        field.alias or name: field for model in models for name, field in model.model_fields.items()
+    }
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     arguments = getattr(annotation, "__args__", ())

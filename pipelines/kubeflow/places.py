@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
@@ -31,7 +32,7 @@ class Places:
                 return value if found == document else json.dumps(found)
         return self._plain(value)
 
-    def _within(self, node: Any) -> Any:
+    def _within(self, node: JsonValue) -> JsonValue:
         if isinstance(node, dict):
             return {key: self._within(entry) for key, entry in node.items()}
         if isinstance(node, list):

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
@@ -25,7 +24,7 @@ from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
-from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
+from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME
 from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 _COUNTS = ("samples", "num_steps")
@@ -52,9 +51,9 @@ def main(argv: Sequence[str]) -> None:
     values = put_in_place(dict(task.call.inputs.parameter_values), known.parameters)
     check_scheme(task.call.with_parameters(values))
     _write_builtin_data(values)
-    if values.get("module_file"):
+    if module_file := values.get("module_file"):
         # As where the file is built into a wheel, the modules beside it can be imported.
-        sys.path.insert(0, str(Path(values["module_file"]).parent))
+        sys.path.insert(0, str(Path(str(module_file)).parent))
 
     task = replace(task, call=task.call.with_parameters(values))
     with early_converter() as early, deferred_imports(UNUSED_BY_RUNS):
@@ -73,8 +72,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def put_in_place(
-    values: dict[str, Any], parameters: Mapping[str, Sequence[str | int]]
-) -> dict[str, Any]:
+    values: dict[str, JsonValue], parameters: Mapping[str, Sequence[str | int]]
+) -> dict[str, JsonValue]:
     """Moves the values of runtime parameters to where they go, and returns all values.
 
     Args:
@@ -92,7 +91,7 @@ def put_in_place(
         if prop == "range_config":
             _set_span(values, _whole(name, value, -1))
         elif path:
-            document = json.loads(values.get(prop) or "{}")
+            document = json.loads(str(values.get(prop) or "{}"))
             _set_within(document, path, _checked(name, target, value))
             values[prop] = json.dumps(document)
             if "gate" in path:
@@ -102,13 +101,13 @@ def put_in_place(
     return values
 
 
-def _checked(name: str, target: Sequence[str | int], value: Any) -> Any:
+def _checked(name: str, target: Sequence[str | int], value: JsonValue) -> JsonValue:
     # Numbers travel as doubles, and a count must not have a fraction.
     return _whole(name, value, 1) if target[-1] in _COUNTS else value
 
 
-def _whole(name: str, value: float, least: int) -> int:
-    if value != int(value) or value < least:
+def _whole(name: str, value: JsonValue, least: int) -> int:
+    if not isinstance(value, int | float) or value != int(value) or value < least:
         raise ConfigError(f"{name}: expected a whole number of at least {least}, received {value}")
     return int(value)
 
@@ -120,19 +119,26 @@ def _check_gate(name: str, gate: JsonValue) -> None:
         raise ConfigError(f"{name}: {error.errors()[0]['msg']}") from error
 
 
-def _set_span(values: dict[str, Any], span: int) -> None:
+def _set_span(values: dict[str, JsonValue], span: int) -> None:
     # A negative one is the newest, which ExampleGen takes by itself.
     if span >= 0:
         limits = {"start_span_number": span, "end_span_number": span}
         values["range_config"] = json.dumps({"static_range": limits})
 
 
-def _set_within(document: Any, path: Sequence[str | int], value: Any) -> None:
-    *parents, last = path
-    node = document
-    for part in parents:
-        node = node[part] if isinstance(part, int) else node.setdefault(part, {})
-    node[last] = value
+def _set_within(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> None:
+    part, *rest = path
+    if isinstance(node, list):
+        node[int(part)] = _with(node[int(part)], rest, value)
+    elif isinstance(node, dict):
+        node[str(part)] = _with(node.get(str(part), {}), rest, value)
+
+
+def _with(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> JsonValue:
+    if not path:
+        return value
+    _set_within(node, path, value)
+    return node
 
 
 def check_scheme(call: Call) -> None:
@@ -141,7 +147,7 @@ def check_scheme(call: Call) -> None:
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    scheme = json.loads(call.inputs.parameter_values.get(PROPERTY) or "{}").get("scheme")
+    scheme = json.loads(str(call.inputs.parameter_values.get(PROPERTY) or "{}")).get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]
@@ -154,8 +160,8 @@ def check_scheme(call: Call) -> None:
         )
 
 
-def _write_builtin_data(values: dict[str, Any]) -> None:
-    base = values.get("input_base", "")
+def _write_builtin_data(values: dict[str, JsonValue]) -> None:
+    base = str(values.get("input_base", ""))
     if base.startswith(BUILTIN_SCHEME):
         from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.keys import load_private_key
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import TfxTfliteError
@@ -27,6 +27,9 @@ from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
 from tfx_tflite.pipelines.runs.new_data import named_files
 from tfx_tflite.pipelines.runs.results import RunResult
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _FILE_NAME = "last_run.json"
 # What is in the environment for the libraries that compute.
@@ -125,10 +128,16 @@ def _is_whole(result: RunResult, config: PipelineConfig) -> bool:
     if result.pushed_to is None:
         return True
     destination = Destination.open(config.push.destination)
-    key = config.push.signing_key
     number = destination.current()
-    signer = load_private_key(key).public_key() if key else None
-    return number is not None and not destination.problems(number, signer)
+    return number is not None and not destination.problems(number, _signer(config))
+
+
+def _signer(config: PipelineConfig) -> "Ed25519PublicKey | None":
+    if config.push.signing_key is None:
+        return None
+    from tfx_tflite.components.destinations.keys import load_private_key
+
+    return load_private_key(config.push.signing_key).public_key()
 
 
 def inputs_of(found: Preflight) -> str | None:

@@ -11,23 +11,36 @@ JUDGED = ["FloatModel", "CalibrationSampler", "TFLiteQuantizer", "QuantizationEv
 
 
 @pytest.fixture
-def nodes(tmp_path: Path):
-    """Returns the ids of a pipeline's nodes and what each takes from others, by id."""
+def pipeline(tmp_path: Path):
+    """Makes the pipeline of a config."""
     from tfx_tflite.pipelines.pipeline import create_pipeline
 
     (tmp_path / "c.yaml").write_text(MINIMAL)
     (tmp_path / "schema.pbtxt").write_text("")
     (tmp_path / "model").mkdir()
 
-    def of(*overrides: str) -> dict[str, set[str]]:
+    def of(*overrides: str):
         config = load_config(tmp_path / "c.yaml", overrides)
-        pipeline = create_pipeline(config, str(tmp_path / "data"))
-        return {
-            node.id: {upstream.id for upstream in node.upstream_nodes}
-            for node in pipeline.components
-        }
+        return create_pipeline(config, str(tmp_path / "data"))
 
     return of
+
+
+@pytest.fixture
+def nodes(pipeline):
+    """Returns the ids of a pipeline's nodes and what each takes from others, by id."""
+    return lambda *overrides: {
+        node.id: {upstream.id for upstream in node.upstream_nodes}
+        for node in pipeline(*overrides).components
+    }
+
+
+@pytest.fixture
+def settings_of(pipeline):
+    """Returns what the stages of a pipeline are asked for, by id."""
+    return lambda *overrides: {
+        node.id: node.exec_properties.get("settings") for node in pipeline(*overrides).components
+    }
 
 
 def test_a_schema_that_is_inferred_takes_statistics(nodes):
@@ -50,3 +63,26 @@ def test_a_schema_that_is_given_takes_no_statistics(nodes):
 
 def test_a_scheme_without_calibration_has_no_sampler(nodes):
     assert "CalibrationSampler" not in nodes("quantization.scheme=float16")
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("calibration.samples=10", {"CalibrationSampler"}),
+        # Of a random sample the strata are nobody's.
+        ("calibration.stratify_by=label", set()),
+        ("calibration.ranges=minmax", {"TFLiteQuantizer"}),
+        ("quantization.scheme=int8_float_io", {"TFLiteQuantizer"}),
+        ("quantization.time_limit=60", {"TFLiteQuantizer"}),
+        ("gate.rules.0.max_drop=0.5", {"QuantizationEvaluator"}),
+        ("push.golden_samples=3", {"QuantizationEvaluator"}),
+        ("push.retention={keep: 3}", {"Pusher"}),
+        ("model.signature=other", {"TFLiteQuantizer", "QuantizationEvaluator"}),
+        ("beam.args=['--runner=FlinkRunner']", set()),
+    ],
+)
+def test_a_key_is_told_to_none_but_the_stages_whose_results_it_changes(
+    settings_of, override: str, stages: set[str]
+):
+    before, after = settings_of(), settings_of(override)
+    assert {stage for stage in JUDGED[1:] if before[stage] != after[stage]} == stages

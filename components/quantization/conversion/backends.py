@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
@@ -20,7 +18,7 @@ from tfx_tflite.components.quantization.schemes import Making, Recipe
 class Calibration(Protocol):
     """The calibration examples, as far as a backend asks for them."""
 
-    def tensors(self) -> Mapping[str, NDArray[np.generic]]:
+    def tensors(self) -> Tensors:
         """Returns all of them by input name, each of shape (samples, *example_shape)."""
 
     def ranges(self, float32: bytes) -> TensorRanges:

@@ -4,16 +4,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.examples.tensors import format_shape
+from tfx_tflite.components.examples.tensors import Array, format_shape
 from tfx_tflite.components.models.float_model import InputReader
 
 
-def collect_tensors(
-    batches: Iterable[pa.RecordBatch], reader: InputReader
-) -> dict[str, NDArray[np.generic]]:
+def collect_tensors(batches: Iterable[pa.RecordBatch], reader: InputReader) -> dict[str, Array]:
     """Returns all calibration tensors by input name, each of shape (samples, *example_shape).
 
     Args:
@@ -43,7 +40,7 @@ def collect_tensors(
 
 def tensor_groups(
     batches: Iterable[pa.RecordBatch], reader: InputReader
-) -> Iterator[dict[str, NDArray[np.generic]]]:
+) -> Iterator[dict[str, Array]]:
     """Yields the calibration tensors of examples of one shape, by input name.
 
     Args:
@@ -62,7 +59,7 @@ def tensor_groups(
         read += batch.num_rows
 
 
-def _check_finite(name: str, values: NDArray[np.generic], places: NDArray[np.generic]) -> None:
+def _check_finite(name: str, values: Array, places: Array) -> None:
     if values.dtype.kind != "f":
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)

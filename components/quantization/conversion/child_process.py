@@ -143,9 +143,10 @@ class ChildProcess:
                 self._stop()
                 raise MemoryLimitExceeded
         try:
-            return self._connection.recv()
+            answer: Answer = self._connection.recv()
         except (EOFError, OSError) as error:
             raise Died(self._process.wait()) from error
+        return answer
 
     def _resident_memory(self) -> int:
         """Returns the bytes of the process that are in memory (man 5 proc)."""

@@ -8,17 +8,16 @@ import re
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 
 from tfx_tflite.components.errors import ConversionError, listed, telling_line
+from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.quantization.conversion import early_start, messages
 from tfx_tflite.components.quantization.conversion.child_process import (
     ChildProcess,
@@ -55,7 +54,7 @@ def convert(
     saved_model: Path,
     signature: str,
     recipe: Recipe,
-    samples: Mapping[str, NDArray[np.generic]] | None,
+    samples: Tensors | None,
     working_directory: Path,
     limits: Limits = _NO_LIMITS,
 ) -> ConvertedModels:
@@ -138,7 +137,7 @@ class Converter:
         saved_model: Path,
         signature: str,
         recipe: Recipe,
-        samples: Mapping[str, NDArray[np.generic]] | None = None,
+        samples: Tensors | None = None,
     ) -> bytes:
         """Returns one signature of a SavedModel made to a recipe by the converter's own means.
 
@@ -240,7 +239,7 @@ class Converter:
         return _explain_death(error.returncode, log, doing)
 
 
-def _check_samples(recipe: Recipe, samples: Mapping[str, NDArray[np.generic]] | None) -> None:
+def _check_samples(recipe: Recipe, samples: Tensors | None) -> None:
     if not recipe.scheme.needs_calibration:
         return
     # An empty set converts without a warning to a model that is float inside.

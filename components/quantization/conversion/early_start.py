@@ -57,11 +57,10 @@ class EarlyConverter:
 
     def close(self) -> None:
         """Ends the process, and waits until it is gone."""
-        with self._lock:
+        with self._thread, self._lock:
             self._is_taken = True
             if self._started is not None and self._started.exception() is None:
                 self._started.result().close()
-        self._thread.shutdown()
 
 
 _early: EarlyConverter | None = None

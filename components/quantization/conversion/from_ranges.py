@@ -87,9 +87,7 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
     try:
-        quantized = quantizer.run(
-            _without_metadata(calibrated), tf.as_dtype(recipe.resolved_io_type)
-        )
+        quantized = quantizer.run(_without_metadata(calibrated), recipe)
     except (RuntimeError, ValueError, convert.ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
@@ -103,18 +101,22 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     return _with_metadata(deduplicated, metadata, quantizer.mode)
 
 
-def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+def _int8(calibrated: bytes, recipe: Recipe) -> bytes:
+    io_type = tf.as_dtype(recipe.resolved_io_type)
+    return bytes(
+        convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+    )
 
 
-def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    """Runs the older quantizer, which takes the ranges in the model where none were fed to it."""
-
-    def number(dtype: tf.DType) -> int:
-        return np.dtype(dtype.as_numpy_dtype).num
-
-    return Calibrator(calibrated)._calibrator.QuantizeModel(
-        number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
+def _int16x8(calibrated: bytes, recipe: Recipe) -> bytes:
+    """Runs the older quantizer, which takes the ranges in the model if none were fed to it."""
+    io_type = np.dtype(recipe.resolved_io_type).num
+    activations = np.dtype(recipe.scheme.traits.activations.lower()).num
+    biases = np.dtype(recipe.scheme.traits.biases[0].lower()).num
+    return bytes(
+        Calibrator(calibrated)._calibrator.QuantizeModel(
+            io_type, io_type, False, activations, biases, False
+        )
     )
 
 
@@ -123,11 +125,11 @@ class _Quantizer:
     """One of TensorFlow Lite's quantizers.
 
     Attributes:
-        run: Quantizes a model, given the type of its inputs and outputs.
+        run: Quantizes a calibrated model.
         mode: What the converter's record in the model calls it, a ModelOptimizationMode.
     """
 
-    run: Callable[[bytes, tf.DType], bytes]
+    run: Callable[[bytes, Recipe], bytes]
     mode: int
 
 

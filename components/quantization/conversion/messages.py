@@ -4,14 +4,13 @@ Messages are small and go through a pipe; tensors and models lie in a request's 
 no side ever blocks on a pipe that the other does not read.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.quantization.schemes import Recipe
 
 # Files of a request's directory.
@@ -88,14 +87,14 @@ class Failed:
 Answer = Done | Failed
 
 
-def write_samples(samples: Mapping[str, NDArray[np.generic]], directory: Path) -> None:
+def write_samples(samples: Tensors, directory: Path) -> None:
     """Writes calibration tensors, each of shape (samples, *example_shape), by input name."""
     for index, (name, values) in enumerate(sorted(samples.items())):
         np.save(directory / f"{index}.npy", values)
         (directory / f"{index}.name").write_text(name, encoding="utf-8")
 
 
-def read_samples(directory: Path) -> dict[str, NDArray[np.generic]]:
+def read_samples(directory: Path) -> dict[str, Array]:
     """Returns calibration tensors by input name, mapped from disk."""
     return {
         name.read_text(encoding="utf-8"): np.load(name.with_suffix(".npy"), mmap_mode="r")

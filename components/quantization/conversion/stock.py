@@ -1,15 +1,15 @@
 """TensorFlow Lite's converter, asked as it wants to be asked. Runs in the child process only."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.lite.python.convert import ConverterError
 
 from tfx_tflite.components.errors import ConversionError, listed
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
 from tfx_tflite.components.quantization.schemes import Making, Recipe
@@ -20,14 +20,14 @@ _OPERATOR_SETS = {
     "INT16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
 
-_Samples = Callable[[], Iterator[dict[str, NDArray[np.generic]]]]
+_Samples = Callable[[], Iterator[dict[str, Array]]]
 
 
 def convert(
     saved_model: str,
     signature: str,
     recipe: Recipe,
-    samples: Mapping[str, NDArray[np.generic]],
+    samples: Tensors,
 ) -> bytes:
     """Returns one signature of a SavedModel as a flatbuffer, made to a recipe.
 
@@ -58,7 +58,9 @@ def _load(saved_model: str) -> Any:
     return tf.saved_model.load(saved_model)
 
 
-def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
+def _function(
+    saved_model: str, signature: str, batch_size: int | None
+) -> tf.types.experimental.ConcreteFunction:
     signatures = _load(saved_model).signatures
     if signature not in signatures:
         raise ConversionError(
@@ -76,16 +78,18 @@ def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
     return tf.function(lambda **inputs: function(**inputs)).get_concrete_function(**specs)
 
 
-def _converted(converter: tf.lite.TFLiteConverter, function: Any) -> bytes:
+def _converted(
+    converter: tf.lite.TFLiteConverter, function: tf.types.experimental.ConcreteFunction
+) -> bytes:
     try:
-        return converter.convert()
+        return bytes(converter.convert())
     except ConverterError as error:
         if LIST_COMPLAINT not in str(error):
             raise
         raise ConversionError(explain_list_loop(function.graph.as_graph_def())) from error
 
 
-def _batch_size(function: Any) -> int:
+def _batch_size(function: tf.types.experimental.ConcreteFunction) -> int:
     """Returns the batch size that a function has built in, 1 where it takes any."""
     _, arguments = function.structured_input_signature
     return max((spec.shape[0] or 1) for spec in arguments.values())
@@ -104,14 +108,14 @@ def _configure(converter: tf.lite.TFLiteConverter, recipe: Recipe) -> None:
         converter.inference_input_type = converter.inference_output_type = io_type
 
 
-def _one_batch_at_a_time(samples: Mapping[str, NDArray[np.generic]], batch_size: int) -> _Samples:
+def _one_batch_at_a_time(samples: Tensors, batch_size: int) -> _Samples:
     """Returns the calibration set as dicts by input name.
 
     Lists would have to be in an order that is neither the declared nor the alphabetical one, and a
     wrong order converts silently. The last batch repeats its last example to be full.
     """
 
-    def batches() -> Iterator[dict[str, NDArray[np.generic]]]:
+    def batches() -> Iterator[dict[str, Array]]:
         count = len(next(iter(samples.values())))
         for start in range(0, count, batch_size):
             rows = np.minimum(np.arange(start, start + batch_size), count - 1)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.components.report.reports import REFUSED
-from tfx_tflite.pipelines.cli import console, main
+from tfx_tflite.pipelines.cli import main, one_run
 from tfx_tflite.pipelines.runs.results import RunResult
 
 RESULT = RunResult(
@@ -31,11 +31,11 @@ def save_and_stop(result: RunResult, log: Path) -> None:
     save_result(result, log)
 
 
-save_result = console.save_result
+save_result = one_run.save_result
 
 if __name__ == "__main__":
     when = sys.argv.pop(1)
-    main._run_with = lambda *_: RESULT
+    one_run.OneRun._run = lambda *_: RESULT
     if when == "stopped":
-        console.save_result = save_and_stop
+        one_run.save_result = save_and_stop
     main.command_line()

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 from tests.components.examples.test_spans import deliver
 from tests.pipelines.config.test_config import MINIMAL
-from tfx_tflite.pipelines.runs import file_lock
+from tfx_tflite.components import locks
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.config.preflight import Preflight, inspect
+from tfx_tflite.pipelines.runs import RUN_LOCK
 from tfx_tflite.pipelines.runs.new_data import RunInputs
 from tfx_tflite.pipelines.runs.results import RunResult
 
@@ -215,7 +216,7 @@ def test_a_delivery_under_way_is_a_failure_not_a_wrong_config(inputs, tmp_path: 
 
 
 def test_a_run_below_a_root_where_one_is_going_on_fails_at_once(inputs, tmp_path: Path):
-    with file_lock.held(tmp_path / "runs" / file_lock.RUN_LOCK, "run"):
+    with locks.only_one(tmp_path / "runs" / RUN_LOCK, "run"):
         found = run(tmp_path, "--json")
     assert found.exit_code == 1
     assert f"another run is going on below {tmp_path}/runs (process {os.getpid()}" in found.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIGS
-from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK
+from tfx_tflite.pipelines.runs import RUN_LOCK
 
 pytestmark = pytest.mark.slow
 
