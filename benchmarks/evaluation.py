@@ -31,14 +31,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLitePredictExtractor
 
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
-from tfx_tflite.components.judgement.gate import Gate, GateRule
-from tfx_tflite.components.judgement.metric_plan import (
-    MetricPlan,
-    judged_outputs,
-    targets_of,
-    two_model_config,
-)
+from tfx_tflite.components.judgement.gate import AgreementLimit, Gate
+from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
@@ -391,7 +387,7 @@ def plan(pair: ModelPair) -> MetricPlan:
     """Returns which metrics are computed on batches: all of them."""
     config = two_model_config(eval_config())
     judged = judged_outputs(pair, config, targets_of(config, None))
-    return MetricPlan.make(config, judged, Gate(rules=(GateRule(min_agreement=0),)))
+    return MetricPlan.make(config, judged, Gate(rules=(AgreementLimit(min_agreement=0),)))
 
 
 def ours(pair: ModelPair, source: SplitFiles, output: Path) -> None:

@@ -29,6 +29,7 @@ FLOORS = (
         "components.errors",
         "components.process_end",
         "components.uris",
+        "components.verdict",
         "components.versions",
     ),
 )

@@ -7,11 +7,18 @@ Nothing here needs TensorFlow; a batch is an Arrow RecordBatch as TFXIO reads it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, listed
+
+# An array of whatever type; a docstring says of which, and of which shape.
+Array = npt.NDArray[Any]
+# Inputs or outputs of a model by name, the batch dimension first.
+Tensors = Mapping[str, Array]
 
 # The column under which TFXIO keeps the serialized tf.Examples of a batch.
 RAW_RECORD_COLUMN = "__raw_record__"

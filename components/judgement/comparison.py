@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric, MeanMetric
+from tfx_tflite.components.judgement.metrics.catalog import LabelKind
 from tfx_tflite.components.judgement.metrics.decisions import Decision
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, laid_out
+from tfx_tflite.components.judgement.metrics.label_kinds import laid_out
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, slice_name, slice_rows

@@ -22,8 +22,8 @@ from tfx_tflite.components.judgement.comparison import (
     comparison_from_json,
     comparison_to_json,
 )
-from tfx_tflite.components.judgement.gate import OVERALL, MetricValues
-from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan, for_keras
+from tfx_tflite.components.judgement.eval_config import for_keras
+from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
@@ -43,6 +43,7 @@ from tfx_tflite.components.judgement.prediction import (
 )
 from tfx_tflite.components.judgement.saturation import InputsSeen
 from tfx_tflite.components.judgement.statistics.resampling import ScoreEvidence, score_evidence
+from tfx_tflite.components.verdict import OVERALL, MetricValues
 
 _EXAMPLE_COUNT = "example_count"
 _COMPARISON = "comparison"

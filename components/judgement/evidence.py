@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tfx_tflite.components.judgement.evaluation import Evaluation
-from tfx_tflite.components.judgement.gate import GateRule, MetricValues, allowed_drop
+from tfx_tflite.components.judgement.gate import MetricRule
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.statistics.paired_tests import (
@@ -15,6 +15,7 @@ from tfx_tflite.components.judgement.statistics.paired_tests import (
     bootstrap_interval,
     mean_interval,
 )
+from tfx_tflite.components.verdict import MetricValues
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class ComparisonEvidence:
         lacks = counted or not output.comparison.weight_of(key, value.metric)
         return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
-    def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
+    def interval(self, rule: MetricRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
         assert rule.confidence is not None
         output = self.evaluation.output(value.output)
         metric = output.batched[value.metric]
-        margin = allowed_drop(rule, value)
+        margin = rule.allowed_drop(value.float_value)
         if isinstance(metric, ScoreMetric):
             return self._of_scores(rule, value, sign, margin)
         key = self._slices[value.slice]
@@ -84,7 +85,7 @@ class ComparisonEvidence:
         return self.evaluation.comparison.slices_by_name
 
     def _of_scores(
-        self, rule: GateRule, value: MetricValues, sign: int, margin: float
+        self, rule: MetricRule, value: MetricValues, sign: int, margin: float
     ) -> DropInterval:
         assert rule.confidence is not None
         output = self.evaluation.output(value.output)

@@ -9,17 +9,11 @@ from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples.tensors import format_shape
-from tfx_tflite.components.judgement.gate import (
-    OVERALL,
-    Gate,
-    GateResult,
-    GateRule,
-    MetricValues,
-    RuleResult,
-    Verdict,
-)
+from tfx_tflite.components.judgement.gate import Gate, MetricRule
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.models.float_model import Signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 
 
 @dataclass(frozen=True)
@@ -155,12 +149,12 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
 
     Args:
         result: Of the rules against the float model.
-        gate: The rules against the pushed one.
+        gate: The rules, of which those against the pushed one are meant.
         values: The metrics, for the quantized model's own.
     """
     unknown = [
         RuleResult(
-            metric=str(rule.metric),
+            metric=rule.metric,
             output=rule.output,
             slice=OVERALL,
             examples=result.examples,
@@ -173,12 +167,13 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
             against="pushed",
             reason="nothing was pushed yet, so there is no reference",
         )
-        for rule in gate.rules
+        for rule in gate.on_metrics
+        if rule.against == "pushed"
     ]
     return result.model_copy(update={"rules": (*result.rules, *unknown)})
 
 
-def _overall(rule: GateRule, values: Sequence[MetricValues]) -> float:
+def _overall(rule: MetricRule, values: Sequence[MetricValues]) -> float:
     """Returns the quantized model's figure that a rule is about, on all examples."""
     for value in values:
         is_meant = value.metric == rule.metric and rule.output in (None, value.output)

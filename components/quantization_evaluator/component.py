@@ -9,12 +9,12 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.judgement.gate import Gate
-from tfx_tflite.components.judgement.metric_plan import (
+from tfx_tflite.components.judgement.eval_config import (
     check_metrics,
     metric_directions,
     two_model_config,
 )
+from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.judgement.metrics.targets import Target, targets_to_json
 from tfx_tflite.components.quantization_evaluator import executor
 from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
@@ -113,7 +113,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         pushed_destination: str | None = None,
         pushed_version: int | None = None,
     ):
-        if gate.against("pushed").rules and pushed_destination is None:
+        if gate.against("pushed") and pushed_destination is None:
             raise ConfigError("a rule is against: pushed, which needs pushed_destination")
         compared = two_model_config(eval_config)
         check_metrics(compared)

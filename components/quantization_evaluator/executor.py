@@ -22,17 +22,18 @@ from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
-from tfx_tflite.components.judgement.evaluation import CompareModels, Evaluation, load_evaluation
-from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import OVERALL, Gate, GateResult, judge
-from tfx_tflite.components.judgement.metric_plan import (
-    MetricPlan,
+from tfx_tflite.components.judgement.eval_config import (
     judged_outputs,
     metric_directions,
     targets_of,
     two_model_config,
 )
+from tfx_tflite.components.judgement.evaluation import CompareModels, Evaluation, load_evaluation
+from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.judging import GateResult, judge
+from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
 from tfx_tflite.components.judgement.prediction import ModelPair
@@ -49,6 +50,7 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kerne
 from tfx_tflite.components.report import build as report
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.tfma_validation import write_validation
+from tfx_tflite.components.verdict import OVERALL
 
 _COMPONENT = "QuantizationEvaluator"
 # TFMA's result files of the comparison with the pushed model, below those with the float model.

@@ -16,11 +16,12 @@ from tfx_tflite.components.digests import file_digest, records_digest
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.comparison import OutputSums
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
-from tfx_tflite.components.judgement.gate import OVERALL, GateResult
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange, adequacy
 from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.latency import Latency, measure_latency
+from tfx_tflite.components.verdict import OVERALL
 
 FILE_NAME = "report.json"
 PAGE_NAME = "report.html"

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tfx_tflite.components.judgement.gate import LIMITS, OVERALL, direction_of
+from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.judgement.metrics.catalog import direction_of
+from tfx_tflite.components.verdict import OVERALL
 
 TEMPLATE = "page.html.j2"
 

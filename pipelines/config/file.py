@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -214,21 +215,24 @@ def _shown(value: Any) -> str:
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     """Returns the keys that the section at a location may have."""
-    model: Any = PipelineConfig
+    fields = _fields_of([PipelineConfig])
     parts = iter(location)
     for part in parts:
         if isinstance(part, int):
             continue
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
         annotation = fields[part].annotation if part in fields else None
-        found = _models_in(annotation)
-        if not found:
-            return []
-        model = found[0]
+        fields = _fields_of(_models_in(annotation))
         if get_origin(annotation) is dict:
             # What the user calls a section is no key of ours.
             next(parts, None)
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return list(fields)
+
+
+def _fields_of(models: Iterable[type[BaseModel]]) -> dict[str, FieldInfo]:
+    """Returns the fields by key of a section that may be of several kinds, such as a rule."""
+    return {
+        field.alias or name: field for model in models for name, field in model.model_fields.items()
+    }
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -14,13 +14,14 @@ from tests.conftest import ROOT
 from tfx_tflite.components.examples import sample_file, sampling
 from tfx_tflite.components.judgement.comparison import CompareOutputs
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.quantization.ranges import ranges
 
 PLAN = sampling.SamplePlan(10, "label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
 METRICS = [
-    batched_metric(name, config, name, (10,))
+    batched_metric(ConfiguredMetric(name, name, config), (10,))
     for name, config in (
         ("SparseCategoricalAccuracy", {}),
         ("SparseTopKCategoricalAccuracy", {"k": 2}),
@@ -40,7 +41,8 @@ def of_the_evaluator() -> list[object]:
 
     from tfx_tflite.components.examples.tensors import InputSpec
     from tfx_tflite.components.judgement import evaluation, metric_plan, prediction
-    from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, LabelUse
+    from tfx_tflite.components.judgement.metrics.catalog import LabelKind
+    from tfx_tflite.components.judgement.metrics.label_kinds import LabelUse
     from tfx_tflite.components.judgement.metrics.labels import LabelCheck
     from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 

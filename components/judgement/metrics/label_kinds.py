@@ -8,40 +8,18 @@ Only NumPy and Arrow are imported here, because workers import this module.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.examples.tensors import format_shape, place_of
+from tfx_tflite.components.judgement.metrics.catalog import LabelKind, Takes
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 
-
-class LabelKind(Enum):
-    """What a metric takes the label for."""
-
-    CLASS_INDEX = "the index of a class at each position"
-    ONE_HOT = "a share of each class at each position"
-    VALUE = "a number for each value of the output"
-    ZERO_OR_ONE = "0 to 1 for each value of the output"
-    ONE_CLASS = "the index of a class at each position, or 0 to 1 for each class"
-    ANY = "what TFMA makes of it"
-    OWN = "what a metric of one's own makes of it"
-
-
-_ONE_HOT = frozenset(
-    "CategoricalAccuracy CategoricalCrossentropy CategoricalCrossEntropy TopKCategoricalAccuracy "
-    "CategoricalHinge".split()
-)
-_ZERO_OR_ONE = frozenset("BinaryAccuracy BinaryCrossentropy BinaryCrossEntropy".split())
-_VALUE = frozenset(
-    "Accuracy MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
-    "MeanSquaredLogarithmicError LogCoshError Poisson KLDivergence CosineSimilarity Hinge "
-    "SquaredHinge".split()
-)
 # How far beyond 0 and 1 a quantized probability may be: more than a step of 1/255.
 _PROBABILITY_TOLERANCE = 0.01
 
@@ -76,63 +54,31 @@ class LabelUse:
         return self.kind in (LabelKind.ANY, LabelKind.OWN)
 
     @classmethod
-    def of(
-        cls, metric: str, class_name: str, config: Mapping[str, Any], is_score: bool, is_area: bool
-    ) -> "LabelUse":
+    def of(cls, metric: ConfiguredMetric) -> "LabelUse":
         """Returns how a metric uses labels.
 
         Args:
-            metric: Its name.
-            class_name: TFMA's or Keras' class.
-            config: Its arguments.
-            is_score: Whether it is made from confusion matrices.
-            is_area: Whether it looks at scores from 0 to 1 alone.
+            metric: The metric.
         """
-        if is_score and config.get("top_k") is not None:
-            return cls(metric, LabelKind.ANY)
-        if is_score and config.get("class_id") is not None:
-            return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
-        has_logits = class_name.lower().endswith("crossentropy")
-        kind = LabelKind.ZERO_OR_ONE if is_score else label_kind(class_name)
+        row, settings = metric.row, metric.settings
+        if metric.is_own:
+            return cls(metric.name, LabelKind.OWN)
+        if row.is_of_scores and metric.top_k is not None:
+            return cls(metric.name, LabelKind.ANY)
+        if row.is_of_scores and metric.class_id is not None:
+            return cls(metric.name, LabelKind.ONE_CLASS, metric.class_id, metric.is_area)
+        is_sparse = bool(settings.get("sparse_y_pred", True))
+        has_logits = row.takes is Takes.PROBABILITIES
         return cls(
-            metric,
-            kind,
-            of_probabilities=is_area or (has_logits and not config.get("from_logits")),
+            metric.name,
+            row.label,
+            of_probabilities=metric.is_area or (has_logits and not settings.get("from_logits")),
             has_logits=has_logits,
-            ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
-            of_answers=_takes_answers(class_name, config),
-            overlap_of=_overlap_of(class_name, config),
+            ignore_class=metric.ignore_class,
+            # Keras cuts other outputs off to whole numbers: class 0 of all probabilities.
+            of_answers=row.takes is Takes.ANSWERS and is_sparse,
+            overlap_of="positions" if row.overlap and not is_sparse else row.overlap,
         )
-
-
-def label_kind(class_name: str) -> LabelKind:
-    """Returns what a metric takes the label for, if it is not made from confusion matrices."""
-    if class_name.startswith("Sparse"):
-        return LabelKind.CLASS_INDEX
-    for names, kind in (
-        (_ONE_HOT, LabelKind.ONE_HOT),
-        (_ZERO_OR_ONE, LabelKind.ZERO_OR_ONE),
-        (_VALUE, LabelKind.VALUE),
-    ):
-        if class_name in names:
-            return kind
-    return LabelKind.ANY
-
-
-def _takes_answers(class_name: str, config: Mapping[str, Any]) -> bool:
-    if class_name in ("IoU", "MeanIoU"):
-        # Keras cuts other outputs off to whole numbers, which makes class 0 of all probabilities.
-        return bool(config.get("sparse_y_pred", True))
-    return class_name == "Accuracy"
-
-
-def _overlap_of(
-    class_name: str, config: Mapping[str, Any]
-) -> Literal["values", "positions"] | None:
-    if not class_name.endswith("IoU"):
-        return None
-    is_of_classes = class_name.startswith("OneHot") or not config.get("sparse_y_pred", True)
-    return "positions" if is_of_classes else "values"
 
 
 @dataclass(frozen=True)

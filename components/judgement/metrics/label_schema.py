@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, unknown
+from tfx_tflite.components.judgement.metrics.catalog import LabelKind
+from tfx_tflite.components.judgement.metrics.label_kinds import unknown
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 
 

@@ -15,6 +15,7 @@ from tfx_tflite.components.judgement.comparison import (
     comparison_to_json,
 )
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -28,7 +29,7 @@ FLOAT = GENERATOR.dirichlet(np.ones(CLASSES), size=ROWS)
 INPUT = GENERATOR.normal(size=(ROWS, 7))
 QUANTIZED = np.clip(np.round(FLOAT * 16) / 16, 0, 1)
 METRICS = [
-    batched_metric(name, {}, name, (CLASSES,))
+    batched_metric(ConfiguredMetric(name, name, {}), (CLASSES,))
     for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
 ]
 
@@ -97,7 +98,7 @@ def test_moments_keep_their_digits_where_the_mean_is_large_beside_the_spread(par
     labels = np.zeros(ROWS)
     before = 1e6 + generator.normal(size=(ROWS, 1))
     after = before + generator.normal(scale=0.1, size=(ROWS, 1))
-    metric = batched_metric("MeanAbsoluteError", {}, "MeanAbsoluteError", (1,))
+    metric = batched_metric(ConfiguredMetric("MeanAbsoluteError", "MeanAbsoluteError", {}), (1,))
     combine = CompareOutputs([metric], [()], None, origins={"MeanAbsoluteError": 999_999.0})
     accumulators = []
     for rows in np.array_split(np.arange(ROWS), parts):
@@ -205,7 +206,7 @@ def test_a_feature_that_is_not_there_has_no_slices():
     ],
 )
 def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict):
-    assert batched_metric(class_name, config, "m", (10,)) is None
+    assert batched_metric(ConfiguredMetric("m", class_name, config), (10,)) is None
 
 
 def test_answers_of_the_model_itself_are_counted_whatever_numbers_they_are():

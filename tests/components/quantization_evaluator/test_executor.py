@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import (
+    AgreementLimit,
+    ArenaLimit,
+    Gate,
+    MetricRule,
+    NoiseLimit,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +111,7 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
     return evaluation, blessing
 
 
-LENIENT = Gate(rules=(GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
+LENIENT = Gate(rules=(MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +281,7 @@ SCORE_METRICS = [
 ]
 
 
-SCORE_GATE = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
+SCORE_GATE = Gate(rules=(MetricRule(metric="AUC", max_drop=1),))
 
 
 def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
@@ -300,7 +306,7 @@ def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
 def test_the_area_under_the_curve_has_a_confidence_by_the_bootstrap(
     score_artifacts, tmp_path: Path
 ):
-    rules = (GateRule(metric="AUC", max_drop=0.02, confidence=0.95),)
+    rules = (MetricRule(metric="AUC", max_drop=0.02, confidence=0.95),)
     config = eval_config(["AUC"], ())
     found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
     [rule] = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
@@ -314,7 +320,7 @@ def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifac
     tested = [(c, m) for c, m in zip(names, SCORE_METRICS, strict=True) if isinstance(m, str)]
     tested += [("RecallAtPrecision", ("RecallAtPrecision", {"precision": 0.8}))]
     rules = tuple(
-        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
+        MetricRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
         for name, _ in tested
         for slices in ("overall", "each")
     )
@@ -377,7 +383,7 @@ def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
     shutil.copytree(score_artifacts["model"][0].uri, model.uri)
     ranges = {"input_ranges": {"x": [-2.0, 2.0]}}
     (tmp_path / "calibrated" / "quantization.json").write_text(json.dumps(ranges))
-    rule = GateRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
+    rule = MetricRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
     found, _ = run(
         {**score_artifacts, "model": [model]},
         tmp_path / "run",
@@ -400,9 +406,9 @@ def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_pat
 
 def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
     rules = (
-        GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
-        GateRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
-        GateRule(min_agreement=0.9),
+        MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
+        MetricRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
+        AgreementLimit(min_agreement=0.9),
     )
     found, blessing = run(artifacts, tmp_path, Gate(rules=rules))
     assert blessing.get_int_custom_property("blessed") == 1
@@ -416,7 +422,9 @@ def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_pa
 def test_there_is_no_confidence_for_a_metric_that_goes_through_tfma(artifacts, tmp_path: Path):
     gate = Gate(
         rules=(
-            GateRule(metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"),
+            MetricRule(
+                metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"
+            ),
         )
     )
     with pytest.raises(EvaluationError, match="no confidence for this metric, only for: Sparse"):
@@ -435,7 +443,7 @@ def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
 
 def test_recall_is_not_judged_on_a_slice_without_positives(score_artifacts, tmp_path: Path):
     rules = tuple(
-        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
+        MetricRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
         for name in ("Recall", "AUC", "F1Score")
     )
     config = eval_config(["Recall", "AUC", "F1Score"], ("label",))
@@ -466,7 +474,7 @@ def few_scores(score_artifacts, write_records_to, tmp_path_factory):
 def test_an_infinite_value_is_evaluated_and_reported_as_null(few_scores, tmp_path: Path):
     rows = [{"x": np.zeros(3, np.float32), "label": index % 2} for index in range(20)]
     rows.append({"x": np.array([np.inf, 0, 0], np.float32), "label": 1})
-    gate = Gate(rules=(GateRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
+    gate = Gate(rules=(MetricRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
     found, _ = run(few_scores(rows), tmp_path, gate, eval_config(["MeanSquaredError"], ()))
     text = (Path(found.uri) / "report.json").read_text()
     assert json.loads(text)["examples"] == 21
@@ -477,7 +485,7 @@ def test_labels_that_are_no_share_of_positives_are_an_error(few_scores, tmp_path
     from tfx_tflite.components.errors import user_error_in
 
     rows = [{"x": np.zeros(3, np.float32), "label": 1 + index % 2} for index in range(20)]
-    gate = Gate(rules=(GateRule(metric="Precision", max_drop=1),), min_examples=1)
+    gate = Gate(rules=(MetricRule(metric="Precision", max_drop=1),), min_examples=1)
     with pytest.raises(Exception, match="label") as caught:
         run(few_scores(rows), tmp_path, gate, eval_config(["Precision"], ()))
     error = user_error_in(caught.value)
@@ -584,7 +592,7 @@ def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path)
 
 def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
     gate = Gate(
-        rules=(GateRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
+        rules=(MetricRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
     )
     evaluation, blessing = run(artifacts, tmp_path, gate)
     assert blessing.get_int_custom_property("blessed") == 0
@@ -602,9 +610,9 @@ def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path)
 
     gate = Gate(
         rules=(
-            GateRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
-            GateRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
-            GateRule(min_sqnr_db=300),
+            MetricRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
+            MetricRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
+            NoiseLimit(min_sqnr_db=300),
         ),
         min_examples=5000,
     )
@@ -632,7 +640,7 @@ def test_tfma_reads_a_blessing(evaluated):
 def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
     import tensorflow_model_analysis as tfma
 
-    from tfx_tflite.components.judgement.metric_plan import check_metrics, two_model_config
+    from tfx_tflite.components.judgement.eval_config import check_metrics, two_model_config
 
     config = eval_config()
     config.metrics_specs[0].metrics[0].threshold.CopyFrom(
@@ -653,7 +661,7 @@ def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path
     shutil.copyfile(
         tmp_path / "model" / "Format-Serving" / "tflite", tmp_path / "model" / "float32.tflite"
     )
-    gate = Gate(rules=(GateRule(max_arena_ratio=1.0),))
+    gate = Gate(rules=(ArenaLimit(max_arena_ratio=1.0),))
     found, _ = run({**artifacts, "model": [model]}, tmp_path, gate)
     report = json.loads((Path(found.uri) / "report.json").read_text())
     # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
@@ -666,7 +674,7 @@ def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: P
     config.metrics_specs[0].metrics.add(
         class_name="SparseTopKCategoricalAccuracy", config='{"k": 2, "name": "top_2"}'
     )
-    gate = Gate(rules=(GateRule(metric="top_2", max_drop=0.05),))
+    gate = Gate(rules=(MetricRule(metric="top_2", max_drop=0.05),))
     _, blessing = run(artifacts, tmp_path, gate, config)
     assert blessing.get_int_custom_property("blessed") == 1
 
@@ -690,18 +698,18 @@ def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write
 
 
 def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
-    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+    from tfx_tflite.components.judgement.eval_config import metric_directions, two_model_config
 
-    gate = Gate(rules=(GateRule(metric="AUC", max_drop=0.1),))
+    gate = Gate(rules=(MetricRule(metric="AUC", max_drop=0.1),))
     with pytest.raises(EvaluationError, match="'AUC', which is not evaluated"):
         metric_directions(two_model_config(eval_config()), gate)
 
 
 def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
-    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+    from tfx_tflite.components.judgement.eval_config import metric_directions, two_model_config
 
     config = two_model_config(eval_config(["MeanPrediction"]))
-    rule = GateRule(metric="MeanPrediction", max_drop=0.1)
+    rule = MetricRule(metric="MeanPrediction", max_drop=0.1)
     with pytest.raises(EvaluationError, match="add a direction, higher_is_better"):
         metric_directions(config, Gate(rules=(rule,)))
     directed = rule.model_copy(update={"direction": "lower_is_better"})

@@ -17,13 +17,13 @@ import pytest
 from sklearn import metrics as sk
 
 from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import Gate, MetricRule, SizeLimit
 
 pytestmark = pytest.mark.slow
 
 ROWS, FEATURES = 150, 6
 SCHEMES = ("float32", "dynamic_range", "int8")
-ANY_GATE = Gate(rules=(GateRule(max_size_ratio=10.0),), min_examples=1)
+ANY_GATE = Gate(rules=(SizeLimit(max_size_ratio=10.0),), min_examples=1)
 
 # The shape of an example's output, and what makes it of the values of a dense layer.
 OUTPUTS: dict[str, tuple[tuple[int, ...], str]] = {
@@ -519,12 +519,9 @@ def evaluate(
     import tensorflow_model_analysis as tfma
 
     from tfx_tflite.components.examples.splits import ReadBatches
+    from tfx_tflite.components.judgement.eval_config import judged_outputs, two_model_config
     from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
-    from tfx_tflite.components.judgement.metric_plan import (
-        MetricPlan,
-        judged_outputs,
-        two_model_config,
-    )
+    from tfx_tflite.components.judgement.metric_plan import MetricPlan
     from tfx_tflite.components.judgement.prediction import ModelPair
     from tfx_tflite.components.judgement.saturation import InputRange
 
@@ -784,7 +781,7 @@ def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, t
     from tfx_tflite.components.judgement.evidence import ComparisonEvidence
     from tfx_tflite.components.judgement.gate import judge
 
-    rule = GateRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
+    rule = MetricRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
     gate = Gate(rules=(rule,), min_examples=1)
     some = target("classes", False, example_weight="first_group")
     found = evaluate(
@@ -836,7 +833,7 @@ def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts
         for v in evaluation.values
         if (v.metric, v.output, v.slice) == (cell.name, "holes", "overall")
     ]
-    rule = GateRule(metric=cell.name, output="holes", max_drop=0.0, confidence=0.9)
+    rule = MetricRule(metric=cell.name, output="holes", max_drop=0.0, confidence=0.9)
     found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
     for name in ("drop", "lower", "upper", "p_blessed"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
@@ -871,7 +868,7 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     [value] = [
         v for v in evaluation.values if (v.output, v.metric, v.slice) == (output, metric, "overall")
     ]
-    rule = GateRule(metric=metric, output=output, max_drop=0.0, confidence=0.9)
+    rule = MetricRule(metric=metric, output=output, max_drop=0.0, confidence=0.9)
     found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
     for name in ("drop", "lower", "upper", "p_blessed"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
@@ -917,7 +914,7 @@ def test_a_metric_of_one_class_has_a_confidence(
         for cell in CELLS_BY_OUTPUT["classes"]
         if (cell.class_name, cell.config) == (metric, (("class_id", 1),))
     ]
-    rule = GateRule(metric=cell.name, max_drop=0.1, confidence=0.9)
+    rule = MetricRule(metric=cell.name, max_drop=0.1, confidence=0.9)
     found = evaluate(
         saved_model,
         models["int8"],

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tfx_tflite.components.judgement.gate import Gate, GateRule, judge
+from tfx_tflite.components.judgement.gate import Gate, LatencyLimit, rule_of
+from tfx_tflite.components.judgement.judging import judge
 from tfx_tflite.components.report import page
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & 日本"
@@ -376,7 +377,7 @@ def test_a_bound_of_zero_has_a_plot():
 )
 def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, allowed):
     evidence = SimpleNamespace(figure=lambda name, output: value, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(**limit),)), [], 449, {}, evidence)
+    judged = judge(Gate(rules=(rule_of(limit),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     plot = page.interval_plot(result)
     assert (plot.point < plot.bound) == allowed == judged.blessed
@@ -386,7 +387,7 @@ def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, 
 
 def test_a_limit_on_an_unknown_figure_says_so():
     evidence = SimpleNamespace(figure=lambda name, output: None, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(max_latency_ratio=1.0),)), [], 449, {}, evidence)
+    judged = judge(Gate(rules=(LatencyLimit(max_latency_ratio=1.0),)), [], 449, {}, evidence)
     [result] = json.loads(judged.model_dump_json(by_alias=True))["rules"]
     assert page.interval_plot(result) is None
     # Once in the row of the table; the reasons of this report are others.

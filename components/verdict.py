@@ -1,0 +1,69 @@
+"""What a gate says of a model, as reports, manifests and results of runs have it."""
+
+from enum import Enum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OVERALL = "overall"
+
+
+class Verdict(str, Enum):
+    """What a rule, or the whole gate, says of the quantized model."""
+
+    BLESSED = "blessed"
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+    NOT_JUDGED = "not_judged"
+
+
+class MetricValues(BaseModel):
+    """A metric's value for both models on one slice.
+
+    Attributes:
+        metric: The metric's name.
+        output: The output it is of; None if one is judged and its name goes without saying.
+        slice: `overall`, or `feature:value` parts joined by commas.
+        examples: The number of examples in the slice.
+        float_value: The float model's value.
+        quantized_value: The quantized model's value.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    output: str | None = None
+    slice: str
+    examples: int
+    float_value: float = Field(serialization_alias="float")
+    quantized_value: float = Field(serialization_alias="quantized")
+
+
+class RuleResult(MetricValues):
+    """What a rule says of one slice.
+
+    Attributes:
+        drop: How much worse the quantized model is, in the metric's unit; negative if it is better.
+        bound: The largest drop allowed, in the metric's unit.
+        limit: The limit, if a rule limits a figure of the model as a whole.
+        confidence: How sure the verdict is; None if the figures were compared as they are.
+        lower: The one-sided lower bound of the true drop at that confidence.
+        upper: The one-sided upper bound of it.
+        method: How the bounds were found.
+        verdict: Whether the rule holds.
+        more_examples: About how many more examples would settle an undecided verdict.
+        reason: Why the rule does not hold, in words; empty if it holds.
+        against: What `float_value` is of: the `float` model, or the `pushed` one.
+    """
+
+    drop: float
+    bound: float
+    limit: float | None = None
+    confidence: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    method: str | None = None
+    verdict: Verdict
+    more_examples: int | None = None
+    reason: str = ""
+    against: Literal["float", "pushed"] = "float"
