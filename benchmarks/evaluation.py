@@ -31,8 +31,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLitePredictExtractor
 
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
-from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
+from tfx_tflite.components.judgement.evaluation import load_evaluation
 from tfx_tflite.components.judgement.gate import AgreementLimit, Gate
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.prediction import ModelPair
@@ -393,12 +394,9 @@ def plan(pair: ModelPair) -> MetricPlan:
 def ours(pair: ModelPair, source: SplitFiles, output: Path) -> None:
     """Evaluates with this project's evaluator."""
     config = two_model_config(eval_config())
+    comparison = PlannedComparison("float", plan(pair), str(output))
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = (
-            pipeline
-            | ReadBatches(source)
-            | CompareModels(pair, config, plan(pair), None, str(output))
-        )
+        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, [comparison], None)
 
 
 def theirs(pair: ModelPair, source: SplitFiles, output: Path) -> None:

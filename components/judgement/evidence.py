@@ -7,6 +7,7 @@ from functools import cached_property
 
 from tfx_tflite.components.judgement.evaluation import Evaluation
 from tfx_tflite.components.judgement.gate import MetricRule
+from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.statistics.paired_tests import (
@@ -63,15 +64,11 @@ class ComparisonEvidence:
         if isinstance(metric, ScoreMetric):
             return self._of_scores(rule, value, sign, margin)
         key = self._slices[value.slice]
-        if output.comparison.is_weighted:
-            moments = output.comparison.weighted_moments(key, value.metric).paired(sign)
-        else:
-            sums = output.comparison.sums(key, value.metric)
-            # A label between 0 and 1 makes a change of less than one.
-            if metric.is_correctness and sums.dd == sums.worse + sums.better:
-                changes = (sums.worse, sums.better)
-                return _of_share(sums.examples, changes, sign, margin, rule.confidence)
-            moments = sums.moments(sign)
+        sums = output.comparison.sums(key, value.metric)
+        if metric.is_correctness and isinstance(sums, MetricSums) and sums.counts_changes:
+            changes = (sums.worse, sums.better)
+            return _of_share(sums.examples, changes, sign, margin, rule.confidence)
+        moments = sums.moments(sign)
         relative = rule.max_relative_drop
         return mean_interval(
             moments.of_roots() if metric.is_root else moments,

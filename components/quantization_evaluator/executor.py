@@ -13,35 +13,26 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components.digests import bytes_digest, directory_digest
-from tfx_tflite.components.errors import DataError, EvaluationError, listed
+from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
-from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.case import Case
 from tfx_tflite.components.judgement.eval_config import (
     judged_outputs,
-    metric_directions,
     targets_of,
     two_model_config,
 )
-from tfx_tflite.components.judgement.evaluation import CompareModels, Evaluation, load_evaluation
-from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate
-from tfx_tflite.components.judgement.judging import GateResult, judge
-from tfx_tflite.components.judgement.metric_plan import MetricPlan
-from tfx_tflite.components.judgement.metrics.label_schema import check_schema
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
 from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import (
-    PushedReference,
-    merged,
-    without_reference,
-)
+from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.shipped_files import DIRECTORY as SHIPPED
 from tfx_tflite.components.judgement.shipped_files import write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
@@ -53,8 +44,6 @@ from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.verdict import OVERALL
 
 _COMPONENT = "QuantizationEvaluator"
-# TFMA's result files of the comparison with the pushed model, below those with the float model.
-_AGAINST_PUSHED = "against_pushed"
 # On how many examples the default kernels are compared with the reference kernels.
 _COMPARED_KERNELS = 200
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
@@ -105,31 +94,18 @@ class Executor(tfx_evaluator.Executor):
         )
         quantized = pair.quantized_model()
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
-        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
-        float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
-        evaluation = self._evaluate(
-            output_path, eval_config, float_gate, source, pair, judged, first
-        )
-        directions = metric_directions(eval_config, gate)
-        result = judge(
-            float_gate,
-            evaluation.values,
-            evaluation.examples,
-            directions,
-            ComparisonEvidence(evaluation, model.ratios),
-        )
-        reference = None
-        if pushed_gate.rules:
-            reference = PushedReference.at(
-                exec_properties["pushed_destination"], exec_properties.get("pushed_version")
+        reference = _reference(gate, exec_properties)
+        if reference is not None:
+            reference.check(
+                read_tensor_signature(pair.saved_model, pair.signature),
+                [output.spec.name for output in judged],
             )
-            if reference is None:
-                result = without_reference(result, pushed_gate, evaluation.values)
-            else:
-                compared = self._judge_against(
-                    reference, output_path, eval_config, pushed_gate, source, pair, judged, first
-                )
-                result = merged(result, compared, reference.number)
+        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+        case = Case(pair, eval_config, gate, judged, source, first, reference, output_path)
+        with self._make_beam_pipeline() as pipeline:
+            case.compare(pipeline)
+        judgement = case.judge(model.ratios)
+        result, evaluation = judgement.result, judgement.evaluation
         document = report.build(
             result, evaluation, model, exec_properties, _lineage(input_dict), source
         )
@@ -137,7 +113,7 @@ class Executor(tfx_evaluator.Executor):
         document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
         document.update(_ship(output_dict, quantized, first, samples, source.schema))
         document["pushed_destination"] = (
-            exec_properties["pushed_destination"] if pushed_gate.rules else None
+            exec_properties["pushed_destination"] if gate.against("pushed") else None
         )
         document["pushed_reference"] = reference and {
             "version": reference.number,
@@ -145,10 +121,10 @@ class Executor(tfx_evaluator.Executor):
             "digest": reference.digest,
         }
         write_validation(
-            artifact_utils.get_single_uri(output_dict["evaluation"]),
+            output_path,
             gate,
             result,
-            directions,
+            judgement.directions,
             evaluation.comparison.slices_by_name,
         )
         _write_report(output_dict, document)
@@ -156,70 +132,14 @@ class Executor(tfx_evaluator.Executor):
             _describe(artifact_utils.get_single_instance(output_dict[key]), result)
         _bless(input_dict, output_dict, result, document)
 
-    def _evaluate(
-        self,
-        output_path: str,
-        eval_config: tfma.EvalConfig,
-        gate: Gate,
-        source: SplitFiles,
-        pair: ModelPair,
-        judged: Sequence[JudgedOutput],
-        first: FirstExamples,
-    ) -> Evaluation:
-        representations = None if source.schema is None else source.tfxio().TensorRepresentations()
-        plan = MetricPlan.make(eval_config, judged, gate)
-        check_schema(plan.checks, source.schema)
-        plan = plan.with_origins(first)
-        with self._make_beam_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "ReadSplit" >> ReadBatches(source)
-                | "Compare" >> CompareModels(pair, eval_config, plan, representations, output_path)
-            )
-        evaluation = load_evaluation(output_path, plan)
-        if not evaluation.examples:
-            raise DataError(f"split {source.split!r} holds no examples; nothing to evaluate on")
-        return evaluation
 
-    def _judge_against(
-        self,
-        reference: PushedReference,
-        output_path: str,
-        eval_config: tfma.EvalConfig,
-        gate: Gate,
-        source: SplitFiles,
-        pair: ModelPair,
-        judged: Sequence[JudgedOutput],
-        first: FirstExamples,
-    ) -> GateResult:
-        """Returns what the rules against the pushed model say, on the same examples."""
-        reference.check(
-            read_tensor_signature(pair.saved_model, pair.signature),
-            [output.spec.name for output in judged],
-        )
-        directory = posixpath.join(output_path, _AGAINST_PUSHED)
-        # Where every worker can read it.
-        copy = posixpath.join(directory, "reference.tflite")
-        fileio.makedirs(directory)
-        with fileio.open(copy, "wb") as file:
-            file.write(reference.content)
-        evaluation = self._evaluate(
-            directory,
-            eval_config,
-            gate,
-            source,
-            dataclasses.replace(pair, reference=copy, input_ranges=()),
-            judged,
-            first,
-        )
-        return judge(
-            # Whether there are enough examples is said once.
-            gate.model_copy(update={"min_examples": 1}),
-            evaluation.values,
-            evaluation.examples,
-            metric_directions(eval_config, gate),
-            ComparisonEvidence(evaluation, {}),
-        )
+def _reference(gate: Gate, exec_properties: dict[str, Any]) -> PushedReference | None:
+    """Returns the pushed model if a rule is against it."""
+    if not gate.against("pushed"):
+        return None
+    return PushedReference.at(
+        exec_properties["pushed_destination"], exec_properties.get("pushed_version")
+    )
 
 
 def _targets(exec_properties: dict[str, Any], eval_config: tfma.EvalConfig) -> tuple[Target, ...]:

@@ -40,7 +40,7 @@ def of_the_evaluator() -> list[object]:
     import numpy as np
 
     from tfx_tflite.components.examples.tensors import InputSpec
-    from tfx_tflite.components.judgement import evaluation, metric_plan, prediction
+    from tfx_tflite.components.judgement import compare_models, metric_plan, prediction
     from tfx_tflite.components.judgement.metrics.catalog import LabelKind
     from tfx_tflite.components.judgement.metrics.label_kinds import LabelUse
     from tfx_tflite.components.judgement.metrics.labels import LabelCheck
@@ -52,9 +52,10 @@ def of_the_evaluator() -> list[object]:
     pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite", None)
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
-        evaluation._compared_batches,
-        evaluation._metrics_by_slice,
-        evaluation._write_comparison,
+        compare_models._against,
+        compare_models._compared_batches,
+        compare_models._metrics_by_slice,
+        compare_models._write_comparison,
         metric_plan.OutputPlan(judged, tuple(METRICS), check, Decision(), ()),
     ]
 

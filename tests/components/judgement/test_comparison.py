@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
+from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.comparison import (
-    ComparedBatch,
     CompareOutputs,
     comparison_from_json,
     comparison_to_json,
@@ -19,7 +19,7 @@ from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
-from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments
+from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
 
 ROWS, CLASSES = 300, 4
 GENERATOR = np.random.default_rng(0)
@@ -216,3 +216,33 @@ def test_answers_of_the_model_itself_are_counted_whatever_numbers_they_are():
     outputs = combine.add_input(combine.create_accumulator(), batch).comparison.outputs
     assert outputs.agreement == 0.75
     assert outputs.transitions == {(-5, -5): 1, (10**12, 10**12): 1, (7, 7): 1, (7, -5): 1}
+
+
+@pytest.mark.parametrize("count", [2, 7, 60])
+def test_weighted_sums_and_their_bounds_are_the_same_to_the_last_bit_in_any_order(count: int):
+    generator = np.random.default_rng(1)
+    weights = generator.exponential(size=ROWS)
+    combine = CompareOutputs(METRICS, [(), ("group",)], None, is_weighted=True)
+
+    def weighted(parts: list[np.ndarray]):
+        accumulators = []
+        for rows in parts:
+            batch = ComparedBatch(
+                record_batch(rows),
+                LABELS[rows],
+                FLOAT[rows],
+                QUANTIZED[rows],
+                weights=weights[rows],
+            )
+            accumulators.append(combine.add_input(combine.create_accumulator(), batch))
+        return combine.extract_output(combine.merge_accumulators(accumulators))
+
+    whole = weighted([np.arange(ROWS)])
+    parts = weighted(np.array_split(generator.permutation(ROWS), count))
+    assert json.dumps(comparison_to_json(parts)) == json.dumps(comparison_to_json(whole))
+    name = METRICS[1].name
+    found, expected = (
+        mean_interval(comparison.sums((), name).moments(-1), 0.0, 0.9)
+        for comparison in (parts, whole)
+    )
+    assert found == expected

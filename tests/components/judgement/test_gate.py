@@ -42,9 +42,7 @@ def test_two_rules_on_one_metric_cannot_have_two_directions():
         for direction in ("higher_is_better", "lower_is_better")
     ]
     assert directions({"mine": "Mine"}, rules[0]) == {"mine": "higher_is_better"}
-    with pytest.raises(
-        EvaluationError, match=r"rules.1: two rules on mine give it diff"
-    ):
+    with pytest.raises(EvaluationError, match=r"rules.1: two rules on mine give it diff"):
         directions({"mine": "Mine"}, *rules)
 
 

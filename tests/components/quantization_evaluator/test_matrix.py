@@ -514,13 +514,17 @@ def evaluate(
     reference: str | None = None,
     preprocessing: str | None = None,
 ):
-    """Returns what the evaluator's own transforms find, of cells by the name of their output."""
+    """Returns what the evaluator's own transforms find, of cells by the name of their output.
+
+    That is beside the reference if there is one, else beside the float model.
+    """
     import apache_beam as beam
     import tensorflow_model_analysis as tfma
 
     from tfx_tflite.components.examples.splits import ReadBatches
+    from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
     from tfx_tflite.components.judgement.eval_config import judged_outputs, two_model_config
-    from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
+    from tfx_tflite.components.judgement.evaluation import load_evaluation
     from tfx_tflite.components.judgement.metric_plan import MetricPlan
     from tfx_tflite.components.judgement.prediction import ModelPair
     from tfx_tflite.components.judgement.saturation import InputRange
@@ -549,9 +553,14 @@ def evaluate(
         str(saved_model), "serving_tensors", preprocessing, str(tflite), None, known, reference
     )
     plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
+    found = [PlannedComparison("float", plan, str(directory / "float"))]
+    if reference is not None:
+        found.append(PlannedComparison("pushed", plan, str(directory / "pushed")))
+    for comparison in found:
+        Path(comparison.output_path).mkdir()
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, plan, None, str(directory))
-    return load_evaluation(str(directory), plan)
+        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, found, None)
+    return load_evaluation(found[-1].output_path, plan)
 
 
 CELLS_BY_OUTPUT = {
@@ -779,7 +788,7 @@ def test_weights_that_are_all_0_are_an_error(saved_model, models, source, tmp_pa
 
 def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, tmp_path: Path):
     from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-    from tfx_tflite.components.judgement.gate import judge
+    from tfx_tflite.components.judgement.judging import judge
 
     rule = MetricRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
     gate = Gate(rules=(rule,), min_examples=1)
