@@ -16,10 +16,14 @@ from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.comparison import (
     CompareOutputs,
     Comparison,
-    comparison_to_json,
 )
 from tfx_tflite.components.judgement.eval_config import for_keras
-from tfx_tflite.components.judgement.evaluation import COMPARISON_FILE, EXAMPLE_COUNT
+from tfx_tflite.components.judgement.evaluation import (
+    COMPARISON_FILE,
+    EXAMPLE_COUNT,
+    RECORDS,
+    OutputRecord,
+)
 from tfx_tflite.components.judgement.gate import Reference
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
@@ -290,21 +294,20 @@ class _WriteComparison(beam.PTransform):
 
 
 def _write_comparison(comparisons: Comparisons, path: str, plan: MetricPlan) -> None:
-    document = [
-        {
-            **comparison_to_json(comparison),
-            "score_evidence": [
-                {"metric": metric, "slice": slice_name(key), **evidence.to_json()}
-                for key, by_class in sorted(comparison.scores.items(), key=by_name)
-                for metric, evidence in _score_evidence(
-                    output, key, by_class, comparison.examples(key)
-                ).items()
-            ],
-        }
-        for output, comparison in zip(plan.outputs, comparisons, strict=True)
-    ]
+    records = tuple(map(_record, plan.outputs, comparisons))
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(json.dumps(document).encode())
+        file.write(json.dumps(RECORDS.dump_python(records, mode="json")).encode())
+
+
+def _record(output: OutputPlan, comparison: Comparison) -> OutputRecord:
+    tested = tuple(
+        (metric, slice_name(key), evidence)
+        for key, by_class in sorted(comparison.scores.items(), key=by_name)
+        for metric, evidence in _score_evidence(
+            output, key, by_class, comparison.examples(key)
+        ).items()
+    )
+    return OutputRecord(comparison, tested)
 
 
 def _score_evidence(

@@ -11,7 +11,7 @@ from typing import Annotated
 import apache_beam as beam
 import numpy as np
 from pydantic import Field as JsonField
-from pydantic import JsonValue, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import PlainSerializer, PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.compared_batch import ComparedBatch
@@ -113,7 +113,7 @@ class Comparison:
         origin = self.origins[index] if self.origins else 0.0
         if self.is_weighted:
             return WeightedSums(self.examples(key), totals, origin)
-        return MetricSums(self.examples(key), *map(float, totals), origin=origin)
+        return MetricSums(self.examples(key), *map(float, (*totals, origin)))
 
     def merge(self, other: "Comparison") -> None:
         """Adds what another part of the data gave, but for the sums, which are added exactly."""
@@ -279,17 +279,3 @@ class CompareOutputs(beam.CombineFn):
         counted = metric.counted_positions(element.labels)
         weights = weights if counted is None else weights * counted
         return WeightedSums.terms(weights, before, after, origin)
-
-
-_JSON = TypeAdapter(Comparison)
-
-
-def comparison_to_json(comparison: Comparison) -> dict[str, JsonValue]:
-    """Returns a comparison ready for JSON, but for the scores."""
-    found: dict[str, JsonValue] = _JSON.dump_python(comparison, mode="json")
-    return found
-
-
-def comparison_from_json(document: Mapping[str, JsonValue]) -> Comparison:
-    """Returns the comparison that `comparison_to_json` gave."""
-    return _JSON.validate_python(document)

@@ -4,33 +4,41 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow_model_analysis as tfma
 from apache_beam.io.filesystems import FileSystems
+from pydantic import TypeAdapter
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.judgement.comparison import (
     Comparison,
-    comparison_from_json,
 )
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
-from tfx_tflite.components.judgement.metrics.slices import (
-    SliceKey,
-    plain_value,
-    slice_name,
-)
-from tfx_tflite.components.judgement.prediction import (
-    FLOAT,
-    QUANTIZED,
-)
+from tfx_tflite.components.judgement.metrics.slices import SliceKey, plain_value, slice_name
+from tfx_tflite.components.judgement.prediction import FLOAT, QUANTIZED
 from tfx_tflite.components.judgement.statistics.resampling import ScoreEvidence
 from tfx_tflite.components.verdict import OVERALL, MetricValues
 
 EXAMPLE_COUNT = "example_count"
 COMPARISON_FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class OutputRecord:
+    """What the file beside TFMA's result files has of one output.
+
+    Attributes:
+        comparison: The sums.
+        score_evidence: Each metric and slice whose scores are tested, and what the test rests on.
+    """
+
+    comparison: Comparison
+    score_evidence: tuple[tuple[str, str, ScoreEvidence], ...]
+
+
+RECORDS = TypeAdapter(tuple[OutputRecord, ...])
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         nothing = (OutputEvaluation(output, Comparison(()), {}) for output in plan.outputs)
         return Evaluation(0, (), tuple(nothing))
     with FileSystems.open(posixpath.join(output_path, COMPARISON_FILE)) as file:
-        documents = json.loads(file.read())
-    outputs = tuple(map(_output_evaluation, plan.outputs, documents))
+        records = RECORDS.validate_python(json.loads(file.read()))
+    outputs = tuple(map(_output_evaluation, plan.outputs, records))
     comparison = outputs[0].comparison
     values = [
         value
@@ -110,8 +118,8 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
     )
 
 
-def _output_evaluation(plan: OutputPlan, document: Mapping[str, Any]) -> OutputEvaluation:
-    comparison = comparison_from_json(document)
+def _output_evaluation(plan: OutputPlan, record: OutputRecord) -> OutputEvaluation:
+    comparison = record.comparison
     if comparison.is_weighted and not comparison.weight(()):
         raise DataError(
             f"example weight {plan.judged.target.example_weight!r} is 0 for all "
@@ -123,10 +131,7 @@ def _output_evaluation(plan: OutputPlan, document: Mapping[str, Any]) -> OutputE
                 f"label {plan.judged.target.label_name!r} is the ignore_class of metric {metric!r} "
                 "at every position of every example; nothing to evaluate on"
             )
-    evidence = {
-        (entry["metric"], entry["slice"]): ScoreEvidence.from_json(entry)
-        for entry in document["score_evidence"]
-    }
+    evidence = {(metric, name): found for metric, name, found in record.score_evidence}
     return OutputEvaluation(plan, comparison, evidence)
 
 

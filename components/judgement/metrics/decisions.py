@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.metrics.catalog import Decides
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 
@@ -28,12 +29,12 @@ class Decision:
     class_id: int | None = None
     is_output: bool = False
 
-    def fits(self, outputs: np.ndarray) -> bool:
+    def fits(self, outputs: Array) -> bool:
         """Returns whether outputs of shape (n, …) have what is decided between."""
         has_classes = outputs.ndim > 1 and outputs.shape[-1] > 1
         return self.is_output or self.threshold is not None or has_classes
 
-    def of(self, outputs: np.ndarray) -> np.ndarray:
+    def of(self, outputs: Array) -> Array:
         """Returns the answers.
 
         Args:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.examples.tensors import format_shape, place_of
+from tfx_tflite.components.examples.tensors import Array, format_shape, place_of
 from tfx_tflite.components.judgement.metrics.catalog import LabelKind, Takes
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 
@@ -187,7 +187,7 @@ class LabelFit:
             return f"the output has classes 0 to {self.classes - 1}"
         return "name a label of that many values, or another metric"
 
-    def check_labels(self, use: LabelUse, labels: np.ndarray, batch: pa.RecordBatch) -> None:
+    def check_labels(self, use: LabelUse, labels: Array, batch: pa.RecordBatch) -> None:
         """Checks the labels of a batch for a metric that they fit by number.
 
         Args:
@@ -225,8 +225,8 @@ class LabelFit:
     def _refuse(
         self,
         batch: pa.RecordBatch,
-        values: np.ndarray,
-        wrong: np.ndarray,
+        values: Array,
+        wrong: Array,
         expected: str,
         what: str | None = None,
     ) -> None:
@@ -238,7 +238,7 @@ class LabelFit:
                 f"{len(wrong)} examples of a batch"
             )
 
-    def check_probabilities(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+    def check_probabilities(self, use: LabelUse, outputs: Array, model: str) -> None:
         """Checks that a metric of probabilities gets some.
 
         Args:
@@ -263,7 +263,7 @@ class LabelFit:
                 f"logits, {remedy}"
             )
 
-    def check_answers(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+    def check_answers(self, use: LabelUse, outputs: Array, model: str) -> None:
         """Checks that a metric that compares outputs with labels as they are gets answers.
 
         Args:
@@ -291,8 +291,8 @@ def _counted(values: int) -> str:
 
 
 def laid_out(
-    kind: LabelKind, labels: np.ndarray, outputs: np.ndarray, class_id: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    kind: LabelKind, labels: Array, outputs: Array, class_id: int | None = None
+) -> tuple[Array, Array]:
     """Returns labels and outputs as a metric of a kind takes them, with positions as second axis.
 
     Args:
@@ -320,7 +320,7 @@ def laid_out(
     return labels.reshape(n, -1), outputs.reshape(n, -1)
 
 
-def for_tfma(labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def for_tfma(labels: Array, outputs: Array) -> Array:
     """Returns labels in the shape in which TFMA pairs them with outputs.
 
     Args:

@@ -6,14 +6,11 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import TypeAdapter
 
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
 from tfx_tflite.components.judgement.compared_batch import ComparedBatch
-from tfx_tflite.components.judgement.comparison import (
-    CompareOutputs,
-    comparison_from_json,
-    comparison_to_json,
-)
+from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
@@ -32,6 +29,13 @@ METRICS = [
     batched_metric(ConfiguredMetric(name, name, {}), (CLASSES,))
     for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
 ]
+
+
+JSON = TypeAdapter(Comparison)
+
+
+def as_json(comparison: Comparison) -> str:
+    return json.dumps(JSON.dump_python(comparison, mode="json"))
 
 
 def record_batch(rows: np.ndarray) -> pa.RecordBatch:
@@ -67,7 +71,7 @@ WHOLE = compare([np.arange(ROWS)])
 def test_parts_in_any_order_give_what_the_whole_gives_to_the_last_bit(count: int):
     shuffled = np.random.default_rng(count).permutation(ROWS)
     parts = compare(np.array_split(shuffled, count))
-    assert json.dumps(comparison_to_json(parts)) == json.dumps(comparison_to_json(WHOLE))
+    assert as_json(parts) == as_json(WHOLE)
 
 
 def test_sums_are_those_of_the_examples_in_a_slice():
@@ -148,7 +152,7 @@ def test_identical_outputs_have_no_noise():
 
 
 def test_survives_json():
-    again = comparison_from_json(json.loads(json.dumps(comparison_to_json(WHOLE))))
+    again = JSON.validate_python(json.loads(as_json(WHOLE)))
     assert again.outputs == WHOLE.outputs
     for key, sums in WHOLE.slices.items():
         np.testing.assert_array_equal(again.slices[key], sums)
@@ -239,7 +243,7 @@ def test_weighted_sums_and_their_bounds_are_the_same_to_the_last_bit_in_any_orde
 
     whole = weighted([np.arange(ROWS)])
     parts = weighted(np.array_split(generator.permutation(ROWS), count))
-    assert json.dumps(comparison_to_json(parts)) == json.dumps(comparison_to_json(whole))
+    assert as_json(parts) == as_json(whole)
     name = METRICS[1].name
     found, expected = (
         mean_interval(comparison.sums((), name).moments(-1), 0.0, 0.9)
