@@ -233,9 +233,7 @@ def peak_megabytes(directory: Path, rows: int) -> float:
 def print_memory(directory: Path, rows: int) -> int:
     """Evaluates rows, the same file over and over, and prints the peak memory in MB."""
     source = rows_source(directory, FEW_ROWS, repeat=rows // FEW_ROWS)
-    pair = ModelPair(
-        str(directory / "model"), "serving_tensors", None, str(directory / "tflite"), None
-    )
+    pair = model_pair(directory / "model", directory)
     ours(pair, source, directory / f"memory-{rows}")
     found = load_evaluation(str(directory / f"memory-{rows}"), plan(pair)).examples
     assert found == rows, (found, rows)
@@ -275,7 +273,13 @@ def make_models(directory: Path) -> ModelPair:
         path, "serving_tensors", Quantization(Scheme.INT8), {"x": samples}, directory / "conversion"
     )
     (directory / "tflite").write_bytes(converted.quantized)
-    return ModelPair(str(path), "serving_tensors", None, str(directory / "tflite"), None)
+    return model_pair(path, directory)
+
+
+def model_pair(saved_model: Path, directory: Path) -> ModelPair:
+    """Returns the models in a directory."""
+    signature = read_tensor_signature(saved_model, "serving_tensors")
+    return ModelPair(str(saved_model), signature, None, str(directory / "tflite"), None)
 
 
 def write_rows(directory: Path, rows: int) -> SplitFiles:

@@ -90,12 +90,14 @@ class CompareModels(beam.PTransform):
         self._comparisons = tuple(comparisons)
         self._representations = representations
 
-    def expand(self, batches: beam.PCollection) -> list[object]:
+    def expand(self, batches: beam.PCollection) -> beam.pvalue.PDone:
         """Builds the transform."""
         predicted = batches | "Predict" >> Predict(self._pair, self._comparisons[0].plan.checks)
-        return [self._written(predicted, comparison) for comparison in self._comparisons]
+        for comparison in self._comparisons:
+            self._write(predicted, comparison)
+        return beam.pvalue.PDone(batches.pipeline)
 
-    def _written(self, predicted: beam.PCollection, comparison: PlannedComparison) -> object:
+    def _write(self, predicted: beam.PCollection, comparison: PlannedComparison) -> None:
         reference, path, rest = comparison.reference, comparison.output_path, comparison.plan.rest
         models = [
             _shared_model(FLOAT, self._pair.saved_model_stored_at or self._pair.saved_model),
@@ -112,7 +114,7 @@ class CompareModels(beam.PTransform):
         writers = tfma.default_writers(
             output_path=path, eval_shared_model=models, eval_config=_buildable(self._config)
         )
-        return predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
+        _ = predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
             eval_config=self._config,
             eval_shared_model=models,
             extractors=extractors,

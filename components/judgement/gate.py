@@ -26,26 +26,6 @@ Reference = Literal["float", "pushed"]
 _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
-# The keys of all rules as a gate's JSON has them, each rule with all of them, and what stands for
-# a key that is not given.
-_NOT_GIVEN: Mapping[str, str | None] = {
-    "metric": None,
-    "output": None,
-    "max_drop": None,
-    "max_relative_drop": None,
-    "slices": "overall",
-    "confidence": None,
-    "direction": None,
-    "against": "float",
-    "max_size_ratio": None,
-    "max_latency_ratio": None,
-    "max_arena_ratio": None,
-    "min_agreement": None,
-    "max_kl_divergence": None,
-    "max_mean_absolute_difference": None,
-    "min_sqnr_db": None,
-}
-
 
 class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -205,6 +185,13 @@ LIMITS: tuple[type[LimitRule], ...] = (
     DifferenceLimit,
     NoiseLimit,
 )
+# The keys of all rules as a gate's JSON has them, each rule with all of them, and what stands for
+# a key that is not given.
+_NOT_GIVEN: Mapping[str, object] = {
+    **{key: field.get_default() for key, field in MetricRule.model_fields.items()},
+    **dict.fromkeys(limit.key for limit in LIMITS),
+    "metric": None,
+}
 
 
 def is_within(drop: float, bound: float) -> bool:

@@ -28,16 +28,18 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import (
     MeanMetric,
     batched_metric,
 )
-from tfx_tflite.components.judgement.metrics.catalog import Direction
+from tfx_tflite.components.judgement.metrics.catalog import Direction, LabelKind
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision, decision_of
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelUse
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
 from tfx_tflite.components.judgement.metrics.paired_scores import ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import QUANTIZED
+
+# Only the metric knows what such a label is to it.
+_UNKNOWN = (LabelKind.ANY, LabelKind.OWN)
 
 
 @dataclass(frozen=True)
@@ -187,12 +189,11 @@ def _output_plan(metrics: Sequence[EvaluatedMetric], judged: JudgedOutput) -> Ou
             batched.append(found)
         is_area = isinstance(found, ScoreMetric) and found.is_area
         configured.append(replace(evaluated.metric, is_area=is_area))
-    uses = tuple(LabelUse.of(metric) for metric in configured)
     return OutputPlan(
         judged,
         tuple(batched),
-        LabelCheck(judged, uses),
-        decision_of(configured) or _class_of_unknown(uses, judged),
+        LabelCheck(judged, tuple(configured)),
+        decision_of(configured) or _class_of_unknown(configured, judged),
     )
 
 
@@ -206,11 +207,11 @@ def _batched(evaluated: EvaluatedMetric, judged: JudgedOutput) -> BatchedMetric 
     return batched_metric(evaluated.metric, judged.example_shape)
 
 
-def _class_of_unknown(uses: Sequence[LabelUse], judged: JudgedOutput) -> Decision | None:
+def _class_of_unknown(metrics: Sequence[ConfiguredMetric], judged: JudgedOutput) -> Decision | None:
     """Returns the decision of metrics of which nothing is known: the class of a row of classes."""
     shape = judged.example_shape
     is_row = shape is not None and len(shape) == 1 and (shape[0] or 0) > 1
-    return Decision() if is_row and all(use.is_unknown for use in uses) else None
+    return Decision() if is_row and all(metric.label in _UNKNOWN for metric in metrics) else None
 
 
 def _rest(eval_config: tfma.EvalConfig, plans: Sequence[OutputPlan]) -> tfma.EvalConfig | None:
@@ -301,7 +302,7 @@ def _check_agreement(rules: Sequence[GateRule], plans: Sequence[OutputPlan]) -> 
             continue
         for plan in plans:
             if rule.output in (None, plan.judged.key) and plan.decision is None:
-                names = [use.metric for use in plan.check.uses]
+                names = [metric.name for metric in plan.check.metrics]
                 raise EvaluationError(
                     f"gate rule min_agreement: the metrics of output {plan.judged.spec.name!r} "
                     f"({listed(names)}) make no decision that both models could agree on; limit "

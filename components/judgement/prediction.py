@@ -20,8 +20,8 @@ from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
 from tfx_tflite.components.models.float_model import (
     FloatModel,
     InputReader,
+    Signature,
     input_reader,
-    read_tensor_signature,
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Kernels
@@ -37,7 +37,7 @@ class ModelPair:
 
     Attributes:
         saved_model: The float SavedModel's directory.
-        signature: The signature that was converted.
+        signature: The signature that was converted, as `read_tensor_signature` gives it.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
         output: Which output is evaluated; None where there is one.
@@ -51,7 +51,7 @@ class ModelPair:
     """
 
     saved_model: str
-    signature: str
+    signature: Signature
     preprocessing_signature: str | None
     tflite: str
     output: str | None
@@ -64,9 +64,8 @@ class ModelPair:
 
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""
-        signature = read_tensor_signature(self.saved_model, self.signature)
         return input_reader(
-            self.saved_model, signature, self.preprocessing_signature, self.schema, beside
+            self.saved_model, self.signature, self.preprocessing_signature, self.schema, beside
         )
 
     def quantized_model(self) -> TFLiteModel:
@@ -89,15 +88,15 @@ class ModelPair:
         if name is None or name not in outputs:
             named = "names none" if name is None else f"is {name!r}"
             raise EvaluationError(
-                f"evaluation.output {named}; signature {self.signature!r} has: {listed(outputs)}"
+                f"evaluation.output {named}; signature {self.signature.name!r} has: "
+                f"{listed(outputs)}"
             )
         return outputs[name]
 
     @property
     def outputs(self) -> dict[str, InputSpec]:
         """The signature's outputs by name."""
-        signature = read_tensor_signature(self.saved_model, self.signature)
-        return {spec.name: spec for spec in signature.outputs}
+        return {spec.name: spec for spec in self.signature.outputs}
 
 
 @dataclass
@@ -114,8 +113,7 @@ class _FloatSide:
 
     @classmethod
     def load(cls, pair: ModelPair, labels: Sequence[str]) -> "_FloatSide":
-        signature = read_tensor_signature(pair.saved_model, pair.signature)
-        return cls(pair.reader(labels), FloatModel(pair.saved_model, signature))
+        return cls(pair.reader(labels), FloatModel(pair.saved_model, pair.signature))
 
 
 class _PredictDoFn(beam.DoFn):
@@ -133,8 +131,7 @@ class _PredictDoFn(beam.DoFn):
         self._tflite = {QUANTIZED: self._pair.quantized_model()}
         if self._pair.reference is not None:
             self._tflite[PUSHED] = _tflite_model(self._pair.reference)
-        signature = read_tensor_signature(self._pair.saved_model, self._pair.signature)
-        self._inputs = [spec.name for spec in signature.inputs]
+        self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
     def process(self, batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         groups = self._float.reader.groups(batch)

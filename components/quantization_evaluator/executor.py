@@ -13,6 +13,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
@@ -28,7 +29,7 @@ from tfx_tflite.components.judgement.eval_config import (
     two_model_config,
 )
 from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
 from tfx_tflite.components.judgement.prediction import ModelPair
@@ -46,6 +47,8 @@ from tfx_tflite.components.verdict import OVERALL
 _COMPONENT = "QuantizationEvaluator"
 # On how many examples the default kernels are compared with the reference kernels.
 _COMPARED_KERNELS = 200
+# For how many seconds latency is measured, with each number of threads.
+_JUDGED_LATENCY, _REPORTED_LATENCY = 0.5, 0.1
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
     "quantized_model": "model_digest",
@@ -85,21 +88,20 @@ class Executor(tfx_evaluator.Executor):
         judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
         samples = exec_properties["golden_samples"]
         first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
-        model = _model_properties(input_dict, first)
+        with fileio.open(pair.tflite, "rb") as file:
+            content = file.read()
+        model = _model_properties(input_dict, content, first, _latency_seconds(gate))
         _check_origin(input_dict, exec_properties, model)
         pair = dataclasses.replace(
             pair,
             input_ranges=report.input_ranges(model.quantization),
-            kernels=default_kernels(pair.quantized_model().content, first.take(2)),
+            kernels=default_kernels(content, first.take(2)),
         )
-        quantized = pair.quantized_model()
+        quantized = TFLiteModel(content, pair.kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
         reference = _reference(gate, exec_properties)
         if reference is not None:
-            reference.check(
-                read_tensor_signature(pair.saved_model, pair.signature),
-                [output.spec.name for output in judged],
-            )
+            reference.check(pair.signature, [output.spec.name for output in judged])
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         case = Case(pair, eval_config, gate, judged, source, first, reference, output_path)
         with self._make_beam_pipeline() as pipeline:
@@ -153,8 +155,8 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
     """Returns a warning for each output of the signature that nothing is judged by."""
     known = {output.spec.name for output in judged}
     return [
-        f"output {name!r} of signature {pair.signature!r} is not judged: nothing here says whether "
-        "it is still right; add it to evaluation.outputs"
+        f"output {name!r} of signature {pair.signature.name!r} is not judged: nothing here says "
+        "whether it is still right; add it to evaluation.outputs"
         for name in pair.outputs
         if name not in known
     ]
@@ -191,7 +193,7 @@ def _model_pair(
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
         saved_model=saved_model,
-        signature=exec_properties["signature"],
+        signature=read_tensor_signature(saved_model, exec_properties["signature"]),
         preprocessing_signature=exec_properties.get("preprocessing_signature"),
         tflite=tflite,
         output=exec_properties.get("output"),
@@ -205,8 +207,8 @@ def _first_examples(
     source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
 ) -> FirstExamples:
     labels = [output.target.label_name for output in judged]
-    inputs = read_tensor_signature(pair.saved_model, pair.signature).inputs
-    return FirstExamples.read(source, pair.reader(labels), [spec.name for spec in inputs], count)
+    inputs = [spec.name for spec in pair.signature.inputs]
+    return FirstExamples.read(source, pair.reader(labels), inputs, count)
 
 
 def _ship(
@@ -227,14 +229,21 @@ def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
     return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
 
 
+def _latency_seconds(gate: Gate) -> float:
+    """Returns how long to measure latency: thoroughly if a rule limits it, else for the report."""
+    is_judged = any(isinstance(rule, LatencyLimit) for rule in gate.rules)
+    return _JUDGED_LATENCY if is_judged else _REPORTED_LATENCY
+
+
 def _model_properties(
-    input_dict: dict[str, list[types.Artifact]], first: FirstExamples
+    input_dict: dict[str, list[types.Artifact]],
+    content: bytes,
+    first: FirstExamples,
+    latency_seconds: float,
 ) -> report.ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
-        return report.ModelProperties.read(
-            directory, artifact_files.tflite_file(directory), first.shapes
-        )
+        return report.ModelProperties.read(directory, content, first.shapes, latency_seconds)
 
 
 def _check_origin(

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from tfx_tflite.components.digests import file_digest, records_digest
+from tfx_tflite.components.digests import bytes_digest, records_digest
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.comparison import OutputSums
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
@@ -63,14 +63,19 @@ class ModelProperties:
 
     @classmethod
     def read(
-        cls, directory: Path, tflite: Path, shapes: Mapping[str, tuple[int, ...]]
+        cls,
+        directory: Path,
+        content: bytes,
+        shapes: Mapping[str, tuple[int, ...]],
+        latency_seconds: float,
     ) -> "ModelProperties":
         """Returns the properties of the model in an artifact's directory.
 
         Args:
             directory: The artifact's.
-            tflite: The model's file in it.
+            content: The model in it.
             shapes: Of an example by input name, the batch dimension first.
+            latency_seconds: About how long to measure latency with each number of threads.
         """
         summary = directory / "quantization.json"
         quantization = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
@@ -78,15 +83,16 @@ class ModelProperties:
         latencies: tuple[Latency, ...] = ()
         arena = None
         if float_model.exists():
-            before, after = float_model.read_bytes(), tflite.read_bytes()
+            before = float_model.read_bytes()
             latencies = tuple(
-                measure_latency(before, after, shapes, threads) for threads in _THREADS
+                measure_latency(before, content, shapes, threads, latency_seconds)
+                for threads in _THREADS
             )
             arena = {
                 "float": arena_bytes(before, shapes),
-                "quantized": arena_bytes(after, shapes),
+                "quantized": arena_bytes(content, shapes),
             }
-        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latencies, arena)
+        return cls(bytes_digest(content), len(content), quantization, latencies, arena)
 
 
 def build(

@@ -41,15 +41,15 @@ def of_the_evaluator() -> list[object]:
 
     from tfx_tflite.components.examples.tensors import InputSpec
     from tfx_tflite.components.judgement import compare_models, metric_plan, prediction
-    from tfx_tflite.components.judgement.metrics.catalog import LabelKind
-    from tfx_tflite.components.judgement.metrics.label_kinds import LabelUse
     from tfx_tflite.components.judgement.metrics.labels import LabelCheck
     from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
+    from tfx_tflite.components.models.float_model import Signature
 
     output = InputSpec("probabilities", (None, 10), np.dtype(np.float32))
     judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))
-    check = LabelCheck(judged, (LabelUse("accuracy", LabelKind.CLASS_INDEX),))
-    pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite", None)
+    check = LabelCheck(judged, (ConfiguredMetric("accuracy", "SparseCategoricalAccuracy", {}),))
+    signature = Signature("serving_tensors", (), (output,))
+    pair = prediction.ModelPair("saved_model", signature, None, "model.tflite", None)
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
         compare_models._against,

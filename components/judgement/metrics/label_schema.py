@@ -42,7 +42,7 @@ def _check_vocabulary(check: LabelCheck) -> None:
         return
     classes = int(shape[-1] or 0)
     takes_indices = any(
-        use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS) for use in check.uses
+        metric.label in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS) for metric in check.metrics
     )
     if takes_indices and len(entries) != classes:
         raise EvaluationError(

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.examples.tensors import Array, feature_values, format_shape, place_of
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit, LabelUse
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 
 _LABEL_KEY = "evaluation.label"
@@ -160,11 +161,11 @@ class LabelCheck:
 
     Attributes:
         judged: The output and its label.
-        uses: How the metrics use the label.
+        metrics: The metrics.
     """
 
     judged: JudgedOutput
-    uses: tuple[LabelUse, ...]
+    metrics: tuple[ConfiguredMetric, ...]
 
     def fit(self, labels: Array, outputs: Array) -> LabelFit:
         """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
@@ -183,8 +184,8 @@ class LabelCheck:
         Raises:
             EvaluationError: A metric cannot be computed from these.
         """
-        for use in self.uses:
-            self._fit(count, shape).check(use)
+        for metric in self.metrics:
+            self._fit(count, shape).check(metric)
 
     def __call__(self, labels: Array, outputs: Mapping[str, Array], batch: pa.RecordBatch) -> None:
         """Checks a batch.
@@ -200,9 +201,9 @@ class LabelCheck:
             DataError: A label is out of range.
         """
         fit = self.fit(labels, next(iter(outputs.values())))
-        for use in self.uses:
-            fit.check(use)
-            fit.check_labels(use, labels, batch)
+        for metric in self.metrics:
+            fit.check(metric)
+            fit.check_labels(metric, labels, batch)
             for model, values in outputs.items():
-                fit.check_probabilities(use, values, model)
-                fit.check_answers(use, values, model)
+                fit.check_probabilities(metric, values, model)
+                fit.check_answers(metric, values, model)

@@ -185,13 +185,10 @@ def _score_bound(examples: int, worse: int, better: int, confidence: float) -> f
 
 @dataclass(frozen=True, eq=False)
 class PairedMoments:
-    """What `mean_interval` needs to know of paired examples; pieces of a data set add up.
+    """What `mean_interval` needs to know of paired examples.
 
     Each example has a drop d (the quantized model's loss less the float model's) and a float value
-    f (the float model's loss). Sums are of deviations from the mean, merged as in Chan, Golub and
-    LeVeque (1983, The American Statistician 37:242) and, for the third order, Pébay (2008, Sandia
-    report SAND2008-6212): sums of raw cubes would lose all their digits where a mean is large
-    beside its spread. Merging in another order changes the last digits only.
+    f (the float model's loss). Sums are of deviations from the mean.
 
     Attributes:
         count: The number of examples.
@@ -232,25 +229,6 @@ class PairedMoments:
             mean=mean,
             second=deviation @ deviation.T,
             third=np.einsum("in,jn,kn->ijk", deviation, deviation, deviation),
-        )
-
-    def __add__(self, other: "PairedMoments") -> "PairedMoments":
-        if not self.count or not other.count:
-            return self if self.count else other
-        count = self.count + other.count
-        gap = other.mean - self.mean
-        weight = self.count * other.count / count
-        lean = (self.count * other.second - other.count * self.second) / count
-        return PairedMoments(
-            count=count,
-            mean=self.mean + gap * (other.count / count),
-            second=self.second + other.second + weight * np.einsum("i,j->ij", gap, gap),
-            third=self.third
-            + other.third
-            + weight * (self.count - other.count) / count * np.einsum("i,j,k", gap, gap, gap)
-            + np.einsum("i,jk->ijk", gap, lean)
-            + np.einsum("j,ik->ijk", gap, lean)
-            + np.einsum("k,ij->ijk", gap, lean),
         )
 
     def of_roots(self) -> "PairedMoments":

@@ -1,6 +1,7 @@
 """Float against quantized through the real TFMA, on the digits."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -720,11 +721,13 @@ def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
 
 def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     from tfx_tflite.components.judgement.prediction import ModelPair
+    from tfx_tflite.components.models.float_model import read_tensor_signature
 
-    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", None)
+    signature = read_tensor_signature(save_two_outputs, "serving_tensors")
+    pair = ModelPair(str(save_two_outputs), signature, None, "unused", None)
     with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
         pair.resolve_output()
-    named = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused", "b")
+    named = ModelPair(str(save_two_outputs), signature, None, "unused", "b")
     assert named.resolve_output().name == "b"
 
 
@@ -754,3 +757,126 @@ def test_a_float_model_that_the_quantized_one_was_not_made_from_is_an_error(
     (tmp_path / "model" / "quantization.json").write_text(json.dumps(made_from))
     with pytest.raises(EvaluationError, match="made from float model sha256:another"):
         run({**artifacts, "model": [model]}, tmp_path, LENIENT)
+
+
+# --- Beside a pushed model ---
+
+
+@dataclass
+class Reads:
+    """How often the files of a stage are read, by what they are."""
+
+    examples: int = 0
+    opened: list[str] = field(default_factory=list)
+    loaded: int = 0
+
+    def of(self, name: str) -> int:
+        return sum(path.endswith(name) for path in self.opened)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Counts what this process reads, where Beam's workers are, too."""
+    import tensorflow as tf
+
+    from tfx_tflite.components.examples.splits import SplitFiles
+
+    found = Reads()
+
+    def opened(path, mode="r"):
+        if "r" in mode:
+            found.opened.append(str(path))
+        return open_file(path, mode)
+
+    def batches(self, *args, **kwargs):
+        yield from read_batches(self, *args, **kwargs)
+        # Whoever takes only the first batch does not come here.
+        found.examples += 1
+
+    def load(*args, **kwargs):
+        found.loaded += 1
+        return load_saved_model(*args, **kwargs)
+
+    open_file, read_batches = tf.io.gfile.GFile, SplitFiles.batches
+    load_saved_model = tf.saved_model.load
+    monkeypatch.setattr(SplitFiles, "batches", batches)
+    monkeypatch.setattr(tf.saved_model, "load", load)
+    # TFX's file I/O goes through it, too.
+    monkeypatch.setattr(tf.io.gfile, "GFile", opened)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pushed(digits_model: Path, tmp_path_factory) -> str:
+    """A destination with the model of another scheme."""
+    from tfx_tflite.components.destinations.destination import Candidate, Destination
+    from tfx_tflite.components.digests import file_digest
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+    models = convert(
+        digits_model,
+        "serving_tensors",
+        Quantization(Scheme.DYNAMIC_RANGE),
+        None,
+        tmp_path_factory.mktemp("conversion"),
+    )
+    directory = tmp_path_factory.mktemp("pushed")
+    file = directory / "model"
+    file.write_bytes(models.quantized)
+    destination = Destination.open(str(directory / "destination"))
+    destination.push(
+        Candidate(
+            {"model.tflite": file},
+            {"model.tflite": file_digest(file)},
+            {"scheme": "dynamic_range", "verdict": "blessed"},
+        )
+    )
+    return destination.uri
+
+
+def test_three_models_predict_in_one_pass_over_examples_that_are_read_once(
+    artifacts, pushed: str, reads: Reads, tmp_path: Path
+):
+    gate = Gate(
+        rules=(
+            MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05),
+            MetricRule(
+                metric="SparseCategoricalCrossentropy",
+                max_drop=1,
+                confidence=0.9,
+                against="pushed",
+            ),
+        )
+    )
+    evaluation, _ = run(artifacts, tmp_path, gate, pushed_destination=pushed)
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    of_float, of_pushed = report["rules"]
+    assert (of_float["against"], of_pushed["against"]) == ("float", "pushed")
+    [own] = [
+        value
+        for value in report["metrics"]
+        if (value["metric"], value["slice"]) == (of_pushed["metric"], "overall")
+    ]
+    assert of_pushed["quantized"] == own["quantized"]
+    assert of_pushed["float"] not in (own["float"], own["quantized"])
+    assert of_pushed["lower"] < of_pushed["drop"] < of_pushed["upper"]
+    # Each file is read once by the executor and once where Beam's workers predict.
+    assert reads.examples == 1
+    assert reads.loaded == 1
+    assert reads.of("saved_model.pb") == 1
+    assert reads.of("Format-Serving/tflite") == 2
+    assert reads.of("reference.tflite") == 1
+
+
+def test_tfma_reads_the_comparison_with_the_pushed_model(artifacts, pushed: str, tmp_path: Path):
+    import tensorflow_model_analysis as tfma
+
+    metric = "SparseCategoricalAccuracy"
+    gate = Gate(rules=(MetricRule(metric=metric, max_drop=0.05, against="pushed"),))
+    evaluation, _ = run(artifacts, tmp_path, gate, pushed_destination=pushed)
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    result = tfma.load_eval_result(f"{evaluation.uri}/against_pushed", model_name="float")
+    overall = dict(result.slicing_metrics)[()][""][""]
+    assert overall[metric]["doubleValue"] == report["rules"][0]["float"]
+    assert len(dict(result.slicing_metrics)) == 11

@@ -528,6 +528,7 @@ def evaluate(
     from tfx_tflite.components.judgement.metric_plan import MetricPlan
     from tfx_tflite.components.judgement.prediction import ModelPair
     from tfx_tflite.components.judgement.saturation import InputRange
+    from tfx_tflite.components.models.float_model import read_tensor_signature
 
     weighted = [t for t in targets if t.example_weight]
     spec = (
@@ -550,7 +551,13 @@ def evaluate(
     # As of a calibrated scheme, so that extracts hold what the inputs are like.
     known = (InputRange("x", -2.0, 2.0),) if ranges else ()
     pair = ModelPair(
-        str(saved_model), "serving_tensors", preprocessing, str(tflite), None, known, reference
+        str(saved_model),
+        read_tensor_signature(saved_model, "serving_tensors"),
+        preprocessing,
+        str(tflite),
+        None,
+        known,
+        reference,
     )
     plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
     found = [PlannedComparison("float", plan, str(directory / "float"))]
