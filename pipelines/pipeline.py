@@ -84,7 +84,7 @@ def create_pipeline(
         time_limit=config.quantization.time_limit,
         memory_limit=config.quantization.memory_limit,
     )
-    against_pushed = bool(config.gate.against("pushed").rules)
+    against_pushed = bool(config.gate.against("pushed"))
     try:
         evaluator = QuantizationEvaluator(
             examples=examples,

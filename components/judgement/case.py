@@ -23,11 +23,7 @@ from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import (
-    PushedReference,
-    merged,
-    without_reference,
-)
+from tfx_tflite.components.judgement.pushed_reference import PushedReference, without_reference
 
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
 _AGAINST_PUSHED = "against_pushed"
@@ -149,7 +145,8 @@ class Case:
         ]
         result = results[0]
         if self.reference is not None:
-            result = merged(result, results[1], self.reference.number)
+            note = f"(against the pushed version {self.reference.number})"
+            result = result.beside(results[1], note)
         elif self.gate.against("pushed"):
             result = without_reference(result, self.gate, evaluations[0].values)
         return Judgement(result, evaluations[0], directions)

@@ -5,10 +5,9 @@ Nothing here needs TensorFlow: it is judged on plain numbers.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import Unpack
 
 from tfx_tflite.components.judgement.gate import (
     Gate,
@@ -46,6 +45,25 @@ class GateResult(BaseModel):
     def blessed(self) -> bool:
         """Whether the model may be pushed."""
         return self.verdict is Verdict.BLESSED
+
+    def beside(self, other: "GateResult", note: str) -> "GateResult":
+        """Returns this verdict and another one of the same model as one.
+
+        Args:
+            other: Of the rules against another reference.
+            note: What is said after its reasons.
+        """
+        reasons = (*self.reasons, *(f"{reason} {note}" for reason in other.reasons))
+        noted = (
+            rule.model_copy(update={"reason": f"{rule.reason} {note}" if rule.reason else ""})
+            for rule in other.rules
+        )
+        return GateResult(
+            verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
+            examples=self.examples,
+            rules=(*self.rules, *noted),
+            reasons=reasons,
+        )
 
 
 class Evidence(Protocol):
@@ -216,31 +234,17 @@ def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
     return ""
 
 
-class _Bounds(TypedDict, total=False):
-    """What a test adds to a result; see `RuleResult`."""
-
-    lower: float
-    upper: float
-    method: str
-    more_examples: int | None
-
-
 def _result(
-    rule: MetricRule,
-    value: MetricValues,
-    sign: int,
-    verdict: Verdict,
-    reason: str,
-    **evidence: Unpack[_Bounds],
+    rule: MetricRule, value: MetricValues, sign: int, verdict: Verdict, reason: str
 ) -> RuleResult:
     return RuleResult(
-        **value.model_dump(),
+        **dict(value),
         drop=sign * (value.float_value - value.quantized_value),
         bound=rule.allowed_drop(value.float_value),
         verdict=verdict,
         reason=reason,
         confidence=rule.confidence,
-        **evidence,
+        against=rule.against,
     )
 
 
@@ -285,17 +289,9 @@ def _test(
     results = {}
     for value, interval, is_accused in zip(values, intervals, accused, strict=True):
         verdict, reason, more = _weigh(rule, value, interval, bool(is_accused))
-        results[value.slice] = _result(
-            rule,
-            value,
-            sign,
-            verdict,
-            reason,
-            lower=interval.lower,
-            upper=interval.upper,
-            method=interval.method,
-            more_examples=more,
-        )
+        bounds = {"lower": interval.lower, "upper": interval.upper, "method": interval.method}
+        result = _result(rule, value, sign, verdict, reason)
+        results[value.slice] = result.model_copy(update={**bounds, "more_examples": more})
     return results
 
 

@@ -115,35 +115,6 @@ def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
     )
 
 
-def merged(result: GateResult, against_pushed: GateResult, number: int) -> GateResult:
-    """Returns the verdict of the rules against the float and against the pushed model together.
-
-    Args:
-        result: Of the rules against the float model.
-        against_pushed: Of those against the pushed one.
-        number: The pushed version.
-    """
-    beside = f" (against the pushed version {number})"
-    reasons = (*result.reasons, *(reason + beside for reason in against_pushed.reasons))
-    return GateResult(
-        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
-        examples=result.examples,
-        rules=(
-            *result.rules,
-            *(
-                rule.model_copy(
-                    update={
-                        "against": "pushed",
-                        "reason": rule.reason + beside if rule.reason else "",
-                    }
-                )
-                for rule in against_pushed.rules
-            ),
-        ),
-        reasons=reasons,
-    )
-
-
 def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricValues]) -> GateResult:
     """Returns a verdict with the rules that had nothing to compare with, which refuse nothing.
 

@@ -68,7 +68,7 @@ class RunInputs:
             spans,
             f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
             Destination.open(config.push.destination).current(),
-            bool(config.gate.against("pushed").rules),
+            bool(config.gate.against("pushed")),
         )
 
     def nothing_new(self, config: PipelineConfig) -> dict[str, Any] | None:

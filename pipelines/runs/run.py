@@ -120,7 +120,7 @@ def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bo
 
 def _compared_version(config: PipelineConfig) -> int | None:
     """Returns the pushed version that rules compare with, 0 for none; None without such rules."""
-    if not config.gate.against("pushed").rules:
+    if not config.gate.against("pushed"):
         return None
     return Destination.open(config.push.destination).current() or 0
 
