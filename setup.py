@@ -10,7 +10,6 @@ FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipel
 
 # What TFX's own extra `kfp` asks for.
 KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
-S3 = ["tensorflow-io>=0.37"]
 
 
 def packages() -> list[str]:
@@ -52,15 +51,17 @@ setup(
         "tfx-bsl",
         # The plain runtime, which a model is tried with before it is pushed.
         "ai-edge-litert>=2.1",
-        "apscheduler>=3.11,<4",
         "click>=8.1",
+        # What the fields of cron mean.
+        "cronsim>=2.6,<3",
         "cryptography>=42",
         "jinja2>=3.1",
+        # Pushes to s3://, gs:// and az://.
+        "obstore>=0.8",
         "pydantic>=2.6,<3",
         "rich>=13.8",
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
-        "sqlalchemy>=2",
         # Time zones, where the system has none of its own, and the name of the system's.
         "tzdata",
         "tzlocal",
@@ -75,8 +76,8 @@ setup(
     ],
     extras_require={
         "kubeflow": KUBEFLOW,
-        # The file systems of TensorFlow that it does not bring itself, s3:// among them.
-        "s3": S3,
+        # Earlier versions needed more for pushes to s3://.
+        "s3": [],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
@@ -84,7 +85,6 @@ setup(
             "mypy>=1.14",
             "uv",
             *KUBEFLOW,
-            *S3,
             # An S3 server to push to.
             "moto[s3]>=5",
             "flask",

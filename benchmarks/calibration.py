@@ -37,13 +37,12 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     CollectRanges,
     RangeSource,
     TensorRanges,
-    positioned,
 )
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 INPUT, SIGNATURE = "x", "serving_tensors"
 IMAGE = (224, 224, 3)
-INT8, INT16X8 = Quantization(Scheme.INT8), Quantization(Scheme.INT16X8)
+INT8, INT16X8 = Recipe(Scheme.INT8), Recipe(Scheme.INT16X8)
 MINMAX, PERCENTILE = RangePolicy("minmax"), RangePolicy("percentile")
 
 # What is asked for.
@@ -304,12 +303,10 @@ def check_shards(model: Model, images: np.ndarray) -> bool:
     tflite.write_bytes(model.tflite)
     source = RangeSource(str(tflite), str(model.path), SIGNATURE)
     column = pa.array(images.reshape(len(images), -1).tolist(), pa.list_(pa.float32()))
-    batches = list(
-        positioned(
-            pa.RecordBatch.from_pydict({INPUT: column[at : at + 8]})
-            for at in range(0, len(images), 8)
-        )
-    )
+    batches = [
+        (at, pa.RecordBatch.from_pydict({INPUT: column[at : at + 8]}))
+        for at in range(0, len(images), 8)
+    ]
     digests = set()
     for shards in (1, 2, 8):
         random.Random(shards).shuffle(batches)

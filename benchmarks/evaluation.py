@@ -40,7 +40,7 @@ from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.conversion.converter import convert
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 FEATURES, CLASSES, SLICES = 16, 4, 5
 # How many times fewer CPU-seconds than TFMA are asked for, by rows.
@@ -270,7 +270,7 @@ def make_models(directory: Path) -> ModelPair:
     samples = np.random.default_rng(0).normal(size=(100, FEATURES)).astype(np.float32)
     (directory / "conversion").mkdir()
     converted = convert(
-        path, "serving_tensors", Quantization(Scheme.INT8), {"x": samples}, directory / "conversion"
+        path, "serving_tensors", Recipe(Scheme.INT8), {"x": samples}, directory / "conversion"
     )
     (directory / "tflite").write_bytes(converted.quantized)
     return model_pair(path, directory)
@@ -279,7 +279,7 @@ def make_models(directory: Path) -> ModelPair:
 def model_pair(saved_model: Path, directory: Path) -> ModelPair:
     """Returns the models in a directory."""
     signature = read_tensor_signature(saved_model, "serving_tensors")
-    return ModelPair(str(saved_model), signature, None, str(directory / "tflite"), None)
+    return ModelPair(str(saved_model), signature, None, str(directory / "tflite"))
 
 
 def write_rows(directory: Path, rows: int) -> SplitFiles:
@@ -330,9 +330,7 @@ def make_image_models(directory: Path) -> tuple[list[Path], Path]:
     samples = np.random.default_rng(0).random((20, IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
     working = directory / "image_conversion"
     working.mkdir()
-    converted = convert(
-        path, "serving_tensors", Quantization(Scheme.INT8), {"image": samples}, working
-    )
+    converted = convert(path, "serving_tensors", Recipe(Scheme.INT8), {"image": samples}, working)
     # TFMA wants a directory a model, with the file `tflite` in it.
     files = [directory / name / "tflite" for name in ("image_float", "image_quantized")]
     for file, content in zip(files, (converted.float32, converted.quantized), strict=True):

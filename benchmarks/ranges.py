@@ -27,10 +27,10 @@ from tfx_tflite.components.quantization.conversion.from_ranges import quantize, 
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 layers = tf.keras.layers
-INT8 = Quantization(Scheme.INT8_FLOAT_IO)
+INT8 = Recipe(Scheme.INT8_FLOAT_IO)
 POLICIES = ("minmax", "percentile", "robust")
 SAMPLES = 200
 # How many of the samples are multiplied, and by what.

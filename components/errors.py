@@ -40,6 +40,10 @@ class DestinationError(TfxTfliteError):
     """A destination of pushes, or a version at it, is not what it should be."""
 
 
+class DocumentError(TfxTfliteError):
+    """A file that an earlier stage or run wrote is damaged."""
+
+
 class BusyError(TfxTfliteError):
     """Another process is at work where this one was to begin; nothing was run."""
 
@@ -58,6 +62,7 @@ _ERRORS: dict[str, type[TfxTfliteError]] = {
         EvaluationError,
         PushError,
         DestinationError,
+        DocumentError,
         BusyError,
         MetadataError,
     )

@@ -1,11 +1,12 @@
 """How every process of this package ends: the command line, containers, and children.
 
-A library may kill a process that has done its work. TensorFlow's plugin for S3 does: a destructor
-of its C++ parts aborts (SIGABRT) when the interpreter is taken down, and a push that succeeded
-counts as failed. So nothing here lets the interpreter be taken down. A process ends as the children
-of the standard library's `multiprocessing` do (`Process._bootstrap`, `popen_fork.Popen._launch`):
-it waits for its threads, runs what was registered with `atexit`, flushes, and is gone. Libraries
-need the second: Beam stops its job servers there, and TensorFlow's autograph removes its files.
+A library may kill a process that has done its work. TensorFlow's plugin for S3 did: a destructor of
+its C++ parts aborted (SIGABRT) when the interpreter was taken down, and a push that had succeeded
+counted as failed. So nothing here lets the interpreter be taken down. A process ends as the
+children of the standard library's `multiprocessing` do (`Process._bootstrap`,
+`popen_fork.Popen._launch`): it waits for its threads, runs what was registered with `atexit`,
+flushes, and is gone. Libraries need the second: Beam stops its job servers there, and TensorFlow's
+autograph removes its files.
 
 Importing this loads neither TensorFlow nor TFX.
 """

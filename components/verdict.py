@@ -3,7 +3,9 @@
 from enum import Enum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tfx_tflite.components.documents import Figure, Part
 
 OVERALL = "overall"
 
@@ -17,7 +19,7 @@ class Verdict(str, Enum):
     NOT_JUDGED = "not_judged"
 
 
-class MetricValues(BaseModel):
+class MetricValues(Part):
     """A metric's value for both models on one slice.
 
     Attributes:
@@ -29,14 +31,17 @@ class MetricValues(BaseModel):
         quantized_value: The quantized model's value.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     metric: str
     output: str | None = None
     slice: str
     examples: int
-    float_value: float = Field(serialization_alias="float")
-    quantized_value: float = Field(serialization_alias="quantized")
+    float_value: Figure = Field(validation_alias="float", serialization_alias="float")
+    quantized_value: Figure = Field(validation_alias="quantized", serialization_alias="quantized")
+
+    @property
+    def title(self) -> str:
+        """The metric, and its output if there are several: `AUC of risk`."""
+        return f"{self.metric} of {self.output}" if self.output else self.metric
 
 
 class RuleResult(MetricValues):
@@ -45,7 +50,7 @@ class RuleResult(MetricValues):
     Attributes:
         drop: How much worse the quantized model is, in the metric's unit; negative if it is better.
         bound: The largest drop allowed, in the metric's unit.
-        limit: The limit, if a rule limits a figure of the model as a whole.
+        limit: If a rule limits a figure of the model as a whole, the limit.
         confidence: How sure the verdict is; None if the figures were compared as they are.
         lower: The one-sided lower bound of the true drop at that confidence.
         upper: The one-sided upper bound of it.
@@ -56,8 +61,8 @@ class RuleResult(MetricValues):
         against: What `float_value` is of: the `float` model, or the `pushed` one.
     """
 
-    drop: float
-    bound: float
+    drop: Figure
+    bound: Figure
     limit: float | None = None
     confidence: float | None = None
     lower: float | None = None
@@ -67,3 +72,8 @@ class RuleResult(MetricValues):
     more_examples: int | None = None
     reason: str = ""
     against: Literal["float", "pushed"] = "float"
+
+    @property
+    def title(self) -> str:
+        """The metric, its output if there are several, and what the drop is from."""
+        return super().title + (" against the pushed model" if self.against == "pushed" else "")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from pydantic import BaseModel, ConfigDict
 
-_LITERT, _TENSORFLOW = "ai-edge-litert", "tensorflow"
+LITERT, TENSORFLOW = "ai-edge-litert", "tensorflow"
 
 
 class Kernels(str, Enum):
@@ -38,15 +38,24 @@ class Runtime(BaseModel):
 
     @classmethod
     def of(cls, kernels: Kernels) -> "Runtime":
-        """Returns the runtime that `open_interpreter` takes for some kernels."""
-        package = _TENSORFLOW if kernels is Kernels.REFERENCE else default_package()
+        """Returns the runtime that has some kernels."""
+        package = package_of(kernels)
         return cls(package=package, version=version(package), kernels=kernels)
+
+
+# Kernels that only one distribution has.
+_ONLY_IN = {Kernels.REFERENCE: TENSORFLOW}
+
+
+def package_of(kernels: Kernels) -> str:
+    """Returns the distribution whose kernels of a family are taken."""
+    return _ONLY_IN.get(kernels) or default_package()
 
 
 @cache
 def default_package() -> str:
     """Returns the distribution whose kernels predict: LiteRT if it is installed."""
-    return _LITERT if find_spec("ai_edge_litert") else _TENSORFLOW
+    return LITERT if find_spec("ai_edge_litert") else TENSORFLOW
 
 
 def code_version() -> str:

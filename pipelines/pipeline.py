@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
-from tfx import components as tfx_components
+from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
+from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
+from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.pipeline import Pipeline
@@ -15,17 +19,24 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.judgement.metrics.targets import Target
+from tfx_tflite.components.judgement.settings import (
+    EvaluationConfig,
+    EvaluatorSettings,
+    MetricConfig,
+)
 from tfx_tflite.components.pusher.component import TFLitePusher
+from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
-from tfx_tflite.pipelines.config.config import EvaluationConfig, MetricConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
 
@@ -50,21 +61,14 @@ def create_pipeline(
     """
     example_gen = _example_gen(config, input_base)
     examples = example_gen.outputs["examples"]
-    statistics_gen = tfx_components.StatisticsGen(examples=examples)
-    schema_gen = _schema_gen(config, statistics_gen.outputs["statistics"])
-    schema = schema_gen.outputs["schema"]
+    schema_nodes = _schema_nodes(config, examples)
+    schema = schema_nodes[-1].outputs["schema"]
     float_model = _float_model(config, examples, schema)
     model = float_model.outputs["model"]
     sampler = CalibrationSampler(
         examples=examples,
         schema=schema,
-        split=config.calibration.split,
-        samples=config.calibration.samples,
-        stratify_by=(
-            config.calibration.stratify_by if config.calibration.strategy == "stratified" else None
-        ),
-        allocation=config.calibration.allocation,
-        seed=config.calibration.seed,
+        settings=config.calibration.plan,
     )
     scheme = config.quantization.scheme
     quantizer = TFLiteQuantizer(
@@ -73,16 +77,7 @@ def create_pipeline(
             sampler.outputs["calibration_examples"] if scheme.needs_calibration else None
         ),
         schema=schema,
-        signature=config.model.signature,
-        preprocessing_signature=config.model.preprocessing_signature,
-        scheme=scheme.value,
-        io_type=config.quantization.io_type,
-        batch_size=config.quantization.fixed_batch_size,
-        float_fallback=config.quantization.float_fallback,
-        ranges=config.calibration.ranges,
-        percentile=config.calibration.percentile,
-        time_limit=config.quantization.time_limit,
-        memory_limit=config.quantization.memory_limit,
+        settings=QuantizerSettings.of(config.model, config.quantization, config.calibration),
     )
     against_pushed = bool(config.gate.against("pushed"))
     try:
@@ -92,14 +87,16 @@ def create_pipeline(
             baseline_model=model,
             schema=schema,
             eval_config=_eval_config(config),
-            gate=config.gate,
-            split=config.evaluation.split,
-            signature=config.model.signature,
-            preprocessing_signature=config.model.preprocessing_signature,
-            targets=_targets(config.evaluation),
-            golden_samples=config.push.golden_samples,
-            pushed_destination=config.push.destination if against_pushed else None,
-            pushed_version=pushed_version if against_pushed else None,
+            provenance=config.provenance,
+            settings=EvaluatorSettings.of(
+                config.model,
+                config.push,
+                gate=config.gate,
+                split=config.evaluation.split,
+                targets=_targets(config.evaluation),
+                pushed_destination=config.push.destination if against_pushed else None,
+                pushed_version=pushed_version if against_pushed else None,
+            ),
         )
     except EvaluationError as error:
         # A metric that TFMA does not have, or that the gate cannot judge.
@@ -110,11 +107,9 @@ def create_pipeline(
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.push.destination)
         ),
-        keep=config.push.keep,
-        signing_key=config.push.signing_key,
-        force=force,
+        settings=PusherSettings.of(config.push, keep=config.push.keep, force=force),
     ).with_id("Pusher")
-    nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, float_model]
+    nodes: list[BaseNode] = [example_gen, *schema_nodes, float_model]
     # A scheme without calibration needs no sample.
     nodes += [sampler] if scheme.needs_calibration else []
     nodes += [quantizer, evaluator, pusher]
@@ -142,15 +137,18 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         return rolling(input_base, input_config, config.data.spans, config.rolled_splits).with_id(
             name
         )
-    component = getattr(tfx_components, name)
+    component = CsvExampleGen if is_csv else ImportExampleGen
     return component(input_base=input_base, input_config=input_config)
 
 
-def _schema_gen(config: PipelineConfig, statistics: BaseChannel) -> BaseNode:
+def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNode]:
+    """Returns the nodes up to the one that gives the schema; only inferring it takes statistics."""
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
-        return ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")
-    return tfx_components.SchemaGen(statistics=statistics, infer_feature_shape=True)
+        return [ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")]
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    return [statistics_gen, SchemaGen(statistics=statistics, infer_feature_shape=True)]
 
 
 def _schema_by_digest(config: PipelineConfig) -> str:
@@ -175,7 +173,7 @@ def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChan
             custom_properties={"digest": directory_digest(config.model.saved_model)},
             output_key="model",
         ).with_id("FloatModel")
-    return tfx_components.Trainer(
+    return Trainer(
         module_file=trainer.module_file,
         examples=examples,
         schema=schema,

@@ -25,9 +25,14 @@ FLOORS = (
     ("components.models",),
     ("components.destinations", "components.examples"),
     (
+        "components.artifact_layout",
+        "components.deferred_imports",
         "components.digests",
+        "components.documents",
         "components.errors",
+        "components.locks",
         "components.process_end",
+        "components.settings",
         "components.uris",
         "components.verdict",
         "components.versions",
@@ -39,8 +44,8 @@ DOORS = {"components", "components.kubeflow_entry_point"}
 # Rooms that their neighbours may enter: the ground, and how executors read artifacts.
 SHARED = {"components.artifact_files", "components.example_artifacts", *FLOORS[-1]}
 ORCHESTRATION = {"tfx", "ml_metadata", "kfp"}
-# Artifact types that Kubeflow's pages show are classes of TFX; its file I/O reaches object stores.
-PARTS_OF_TFX = {"components.report.kubeflow_artifacts", "components.destinations.stores.objects"}
+# Artifact types that Kubeflow's pages show are classes of TFX.
+PARTS_OF_TFX = {"components.report.kubeflow_artifacts"}
 
 
 def module_of(file: Path) -> str:

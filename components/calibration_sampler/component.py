@@ -6,7 +6,8 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.calibration_sampler import executor
-from tfx_tflite.components.examples.sampling import SamplePlan
+from tfx_tflite.components.examples.settings import SamplePlan
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.versions import code_version
 
 
@@ -15,11 +16,7 @@ class CalibrationSamplerSpec(ComponentSpec):
 
     PARAMETERS = {
         "versions": ExecutionParameter(type=str),
-        "split": ExecutionParameter(type=str),
-        "samples": ExecutionParameter(type=int),
-        "stratify_by": ExecutionParameter(type=str, optional=True),
-        "allocation": ExecutionParameter(type=str),
-        "seed": ExecutionParameter(type=int),
+        PROPERTY: ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -42,11 +39,9 @@ class CalibrationSampler(base_beam_component.BaseBeamComponent):
     Args:
         examples: The `Examples` to draw from.
         schema: The `Schema` of the examples; needed with `stratify_by` on mixed data.
-        split: The split to draw from.
-        samples: How many examples to draw.
-        stratify_by: A feature with one value an example; each of its values is a stratum.
-        allocation: `equal` or `proportional`, how strata share the sample.
-        seed: Another seed gives another sample.
+        settings: Which examples are drawn.
+        **options: The fields of `SamplePlan`, instead of `settings`: `split`, `samples`,
+            `stratify_by`, `allocation`, `seed`.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -59,22 +54,14 @@ class CalibrationSampler(base_beam_component.BaseBeamComponent):
         self,
         examples: types.BaseChannel,
         schema: types.BaseChannel | None = None,
-        split: str = "train",
-        samples: int = 200,
-        stratify_by: str | None = None,
-        allocation: str = "equal",
-        seed: int = 0,
+        settings: SamplePlan | None = None,
+        **options: object,
     ):
-        SamplePlan(samples, stratify_by, allocation, seed)
         super().__init__(
             CalibrationSamplerSpec(
                 examples=examples,
                 schema=schema,
-                split=split,
-                samples=samples,
-                stratify_by=stratify_by,
-                allocation=allocation,
-                seed=seed,
+                settings=SamplePlan.given(settings, options).to_property(),
                 versions=code_version(),
                 calibration_examples=types.Channel(type=standard_artifacts.Examples),
             )

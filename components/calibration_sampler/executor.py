@@ -1,7 +1,6 @@
 """The CalibrationSampler executor: artifacts in, the sample's file and properties out."""
 
 import json
-from typing import Any
 
 from absl import logging
 from tfx import types
@@ -11,10 +10,13 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples import sample_file
-from tfx_tflite.components.examples.sampling import DrawCalibrationSample, SamplePlan
+from tfx_tflite.components.examples.sample_file import SampleSummary
+from tfx_tflite.components.examples.sampling import DrawCalibrationSample
+from tfx_tflite.components.examples.settings import SamplePlan
 from tfx_tflite.components.examples.splits import CALIBRATION, ReadBatches
 
 _COMPONENT = "CalibrationSampler"
@@ -27,24 +29,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes the sample and records its digest, size and strata.
 
         Raises:
             DataError: The split is not there, is empty, or lacks the stratifying feature.
         """
-        plan = SamplePlan(
-            samples=exec_properties["samples"],
-            stratify_by=exec_properties.get("stratify_by"),
-            allocation=exec_properties["allocation"],
-            seed=exec_properties["seed"],
-        )
-        split = exec_properties["split"]
+        plan = SamplePlan.from_property(exec_properties)
         output = artifact_utils.get_single_instance(output_dict["calibration_examples"])
         source = split_files(
             input_dict["examples"],
-            split,
+            plan.split,
             read_schema(input_dict.get("schema")),
             _COMPONENT,
             features=[plan.stratify_by] if plan.stratify_by else [],
@@ -56,27 +52,29 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Draw" >> DrawCalibrationSample(plan)
                 | "Write" >> sample_file.WriteSample(output.uri, CALIBRATION)
             )
-        _describe(output, _read_summary(output.uri, split), plan)
+        _describe(output, _read_summary(output.uri, plan.split), plan)
 
 
-def _read_summary(uri: str, split: str) -> dict[str, Any]:
+def _read_summary(uri: str, split: str) -> SampleSummary:
     with fileio.open(sample_file.summary_path(uri), "r") as file:
-        summary = json.loads(file.read())
-    if not summary["size"]:
+        summary = SampleSummary.model_validate_json(file.read())
+    if not summary.size:
         raise DataError(f"split {split!r} holds no examples; nothing to calibrate with")
     return summary
 
 
-def _describe(output: types.Artifact, summary: dict[str, Any], plan: SamplePlan) -> None:
-    if summary["size"] < plan.samples:
+def _describe(output: types.Artifact, summary: SampleSummary, plan: SamplePlan) -> None:
+    if summary.size < plan.samples:
         logging.warning(
-            "Only %d examples to calibrate with, %d were asked for.", summary["size"], plan.samples
+            "Only %d examples to calibrate with, %d were asked for.", summary.size, plan.samples
         )
     output.split_names = artifact_utils.encode_split_names([CALIBRATION])
     examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(output, "tfrecords_gzip")
-    output.set_string_custom_property("sample_digest", summary["digest"])
-    output.set_int_custom_property("sample_size", summary["size"])
-    output.set_int_custom_property("sample_requested", plan.samples)
-    output.set_int_custom_property("sample_seed", plan.seed)
-    output.set_string_custom_property("sample_strata", json.dumps(summary["strata"]))
+    output.set_string_custom_property(layout.SAMPLE_DIGEST, summary.digest)
+    output.set_int_custom_property(layout.SAMPLE_SIZE, summary.size)
+    output.set_int_custom_property(layout.SAMPLE_REQUESTED, plan.samples)
+    output.set_int_custom_property(layout.SAMPLE_SEED, plan.seed)
+    output.set_string_custom_property(
+        layout.SAMPLE_STRATA, json.dumps(summary.model_dump()["strata"])
+    )

@@ -22,25 +22,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from tfx_tflite.components.artifact_layout import MANIFEST_FILE, MODEL_FILE
 from tfx_tflite.components.destinations import ledger
 from tfx_tflite.components.destinations.ledger import Event
 from tfx_tflite.components.destinations.manifest import (
-    MODEL_FILE,
+    Description,
     FileEntry,
     Manifest,
     ModelEntry,
     SmokeTest,
 )
-from tfx_tflite.components.destinations.stores.store import (
-    MANIFEST_FILE,
-    UNFINISHED,
-    Store,
-    open_store,
-)
+from tfx_tflite.components.destinations.stores.store import UNFINISHED, Store, open_store
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, PushError, listed
 
@@ -66,14 +62,14 @@ class Candidate:
     Attributes:
         files: The files to ship, by their names below the version.
         digests: What each of them must be, by the same names.
-        description: The manifest's keys but for `version`, `pushed_at`, `model` and `files`.
+        description: What is known of the model, for the manifest.
         compared_with: The current version that it was found to be no worse than, 0 where there was
             none; None where it was not compared with what is pushed.
     """
 
     files: Mapping[str, Path]
     digests: Mapping[str, str]
-    description: Mapping[str, Any]
+    description: Description
     compared_with: int | None = None
 
 
@@ -321,20 +317,21 @@ class Destination:
             files = self._ship(candidate, staged)
             smoke_test = trial(staged) if trial is not None else None
             number = self._next_number()
-            description = dict(candidate.description)
+            known = candidate.description
+            versions = {**known.versions, **_versions(smoke_test)}
             manifest = Manifest(
                 version=number,
                 pushed_at=ledger.utc_now(),
                 model=ModelEntry(**files[MODEL_FILE].model_dump()),
                 files=files,
-                versions={**description.pop("versions", {}), **_versions(smoke_test)},
                 smoke_test=smoke_test,
-                **description,
-            ).to_bytes()
+                **{**dict(known), "versions": versions},
+            )
+            content = (manifest.to_json() + "\n").encode("utf-8")
             if key is not None:
-                signature = base64.b64encode(key.sign(manifest)) + b"\n"
+                signature = base64.b64encode(key.sign(content)) + b"\n"
                 self._store.write(staged / SIGNATURE_FILE, signature)
-            self._store.write(staged / MANIFEST_FILE, manifest)
+            self._store.write(staged / MANIFEST_FILE, content)
             self._store.publish(staged, str(number))
         self._point_to(number)
         return PushedVersion(number, self.path(number), "pushed")
@@ -377,7 +374,7 @@ class Destination:
         for number in versions:
             if number in kept:
                 continue
-            known: dict[str, Any] = {}
+            known: dict[str, str | int | None] = {}
             with contextlib.suppress(DestinationError):
                 manifest = self.manifest(number)
                 known = {

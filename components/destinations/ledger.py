@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,14 +50,16 @@ class Event(BaseModel):
     note: Annotated[Text, AfterValidator(_short)] | None = None
 
     @classmethod
-    def now(cls, kind: Kind, version: int, **details: Any) -> "Event":
+    def now(cls, kind: Kind, version: int, **details: str | int | None) -> "Event":
         """Returns an event of this moment.
 
         Raises:
             DestinationError: The note cannot be kept.
         """
         try:
-            return cls(kind=kind, version=version, at=utc_now(), **details)
+            return cls.model_validate(
+                {"kind": kind, "version": version, "at": utc_now(), **details}
+            )
         except ValidationError as error:
             first = error.errors()[0]
             reason = first["msg"].removeprefix("Value error, ")

@@ -4,17 +4,18 @@
 docs/manifest.schema.json.
 """
 
-import json
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.verdict import MetricValues, RuleResult
 from tfx_tflite.components.versions import Runtime
 
-MODEL_FILE = "model.tflite"
 FORMAT: Literal[2] = 2
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,12 +45,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    # A later version of this package may add keys.
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class FileEntry(_Part):
+class FileEntry(Part):
     """A file of the version."""
 
     digest: Digest
@@ -62,7 +58,7 @@ class ModelEntry(FileEntry):
     file: FileName = MODEL_FILE
 
 
-class Tensor(_Part):
+class Tensor(Part):
     """An input or an output: real value = scale * (integer - zero_point) where it has a scale."""
 
     name: str
@@ -75,7 +71,7 @@ class Tensor(_Part):
     zero_point: int | None = None
 
 
-class Signature(_Part):
+class Signature(Part):
     """How the model is called."""
 
     name: str
@@ -83,7 +79,7 @@ class Signature(_Part):
     outputs: tuple[Tensor, ...]
 
 
-class GoldenTensor(_Part):
+class GoldenTensor(Part):
     """One tensor of the golden samples: little-endian values in C order, nothing else."""
 
     name: str
@@ -96,7 +92,7 @@ class GoldenTensor(_Part):
     tolerance: float | None = None
 
 
-class Golden(_Part):
+class Golden(Part):
     """Inputs, and what the model gave for them when it was evaluated."""
 
     samples: int = Field(ge=1)
@@ -108,7 +104,7 @@ class Golden(_Part):
     outputs: tuple[GoldenTensor, ...]
 
 
-class KernelsDeviate(_Part):
+class KernelsDeviate(Part):
     """How far the default kernels are from those that recorded the golden samples."""
 
     examples: int
@@ -118,7 +114,13 @@ class KernelsDeviate(_Part):
     largest: float
 
 
-class SmokeTest(_Part):
+class KernelComparison(KernelsDeviate):
+    """How far the kernels that judge the model are from the reference kernels."""
+
+    reference: Runtime
+
+
+class SmokeTest(Part):
     """What the model was tried with before it was pushed."""
 
     runtime: Runtime
@@ -127,7 +129,38 @@ class SmokeTest(_Part):
     kernels_deviate: KernelsDeviate | None = None
 
 
-class MetadataIds(_Part):
+class JudgedOutput(Part):
+    """What an output of the model was judged by."""
+
+    output: str | None = None
+    label: str | None = None
+    label_is_input: bool = False
+    # How many names of classes there are; 0 if labels are numbers.
+    vocabulary: int = 0
+    example_weight: str | None = None
+    # How much all examples count together; None if all count 1.
+    weight: float | None = None
+
+
+class Evaluated(Part):
+    """What of the examples and the model was judged."""
+
+    split: str | None = None
+    signature: str | None = None
+    output: str | None = None
+    outputs: tuple[JudgedOutput, ...] = ()
+
+
+class CalibrationSample(Part):
+    """The examples that ranges were measured on."""
+
+    digest: str
+    size: int
+    # More than there are, if the split has no more.
+    requested: int
+
+
+class MetadataIds(Part):
     """Where in ML Metadata the push and what was pushed are."""
 
     execution: int | None = None
@@ -135,8 +168,8 @@ class MetadataIds(_Part):
     blessing_artifact: int
 
 
-class Manifest(_Part):
-    """What one version is."""
+class Version(Part):
+    """Which version it is, and its files."""
 
     format: Literal[2] = FORMAT
     version: int = Field(ge=1)
@@ -144,23 +177,38 @@ class Manifest(_Part):
     model: ModelEntry
     # Every file but the manifest and its signature.
     files: dict[FileName, FileEntry]
+
+
+class Description(Part):
+    """What is known of a model before it is pushed."""
+
+    # The model's, which is the pipeline's.
+    name: Text | None = None
     scheme: Text | None
     io_type: Text | None = None
     verdict: Text
     examples: int | None = None
-    rules: tuple[dict[str, Any], ...] = ()
-    metrics: tuple[dict[str, Any], ...] = ()
+    rules: tuple[RuleResult, ...] = ()
+    metrics: tuple[MetricValues, ...] = ()
     # What the quantized model's figures were measured with.
     runtime: Runtime | None = None
     signature: Signature | None = None
     golden: Golden | None = None
-    smoke_test: SmokeTest | None = None
     # Of the float model, the calibration sample, the eval split, …
     digests: dict[str, str | None] = {}
-    evaluated: dict[str, Any] | None = None
-    calibration_sample: dict[str, Any] | None = None
+    evaluated: Evaluated | None = None
+    calibration_sample: CalibrationSample | None = None
     versions: dict[str, str] = {}
     metadata: MetadataIds | None = None
+
+
+class Manifest(Document, Description, Version):
+    """What one version is."""
+
+    kind = f"a manifest of format {FORMAT}"
+    error = DestinationError
+
+    smoke_test: SmokeTest | None = None
 
     @model_validator(mode="after")
     def _model_is_listed(self) -> "Manifest":
@@ -169,37 +217,6 @@ class Manifest(_Part):
             raise ValueError(f"files does not have {self.model.file} with the model's digest")
         return self
 
-    @classmethod
-    def parse(cls, content: bytes, where: str) -> "Manifest":
-        """Returns the manifest in a file.
-
-        Args:
-            content: The file.
-            where: Its name, for messages.
-
-        Raises:
-            DestinationError: It is not a manifest of this format.
-        """
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise DestinationError(
-                f"{where} is not a manifest of format {FORMAT}: "
-                f"{f'{key}: ' if key else ''}{first['msg']}"
-            ) from error
-
-    def to_bytes(self) -> bytes:
-        """Returns the file."""
-        return (self.model_dump_json(indent=1) + "\n").encode("utf-8")
-
-
-def json_schema() -> str:
-    """Returns the JSON Schema (draft 2020-12) of manifests."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps({**schema, **Manifest.model_json_schema()}, indent=1) + "\n"
-
 
 if __name__ == "__main__":
-    print(json_schema(), end="")
+    print(Manifest.json_schema(), end="")

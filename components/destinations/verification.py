@@ -4,9 +4,9 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
+from tfx_tflite.components.artifact_layout import MANIFEST_FILE
 from tfx_tflite.components.destinations.destination import LATEST, SIGNATURE_FILE, Destination
 from tfx_tflite.components.destinations.manifest import Manifest
-from tfx_tflite.components.destinations.stores.store import MANIFEST_FILE
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DestinationError
 

@@ -4,16 +4,14 @@ A model whose outputs are all NaN predicts class 0 for every example, as its flo
 and both look alike.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.examples.tensors import place_of
+from tfx_tflite.components.examples.tensors import Array, Tensors, place_of
 
 
-def check_inputs(batch: pa.RecordBatch, inputs: Mapping[str, np.ndarray]) -> None:
+def check_inputs(batch: pa.RecordBatch, inputs: Tensors) -> None:
     """Checks that inputs are numbers; no integer stands for NaN, and kernels differ in it.
 
     Args:
@@ -33,8 +31,8 @@ def check_inputs(batch: pa.RecordBatch, inputs: Mapping[str, np.ndarray]) -> Non
 
 def check_outputs(
     batch: pa.RecordBatch,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
+    inputs: Tensors,
+    outputs: Tensors,
     model: str,
 ) -> None:
     """Checks that a model gives finite numbers.
@@ -60,14 +58,14 @@ def check_outputs(
             )
 
 
-def _cause(inputs: Mapping[str, np.ndarray], row: int) -> str:
+def _cause(inputs: Tensors, row: int) -> str:
     for name, values in inputs.items():
         if values.dtype.kind == "f" and not np.isfinite(values[row]).all():
             return f", whose input {name!r} is not finite"
     return ""
 
 
-def _first(wrong: np.ndarray) -> int | None:
+def _first(wrong: Array) -> int | None:
     """Returns the first example of an array of shape (n, …) with something wrong."""
     rows = wrong.reshape(len(wrong), -1).any(axis=1)
     return int(np.argmax(rows)) if rows.any() else None

@@ -1,13 +1,47 @@
 """How a calibration sample lies on disk: a TFRecord file in split format, and a summary in JSON."""
 
-import json
 import posixpath
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from pydantic import BaseModel, ConfigDict
 
 from tfx_tflite.components.examples.sampling import CalibrationSample
+
+
+class Stratum(BaseModel):
+    """How many examples of a stratum were drawn, of how many that it has in the data."""
+
+    model_config = ConfigDict(frozen=True)
+
+    drawn: int
+    seen: int
+
+
+class SampleSummary(BaseModel):
+    """What was drawn.
+
+    Attributes:
+        digest: Of the records in their order.
+        size: How many records.
+        strata: Their names in order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    size: int
+    strata: dict[str, Stratum]
+
+    @classmethod
+    def of(cls, sample: CalibrationSample) -> "SampleSummary":
+        """Returns the summary of a sample."""
+        strata = {
+            name: Stratum(drawn=sample.drawn[name], seen=seen)
+            for name, seen in sorted(sample.seen.items())
+        }
+        return cls(digest=sample.digest, size=len(sample.records), strata=strata)
 
 
 def summary_path(uri: str) -> str:
@@ -42,14 +76,7 @@ def _write(sample: CalibrationSample, uri: str, split: str) -> None:
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
         for record in sample.records:
             writer.write(record)
-    summary = {
-        "digest": sample.digest,
-        "size": len(sample.records),
-        "strata": {
-            name: {"seen": seen, "drawn": sample.drawn[name]} for name, seen in sample.seen.items()
-        },
-    }
     with FileSystems.create(
         summary_path(uri), compression_type=CompressionTypes.UNCOMPRESSED
     ) as file:
-        file.write(json.dumps(summary, indent=1, sort_keys=True).encode())
+        file.write(SampleSummary.of(sample).model_dump_json(indent=1).encode())

@@ -18,11 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.digests import records_digest
-from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples.settings import SamplePlan
 from tfx_tflite.components.examples.tensors import RAW_RECORD_COLUMN
-
-STRATEGIES = ("random", "stratified")
-ALLOCATIONS = ("equal", "proportional")
 
 # The stratum of examples that lack the feature, and the one of a sample without strata.
 MISSING = "(missing)"
@@ -31,36 +29,6 @@ ALL = "all"
 _RANK_BYTES = 16
 # Every stratum keeps up to `samples` candidates, so their number bounds the memory.
 _MAX_STRATA = 1000
-
-
-@dataclass(frozen=True)
-class SamplePlan:
-    """How to sample.
-
-    Attributes:
-        samples: How many examples to keep.
-        stratify_by: The feature whose values are the strata; None samples from all alike.
-        allocation: `equal`: the same number from each stratum as far as it goes round;
-            `proportional`: as many as the stratum's share of the data.
-        seed: Another seed gives another sample.
-
-    Raises:
-        ConfigError: A value is out of its range.
-    """
-
-    samples: int
-    stratify_by: str | None = None
-    allocation: str = "equal"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ConfigError(f"calibration.samples is {self.samples}, expected 1 or more")
-        if self.allocation not in ALLOCATIONS:
-            raise ConfigError(
-                f"calibration.allocation is {self.allocation!r}, expected one of "
-                f"{', '.join(ALLOCATIONS)}"
-            )
 
 
 @dataclass(frozen=True)

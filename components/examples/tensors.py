@@ -42,7 +42,7 @@ class InputSpec:
 
     name: str
     shape: tuple[int | None, ...]
-    dtype: np.dtype
+    dtype: np.dtype[Any]
 
     @property
     def example_shape(self) -> tuple[int | None, ...]:
@@ -59,8 +59,8 @@ class InputGroup:
         tensors: By input name, of shape (examples, *example_shape).
     """
 
-    rows: np.ndarray
-    tensors: dict[str, np.ndarray]
+    rows: Array
+    tensors: dict[str, Array]
 
 
 # The shapes that a schema gives features, without the batch dimension.
@@ -107,9 +107,9 @@ class _Column:
     """
 
     spec: InputSpec
-    values: np.ndarray
-    starts: np.ndarray
-    free: np.ndarray
+    values: Array
+    starts: Array
+    free: Array
 
     @classmethod
     def read(
@@ -120,7 +120,7 @@ class _Column:
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]])
         return cls(spec, _cast(values, spec, signature), starts, free)
 
-    def of(self, rows: np.ndarray, whole: bool = False) -> np.ndarray:
+    def of(self, rows: Array, whole: bool = False) -> Array:
         """Returns the tensor of some examples of one shape.
 
         Args:
@@ -132,13 +132,11 @@ class _Column:
         if whole:
             return self.values.reshape(len(rows), *shape)
         length = int(np.prod(shape, dtype=np.int64))
-        places = self.starts[rows][:, None] + np.arange(length)
+        places: Array = self.starts[rows][:, None] + np.arange(length)
         return self.values[places].reshape(len(rows), *shape)
 
 
-def feature_values(
-    batch: pa.RecordBatch, name: str, needed_as: str
-) -> tuple[np.ndarray, np.ndarray]:
+def feature_values(batch: pa.RecordBatch, name: str, needed_as: str) -> tuple[Array, Array]:
     """Returns a feature's number of values in each example, and all its values in order.
 
     Args:
@@ -168,8 +166,8 @@ def feature_values(
 
 
 def _free_sizes(
-    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
-) -> np.ndarray:
+    lengths: Array, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+) -> Array:
     """Returns the sizes of an input's free axes in each example, shape (n, free axes)."""
     known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
     free = [axis for axis, size in enumerate(spec.example_shape) if size is None]
@@ -186,7 +184,7 @@ def _free_sizes(
 
 
 def _declared_sizes(
-    lengths: np.ndarray, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+    lengths: Array, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
 ) -> list[int]:
     """Returns the sizes of several free axes, which no number of values could tell."""
     wanted = spec.example_shape
@@ -206,7 +204,7 @@ def _declared_sizes(
     return [given for size, given in zip(wanted, shape, strict=True) if size is None]
 
 
-def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
+def _cast(values: Array, spec: InputSpec, signature: str) -> Array:
     if values.dtype == spec.dtype:
         return values
     if values.dtype == object or spec.dtype == object:
@@ -227,13 +225,14 @@ def _cast(values: np.ndarray, spec: InputSpec, signature: str) -> np.ndarray:
     return cast
 
 
-def _both_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _both_nan(left: Array, right: Array) -> Array:
     if left.dtype.kind != "f" or right.dtype.kind != "f":
         return np.zeros(left.shape, dtype=bool)
-    return np.isnan(left) & np.isnan(right)
+    both: Array = np.isnan(left) & np.isnan(right)
+    return both
 
 
-def _type_name(dtype: np.dtype) -> str:
+def _type_name(dtype: np.dtype[Any]) -> str:
     return "strings" if dtype.kind == "O" else str(np.dtype(dtype))
 
 
@@ -252,7 +251,7 @@ def place_of(batch: pa.RecordBatch, row: int) -> str:
     return f"record {number} of {file}"
 
 
-Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+Predict = Callable[[Tensors], dict[str, Array]]
 
 
 # How many bytes of inputs go through a model at once: the activations of a net that takes large
@@ -260,9 +259,7 @@ Predict = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 _CHUNK_BYTES = 1 << 20
 
 
-def predict_in_chunks(
-    predict: Predict, inputs: Mapping[str, np.ndarray], size: int | None
-) -> dict[str, np.ndarray]:
+def predict_in_chunks(predict: Predict, inputs: Tensors, size: int | None) -> dict[str, Array]:
     """Returns a model's outputs on a batch, whatever batch size the model has built in.
 
     Args:
@@ -282,14 +279,14 @@ def predict_in_chunks(
     return {name: np.concatenate([chunk[name] for chunk in chunks])[:rows] for name in chunks[0]}
 
 
-def _rows_at_once(inputs: Mapping[str, np.ndarray]) -> int:
+def _rows_at_once(inputs: Tensors) -> int:
     rows = max(len(next(iter(inputs.values()))), 1)
     chunks = -(-sum(values.nbytes for values in inputs.values()) // _CHUNK_BYTES)
     # All of nearly one size, as another one makes a model allocate anew.
     return -(-rows // max(chunks, 1))
 
 
-def _filled(values: np.ndarray, size: int | None) -> np.ndarray:
+def _filled(values: Array, size: int | None) -> Array:
     missing = 0 if size is None else size - len(values)
     return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 

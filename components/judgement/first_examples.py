@@ -1,13 +1,13 @@
 """The first examples of a split as a model's inputs, for what needs some real ones and not all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.examples import finite
 from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.float_model import InputReader
 
 
@@ -23,9 +23,9 @@ class FirstExamples:
     """
 
     batch: pa.RecordBatch
-    inputs: Mapping[str, np.ndarray]
-    prepared: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: Tensors
+    prepared: Tensors
+    outputs: Tensors = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -55,6 +55,6 @@ class FirstExamples:
         """The shapes of one example, the batch dimension first, by input name."""
         return {name: (1, *values.shape[1:]) for name, values in self.inputs.items()}
 
-    def take(self, count: int) -> dict[str, np.ndarray]:
+    def take(self, count: int) -> dict[str, Array]:
         """Returns the inputs of the first `count` of them, or of all if there are fewer."""
         return {name: values[:count] for name, values in self.inputs.items()}

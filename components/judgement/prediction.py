@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -13,7 +12,12 @@ from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
-from tfx_tflite.components.examples.tensors import InputSpec, format_shape
+from tfx_tflite.components.examples.tensors import (
+    Array,
+    InputSpec,
+    Tensors,
+    format_shape,
+)
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -25,6 +29,11 @@ from tfx_tflite.components.models.float_model import (
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Kernels
+
+# What TFMA hands from one extractor to the next, by its keys.
+Extracts = dict[str, Any]
+# Values of the only output, or of each by its key.
+ByOutput = Array | Mapping[str | None, Array]
 
 FLOAT, QUANTIZED, PUSHED = "float", "quantized", "pushed"
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
@@ -40,7 +49,6 @@ class ModelPair:
         signature: The signature that was converted, as `read_tensor_signature` gives it.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
-        output: Which output is evaluated; None where there is one.
         reference: The TFLite file of the pushed model, which predicts beside the two; None if
             nothing is compared with it.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
@@ -54,7 +62,6 @@ class ModelPair:
     signature: Signature
     preprocessing_signature: str | None
     tflite: str
-    output: str | None
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
     schema: bytes | None = None
@@ -71,10 +78,6 @@ class ModelPair:
     def quantized_model(self) -> TFLiteModel:
         """Returns the quantized model with the kernels that judge it."""
         return _tflite_model(self.tflite, self.kernels)
-
-    def resolve_output(self) -> InputSpec:
-        """Returns the output that `output` names; see `output_named`."""
-        return self.output_named(self.output)
 
     def output_named(self, name: str | None) -> InputSpec:
         """Returns an output of the signature; None names the only one.
@@ -133,16 +136,14 @@ class _PredictDoFn(beam.DoFn):
             self._tflite[PUSHED] = _tflite_model(self._pair.reference)
         self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
         groups = self._float.reader.groups(batch)
         for group in groups:
             # A batch for each shape, as a model takes only one at once.
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted({tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
 
-    def _predicted(
-        self, extracts: dict[str, Any], prepared: Mapping[str, np.ndarray]
-    ) -> dict[str, Any]:
+    def _predicted(self, extracts: Extracts, prepared: Tensors) -> Extracts:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
@@ -170,10 +171,10 @@ class _PredictedOutput:
     def extracts(
         self,
         batch: pa.RecordBatch,
-        inputs: Mapping[str, np.ndarray],
-        prepared: Mapping[str, np.ndarray],
-        predictions: Mapping[str, Mapping[str, np.ndarray]],
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        inputs: Tensors,
+        prepared: Tensors,
+        predictions: Mapping[str, Tensors],
+    ) -> tuple[dict[str, Array], Array, Array | None]:
         """Returns the outputs by model, the labels, and the weights, all checked.
 
         Args:
@@ -198,7 +199,7 @@ class _PredictedOutput:
             None if weights is None else weights[:, None],
         )
 
-    def _check_batch_axis(self, values: np.ndarray, rows: int, model: str) -> None:
+    def _check_batch_axis(self, values: Array, rows: int, model: str) -> None:
         if values.ndim == 0 or len(values) != rows:
             raise EvaluationError(
                 f"output {self._name!r} of the {model} model has shape "
@@ -209,16 +210,16 @@ class _PredictedOutput:
 def _by_kind(
     outputs: Sequence[_PredictedOutput],
     batch: pa.RecordBatch,
-    inputs: Mapping[str, np.ndarray],
-    prepared: Mapping[str, np.ndarray],
-    predictions: Mapping[str, Mapping[str, np.ndarray]],
-) -> dict[str, Any]:
+    inputs: Tensors,
+    prepared: Tensors,
+    predictions: Mapping[str, Tensors],
+) -> Extracts:
     """Returns predictions, labels and weights as TFMA has them in extracts.
 
     That is by output where outputs have keys, else as they are.
     """
     found = {out.key: out.extracts(batch, inputs, prepared, predictions) for out in outputs}
-    result: dict[str, Any] = {
+    result: Extracts = {
         tfma.PREDICTIONS_KEY: {
             model: _keyed({key: entry[0][model] for key, entry in found.items()})
             for model in predictions
@@ -231,18 +232,18 @@ def _by_kind(
     return result
 
 
-def _keyed(values: dict[str | None, np.ndarray]) -> Any:
+def _keyed(values: Mapping[str | None, Array]) -> ByOutput:
     return values.get(None, values)
 
 
-def of_output(values: Any, key: str | None) -> np.ndarray | None:
+def of_output(values: ByOutput | None, key: str | None) -> Array | None:
     """Returns what extracts hold for one output; None where they hold nothing for it.
 
     Args:
         values: As the predict extractor leaves them: by output, or of the only one.
         key: The output's key.
     """
-    return values if key is None or values is None else values.get(key)
+    return values.get(key) if isinstance(values, Mapping) else values
 
 
 def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:

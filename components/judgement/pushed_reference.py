@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.manifest import MODEL_FILE
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples.tensors import format_shape
 from tfx_tflite.components.judgement.gate import Gate, MetricRule
@@ -79,33 +79,32 @@ class PushedReference:
         model = TFLiteModel(self.content)
         where = f"the pushed version {self.number} ({self.uri})"
         wanted = {spec.name: spec for spec in signature.inputs}
-        if model.input_details.keys() != wanted.keys():
+        if model.inputs.keys() != wanted.keys():
             raise EvaluationError(
-                f"{where} takes {listed(sorted(model.input_details))}, but the new model "
+                f"{where} takes {listed(sorted(model.inputs))}, but the new model "
                 f"{listed(sorted(wanted))}: they cannot be compared; leave out the rules that are "
                 "against: pushed for one push"
             )
         for name, spec in wanted.items():
-            found = [int(size) for size in model.input_details[name]["shape_signature"][1:]]
+            info = model.inputs[name]
+            found = info.signature_shape[1:]
             if not _fits(found, spec.example_shape):
                 raise EvaluationError(
                     f"{where} takes {name!r} of shape {format_shape((None, *found))}, but the new "
                     f"model {format_shape(spec.shape)}: they cannot be compared; leave out the "
                     "rules that are against: pushed for one push"
                 )
-            detail = model.input_details[name]
             # An integer input that is only cast to float may have become a float one.
-            if not detail["quantization"][0] and detail["dtype"] not in (spec.dtype, np.float32):
+            if not info.is_quantized and info.dtype not in (spec.dtype, np.float32):
                 raise EvaluationError(
-                    f"{where} takes {name!r} as {np.dtype(detail['dtype'])}, but the new model as "
+                    f"{where} takes {name!r} as {info.dtype}, but the new model as "
                     f"{spec.dtype}: they cannot be compared; leave out the rules that are against: "
                     "pushed for one push"
                 )
         for output in outputs:
-            if output not in model.output_details:
+            if output not in model.outputs:
                 raise EvaluationError(
-                    f"{where} has no output {output!r}; it has: "
-                    f"{listed(sorted(model.output_details))}"
+                    f"{where} has no output {output!r}; it has: {listed(sorted(model.outputs))}"
                 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name
 
 # From here on the report warns: of the share of values outside the range (the range of 200 examples
@@ -43,12 +44,12 @@ class InputsSeen:
         highest: The highest, of the same shape.
     """
 
-    outside: np.ndarray
-    lowest: np.ndarray
-    highest: np.ndarray
+    outside: Array
+    lowest: Array
+    highest: Array
 
     @classmethod
-    def of(cls, inputs: Mapping[str, np.ndarray], ranges: Sequence[InputRange]) -> "InputsSeen":
+    def of(cls, inputs: Tensors, ranges: Sequence[InputRange]) -> "InputsSeen":
         """Returns what a batch says of the inputs that have ranges.
 
         Args:
@@ -67,11 +68,11 @@ class InputsSeen:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "InputsSeen":
+    def from_arrays(cls, arrays: Tensors) -> "InputsSeen":
         """Returns what `to_arrays` gave away."""
         return cls(arrays["outside"], arrays["lowest"], arrays["highest"])
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> dict[str, Array]:
         """Returns the arrays by name: extracts of TFMA may hold nothing but arrays."""
         return {"outside": self.outside, "lowest": self.lowest, "highest": self.highest}
 
@@ -86,19 +87,9 @@ class Saturation:
         highest: The highest.
     """
 
-    outside: dict[SliceKey, np.ndarray] = field(default_factory=dict)
-    lowest: np.ndarray | None = None
-    highest: np.ndarray | None = None
-
-    def add(self, seen: InputsSeen, rows_by_slice: Mapping[SliceKey, np.ndarray]) -> None:
-        """Takes in a batch."""
-        self.merge(
-            Saturation(
-                {key: seen.outside[rows].sum(axis=0) for key, rows in rows_by_slice.items()},
-                seen.lowest.min(axis=0),
-                seen.highest.max(axis=0),
-            )
-        )
+    outside: dict[SliceKey, Array] = field(default_factory=dict)
+    lowest: Array | None = None
+    highest: Array | None = None
 
     def merge(self, other: "Saturation") -> None:
         """Adds what another part of the data gave."""

@@ -1,28 +1,39 @@
 """What a push ships beside the model: golden samples, the schema, and how the model is called."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY, SCHEMA_FILE
+from tfx_tflite.components.destinations.manifest import Golden, Signature, Tensor
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.models.golden_samples import DIRECTORY as GOLDEN
 from tfx_tflite.components.models.golden_samples import GoldenSamples
-from tfx_tflite.components.models.runtime import open_interpreter
+from tfx_tflite.components.models.runtime import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 
-# Below the blessing.
-DIRECTORY = "shipped"
-_SCHEMA_FILE = "schema.pbtxt"
+
+@dataclass(frozen=True)
+class ShippedFiles:
+    """What a push takes along.
+
+    Attributes:
+        signature: How the model is called.
+        golden: The golden samples; None if there are none.
+        digests: Of each file, by its name below the directory.
+    """
+
+    signature: Signature
+    golden: Golden | None
+    digests: Mapping[str, str]
 
 
 def write_shipped_files(
     directory: Path, model: TFLiteModel, first: FirstExamples, samples: int, schema: bytes | None
-) -> dict[str, Any]:
+) -> ShippedFiles:
     """Writes the files and returns what a report says of them.
 
     Args:
@@ -32,53 +43,44 @@ def write_shipped_files(
         samples: How many; 0 for none.
         schema: The schema of the examples, serialized.
 
-    Returns:
-        `signature`: names, types, shapes and quantization of the inputs and outputs; `golden`: the
-        description of the golden samples, or None; `shipped`: a digest for each file.
-
     Raises:
         EvaluationError: The model gives NaN or infinity for a golden sample.
     """
     directory.mkdir(parents=True, exist_ok=True)
     golden = None
     if samples:
-        inputs = model.quantize(first.take(samples))
-        golden = GoldenSamples.record(model.content, inputs).write(directory / GOLDEN)
+        recorded = GoldenSamples.record(model.content, model.quantize(first.take(samples)))
+        golden = recorded.write(directory / GOLDEN_DIRECTORY)
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
-        (directory / _SCHEMA_FILE).write_text(text, encoding="utf-8")
-    return {
-        "signature": _signature(model.content, first),
-        "golden": golden,
-        "shipped": {
+        (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
+    return ShippedFiles(
+        signature=Signature(
+            name=model.signature,
+            inputs=_tensors(model.inputs, first.shapes),
+            outputs=_tensors(model.outputs, {}),
+        ),
+        golden=golden,
+        digests={
             file.relative_to(directory).as_posix(): file_digest(file)
             for file in sorted(directory.rglob("*"))
             if file.is_file()
         },
-    }
+    )
 
 
-def _signature(content: bytes, first: FirstExamples) -> dict[str, Any]:
-    interpreter = open_interpreter(content)
-    [name] = interpreter.get_signature_list()
-    runner = interpreter.get_signature_runner(name)
-    inputs = _tensors(runner.get_input_details())
-    for entry in inputs:
-        entry["example_shape"] = [*first.shapes[entry["name"]]]
-    return {"name": name, "inputs": inputs, "outputs": _tensors(runner.get_output_details())}
-
-
-def _tensors(details: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for name, detail in sorted(details.items()):
-        scale, zero_point = detail["quantization"]
-        found.append(
-            {
-                "name": name,
-                "dtype": np.dtype(detail["dtype"]).name,
-                "shape": [int(size) for size in detail["shape_signature"]],
-                "scale": float(scale) if scale else None,
-                "zero_point": int(zero_point) if scale else None,
-            }
+def _tensors(
+    tensors: Mapping[str, TensorInfo], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[Tensor, ...]:
+    """Returns tensors by name, with the shapes that an example has."""
+    return tuple(
+        Tensor(
+            name=name,
+            dtype=info.dtype.name,
+            shape=info.signature_shape,
+            example_shape=shapes.get(name),
+            scale=info.scale if info.is_quantized else None,
+            zero_point=info.zero_point if info.is_quantized else None,
         )
-    return found
+        for name, info in sorted(tensors.items())
+    )

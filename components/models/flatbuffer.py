@@ -1,17 +1,30 @@
-"""A TFLite flatbuffer as tensors, operators and signatures."""
+"""A TensorFlow Lite flatbuffer as signatures, graphs, operators and tensors."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
 
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
 
-_schema = flatbuffer_utils.schema_fb
+from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.models import object_tree
+from tfx_tflite.components.models.draft import Draft
+from tfx_tflite.components.models.object_tree import (
+    BufferTree,
+    Integers,
+    ModelTree,
+    OperatorTree,
+    SubgraphTree,
+    TensorTree,
+    numbers,
+    text,
+)
+
 _IDENTIFIER = b"TFL3"
 _INTEGERS = {name.upper(): np.dtype(name) for name in ("int8", "uint8", "int16", "int32", "int64")}
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -30,87 +43,305 @@ class Violation:
         return f"{self.layer}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Operator:
-    """An operator of a flatbuffer with the tensors that it reads and writes.
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of a graph; each is equal to itself alone.
 
     Attributes:
-        index: Its place among the operators of all subgraphs.
-        name: Its kind, as the schema or a custom operator's author names it.
-        operands: What it reads, by position; None where an optional operand is left out.
-        outputs: What it writes.
+        index: Its place among the tensors of its graph.
+        name: Its whole name.
+        type: Its type as the schema names it: INT8, FLOAT32 or another.
+        shape: Its shape, with a 1 for each axis that is free.
+        signature_shape: Its shape, with a -1 for each axis that is free.
+        scales: None, one, or one a channel; float64 of shape (scales,).
+        zero_points: As many, 0 if they are left out; int64 of shape (scales,).
+        channel_axis: The axis of the channels that the scales are for.
+        range: The range that it was calibrated for, if that is written.
+        is_variable: Whether it is kept from one run to the next.
+        data: What is stored in the file, uint8 of shape (bytes,); None if nothing is.
+        stored_bytes: How many bytes of its values are stored, in the file or beyond it.
     """
 
     index: int
     name: str
-    operands: tuple[Any | None, ...]
-    outputs: tuple[Any, ...]
+    type: str
+    shape: tuple[int, ...]
+    signature_shape: tuple[int, ...]
+    scales: Array
+    zero_points: Array
+    channel_axis: int
+    range: tuple[float, float] | None
+    is_variable: bool
+    data: Array | None
+    stored_bytes: int
+
+    @classmethod
+    def of(cls, index: int, tree: TensorTree, buffer: BufferTree) -> "Tensor":
+        """Returns a tensor of an object tree.
+
+        Args:
+            index: Its place among the tensors of its graph.
+            tree: The tensor.
+            buffer: Where its values are stored.
+        """
+        found, limits = tree.quantization, None
+        scales = np.asarray(() if found is None or found.scale is None else found.scale, np.float64)
+        points = np.asarray(numbers(None if found is None else found.zeroPoint), np.int64)
+        if found is not None and found.min is not None and len(found.min):
+            assert found.max is not None
+            limits = (float(found.min[0]), float(found.max[0]))
+        shape = _shape(tree.shape)
+        return cls(
+            index=index,
+            name=text(tree.name),
+            type=object_tree.type_name(tree.type),
+            shape=shape,
+            signature_shape=shape if tree.shapeSignature is None else _shape(tree.shapeSignature),
+            scales=scales,
+            zero_points=points if len(points) else np.zeros(len(scales), np.int64),
+            channel_axis=0 if found is None else found.quantizedDimension,
+            range=limits,
+            is_variable=tree.isVariable,
+            data=None if buffer.data is None else np.asarray(buffer.data, np.uint8),
+            stored_bytes=_stored(buffer),
+        )
 
     @property
-    def inputs(self) -> tuple[Any, ...]:
+    def short_name(self) -> str:
+        """The last part, if any, of the `;`-joined names that the converter fuses into one."""
+        parts = [part for part in self.name.split(";") if part]
+        last = parts[-1] if parts else ""
+        return last if len(last) <= _LONGEST_NAME else "…" + last[1 - _LONGEST_NAME :]
+
+    @property
+    def quantization(self) -> tuple[float | None, int | None]:
+        """Scale and zero point, or None twice if there is not one of each."""
+        if len(self.scales) != 1:
+            return None, None
+        return float(self.scales[0]), int(self.zero_points[0])
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether it has a scale, or one a channel."""
+        return len(self.scales) > 0
+
+    @property
+    def representable(self) -> tuple[float, float] | None:
+        """The reals that it rounds to its lowest and its highest number.
+
+        None if it is not quantized to integers of 8 or 16 bits.
+        """
+        scale, zero_point = self.quantization
+        if scale is None or zero_point is None or self.type not in ("INT8", "UINT8", "INT16"):
+            return None
+        limits = np.iinfo(self.type.lower())
+        lowest, highest = limits.min - zero_point - 0.5, limits.max - zero_point + 0.5
+        return lowest * scale, highest * scale
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its values are stored."""
+        return self.stored_bytes > 0
+
+    @property
+    def integers(self) -> Array | None:
+        """The stored values of a tensor of integers, flat.
+
+        None for tensors of other types, and if nothing is stored or only beyond the file.
+        """
+        dtype = _INTEGERS.get(self.type)
+        if self.data is None or dtype is None or len(self.data) % dtype.itemsize:
+            return None
+        return self.data.view(dtype)
+
+    @property
+    def floats(self) -> Array:
+        """The stored values of a tensor of float32, flat; none if nothing is stored."""
+        return np.empty(0, np.float32) if self.data is None else self.data.view(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """An operator of a flatbuffer with the tensors that it reads and writes.
+
+    Attributes:
+        index: Its place among the operators of all graphs.
+        name: Its kind, as the schema or a custom operator's author names it.
+        operands: What it reads, by position; None if an optional operand is left out.
+        outputs: What it writes.
+        intermediates: What it keeps for itself.
+    """
+
+    index: int
+    name: str
+    operands: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    intermediates: tuple[Tensor, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
         """What it reads, without the operands that are left out."""
         return tuple(tensor for tensor in self.operands if tensor is not None)
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it reads and what it writes."""
+        return (*self.inputs, *self.outputs)
+
+    @property
     def label(self) -> str:
         """The operator's place, kind and the short name of what it writes."""
-        written = short_name(self.outputs[0]) if self.outputs else ""
+        written = self.outputs[0].short_name if self.outputs else ""
         return f"{self.name} #{self.index} ({written})" if written else f"{self.name} #{self.index}"
 
-    def operand(self, position: int) -> Any | None:
-        """Returns the operand at a position, None where there is none."""
+    @property
+    def is_builtin(self) -> bool:
+        """Whether every TensorFlow Lite runtime has it."""
+        return object_tree.is_builtin(self.name)
+
+    def operand(self, position: int) -> Tensor | None:
+        """Returns the operand at a position, None if there is none."""
         return self.operands[position] if position < len(self.operands) else None
 
 
-class FlatbufferGraph:
-    """A TFLite flatbuffer as tensors and operators.
+@dataclass(frozen=True, eq=False)
+class Subgraph:
+    """A graph of operators.
 
-    Args:
-        content: The bytes of the file.
-
-    Raises:
-        ValueError: The bytes are not a TFLite flatbuffer.
+    Attributes:
+        tensors: Its tensors.
+        operators: Its operators, in the order in which they run.
+        inputs: What it is given.
+        outputs: What it gives.
     """
 
-    def __init__(self, content: bytes):
-        if content[4:8] != _IDENTIFIER:
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """How a graph is called.
+
+    Attributes:
+        subgraph: The graph's place.
+        inputs: Its inputs by name.
+        outputs: Its outputs by name.
+    """
+
+    subgraph: int
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+
+# A stage has two models at a time: the float and the quantized one.
+@lru_cache(maxsize=2)
+def read_graph(content: bytes) -> "Graph":
+    """Returns the graph of a model, the same one as long as the model is in use.
+
+    Args:
+        content: The flatbuffer.
+
+    Raises:
+        ValueError: The bytes are not a TensorFlow Lite flatbuffer.
+    """
+    return Graph(content)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A flatbuffer as signatures, graphs, operators and tensors, each read when it is asked for.
+
+    Attributes:
+        content: The flatbuffer.
+
+    Raises:
+        ValueError: The bytes are not a TensorFlow Lite flatbuffer.
+    """
+
+    content: bytes
+
+    def __post_init__(self) -> None:
+        if self.content[4:8] != _IDENTIFIER:
             raise ValueError("not a TensorFlow Lite flatbuffer")
-        self._model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+
+    @cached_property
+    def _tree(self) -> ModelTree:
+        return object_tree.parse(self.content)
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the flatbuffer."""
+        return bytes_digest(self.content)
+
+    def draft(self) -> Draft:
+        """Returns a copy that can be changed."""
+        return Draft(self._tree)
+
+    @cached_property
+    def subgraphs(self) -> tuple[Subgraph, ...]:
+        """All graphs; the first is the main one."""
+        found: list[Subgraph] = []
+        first = 0
+        for tree in self._tree.subgraphs:
+            found.append(self._subgraph(tree, first))
+            first += len(found[-1].operators)
+        return tuple(found)
+
+    def _subgraph(self, tree: SubgraphTree, first: int) -> Subgraph:
+        buffers = self._tree.buffers
+        tensors = tuple(
+            Tensor.of(index, tensor, buffers[tensor.buffer])
+            for index, tensor in enumerate(tree.tensors or ())
+        )
+        operators = tuple(
+            self._operator(tensors, index, operator)
+            for index, operator in enumerate(tree.operators or (), first)
+        )
+        return Subgraph(tensors, operators, _at(tensors, tree.inputs), _at(tensors, tree.outputs))
+
+    def _operator(self, tensors: tuple[Tensor, ...], index: int, tree: OperatorTree) -> Operator:
+        return Operator(
+            index,
+            object_tree.kind_of(self._tree, tree),
+            tuple(tensors[i] if i >= 0 else None for i in numbers(tree.inputs)),
+            _at(tensors, tree.outputs),
+            _at(tensors, tree.intermediates),
+        )
+
+    @property
+    def main(self) -> Subgraph:
+        """The main graph."""
+        return self.subgraphs[0]
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
-        """The operators of all subgraphs, in order."""
-        return tuple(self._operators())
+        """The operators of all graphs, in order."""
+        return tuple(operator for graph in self.subgraphs for operator in graph.operators)
 
-    def _operators(self) -> Iterator[Operator]:
-        index = 0
-        for graph in self._model.subgraphs:
-            for operator in items(graph.operators):
-                yield Operator(
-                    index,
-                    self._operator_name(operator.opcodeIndex),
-                    tuple(graph.tensors[i] if i >= 0 else None for i in items(operator.inputs)),
-                    tuple(graph.tensors[i] for i in items(operator.outputs) if i >= 0),
-                )
-                index += 1
+    @cached_property
+    def writers(self) -> Mapping[Tensor, Operator]:
+        """The operator that writes a tensor, for each that is written."""
+        return {output: operator for operator in self.operators for output in operator.outputs}
 
-    def _operator_name(self, opcode_index: int) -> str:
-        code = self._model.operatorCodes[opcode_index]
-        name = flatbuffer_utils.opcode_to_name(self._model, opcode_index)
-        if name != "CUSTOM":
-            return name
-        return code.customCode.decode() if isinstance(code.customCode, bytes) else code.customCode
+    def readers(self, tensor: Tensor) -> list[Operator]:
+        """Returns the operators that read a tensor."""
+        return [operator for operator in self.operators if tensor in operator.inputs]
 
-    @property
-    def written_tensors(self) -> dict[int, Any]:
-        """What the operators of the main graph write, by index among its tensors."""
-        graph = self._model.subgraphs[0]
-        return {
-            int(index): graph.tensors[index]
-            for operator in items(graph.operators)
-            for index in items(operator.outputs)
-            if index >= 0
-        }
+    @cached_property
+    def signatures(self) -> tuple[Signature, ...]:
+        """How the graphs are called."""
+        found = []
+        for tree in self._tree.signatureDefs or ():
+            tensors = self.subgraphs[tree.subgraphIndex].tensors
+            inputs, outputs = (
+                {text(entry.name): tensors[entry.tensorIndex] for entry in side or ()}
+                for side in (tree.inputs, tree.outputs)
+            )
+            found.append(Signature(tree.subgraphIndex, inputs, outputs))
+        return tuple(found)
 
     def output_kinds(self, through: frozenset[str] = frozenset()) -> dict[str, str]:
         """Returns which kind of operator computes each output, by its name in the signature.
@@ -119,240 +350,143 @@ class FlatbufferGraph:
             through: Kinds of operators that are passed, as they only change how numbers are laid
                 out; what feeds them is taken instead.
         """
-        writers = {id(output): each for each in self.operators for output in each.outputs}
         found = {}
-        for signature in self._signatures:
-            tensors = self._model.subgraphs[signature.subgraphIndex].tensors
-            for entry in items(signature.outputs):
-                operator = writers.get(id(tensors[entry.tensorIndex]))
+        for signature in self.signatures:
+            for name, tensor in signature.outputs.items():
+                operator = self.writers.get(tensor)
                 while operator is not None and operator.name in through and operator.inputs:
-                    operator = writers.get(id(operator.inputs[0]))
-                found[text(entry.name)] = "" if operator is None else operator.name
+                    operator = self.writers.get(operator.inputs[0])
+                found[name] = "" if operator is None else operator.name
         return found
 
-    @property
-    def inputs(self) -> tuple[Any, ...]:
-        """The input tensors of the main graph."""
-        return self._tensors(0, self._model.subgraphs[0].inputs)
-
-    @property
-    def outputs(self) -> tuple[Any, ...]:
-        """The output tensors of the main graph."""
-        return self._tensors(0, self._model.subgraphs[0].outputs)
-
     @cached_property
-    def io(self) -> tuple[tuple[str, Any], ...]:
+    def io(self) -> tuple[tuple[str, Tensor], ...]:
         """Inputs and outputs ("input", "output") of the main graph and of every signature's."""
-        indexes = {0, *(signature.subgraphIndex for signature in self._signatures)}
-        found = []
-        for index in sorted(indexes):
-            graph = self._model.subgraphs[index]
-            found += [("input", tensor) for tensor in self._tensors(index, graph.inputs)]
-            found += [("output", tensor) for tensor in self._tensors(index, graph.outputs)]
+        found: list[tuple[str, Tensor]] = []
+        for place in sorted({0, *(signature.subgraph for signature in self.signatures)}):
+            graph = self.subgraphs[place]
+            found += [("input", tensor) for tensor in graph.inputs]
+            found += [("output", tensor) for tensor in graph.outputs]
         return tuple(found)
 
-    @property
-    def _signatures(self) -> Iterable[Any]:
-        return items(self._model.signatureDefs)
-
-    def _tensors(self, subgraph: int, indexes: Iterable[int] | None) -> tuple[Any, ...]:
-        return tuple(self._model.subgraphs[subgraph].tensors[i] for i in items(indexes))
-
-    @cached_property
-    def _edge(self) -> frozenset[int]:
-        return frozenset(id(tensor) for _, tensor in self.io)
-
-    def at_the_edge(self, tensors: Iterable[Any]) -> bool:
+    def at_the_edge(self, tensors: Iterable[Tensor]) -> bool:
         """Returns whether all the tensors are inputs or outputs of the model."""
-        return all(id(tensor) in self._edge for tensor in tensors)
+        return self._edge.issuperset(tensors)
 
     @cached_property
-    def idle_tensors(self) -> tuple[Any, ...]:
+    def _edge(self) -> frozenset[Tensor]:
+        return frozenset(tensor for _, tensor in self.io)
+
+    @cached_property
+    def idle_tensors(self) -> tuple[Tensor, ...]:
         """Tensors that no operator reads or writes and that are not inputs or outputs."""
-        used = {id(t) for operator in self.operators for t in (*operator.inputs, *operator.outputs)}
-        used |= self._edge
-        for graph in self._model.subgraphs:
-            used |= {id(graph.tensors[i]) for i in (*items(graph.inputs), *items(graph.outputs))}
-            for operator in items(graph.operators):
-                used |= {id(graph.tensors[i]) for i in items(operator.intermediates) if i >= 0}
-        tensors = (tensor for graph in self._model.subgraphs for tensor in items(graph.tensors))
-        return tuple(tensor for tensor in tensors if id(tensor) not in used)
+        used = {tensor for graph in self.subgraphs for tensor in (*graph.inputs, *graph.outputs)}
+        for operator in self.operators:
+            used.update(operator.tensors, operator.intermediates)
+        tensors = (tensor for graph in self.subgraphs for tensor in graph.tensors)
+        return tuple(tensor for tensor in tensors if tensor not in used)
 
-    def stored_bytes(self, tensor: Any) -> int:
-        """Returns how many bytes of a tensor's values are stored in the file."""
-        return _stored(self._model.buffers[tensor.buffer])
-
-    def is_constant(self, tensor: Any) -> bool:
-        """Returns whether a tensor's values are stored in the file."""
-        return self.stored_bytes(tensor) > 0
-
-    def values(self, tensor: Any) -> np.ndarray | None:
-        """Returns the stored values of a tensor of integers, flat; None where there are none.
-
-        Args:
-            tensor: A tensor; those of other types and those stored beyond the buffers give None.
-        """
-        data = self._model.buffers[tensor.buffer].data
-        dtype = _INTEGERS.get(tensor_type(tensor))
-        if data is None or dtype is None or len(data) % dtype.itemsize:
-            return None
-        return np.asarray(data, np.uint8).view(dtype)
-
-    def is_builtin(self, operator: Operator) -> bool:
-        """Returns whether every TensorFlow Lite runtime has the operator."""
-        return hasattr(_schema.BuiltinOperator, operator.name)
-
-    def input_ranges(self) -> dict[str, list[float]]:
+    def input_ranges(self) -> dict[str, tuple[float, float]]:
         """Returns what each quantized input can represent, by its name in the signature.
 
         A float input is quantized by the operator that reads it first.
         """
         quantized_by = {
-            id(operator.inputs[0]): operator.outputs[0]
+            operator.inputs[0]: operator.outputs[0]
             for operator in self.operators
             if operator.name == "QUANTIZE"
         }
-        found = {}
-        for signature in self._signatures:
-            tensors = self._model.subgraphs[signature.subgraphIndex].tensors
-            for entry in items(signature.inputs):
-                tensor = tensors[entry.tensorIndex]
-                limits = representable(quantized_by.get(id(tensor), tensor))
-                if limits is not None:
-                    found[text(entry.name)] = list(limits)
-        return found
+        limits = {
+            name: quantized_by.get(tensor, tensor).representable
+            for signature in self.signatures
+            for name, tensor in signature.inputs.items()
+        }
+        return {name: found for name, found in limits.items() if found is not None}
 
-    def size_parts(self, size: int) -> dict[str, int]:
+    def size_parts(self) -> dict[str, int]:
         """Returns where the bytes of the file are.
-
-        Args:
-            size: The size of the file.
 
         Returns:
             `constants` (weights, biases, shapes), `metadata` (what the converter and authors wrote
             of the model), and `graph`: operators, tensors, names and padding.
         """
-        described = {entry.buffer for entry in items(self._model.metadata)}
-        stored = {index: _stored(buffer) for index, buffer in enumerate(self._model.buffers)}
+        described = {entry.buffer for entry in self._tree.metadata or ()}
+        stored = [_stored(buffer) for buffer in self._tree.buffers]
         metadata = sum(stored[index] for index in described)
-        constants = sum(stored.values()) - metadata
+        constants = sum(stored) - metadata
         return {
             "constants": constants,
             "metadata": metadata,
-            "graph": size - constants - metadata,
+            "graph": len(self.content) - constants - metadata,
         }
 
     def operator_counts(self) -> dict[str, int]:
         """Returns how often each kind of operator occurs."""
         return dict(sorted(Counter(operator.name for operator in self.operators).items()))
 
+    def with_outputs(self, tensors: Iterable[Tensor]) -> bytes:
+        """Returns the model with more tensors of its main graph among its outputs."""
+        draft = self.draft()
+        exposed = [*self.main.outputs, *tensors]
+        draft.main.outputs = list(dict.fromkeys(tensor.index for tensor in exposed))
+        return draft.content()
+
     def broken_references(self) -> Iterator[Violation]:
-        """Finds what refers to a subgraph, tensor, operator code or buffer that is not there."""
-        for number, graph in enumerate(self._model.subgraphs):
-            count, place = len(items(graph.tensors)), f"subgraph {number}"
-            for side in ("inputs", "outputs"):
-                if not _within(getattr(graph, side), count):
-                    yield Violation(place, f"names tensors that it does not have as its {side}")
-            for index, operator in enumerate(items(graph.operators)):
-                indexes = (*items(operator.inputs), *items(operator.outputs))
-                if not _within(indexes, count, optional=True):
-                    yield Violation(f"operator #{index} of {place}", "refers to missing tensors")
-                if not _within([operator.opcodeIndex], len(self._model.operatorCodes)):
-                    yield Violation(f"operator #{index} of {place}", "has no operator code")
-            for tensor in items(graph.tensors):
-                if not _within([tensor.buffer], len(self._model.buffers)):
-                    yield Violation(f"tensor {short_name(tensor)}", "has no buffer")
+        """Finds what refers to a graph, tensor, kind of operator or buffer that is not there."""
+        for place, graph in enumerate(self._tree.subgraphs):
+            yield from self._broken_in(graph, f"subgraph {place}")
         yield from self._broken_signatures()
 
+    def _broken_in(self, graph: SubgraphTree, place: str) -> Iterator[Violation]:
+        count = len(graph.tensors or ())
+        for side, indexes in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            if not _within(indexes, count):
+                yield Violation(place, f"names tensors that it does not have as its {side}")
+        for index, operator in enumerate(graph.operators or ()):
+            indexes = (*numbers(operator.inputs), *numbers(operator.outputs))
+            if not _within(indexes, count, lowest=-1):
+                yield Violation(f"operator #{index} of {place}", "refers to missing tensors")
+            if not _within([operator.opcodeIndex], len(self._tree.operatorCodes)):
+                yield Violation(f"operator #{index} of {place}", "has no operator code")
+        for tree in graph.tensors or ():
+            if not _within([tree.buffer], len(self._tree.buffers)):
+                tensor = Tensor.of(0, tree, object_tree.buffer_tree())
+                yield Violation(f"tensor {tensor.short_name}", "has no buffer")
+
     def _broken_signatures(self) -> Iterator[Violation]:
-        for signature in self._signatures:
+        for signature in self._tree.signatureDefs or ():
             place = f"signature {text(signature.signatureKey)}"
-            if not _within([signature.subgraphIndex], len(self._model.subgraphs)):
+            if not _within([signature.subgraphIndex], len(self._tree.subgraphs)):
                 yield Violation(
                     place, f"refers to subgraph {signature.subgraphIndex}, which is missing"
                 )
                 continue
-            graph = self._model.subgraphs[signature.subgraphIndex]
-            for side in ("inputs", "outputs"):
-                there = set(items(getattr(graph, side)))
-                for entry in items(getattr(signature, side)):
+            graph = self._tree.subgraphs[signature.subgraphIndex]
+            for side, entries, there in (
+                ("input", signature.inputs, numbers(graph.inputs)),
+                ("output", signature.outputs, numbers(graph.outputs)),
+            ):
+                for entry in entries or ():
                     if entry.tensorIndex not in there:
                         yield Violation(
                             place,
-                            f"refers to tensor {entry.tensorIndex} as {side[:-1]} "
-                            f"{text(entry.name)!r}, which is not one of its graph's {side}",
+                            f"refers to tensor {entry.tensorIndex} as {side} "
+                            f"{text(entry.name)!r}, which is not one of its graph's {side}s",
                         )
 
 
-def _stored(buffer: Any) -> int:
+def _shape(sizes: Integers) -> tuple[int, ...]:
+    return tuple(numbers(sizes))
+
+
+def _at(tensors: tuple[Tensor, ...], places: Integers) -> tuple[Tensor, ...]:
+    """Returns the tensors at some places; -1 is one that is left out."""
+    return tuple(tensors[place] for place in numbers(places) if place >= 0)
+
+
+def _stored(buffer: BufferTree) -> int:
     return len(buffer.data) if buffer.data is not None else int(buffer.size)
 
 
-def items(values: Any) -> Any:
-    """Returns a vector of the object tree, which leaves out empty ones."""
-    return () if values is None else values
-
-
-def _within(indexes: Iterable[int] | None, count: int, optional: bool = False) -> bool:
-    lowest = -1 if optional else 0
-    return all(lowest <= index < count for index in items(indexes))
-
-
-def text(name: Any) -> str:
-    """Returns a name of the object tree, which has bytes or nothing for some."""
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
-
-
-def tensor_type(tensor: Any) -> str:
-    """Returns a tensor's type as the schema names it: INT8, FLOAT32 or another."""
-    return flatbuffer_utils.type_to_name(tensor.type)
-
-
-def quantization_of(tensor: Any) -> tuple[float | None, int | None]:
-    """Returns scale and zero point of a tensor, or None twice where it has not one of each."""
-    found = tensor.quantization
-    if found is None or found.scale is None or len(found.scale) != 1:
-        return None, None
-    return float(found.scale[0]), int(zero_points_of(tensor)[0])
-
-
-def representable(tensor: Any) -> tuple[float, float] | None:
-    """Returns the reals that a tensor rounds to its lowest and its highest number.
-
-    Returns:
-        None where it is not quantized to integers of 8 or 16 bits.
-    """
-    scale, zero_point = quantization_of(tensor)
-    kind = tensor_type(tensor)
-    if scale is None or zero_point is None or kind not in ("INT8", "UINT8", "INT16"):
-        return None
-    limits = np.iinfo(kind.lower())
-    lowest, highest = limits.min - zero_point - 0.5, limits.max - zero_point + 0.5
-    return lowest * scale, highest * scale
-
-
-def scales_of(tensor: Any) -> np.ndarray:
-    """Returns a tensor's scales: none, one, or one a channel."""
-    found = tensor.quantization
-    scales = None if found is None else found.scale
-    return np.asarray(items(scales), np.float64)
-
-
-def zero_points_of(tensor: Any) -> np.ndarray:
-    """Returns a tensor's zero points, as many as there are scales; they are 0 where left out."""
-    found = tensor.quantization
-    points = None if found is None else found.zeroPoint
-    points = np.asarray(items(points), np.int64)
-    return points if len(points) else np.zeros(len(scales_of(tensor)), np.int64)
-
-
-def tensor_name(tensor: Any) -> str:
-    """Returns a tensor's whole name."""
-    return text(tensor.name)
-
-
-def short_name(tensor: Any) -> str:
-    """Returns the last part, if any, of the `;`-joined names that the converter fuses into one."""
-    parts = [part for part in text(tensor.name).split(";") if part]
-    last = parts[-1] if parts else ""
-    return last if len(last) <= 60 else "…" + last[-59:]
+def _within(places: Integers, count: int, lowest: int = 0) -> bool:
+    return all(lowest <= place < count for place in numbers(places))

@@ -3,21 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import DataError, ModelError, listed
 from tfx_tflite.components.examples.tensors import (
     RAW_RECORD_COLUMN,
+    Array,
     FeatureShapes,
     InputGroup,
     InputSpec,
+    Tensors,
     format_shape,
     input_groups,
     predict_in_chunks,
@@ -61,7 +63,7 @@ def read_signatures(path: str | Path) -> dict[str, Signature]:
     raise ModelError(f"{file} has no graph tagged {_SERVE_TAG!r}")
 
 
-def _specs(tensors: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+def _specs(tensors: Mapping[str, TensorInfo]) -> tuple[InputSpec, ...]:
     specs = []
     for name, info in sorted(tensors.items()):
         dims = () if info.tensor_shape.unknown_rank else info.tensor_shape.dim
@@ -123,7 +125,7 @@ class InputReader:
         """
         raise NotImplementedError
 
-    def __call__(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def __call__(self, batch: pa.RecordBatch) -> dict[str, Array]:
         """Returns the tensors of a batch whose examples are of one shape, by input name.
 
         Raises:
@@ -238,7 +240,7 @@ class _Preprocessing(InputReader):
             for _, rows in sorted(rows_by_shape.items())
         ]
 
-    def _run(self, serialized: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, serialized: Array) -> dict[str, Array]:
         try:
             outputs = self._function(**{self._argument: tf.constant(serialized)})
         except tf.errors.OpError as error:
@@ -250,7 +252,7 @@ class _Preprocessing(InputReader):
             self._check(spec, found[spec.name], len(serialized))
         return {**found, **{name: outputs[name].numpy() for name in self._beside}}
 
-    def _check(self, spec: InputSpec, values: np.ndarray, rows: int) -> None:
+    def _check(self, spec: InputSpec, values: Array, rows: int) -> None:
         wanted = (rows, *spec.example_shape)
         fits = values.ndim == len(wanted) and all(
             size is None or size == found for size, found in zip(wanted, values.shape, strict=True)
@@ -270,10 +272,11 @@ def _reason(message: str) -> str:
     return next((line for line in lines if line and not line.startswith(framing)), lines[0])
 
 
-def raw_records(batch: pa.RecordBatch) -> np.ndarray:
+def raw_records(batch: pa.RecordBatch) -> Array:
     """Returns the serialized examples of a batch as an object array of bytes, shape (batch,)."""
     column = batch.column(batch.schema.get_field_index(RAW_RECORD_COLUMN))
-    return column.flatten().to_numpy(zero_copy_only=False)
+    records: Array = column.flatten().to_numpy(zero_copy_only=False)
+    return records
 
 
 class FloatModel:
@@ -289,10 +292,10 @@ class FloatModel:
         self._function = self._model.signatures[signature.name]
         self._fixed_batch_size = signature.inputs[0].shape[0]
 
-    def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def predict(self, inputs: Tensors) -> dict[str, Array]:
         """Returns the signature's outputs by name, the batch dimension first."""
         return predict_in_chunks(self._predict_chunk, inputs, self._fixed_batch_size)
 
-    def _predict_chunk(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _predict_chunk(self, inputs: Tensors) -> dict[str, Array]:
         outputs = self._function(**{name: tf.constant(value) for name, value in inputs.items()})
         return {name: value.numpy() for name, value in outputs.items()}

@@ -8,18 +8,23 @@ device can read it with no library. The description of the files is in the manif
 Nothing here needs TensorFlow but an interpreter of its.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY
+from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor, KernelsDeviate
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.models.runtime import open_interpreter, reproducible_kernels
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.runtime import (
+    RunnableModel,
+    batch_size_of,
+    open_model,
+    reproducible_kernels,
+)
 from tfx_tflite.components.versions import Runtime
-
-DIRECTORY = "golden"
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class GoldenSamples:
         runtime: What it was run with.
     """
 
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
+    inputs: Tensors
+    outputs: Tensors
     batch_size: int
     runtime: Runtime
 
     @classmethod
-    def record(cls, content: bytes, inputs: Mapping[str, np.ndarray]) -> "GoldenSamples":
+    def record(cls, content: bytes, inputs: Tensors) -> "GoldenSamples":
         """Runs a model on some inputs.
 
         Args:
@@ -51,8 +56,7 @@ class GoldenSamples:
         Raises:
             EvaluationError: An output is NaN or infinite.
         """
-        details = open_interpreter(content).get_signature_runner().get_input_details()
-        batch_size = max(1, *(int(detail["shape_signature"][0]) for detail in details.values()))
+        batch_size = batch_size_of(open_model(content)) or 1
         samples = max(1, len(next(iter(inputs.values()))) // batch_size) * batch_size
         rows = {
             name: np.resize(values, (samples, *values.shape[1:])) for name, values in inputs.items()
@@ -60,8 +64,7 @@ class GoldenSamples:
         kernels = reproducible_kernels(
             content, {name: values[:batch_size] for name, values in rows.items()}
         )
-        interpreter = open_interpreter(content, kernels)
-        outputs = run(interpreter, rows, batch_size)
+        outputs = run(open_model(content, kernels), rows, batch_size)
         for name, values in outputs.items():
             if (bad := first_non_finite(values)) is not None:
                 raise EvaluationError(
@@ -70,83 +73,84 @@ class GoldenSamples:
                 )
         return cls(rows, outputs, batch_size, Runtime.of(kernels))
 
-    def write(self, directory: Path) -> dict[str, Any]:
-        """Writes the files into a directory and returns their description, ready for JSON.
+    def write(self, directory: Path) -> Golden:
+        """Writes the files into a directory and returns their description.
 
         Args:
-            directory: Where to; the files' names in the description begin with `DIRECTORY`.
+            directory: Where to; the files' names in the description begin with `GOLDEN_DIRECTORY`.
         """
         directory.mkdir(parents=True, exist_ok=True)
-
-        def written(kind: str, tensors: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-            found = []
-            # A tensor's name may be anything, a file's may not.
-            for index, (name, values) in enumerate(sorted(tensors.items())):
-                file = f"{kind}_{index}.bin"
-                (directory / file).write_bytes(_little_endian(values))
-                found.append(
-                    {
-                        "name": name,
-                        "file": f"{DIRECTORY}/{file}",
-                        "dtype": values.dtype.name,
-                        "shape": list(values.shape),
-                    }
-                )
-            return found
-
-        return {
-            "samples": len(next(iter(self.inputs.values()))),
-            "batch_size": self.batch_size,
-            "runtime": self.runtime.model_dump(mode="json"),
-            "inputs": written("input", self.inputs),
-            "outputs": written("output", self.outputs),
-        }
+        return Golden(
+            samples=len(next(iter(self.inputs.values()))),
+            batch_size=self.batch_size,
+            runtime=self.runtime,
+            inputs=_written(directory, "input", self.inputs),
+            outputs=_written(directory, "output", self.outputs),
+        )
 
 
-def run(
-    interpreter: Any, inputs: Mapping[str, np.ndarray], batch_size: int
-) -> dict[str, np.ndarray]:
+def _written(directory: Path, kind: str, tensors: Tensors) -> tuple[GoldenTensor, ...]:
+    found = []
+    # A tensor's name may be anything, a file's may not.
+    for index, (name, values) in enumerate(sorted(tensors.items())):
+        file = f"{kind}_{index}.bin"
+        (directory / file).write_bytes(_little_endian(values))
+        found.append(
+            GoldenTensor(
+                name=name,
+                file=f"{GOLDEN_DIRECTORY}/{file}",
+                dtype=values.dtype.name,
+                shape=values.shape,
+            )
+        )
+    return tuple(found)
+
+
+def run(model: RunnableModel, inputs: Tensors, batch_size: int) -> dict[str, Array]:
     """Returns a model's outputs for samples, run in batches of one size.
 
     Outputs of strings, and those whose shape varies with the input, are left out.
 
     Args:
-        interpreter: An interpreter of the model.
+        model: The model.
         inputs: By name, the samples first; their number is a multiple of the batch size.
         batch_size: How many are run at once.
     """
-    runner = interpreter.get_signature_runner()
     samples = len(next(iter(inputs.values())))
-    found: dict[str, list[np.ndarray]] = {}
+    found: dict[str, list[Array]] = {}
     for start in range(0, samples, batch_size):
         batch = {name: values[start : start + batch_size] for name, values in inputs.items()}
-        for name, values in runner(**batch).items():
-            found.setdefault(name, []).append(np.atleast_1d(values).copy())
+        for name, values in model.run(batch).items():
+            found.setdefault(name, []).append(np.atleast_1d(values))
     return {name: np.concatenate(parts) for name, parts in found.items() if _can_be_kept(parts)}
 
 
-def _can_be_kept(parts: list[np.ndarray]) -> bool:
+def _can_be_kept(parts: list[Array]) -> bool:
     """Returns whether an output is of numbers, and of one shape whatever the input."""
     return parts[0].dtype.kind in "biuf" and len({part.shape[1:] for part in parts}) == 1
 
 
-def read(directory: Path, entry: Mapping[str, Any]) -> np.ndarray:
-    """Returns one tensor of golden samples.
+def read(directory: Path, tensors: Sequence[GoldenTensor]) -> dict[str, Array]:
+    """Returns tensors of golden samples by name.
 
     Args:
         directory: Of the version.
-        entry: The tensor's description.
+        tensors: Their description.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: A file cannot be read.
         ValueError: It does not hold what the description says.
     """
-    dtype = np.dtype(entry["dtype"]).newbyteorder("<")
-    values = np.fromfile(directory / entry["file"], dtype)
-    return values.reshape(entry["shape"]).astype(dtype.newbyteorder("="), copy=False)
+    return {tensor.name: _read(directory, tensor) for tensor in tensors}
 
 
-def is_same(found: np.ndarray, recorded: np.ndarray) -> bool:
+def _read(directory: Path, tensor: GoldenTensor) -> Array:
+    dtype = np.dtype(tensor.dtype).newbyteorder("<")
+    values = np.fromfile(directory / tensor.file, dtype)
+    return values.reshape(tensor.shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def is_same(found: Array, recorded: Array) -> bool:
     """Returns whether two tensors are equal to the last bit."""
     return (
         found.shape == recorded.shape
@@ -155,7 +159,7 @@ def is_same(found: np.ndarray, recorded: np.ndarray) -> bool:
     )
 
 
-def first_non_finite(values: np.ndarray) -> int | None:
+def first_non_finite(values: Array) -> int | None:
     """Returns the first sample with NaN or infinity, None if there is none."""
     if values.dtype.kind != "f":
         return None
@@ -163,56 +167,34 @@ def first_non_finite(values: np.ndarray) -> int | None:
     return int(np.argmax(bad)) if bad.any() else None
 
 
-@dataclass(frozen=True)
-class Deviation:
-    """How far a model's outputs with some kernels are from those with others.
+def deviation(found: Tensors, others: Tensors) -> KernelsDeviate:
+    """Returns how far a model's outputs with some kernels are from those with others.
 
-    Attributes:
-        examples: How many examples were compared.
-        answers: On how many of them the largest value of an output is at another place; None if
-            there is no output with several values.
-        largest: The largest absolute difference, in the unit of the values compared.
+    Args:
+        found: Finite outputs, by name and of shape (examples, …).
+        others: Those with the other kernels, of the same shapes; these outputs are compared.
     """
-
-    examples: int
-    answers: int | None
-    largest: float
-
-    @classmethod
-    def of_all(cls, parts: Sequence["Deviation"]) -> "Deviation":
-        """Returns the deviation of several parts of the examples together."""
-        answers = [part.answers for part in parts if part.answers is not None]
-        return cls(
-            sum(part.examples for part in parts),
-            sum(answers) if answers else None,
-            max((part.largest for part in parts), default=0.0),
-        )
-
-    @classmethod
-    def between(
-        cls, found: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
-    ) -> "Deviation":
-        """Returns the deviation of finite outputs, by name and of shape (examples, …)."""
-        pairs = [(found[name], values) for name, values in others.items()]
-        if not pairs:
-            return cls(0, None, 0.0)
-        examples = len(pairs[0][0])
-        different = np.zeros(examples, bool)
-        for before, after in pairs:
-            if _has_answer(before):
-                moved = before.argmax(axis=-1) != after.argmax(axis=-1)
-                different |= moved.reshape(examples, -1).any(axis=1)
-        largest = max(
+    pairs = [(found[name], values) for name, values in others.items()]
+    if not pairs:
+        return KernelsDeviate(examples=0, answers=None, largest=0.0)
+    different = np.zeros(len(pairs[0][0]), bool)
+    for before, after in pairs:
+        if _has_answer(before):
+            moved = before.argmax(axis=-1) != after.argmax(axis=-1)
+            different |= moved.reshape(len(different), -1).any(axis=1)
+    return KernelsDeviate(
+        examples=len(different),
+        answers=int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None,
+        largest=max(
             float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max(initial=0.0))
             for before, after in pairs
-        )
-        answers = int(different.sum()) if any(_has_answer(before) for before, _ in pairs) else None
-        return cls(examples, answers, largest)
+        ),
+    )
 
 
-def _has_answer(values: np.ndarray) -> bool:
+def _has_answer(values: Array) -> bool:
     return values.ndim > 1 and values.shape[-1] > 1
 
 
-def _little_endian(values: np.ndarray) -> bytes:
+def _little_endian(values: Array) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()

@@ -1,12 +1,11 @@
 """How long the two TFLite models take, side by side on this machine."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfx_tflite.components.models.runtime import allocate, kernels_in_use, open_interpreter
+from tfx_tflite.components.models.runtime import Shapes, example_shapes, open_model, run_on_zeros
 from tfx_tflite.components.versions import Runtime
 
 _WARM_UP = 3
@@ -43,7 +42,7 @@ class Latency:
 def measure_latency(
     float_model: bytes,
     quantized_model: bytes,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Shapes,
     threads: int = 1,
     seconds: float = 0.5,
 ) -> Latency:
@@ -54,40 +53,21 @@ def measure_latency(
     Args:
         float_model: The float32 flatbuffer.
         quantized_model: The quantized flatbuffer.
-        shapes: Of an example by input name, for free axes; see `runtime.allocate`.
+        shapes: Of an example by input name, for free axes; see `runtime.example_shapes`.
         threads: Threads of the interpreter.
         seconds: About how long to measure.
     """
-    runners = [_Runner(content, shapes, threads) for content in (float_model, quantized_model)]
+    models = [open_model(content, threads=threads) for content in (float_model, quantized_model)]
+    for model in models:
+        run_on_zeros(model, shapes)
     for _ in range(_WARM_UP):
-        for runner in runners:
-            runner.seconds()
+        for model in models:
+            model.seconds()
     times: list[list[float]] = []
     end = time.perf_counter() + seconds
     while len(times) < _LEAST_RUNS or (time.perf_counter() < end and len(times) < _MOST_RUNS):
-        times.append([runner.seconds() for runner in runners])
+        times.append([model.seconds() for model in models])
     float_ms, quantized_ms = (float(value) for value in 1000 * np.median(times, axis=0))
-    return Latency(
-        float_ms, quantized_ms, runners[0].batch_size, threads, *(r.runtime for r in runners)
-    )
-
-
-class _Runner:
-    """One model with inputs of zeros."""
-
-    def __init__(self, content: bytes, shapes: Mapping[str, tuple[int, ...]], threads: int):
-        self._content = content
-        self._interpreter = open_interpreter(content, num_threads=threads)
-        allocate(self._interpreter, shapes)
-        details = self._interpreter.get_input_details()
-        for detail in details:
-            self._interpreter.set_tensor(
-                detail["index"], np.zeros(detail["shape"], detail["dtype"])
-            )
-        self.batch_size = int(details[0]["shape"][0])
-        self.runtime = Runtime.of(kernels_in_use(self._interpreter))
-
-    def seconds(self) -> float:
-        start = time.perf_counter()
-        self._interpreter.invoke()
-        return time.perf_counter() - start
+    [batch_size, *_] = next(iter(example_shapes(models[0], shapes).values()))
+    runtimes = (Runtime.of(model.kernels) for model in models)
+    return Latency(float_ms, quantized_ms, batch_size, threads, *runtimes)

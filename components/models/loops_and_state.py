@@ -4,12 +4,11 @@ Keras names what a layer computes after the layer: `encoder/lstm_1/while` is lay
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from tensorflow.lite.tools import flatbuffer_utils
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tfx_tflite.components.errors import ConversionError, listed
-from tfx_tflite.components.models.flatbuffer import text
+from tfx_tflite.components.models.flatbuffer import Operator, read_graph
 
 _LOOPS = frozenset({"WHILE", "IF", "CALL"})
 _STATE = frozenset({"READ_VARIABLE", "ASSIGN_VARIABLE", "VAR_HANDLE"})
@@ -34,13 +33,12 @@ def check_stateless(float_tflite: bytes) -> None:
     Raises:
         ConversionError: It does; the layers are named.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-    found = list(_written_by(model, _STATE))
+    found = [each for each in read_graph(float_tflite).operators if each.name in _STATE]
     if found:
         raise ConversionError(
-            f"{_named(found)} keeps a state in a variable from one run to the next, so that "
-            "results depend on the order of the examples; make the state an input and an output of "
-            "the signature (in Keras: stateful=False)"
+            f"{_named(_written_by(found))} keeps a state in a variable from one run to the next, "
+            "so that results depend on the order of the examples; make the state an input and an "
+            "output of the signature (in Keras: stateful=False)"
         )
 
 
@@ -53,22 +51,22 @@ def check_no_loops(float_tflite: bytes) -> None:
     Raises:
         ConversionError: They are not; the layers are named.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-    for operator in model.subgraphs[0].operators:
-        kind = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+    graph = read_graph(float_tflite)
+    for operator in graph.main.operators:
+        kind = operator.name
         if kind in _LOOPS or kind.startswith("STABLEHLO_"):
-            layers = list(_written_by(model, frozenset({kind})))
+            layers = _written_by(each for each in graph.operators if each.name == kind)
             raise ConversionError(
                 f"operator {kind} runs a part of the model that TensorFlow Lite does not quantize: "
                 f"{_named(layers)}; {_OTHERWISE}, or take quantization.scheme: dynamic_range"
             )
 
 
-def explain_list_loop(graph: Any) -> str:
+def explain_list_loop(graph: GraphDef) -> str:
     """Returns what to do about a recurrent layer that does not even convert.
 
     Args:
-        graph: The signature's graph, a `tf.compat.v1.GraphDef`.
+        graph: The signature's graph.
     """
     nodes = [
         *graph.node,
@@ -87,15 +85,10 @@ def layer_of(name: str) -> str:
     return name.split(";")[-1].split("@")[0].rpartition("/")[0]
 
 
-def _written_by(model: Any, kinds: frozenset[str]) -> Iterator[str]:
-    """Yields the layers of the operators of some kinds, in all subgraphs that are run."""
-    for graph in model.subgraphs:
-        for operator in graph.operators or ():
-            if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) in kinds:
-                outputs = () if operator.outputs is None else operator.outputs
-                yield from (layer_of(text(graph.tensors[int(i)].name)) for i in outputs)
-                if not len(outputs):
-                    yield ""
+def _written_by(operators: Iterable[Operator]) -> Iterator[str]:
+    """Yields the layers that operators compute by the names of what they write."""
+    for operator in operators:
+        yield from (layer_of(tensor.name) for tensor in operator.outputs)
 
 
 def _named(layers: Iterable[str]) -> str:

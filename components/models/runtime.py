@@ -10,7 +10,8 @@ figure belongs to the kernels that gave it, and everything that runs a model say
   interpreter has them, and its figures equal TensorFlow Lite Micro's to the bit. LiteRT's setting
   of the same name does not: it gives the delegate's figures on dense nets.
 
-Nothing is imported here before an interpreter is asked for.
+A runtime is added here: a row in `RUNTIMES`, what opens a model with it, and in `versions.py` the
+name of its kernels and of its distribution. Nothing is imported before a model is opened.
 """
 
 import faulthandler
@@ -18,58 +19,360 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, TypedDict
 
-from tfx_tflite.components.versions import Kernels, default_package
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.versions import LITERT, TENSORFLOW, Kernels, package_of
+
+Shapes = Mapping[str, Sequence[int]]
 
 
-def open_interpreter(content: bytes, kernels: Kernels | None = None, num_threads: int = 1) -> Any:
-    """Returns an interpreter of a model, nothing allocated yet.
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor of a model as its runtime describes it.
 
-    TensorFlow's and LiteRT's interpreters are alike.
+    Attributes:
+        index: Its place among the tensors of the main graph.
+        name: Its name in the flatbuffer.
+        dtype: Its type.
+        shape: Its shape, with a 1 for each axis that is free.
+        signature_shape: Its shape, with a -1 for each axis that is free.
+        scale: Of a quantized tensor: what one step of its integers is worth; 0 for others, and if
+            there is one a channel.
+        zero_point: The integer that stands for zero.
+    """
+
+    index: int
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    signature_shape: tuple[int, ...]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its integers stand for reals."""
+        return self.scale != 0
+
+    @property
+    def batch_size(self) -> int | None:
+        """The batch size that is built in; None if the tensor takes any."""
+        size = self.signature_shape[0]
+        return None if size == -1 else size
+
+    def filled(self, example: Array) -> Array:
+        """Returns an example, repeated if a larger batch size is built in.
+
+        Args:
+            example: Of shape (1, *example_shape).
+        """
+        return np.repeat(example, self.batch_size or 1, axis=0)
+
+    def reals(self, values: Array) -> Array:
+        """Returns real float32 values of a quantized tensor; other tensors as they are.
+
+        real = (q - z) * s of the TensorFlow Lite quantization specification. An integer of at most
+        17 bits times a float32 rounds once, so that this is the runtime's result to the last bit.
+
+        Args:
+            values: What the runtime gave.
+        """
+        if not self.is_quantized or values.dtype.kind == "f":
+            return values
+        return (values.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+
+
+class RunnableModel(Protocol):
+    """A model with a runtime of its own, which runs it on one thread or on several.
+
+    Tensors are allocated anew only if the shapes of the inputs change.
+    """
+
+    @property
+    def signature(self) -> str:
+        """The name of its only signature."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]:
+        """What it takes, by name in the signature."""
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]:
+        """What it gives, by name in the signature."""
+
+    @property
+    def kernels(self) -> Kernels:
+        """Which kernels run it with the shapes that are allocated.
+
+        The default interpreter takes its delegate for some shapes of the inputs and not for others,
+        without a word: TensorFlow's runs a graph that computes shapes from a free batch axis with
+        builtin kernels.
+        """
+
+    def allocate(self, shapes: Shapes) -> None:
+        """Allocates tensors for inputs of some shapes, by name.
+
+        Raises:
+            RuntimeError: The runtime refuses.
+        """
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Returns the outputs by name, in the model's own types.
+
+        Args:
+            inputs: In the model's own types, by name, the batch dimension first.
+
+        Raises:
+            RuntimeError: The runtime refuses the shapes, or fails.
+            ValueError: An input is not of the shape that is built in.
+        """
+
+    def seconds(self) -> float:
+        """Returns how long an inference takes on the inputs that were given last."""
+
+    def arena_bytes(self) -> int:
+        """Returns how much memory the tensors that are allocated take, in bytes.
+
+        Memory that several share counts once, and weights that stay in the file do not count.
+        """
+
+
+class ObservableModel(RunnableModel, Protocol):
+    """A model whose activations can be looked at after a run."""
+
+    def activation(self, index: int) -> Array:
+        """Returns a tensor of the main graph, to be given up before the model runs again."""
+
+    def tensors(self) -> dict[int, TensorInfo]:
+        """Returns the descriptions of the tensors of the main graph, by index."""
+
+
+def open_model(content: bytes, kernels: Kernels | None = None, threads: int = 1) -> RunnableModel:
+    """Returns a model that a runtime has loaded, nothing allocated yet.
 
     Args:
-        content: The flatbuffer; the interpreter refers to it without a copy.
-        kernels: Which; None and `XNNPACK` take the runtime's default, of which `kernels_in_use`
-            says what it came to once tensors are allocated.
-        num_threads: Threads of the interpreter; more than one a worker is slower on few cores.
+        content: The flatbuffer; the runtime refers to it without a copy.
+        kernels: Which; None and `XNNPACK` take the runtime's default, of which the model says what
+            it came to once tensors are allocated.
+        threads: Threads of an inference; more than one a worker is slower on few cores.
 
     Raises:
-        ValueError: The runtime does not take the model.
+        ValueError: The runtime does not take the model, or it has not one signature.
     """
-    if kernels is Kernels.REFERENCE or default_package() == "tensorflow":
-        from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
-    else:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    return RUNTIMES[kernels or Kernels.XNNPACK](content, threads)
 
-    resolver = {
-        Kernels.BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        Kernels.REFERENCE: OpResolverType.BUILTIN_REF,
-    }
-    return Interpreter(
-        model_content=content,
-        num_threads=num_threads,
-        experimental_op_resolver_type=resolver.get(kernels or Kernels.XNNPACK, OpResolverType.AUTO),
+
+def open_observable(content: bytes, kernels: Kernels = Kernels.XNNPACK) -> ObservableModel:
+    """Returns a model with TensorFlow's own interpreter, whatever else is installed.
+
+    Ranges and the noise of layers are measured with it, so that they stay what they were.
+
+    Args:
+        content: The flatbuffer.
+        kernels: The default ones keep the outputs alone; the builtin ones keep every activation.
+
+    Raises:
+        ValueError: The runtime does not take the model, or it has not one signature.
+    """
+    return _Interpreted(content, TENSORFLOW, kernels, keeps_all=kernels is Kernels.BUILTIN)
+
+
+class _Detail(TypedDict):
+    """How interpreters describe a tensor."""
+
+    index: int
+    name: str
+    dtype: type[np.generic]
+    shape: Array
+    shape_signature: Array
+    quantization: tuple[float, int]
+
+
+class _SignatureRunner(Protocol):
+    def get_input_details(self) -> dict[str, _Detail]: ...
+    def get_output_details(self) -> dict[str, _Detail]: ...
+
+
+class _Interpreter(Protocol):
+    """What TensorFlow's and LiteRT's interpreters have in common."""
+
+    def get_signature_list(self) -> dict[str, object]: ...
+    def get_signature_runner(self) -> _SignatureRunner: ...
+    def get_tensor_details(self) -> list[_Detail]: ...
+    def resize_tensor_input(self, index: int, shape: Sequence[int]) -> None: ...
+    def allocate_tensors(self) -> None: ...
+    def set_tensor(self, index: int, values: Array) -> None: ...
+    def invoke(self) -> None: ...
+    def get_tensor(self, index: int) -> Array: ...
+    def tensor(self, index: int) -> Callable[[], Array]: ...
+    # Not public; `tests/components/models/test_runtime.py` says what is relied on.
+    def _get_ops_details(self) -> list[dict[str, object]]: ...
+
+
+_MODULES = {LITERT: "ai_edge_litert.interpreter", TENSORFLOW: "tensorflow.lite.python.interpreter"}
+_RESOLVERS = {
+    Kernels.XNNPACK: "AUTO",
+    Kernels.BUILTIN: "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    Kernels.REFERENCE: "BUILTIN_REF",
+}
+
+
+class _Interpreted:
+    """A model with an interpreter of TensorFlow or LiteRT, which are alike."""
+
+    def __init__(
+        self,
+        content: bytes,
+        package: str,
+        kernels: Kernels,
+        threads: int = 1,
+        keeps_all: bool = False,
+    ):
+        module = import_module(_MODULES[package])
+        # The interpreter refers to the bytes without a copy.
+        self._content = content
+        self._asked = kernels
+        self._interpreter: _Interpreter = module.Interpreter(
+            model_content=content,
+            num_threads=threads,
+            experimental_op_resolver_type=module.OpResolverType[_RESOLVERS[kernels]],
+            experimental_preserve_all_tensors=keeps_all,
+        )
+        runner = self._interpreter.get_signature_runner()
+        [self.signature] = self._interpreter.get_signature_list()
+        self.inputs = {name: _info(found) for name, found in runner.get_input_details().items()}
+        self.outputs = {name: _info(found) for name, found in runner.get_output_details().items()}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._used: Kernels | None = None
+
+    @property
+    def kernels(self) -> Kernels:
+        if self._used is None:
+            operators = {detail["op_name"] for detail in self._interpreter._get_ops_details()}
+            self._used = Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
+        return self._used if self._asked is Kernels.XNNPACK else self._asked
+
+    def allocate(self, shapes: Shapes) -> None:
+        wanted = {name: tuple(shapes[name]) for name in self.inputs}
+        if wanted == self._shapes:
+            return
+        self._shapes, self._used = {}, None
+        for name, info in self.inputs.items():
+            if -1 in info.signature_shape:
+                self._interpreter.resize_tensor_input(info.index, wanted[name])
+        self._interpreter.allocate_tensors()
+        self._shapes = wanted
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        self.allocate({name: values.shape for name, values in inputs.items()})
+        for name, info in self.inputs.items():
+            self._interpreter.set_tensor(info.index, inputs[name])
+        self._interpreter.invoke()
+        return {
+            name: self._interpreter.get_tensor(info.index) for name, info in self.outputs.items()
+        }
+
+    def seconds(self) -> float:
+        start = time.perf_counter()
+        self._interpreter.invoke()
+        return time.perf_counter() - start
+
+    def arena_bytes(self) -> int:
+        file_start = _address(np.frombuffer(self._content, np.uint8))
+        spans = []
+        for detail in self._interpreter.get_tensor_details():
+            try:
+                values = self.activation(detail["index"])
+            except ValueError:  # A tensor that no kernel needed memory for.
+                continue
+            start = _address(values)
+            if not file_start <= start < file_start + len(self._content):
+                spans.append((start, start + values.nbytes))
+        return _covered(spans)
+
+    def activation(self, index: int) -> Array:
+        return self._interpreter.tensor(index)()
+
+    def tensors(self) -> dict[int, TensorInfo]:
+        return {each["index"]: _info(each) for each in self._interpreter.get_tensor_details()}
+
+
+def _info(detail: _Detail) -> TensorInfo:
+    scale, zero_point = detail["quantization"]
+    return TensorInfo(
+        int(detail["index"]),
+        detail["name"],
+        np.dtype(detail["dtype"]),
+        tuple(int(size) for size in detail["shape"]),
+        tuple(int(size) for size in detail["shape_signature"]),
+        float(scale),
+        int(zero_point),
     )
 
 
-def kernels_in_use(interpreter: Any) -> Kernels:
-    """Returns whether the default interpreter took its delegate.
+def _address(values: Array) -> int:
+    return int(values.__array_interface__["data"][0])
 
-    It does so without a word for some shapes of the inputs and not for others: TensorFlow's runs a
-    graph that computes shapes from a free batch axis with builtin kernels.
+
+def _covered(spans: list[tuple[int, int]]) -> int:
+    """Returns how many bytes lie in at least one of some (start, end) spans."""
+    covered = reached = 0
+    for start, end in sorted(spans):
+        covered += max(end - max(start, reached), 0)
+        reached = max(reached, end)
+    return covered
+
+
+def _interpreted(kernels: Kernels) -> Callable[[bytes, int], RunnableModel]:
+    return lambda content, threads: _Interpreted(content, package_of(kernels), kernels, threads)
+
+
+# What opens a model, by the kernels that are to run it.
+RUNTIMES: Mapping[Kernels, Callable[[bytes, int], RunnableModel]] = {
+    Kernels.XNNPACK: _interpreted(Kernels.XNNPACK),
+    Kernels.BUILTIN: _interpreted(Kernels.BUILTIN),
+    Kernels.REFERENCE: _interpreted(Kernels.REFERENCE),
+}
+
+
+def batch_size_of(model: RunnableModel) -> int | None:
+    """Returns the batch size that a model has built in; None if it takes any."""
+    return max((info.batch_size or 0 for info in model.inputs.values()), default=0) or None
+
+
+def example_shapes(model: RunnableModel, shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of one example, or of the batch size that is built in.
 
     Args:
-        interpreter: Of the default kernels, its tensors allocated.
+        model: The model.
+        shapes: Of an example by input name, the batch dimension first; for axes that are free.
     """
-    operators = {detail["op_name"] for detail in interpreter._get_ops_details()}
-    return Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
+    return {
+        name: tuple(
+            given if size == -1 else size
+            for size, given in zip(info.signature_shape, shapes.get(name, info.shape), strict=True)
+        )
+        for name, info in model.inputs.items()
+    }
 
 
-def reproducible_kernels(content: bytes, inputs: "Mapping[str, np.ndarray]") -> Kernels:
+def run_on_zeros(model: RunnableModel, shapes: Shapes) -> None:
+    """Runs a model once, on inputs of zeros.
+
+    Args:
+        model: The model.
+        shapes: As in `example_shapes`.
+    """
+    found = example_shapes(model, shapes)
+    model.run({name: np.zeros(found[name], info.dtype) for name, info in model.inputs.items()})
+
+
+def reproducible_kernels(content: bytes, inputs: Tensors) -> Kernels:
     """Returns the kernels whose outputs others can be compared with.
 
     Those are the reference kernels, which give the same bits wherever they run. A few new versions
@@ -86,11 +389,11 @@ def reproducible_kernels(content: bytes, inputs: "Mapping[str, np.ndarray]") -> 
         ValueError: No runtime takes the model.
     """
     try:
-        runner = open_interpreter(content, Kernels.REFERENCE).get_signature_runner()
+        model = open_model(content, Kernels.REFERENCE)
     except ValueError:
-        open_interpreter(content, Kernels.BUILTIN)
+        open_model(content, Kernels.BUILTIN)
         return Kernels.BUILTIN
-    return Kernels.REFERENCE if _survives(lambda: runner(**inputs)) else Kernels.BUILTIN
+    return Kernels.REFERENCE if _survives(lambda: model.run(inputs)) else Kernels.BUILTIN
 
 
 # Seconds that one inference may take.
@@ -121,25 +424,3 @@ def _survives(run: Callable[[], object]) -> bool:
     os.kill(copy, signal.SIGKILL)
     os.waitpid(copy, 0)
     return False
-
-
-def allocate(interpreter: Any, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Allocates a model's tensors for one example, or for the batch size that is built in.
-
-    Args:
-        interpreter: Of the model.
-        shapes: Of an example by input name, the batch dimension first; for the free axes beside the
-            batch, which have no size of their own.
-
-    Raises:
-        RuntimeError: The runtime refuses.
-    """
-    for name, detail in interpreter.get_signature_runner().get_input_details().items():
-        signature = [int(size) for size in detail["shape_signature"]]
-        if -1 in signature[1:]:
-            filled = [
-                given if size == -1 else size
-                for size, given in zip(signature, shapes[name], strict=True)
-            ]
-            interpreter.resize_tensor_input(detail["index"], filled)
-    interpreter.allocate_tensors()

@@ -8,31 +8,50 @@ Run as a program it tries one model: `python -m … DIRECTORY` reads the descrip
 samples and the shapes as JSON from stdin, and prints what it came to as JSON.
 """
 
-import json
 import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfx_tflite.components.destinations.manifest import MODEL_FILE, SmokeTest
+from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import Golden, KernelsDeviate, SmokeTest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models import golden_samples
-from tfx_tflite.components.models.golden_samples import Deviation
-from tfx_tflite.components.models.runtime import allocate, kernels_in_use, open_interpreter
+from tfx_tflite.components.models.runtime import (
+    RunnableModel,
+    Shapes,
+    open_model,
+    run_on_zeros,
+)
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.versions import Kernels, Runtime
 
 
+class _Trial(BaseModel):
+    """What the child is given: golden samples, or the shapes of an example by input name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    golden: Golden | None
+    shapes: dict[str, tuple[int, ...]]
+
+
+class _Outcome(BaseModel):
+    """What the child says: what was found, or what is wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    found: SmokeTest | None = None
+    problem: str = ""
+
+
 def try_model(
     directory: Path,
-    golden: dict[str, Any] | None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    golden: Golden | None,
+    shapes: Shapes | None = None,
     time_limit: float = 600.0,
 ) -> SmokeTest:
     """Runs the model in a directory on its golden samples, in a child process.
@@ -52,12 +71,12 @@ def try_model(
             that its golden samples were recorded with, or NaN or infinity with the default ones.
     """
     command = [sys.executable, "-m", __name__, str(directory.resolve())]
-    trial = json.dumps({"golden": golden, "shapes": {k: [*v] for k, v in (shapes or {}).items()}})
+    trial = _Trial(golden=golden, shapes={k: tuple(v) for k, v in (shapes or {}).items()})
     try:
         # Python looks for modules where it is started, and a folder there may have any name.
         done = subprocess.run(
             command,
-            input=trial,
+            input=trial.model_dump_json(),
             capture_output=True,
             text=True,
             timeout=time_limit,
@@ -72,79 +91,75 @@ def try_model(
         name = signal.Signals(-done.returncode).name
         raise PushError(f"the model was not pushed: the runtime died of {name} when it was tried")
     try:
-        result = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError) as error:
+        outcome = _Outcome.model_validate_json(done.stdout.splitlines()[-1])
+    except (IndexError, ValidationError) as error:
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise PushError(f"the model was not pushed: it could not be tried: {lines[-1]}") from error
-    if result["problem"]:
-        raise PushError(f"the model was not pushed: {result['problem']}")
-    return SmokeTest.model_validate(result["found"])
+    if outcome.found is None:
+        raise PushError(f"the model was not pushed: {outcome.problem}")
+    return outcome.found
 
 
-def _try(directory: Path, trial: dict[str, Any]) -> dict[str, Any]:
-    """Returns the `problem`, empty if there is none, and what was `found`."""
-    content, golden = (directory / MODEL_FILE).read_bytes(), trial["golden"]
+def _try(directory: Path, trial: _Trial) -> _Outcome:
+    content = (directory / MODEL_FILE).read_bytes()
     try:
-        if golden is None:
-            return {"problem": "", "found": _run_on_zeros(content, trial["shapes"])}
-        problem, found = _replay(content, directory, golden)
-        return {"problem": problem, "found": found}
+        if trial.golden is not None:
+            return _replay(content, directory, trial.golden)
+        model = open_model(content)
+        run_on_zeros(model, trial.shapes)
+        return _Outcome(found=_found(model))
     except (ValueError, RuntimeError) as error:
         message = str(error).strip().splitlines()
-        return {"problem": f"it cannot be run: {message[0] if message else error}", "found": None}
+        return _Outcome(problem=f"it cannot be run: {message[0] if message else error}")
 
 
-def _found(interpreter: Any, **others: Any) -> dict[str, Any]:
-    runtime = Runtime.of(kernels_in_use(interpreter))
-    found = SmokeTest(runtime=runtime, machine=platform.machine(), **others)
-    return found.model_dump(mode="json")
-
-
-def _run_on_zeros(content: bytes, shapes: Mapping[str, list[int]]) -> dict[str, Any]:
-    interpreter = open_interpreter(content)
-    allocate(interpreter, shapes)
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
-    interpreter.invoke()
-    return _found(interpreter)
-
-
-def _replay(
-    content: bytes, directory: Path, golden: dict[str, Any]
-) -> tuple[str, dict[str, Any] | None]:
-    """Returns what is wrong, nothing if all is well, and what was found."""
-    inputs, recorded = (
-        {entry["name"]: golden_samples.read(directory, entry) for entry in golden[kind]}
-        for kind in ("inputs", "outputs")
+def _found(
+    model: RunnableModel,
+    recorded_with: Runtime | None = None,
+    kernels_deviate: KernelsDeviate | None = None,
+) -> SmokeTest:
+    return SmokeTest(
+        runtime=Runtime.of(model.kernels),
+        machine=platform.machine(),
+        recorded_with=recorded_with,
+        kernels_deviate=kernels_deviate,
     )
-    runtime = Runtime.model_validate(golden["runtime"])
-    default = open_interpreter(content)
-    found = golden_samples.run(default, inputs, golden["batch_size"])
+
+
+def _replay(content: bytes, directory: Path, golden: Golden) -> _Outcome:
+    runtime = golden.runtime
+    if not isinstance(runtime, Runtime):
+        raise ValueError(f"its golden samples name no kernels ({runtime}); evaluate it again")
+    inputs, recorded = (
+        golden_samples.read(directory, side) for side in (golden.inputs, golden.outputs)
+    )
+    model = open_model(content)
+    found = golden_samples.run(model, inputs, golden.batch_size)
     for name, values in found.items():
         if (bad := golden_samples.first_non_finite(values)) is not None:
-            given = Runtime.of(kernels_in_use(default))
-            return f"with {given} output {name!r} of golden sample {bad} is not finite", None
-    again = golden_samples.run(
-        open_interpreter(content, runtime.kernels), inputs, golden["batch_size"]
-    )
+            given = Runtime.of(model.kernels)
+            return _Outcome(
+                problem=f"with {given} output {name!r} of golden sample {bad} is not finite"
+            )
+    again = golden_samples.run(open_model(content, runtime.kernels), inputs, golden.batch_size)
     for name, values in recorded.items():
         if name not in again:
-            return f"it has no output {name!r}", None
+            return _Outcome(problem=f"it has no output {name!r}")
         # Other kernels are not promised to be the same on every processor.
         is_promised = runtime.kernels is Kernels.REFERENCE
         if is_promised and not golden_samples.is_same(again[name], values):
-            deviation = Deviation.between({name: again[name]}, {name: values})
-            return (
-                f"output {name!r} is not what it was when the model was evaluated: off by up to "
-                f"{deviation.largest:.6g} with the same kernels (recorded with {runtime})"
-            ), None
-    deviation = Deviation.between(found, recorded)
-    return "", _found(default, recorded_with=runtime, kernels_deviate=asdict(deviation))
+            deviation = golden_samples.deviation({name: again[name]}, {name: values})
+            return _Outcome(
+                problem=f"output {name!r} is not what it was when the model was evaluated: off by "
+                f"up to {deviation.largest:.6g} with the same kernels (recorded with {runtime})"
+            )
+    return _Outcome(found=_found(model, runtime, golden_samples.deviation(found, recorded)))
 
 
 def main() -> None:
     """Tries one model; see the module's docstring."""
-    print(json.dumps(_try(Path(sys.argv[1]), json.load(sys.stdin))))
+    trial = _Trial.model_validate_json(sys.stdin.read())
+    print(_try(Path(sys.argv[1]), trial).model_dump_json())
 
 
 if __name__ == "__main__":

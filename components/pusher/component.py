@@ -7,18 +7,17 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.pusher import executor
+from tfx_tflite.components.settings import PROPERTY
 
 
 class TFLitePusherSpec(standard_component_specs.PusherSpec):
-    """Inputs, outputs and execution properties of `TFLitePusher`: those of TFX's, and three."""
+    """Inputs, outputs and execution properties of `TFLitePusher`: those of TFX's, and one."""
 
     PARAMETERS = {
         **standard_component_specs.PusherSpec.PARAMETERS,
-        "keep": ExecutionParameter(type=int, optional=True),
-        "signing_key": ExecutionParameter(type=str, optional=True),
-        "force": ExecutionParameter(type=int),
+        PROPERTY: ExecutionParameter(type=str),
     }
 
 
@@ -43,13 +42,12 @@ class TFLitePusher(tfx_pusher.Pusher):
         push_destination: Its `filesystem.base_directory` is a local path or a URI that TFX's file
             I/O reaches.
         infra_blessing: As in TFX's Pusher.
-        keep: How many of the newest versions stay at the destination; None keeps all. The current
-            one and those that are signed off stay in any case.
-        signing_key: A PEM file with an Ed25519 key to sign manifests with, where the push runs.
-        force: Whether to push a model that is there already.
+        settings: How the push is made.
+        **options: The fields of `PusherSettings`, instead of `settings`: `keep`, `signing_key`,
+            `force`.
 
     Raises:
-        ConfigError: `keep` is less than 1.
+        ConfigError: A value is out of its range.
     """
 
     SPEC_CLASS = TFLitePusherSpec
@@ -61,12 +59,9 @@ class TFLitePusher(tfx_pusher.Pusher):
         model_blessing: types.BaseChannel,
         push_destination: pusher_pb2.PushDestination,
         infra_blessing: types.BaseChannel | None = None,
-        keep: int | None = None,
-        signing_key: str | None = None,
-        force: bool = False,
+        settings: PusherSettings | None = None,
+        **options: object,
     ):
-        if keep is not None and keep < 1:
-            raise ConfigError(f"keep is {keep}, expected at least 1")
         # TFX's own constructor makes TFX's own spec.
         super(tfx_pusher.Pusher, self).__init__(
             spec=TFLitePusherSpec(
@@ -74,9 +69,7 @@ class TFLitePusher(tfx_pusher.Pusher):
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 push_destination=push_destination,
-                keep=keep,
-                signing_key=signing_key,
-                force=int(force),
+                settings=PusherSettings.given(settings, options).to_property(),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

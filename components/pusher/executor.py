@@ -1,10 +1,8 @@
 """The TFLitePusher executor: the blessing checked against the bytes, then the push."""
 
 import functools
-import json
 import posixpath
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 from tfx import types
@@ -15,29 +13,17 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
 from tfx_tflite.components.destinations.keys import load_private_key
-from tfx_tflite.components.destinations.manifest import MODEL_FILE
+from tfx_tflite.components.destinations.manifest import MetadataIds
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models.smoke_test import try_model
-
-# What of the evaluator's report the manifest says as well.
-_FROM_REPORT = (
-    "scheme",
-    "io_type",
-    "verdict",
-    "examples",
-    "rules",
-    "metrics",
-    "runtime",
-    "signature",
-    "golden",
-    "digests",
-    "evaluated",
-    "calibration_sample",
-    "versions",
-)
+from tfx_tflite.components.report import page
+from tfx_tflite.components.report.description import description_of, example_shapes
+from tfx_tflite.components.report.document import Pushed, Report
 
 
 class Executor(tfx_pusher.Executor):
@@ -47,7 +33,7 @@ class Executor(tfx_pusher.Executor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Pushes the model where it is blessed, and records that it was not where it is refused.
 
@@ -56,17 +42,18 @@ class Executor(tfx_pusher.Executor):
                 did when it was evaluated, or the destination failed.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        settings = PusherSettings.from_property(exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
-        destination = Destination.open(_base_directory(exec_properties))
-        key = exec_properties.get("signing_key")
+        destination = Destination.open(_base_directory(str(exec_properties["push_destination"])))
+        key = settings.signing_key
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
             artifact_files.readable(self.GetModelPath(input_dict)) as model,
-            artifact_files.readable(posixpath.join(blessing, "shipped")) as shipped,
+            artifact_files.readable(posixpath.join(blessing, layout.SHIPPED_DIRECTORY)) as shipped,
         ):
             version = destination.push(
                 self._candidate(
@@ -76,20 +63,21 @@ class Executor(tfx_pusher.Executor):
                     shipped,
                     _compared_with(report, destination),
                 ),
-                force=bool(exec_properties.get("force")),
-                keep=exec_properties.get("keep"),
+                force=settings.force,
+                keep=settings.keep,
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
-                    try_model, golden=report.get("golden"), shapes=_example_shapes(report)
+                    try_model, golden=report.golden, shapes=example_shapes(report)
                 ),
             )
         if version.outcome == "withdrawn":
             self._MarkNotPushed(pushed)
         else:
             _copy(destination, version, pushed.uri)
+            _write_report(report, version, pushed.uri)
             self._MarkPushed(pushed, version.uri, str(version.number))
-        pushed.set_string_custom_property("push_outcome", version.outcome)
-        pushed.set_string_custom_property("push_note", version.note)
+        pushed.set_string_custom_property(layout.PUSH_OUTCOME, version.outcome)
+        pushed.set_string_custom_property(layout.PUSH_NOTE, version.note)
         logging.info("%s at %s. %s", version.outcome, version.uri, version.note)
 
     def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
@@ -104,7 +92,7 @@ class Executor(tfx_pusher.Executor):
             return False
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
         model = artifact_utils.get_single_instance(input_dict["model"])
-        blessed_id = blessing.get_int_custom_property("current_model_id")
+        blessed_id = blessing.get_int_custom_property(layout.BLESSED_MODEL_ID)
         if blessed_id != model.id:
             raise PushError(
                 f"the blessing is of model artifact {blessed_id}, but artifact {model.id} is to be "
@@ -115,25 +103,25 @@ class Executor(tfx_pusher.Executor):
     def _candidate(
         self,
         input_dict: dict[str, list[types.Artifact]],
-        report: dict[str, Any],
+        report: Report,
         model: Path,
         shipped: Path,
         compared_with: int | None,
     ) -> Candidate:
         model_artifact = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
-        beside = report.get("shipped", {})
+        digest = blessing.get_string_custom_property(layout.MODEL_DIGEST)
         return Candidate(
-            files={MODEL_FILE: model, **{name: shipped / name for name in beside}},
-            digests={MODEL_FILE: blessing.get_string_custom_property("model_digest"), **beside},
-            description={
-                **{key: report[key] for key in _FROM_REPORT if key in report},
-                "metadata": {
-                    "execution": self._execution_id(),
-                    "model_artifact": model_artifact.id,
-                    "blessing_artifact": blessing.id,
-                },
-            },
+            files={layout.MODEL_FILE: model, **{name: shipped / name for name in report.shipped}},
+            digests={layout.MODEL_FILE: digest, **report.shipped},
+            description=description_of(
+                report,
+                MetadataIds(
+                    execution=self._execution_id(),
+                    model_artifact=model_artifact.id,
+                    blessing_artifact=blessing.id,
+                ),
+            ),
             compared_with=compared_with,
         )
 
@@ -142,48 +130,41 @@ class Executor(tfx_pusher.Executor):
         return int(unique_id) if unique_id.isdecimal() else None
 
 
-def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Any]:
+def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> Report:
     """Returns the evaluator's report after checking that it is the blessing's and of the model."""
     blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
-    for name in ("model_digest", "report_digest"):
+    for name in (layout.MODEL_DIGEST, layout.REPORT_DIGEST):
         if not blessing.get_string_custom_property(name):
             raise PushError(
                 f"the blessing does not say which bytes it is of ({name}); it must come from "
                 "QuantizationEvaluator"
             )
     model = artifact_utils.get_single_instance(input_dict["model"])
-    for name in ("float_model_digest", "sample_digest"):
+    for name in (layout.FLOAT_MODEL_DIGEST, layout.SAMPLE_DIGEST):
         made, judged = (artifact.get_string_custom_property(name) for artifact in (model, blessing))
         if made and made != judged:
             raise PushError(
                 f"{name} of the model is {made}, of the blessing {judged or 'none'}; evaluate the "
                 "model again"
             )
-    path = posixpath.join(blessing.uri, "report.json")
+    path = posixpath.join(blessing.uri, layout.REPORT_FILE)
     with fileio.open(path, "rb") as file:
         content = file.read()
-    expected = blessing.get_string_custom_property("report_digest")
+    expected = blessing.get_string_custom_property(layout.REPORT_DIGEST)
     if bytes_digest(content) != expected:
         raise PushError(
             f"{path} changed since the model was blessed: {bytes_digest(content)}, expected "
             f"{expected}"
         )
-    return json.loads(content)
+    return Report.parse(content, path)
 
 
-def _example_shapes(report: dict[str, Any]) -> dict[str, Any]:
-    """Returns the shapes of an example by input name, of a report that tells them."""
-    inputs = (report.get("signature") or {}).get("inputs", [])
-    return {entry["name"]: entry["example_shape"] for entry in inputs if "example_shape" in entry}
-
-
-def _compared_with(report: dict[str, Any], destination: Destination) -> int | None:
+def _compared_with(report: Report, destination: Destination) -> int | None:
     """Returns the version at a destination that the model was compared with, as of `Candidate`."""
-    compared_at = report.get("pushed_destination")
+    compared_at = report.pushed_destination
     if compared_at is None or Destination.open(compared_at).uri != destination.uri:
         return None
-    reference = report["pushed_reference"]
-    return reference["version"] if reference else 0
+    return report.pushed_reference.version if report.pushed_reference else 0
 
 
 def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
@@ -196,11 +177,16 @@ def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
         logging.warning("%s was removed before it could be copied.", version.uri)
 
 
-def _base_directory(exec_properties: dict[str, Any]) -> str:
-    target = proto_utils.json_to_proto(
-        exec_properties["push_destination"], pusher_pb2.PushDestination()
-    )
-    base = target.filesystem.base_directory
+def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
+    """Writes the report once more beside the pushed model, now that its version is known."""
+    pushed = report.model_copy(update={"pushed": Pushed(version=version.number, uri=version.uri)})
+    io_utils.write_string_file(posixpath.join(uri, layout.REPORT_FILE), pushed.to_json())
+    io_utils.write_string_file(posixpath.join(uri, layout.PAGE_FILE), page.render(pushed))
+
+
+def _base_directory(push_destination: str) -> str:
+    target = proto_utils.json_to_proto(push_destination, pusher_pb2.PushDestination())
+    base: str = target.filesystem.base_directory
     if not base:
         raise PushError("push_destination has no filesystem.base_directory")
-    return base
+    return str(base)

@@ -12,12 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Operator,
-    short_name,
-    tensor_name,
-)
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, read_graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
@@ -66,7 +62,7 @@ class Agreement:
 
 
 def agreements(
-    float32: bytes, quantized: bytes, batches: Iterable[Mapping[str, np.ndarray]]
+    float32: bytes, quantized: bytes, batches: Iterable[Tensors]
 ) -> tuple[Agreement, ...]:
     """Returns how far both models agree on each output, predicting as the evaluation does.
 
@@ -75,16 +71,21 @@ def agreements(
         quantized: The quantized flatbuffer, made from it.
         batches: Examples by input name, each of shape (batch, *example_shape).
     """
-    graph = FlatbufferGraph(float32)
-    if _RANDOM.intersection(operator.name for operator in graph.operators):
+    graph = read_graph(float32)
+    if _is_random(graph):
         return ()
     models = [TFLiteModel(content) for content in (float32, quantized)]
+    kinds = graph.output_kinds(_SHAPES)
     counts: dict[str, _Count] = {}
     for inputs in batches:
         before, after = (model.predict(inputs) for model in models)
-        for name, kind in graph.output_kinds(_SHAPES).items():
+        for name, kind in kinds.items():
             counts.setdefault(name, _Count(kind)).add(before[name], after[name])
     return tuple(count.result(name) for name, count in counts.items())
+
+
+def _is_random(graph: Graph) -> bool:
+    return not _RANDOM.isdisjoint(operator.name for operator in graph.operators)
 
 
 class _Count:
@@ -95,7 +96,7 @@ class _Count:
         self._answers = self._same = 0
         self._signal = self._noise = 0.0
 
-    def add(self, before: np.ndarray, after: np.ndarray) -> None:
+    def add(self, before: Array, after: Array) -> None:
         same = self._decide(before) == self._decide(after)
         self._answers += same.size
         self._same += int(np.count_nonzero(same))
@@ -103,7 +104,7 @@ class _Count:
         self._signal += float(np.square(reals).sum())
         self._noise += float(np.square(reals - after).sum())
 
-    def _decide(self, values: np.ndarray) -> np.ndarray:
+    def _decide(self, values: Array) -> Array:
         if values.dtype.kind != "f":
             return values
         if self._kind == "LOGISTIC":
@@ -130,7 +131,7 @@ def warnings(
         found: How far the outputs agree.
     """
     return (
-        *_layer_warning(list(_noisy_layers(FlatbufferGraph(quantized), noise))),
+        *_layer_warning(list(_noisy_layers(read_graph(quantized), noise))),
         *(
             f"the answers of output {each.output!r} agree with the float model's on "
             f"{each.share:.1%} of {each.answers} on the calibration examples, less than "
@@ -142,12 +143,12 @@ def warnings(
 
 
 def _noisy_layers(
-    graph: FlatbufferGraph, noise: Mapping[str, LayerNoise]
+    graph: Graph, noise: Mapping[str, LayerNoise]
 ) -> Iterator[tuple[Operator, float]]:
-    if _RANDOM.intersection(operator.name for operator in graph.operators):
+    if _is_random(graph):
         return
     for operator in graph.operators:
-        found = noise.get(tensor_name(operator.outputs[0])) if operator.outputs else None
+        found = noise.get(operator.outputs[0].name) if operator.outputs else None
         if operator.name in spec.CONVERSIONS or found is None or found.sqnr_db is None:
             continue
         if found.sqnr_db < LEAST_DECIBELS and found.has_signal:
@@ -158,7 +159,7 @@ def _layer_warning(layers: list[tuple[Operator, float]]) -> Iterator[str]:
     if not layers:
         return
     names = "; ".join(
-        f"{operator.name} {short_name(operator.outputs[0])} {decibels:.1f} dB"
+        f"{operator.name} {operator.outputs[0].short_name} {decibels:.1f} dB"
         for operator, decibels in layers[:_SHOWN]
     )
     rest = f"; and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""

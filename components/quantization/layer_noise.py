@@ -11,23 +11,18 @@ Examples are run one at a time, so that no more memory is used than the activati
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    representable,
-    tensor_name,
-    tensor_type,
-)
-from tfx_tflite.components.models.tflite_model import InputQuantizer, dequantize
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.flatbuffer import Tensor, read_graph
+from tfx_tflite.components.models.runtime import open_observable
+from tfx_tflite.components.models.tflite_model import InputQuantizer
 from tfx_tflite.components.quantization.ranges.masks import MASK
 from tfx_tflite.components.versions import Kernels
 
-_KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 # The share of values other than zero, and the root mean square, from which there is a signal.
 _LEAST_ACTIVE, _LEAST_RMS = 0.01, 1e-6
 _COMPARABLE = frozenset({"FLOAT32", "INT8", "UINT8", "INT16"})
@@ -52,9 +47,7 @@ class LayerNoise:
     has_signal: bool = True
 
 
-def measure(
-    float32: bytes, quantized: bytes, groups: Iterable[Mapping[str, np.ndarray]]
-) -> dict[str, LayerNoise]:
+def measure(float32: bytes, quantized: bytes, groups: Iterable[Tensors]) -> dict[str, LayerNoise]:
     """Returns the noise of every layer that both models have, by its output's name.
 
     Args:
@@ -73,16 +66,14 @@ def measure(
             for name in before.keys() & after.keys():
                 if before[name].shape != after[name].shape:
                     continue
-                found = sums.setdefault(name, _Sums(models[1].representable(name)))
+                found = sums.setdefault(name, _Sums(models[1].tensors[name].representable))
                 found.add(before[name], after[name])
     except (RuntimeError, ValueError):  # Some int16x8 models do not even allocate.
         return {}
     return {name: found.result() for name, found in sums.items()}
 
 
-def _single_examples(
-    groups: Iterable[Mapping[str, np.ndarray]],
-) -> Iterator[dict[str, np.ndarray]]:
+def _single_examples(groups: Iterable[Tensors]) -> Iterator[Tensors]:
     for inputs in groups:
         for row in range(len(next(iter(inputs.values())))):
             yield {name: values[row : row + 1] for name, values in inputs.items()}
@@ -97,7 +88,7 @@ class _Sums:
     active: int = 0
     outside: int = 0
 
-    def add(self, before: np.ndarray, after: np.ndarray) -> None:
+    def add(self, before: Array, after: Array) -> None:
         reals = self._unmasked(before.astype(np.float64))
         self.signal += float(np.square(reals).sum())
         self.noise += float(np.square(reals - after).sum())
@@ -107,7 +98,7 @@ class _Sums:
             lowest, highest = self.representable
             self.outside += int(np.count_nonzero((reals < lowest) | (reals > highest)))
 
-    def _unmasked(self, reals: np.ndarray) -> np.ndarray:
+    def _unmasked(self, reals: Array) -> Array:
         """Returns values with masks no lower than the quantized tensor has them; see `masks.py`."""
         if self.representable is None:
             return reals
@@ -128,53 +119,32 @@ class _Sums:
 
 
 class _WatchedModel:
-    """A TFLite model that keeps every activation of its main graph."""
+    """A TFLite model that keeps every activation of its main graph.
+
+    Attributes:
+        tensors: The activations that can be compared, by names that no other has.
+    """
 
     def __init__(self, content: bytes):
-        graph = FlatbufferGraph(content)
-        indices = graph.written_tensors
-        often = Counter(tensor_name(tensor) for tensor in indices.values())
-        self._representable = {tensor_name(t): representable(t) for t in indices.values()}
-        self._tensors = {
-            index: tensor_name(tensor)
-            for index, tensor in indices.items()
-            if often[tensor_name(tensor)] == 1 and tensor_type(tensor) in _COMPARABLE
+        graph = read_graph(content)
+        written = [tensor for operator in graph.main.operators for tensor in operator.outputs]
+        often = Counter(tensor.name for tensor in written)
+        self.tensors: dict[str, Tensor] = {
+            tensor.name: tensor
+            for tensor in written
+            if often[tensor.name] == 1 and tensor.type in _COMPARABLE
         }
-        # The interpreter refers to the bytes without a copy.
-        self._content = content
-        self._interpreter = tf.lite.Interpreter(
-            model_content=content,
-            num_threads=1,
-            experimental_op_resolver_type=_KERNELS,
-            experimental_preserve_all_tensors=True,
-        )
-        self._inputs = self._interpreter.get_signature_runner().get_input_details()
-        self._quantizer = InputQuantizer(self._inputs, Kernels.BUILTIN)
-        self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
-        self._shapes: list[tuple[int, ...]] | None = None
+        self._model = open_observable(content, Kernels.BUILTIN)
+        self._quantizer = InputQuantizer(self._model.inputs, Kernels.BUILTIN)
+        self._details = self._model.tensors()
 
-    def representable(self, name: str) -> tuple[float, float] | None:
-        """Returns what an activation can represent; see `flatbuffer.representable`."""
-        return self._representable[name]
-
-    def run(self, example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, example: Tensors) -> dict[str, Array]:
         """Returns the real values of each activation on one example."""
-        given = {name: self._fitted(name, values) for name, values in example.items()}
-        quantized = self._quantizer(given)
-        shapes = [values.shape for values in quantized.values()]
-        if shapes != self._shapes:
-            for name, values in quantized.items():
-                self._interpreter.resize_tensor_input(self._inputs[name]["index"], values.shape)
-            self._interpreter.allocate_tensors()
-            self._shapes = shapes
-        for name, values in quantized.items():
-            self._interpreter.set_tensor(self._inputs[name]["index"], values)
-        self._interpreter.invoke()
+        inputs = self._model.inputs
+        self._model.run(
+            self._quantizer({name: inputs[name].filled(given) for name, given in example.items()})
+        )
         return {
-            name: dequantize(self._interpreter.get_tensor(index), self._details[index])
-            for index, name in self._tensors.items()
+            name: self._details[tensor.index].reals(self._model.activation(tensor.index).copy())
+            for name, tensor in self.tensors.items()
         }
-
-    def _fitted(self, name: str, values: np.ndarray) -> np.ndarray:
-        size = int(self._inputs[name]["shape_signature"][0])
-        return values if size in (-1, 1) else np.repeat(values, size, axis=0)

@@ -1,9 +1,8 @@
 """How much an operator computes: its multiplications with an addition each, by its shapes."""
 
 import math
-from typing import Any
 
-from tfx_tflite.components.models.flatbuffer import Operator
+from tfx_tflite.components.models.flatbuffer import Operator, Tensor
 from tfx_tflite.components.quantization.audit import specification as spec
 
 
@@ -50,6 +49,5 @@ def _of_recurrence(operator: Operator, kind: spec.WeightedOperator) -> int:
     return weights * math.prod(given[:-1])
 
 
-def _shape(tensor: Any) -> tuple[int, ...]:
-    # The flatbuffer leaves out what is empty: a scalar has no shape.
-    return () if tensor is None or tensor.shape is None else tuple(map(int, tensor.shape))
+def _shape(tensor: Tensor | None) -> tuple[int, ...]:
+    return () if tensor is None else tensor.shape

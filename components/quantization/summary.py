@@ -1,157 +1,145 @@
 """What was done to a model, as JSON beside it."""
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Operator,
-    quantization_of,
-    short_name,
-    tensor_name,
-    tensor_type,
-)
+from tfx_tflite.components.destinations.manifest import CalibrationSample
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, read_graph
 from tfx_tflite.components.quantization import fidelity
 from tfx_tflite.components.quantization.audit.integer_promises import may_stay_float
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
+from tfx_tflite.components.quantization.document import (
+    Bytes,
+    Calibration,
+    FloatOperator,
+    Layer,
+    QuantizationReport,
+    SizeParts,
+)
 from tfx_tflite.components.quantization.fidelity import Agreement
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.policy import PERCENTILE
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange, TensorRanges
+from tfx_tflite.components.quantization.ranges.ranges import TensorRange
 from tfx_tflite.components.quantization.settings import QuantizerSettings
-
-FILE_NAME = "quantization.json"
 
 
 def summarize(
     models: ConvertedModels,
     settings: QuantizerSettings,
     float_model_digest: str,
-    sample: dict[str, Any] | None,
-    ranges: TensorRanges | None = None,
+    sample: CalibrationSample | None,
     noise: Mapping[str, LayerNoise] | None = None,
     agreements: Sequence[Agreement] = (),
-) -> dict[str, Any]:
-    """Returns settings, digests, sizes, ranges and layers of a conversion, ready for JSON.
+) -> QuantizationReport:
+    """Returns settings, digests, sizes, ranges and layers of a conversion.
 
     Args:
         models: What the converter gave.
         settings: What it was asked for.
         float_model_digest: The digest of the SavedModel's files.
-        sample: Digest and size of the calibration sample, where one was used.
-        ranges: What the float model's activations took, where we measured it.
+        sample: The calibration sample, if one was used.
         noise: How far layers are from the float model's, by the name of what they write.
         agreements: How far the outputs' answers agree with the float model's.
     """
-    graph = FlatbufferGraph(models.quantized)
-    quantization = settings.quantization
+    graph = read_graph(models.quantized)
+    recipe, ranges = settings.recipe, models.ranges
     resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
-    floats = _float_operators(graph) if quantization.allows_float else []
-    return {
-        "scheme": quantization.scheme.value,
-        "io_type": quantization.resolved_io_type,
-        "batch_size": quantization.batch_size or "dynamic",
-        "float_fallback": quantization.float_fallback,
-        "signature": settings.signature,
-        "calibration_sample": sample,
-        "calibration": _calibration(settings) if sample else None,
-        "warnings": [
+    floats = _float_operators(graph) if recipe.allows_float else []
+    return QuantizationReport(
+        scheme=recipe.scheme.value,
+        io_type=recipe.resolved_io_type,
+        batch_size=settings.batch_size,
+        float_fallback=recipe.float_fallback,
+        signature=settings.signature,
+        calibration_sample=sample,
+        calibration=_calibration(settings) if sample else None,
+        warnings=(
             *(ranges.warnings(settings.policy) if ranges else ()),
             *_float_warning(floats),
             *fidelity.warnings(models.quantized, noise or {}, agreements),
-        ],
-        "size_bytes": {"float": len(models.float32), "quantized": len(models.quantized)},
-        "size_parts": graph.size_parts(len(models.quantized)),
-        "digests": {
+        ),
+        size_bytes=Bytes(float_model=len(models.float32), quantized=len(models.quantized)),
+        size_parts=SizeParts(**graph.size_parts()),
+        digests={
             "float_model": float_model_digest,
-            "quantized_model": f"sha256:{hashlib.sha256(models.quantized).hexdigest()}",
-            "calibration_sample": sample["digest"] if sample else None,
+            "quantized_model": graph.digest,
+            "calibration_sample": sample.digest if sample else None,
         },
-        "input_ranges": graph.input_ranges(),
-        "inputs": [tensor_type(tensor) for tensor in graph.inputs],
-        "outputs": [tensor_type(tensor) for tensor in graph.outputs],
-        "operators": graph.operator_counts(),
-        "float_operators": floats,
-        # The artifact is written only where the audit found nothing.
-        "audit": [],
-        "layers": [
-            _layer(graph, operator, by_name, noise or {})
+        input_ranges=graph.input_ranges(),
+        inputs=tuple(tensor.type for tensor in graph.main.inputs),
+        outputs=tuple(tensor.type for tensor in graph.main.outputs),
+        operators=graph.operator_counts(),
+        float_operators=tuple(floats),
+        layers=tuple(
+            _layer(operator, by_name, noise or {})
             for operator in graph.operators
             # A table of another signature is filled by one that gives nothing.
             if operator.outputs
-        ],
-        "agreement": {each.output: each.share for each in agreements},
-        "versions": {"tensorflow": tf.__version__, "python": platform.python_version()},
-    }
+        ),
+        agreement={each.output: each.share for each in agreements},
+        versions={"tensorflow": tf.__version__, "python": platform.python_version()},
+    )
 
 
-def _float_operators(graph: FlatbufferGraph) -> list[dict[str, Any]]:
+def _float_operators(graph: Graph) -> list[FloatOperator]:
     """Returns the operators that were left in float, with their share of the multiply-adds."""
     total = sum(multiply_adds(operator) for operator in graph.operators)
     return [
-        {
-            "index": operator.index,
-            "operator": operator.name,
-            "name": short_name(operator.outputs[0]),
-            "multiply_adds": multiply_adds(operator),
-            "share": multiply_adds(operator) / max(total, 1),
-            "reason": f"no integer form of {operator.name}",
-        }
+        FloatOperator(
+            index=operator.index,
+            operator=operator.name,
+            name=operator.outputs[0].short_name,
+            multiply_adds=multiply_adds(operator),
+            share=multiply_adds(operator) / max(total, 1),
+            reason=f"no integer form of {operator.name}",
+        )
         for operator in graph.operators
         if may_stay_float(operator)
     ]
 
 
-def _float_warning(floats: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _float_warning(floats: Sequence[FloatOperator]) -> Iterator[str]:
     if floats:
-        counts = Counter(found["operator"] for found in floats)
+        counts = Counter(found.operator for found in floats)
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        share = sum(found["share"] for found in floats)
+        share = sum(found.share for found in floats)
         yield (
             f"{len(floats)} of the model's operators compute in float, with {share:.1%} of its "
             f"multiply-adds: {kinds}"
         )
 
 
-def _calibration(settings: QuantizerSettings) -> dict[str, Any]:
+def _calibration(settings: QuantizerSettings) -> Calibration:
     policy = settings.policy
     percentile = policy.percentile if policy and policy.kind == PERCENTILE else None
-    return {"ranges": settings.ranges, "percentile": percentile}
+    return Calibration(ranges=settings.ranges, percentile=percentile)
 
 
 def _layer(
-    graph: FlatbufferGraph,
     operator: Operator,
     ranges: Mapping[str, TensorRange],
     noise: Mapping[str, LayerNoise],
-) -> dict[str, Any]:
-    """Returns what is to be known of an operator: what it writes, and its weights."""
+) -> Layer:
     output = operator.outputs[0]
-    weights = [tensor for tensor in operator.inputs if graph.is_constant(tensor)]
-    scale, zero_point = quantization_of(output)
-    name = tensor_name(output)
-    seen, found = ranges.get(name), noise.get(name)
-    # The flatbuffer leaves out what is empty: a scalar has no shape.
-    shape = output.shape if output.shapeSignature is None else output.shapeSignature
-    shape = [] if shape is None else shape
-    return {
-        "index": operator.index,
-        "operator": operator.name,
-        "name": short_name(output),
-        "output_shape": [int(size) for size in shape],
-        "output_type": tensor_type(output),
-        "weights_type": tensor_type(weights[0]) if weights else None,
-        "weights_bytes": sum(graph.stored_bytes(tensor) for tensor in weights),
-        "scale": scale,
-        "zero_point": zero_point,
-        "range": [seen.minimum, seen.maximum] if seen else None,
-        "sqnr_db": found.sqnr_db if found else None,
-        "saturated": found.saturated if found else None,
-    }
+    weights = [tensor for tensor in operator.inputs if tensor.is_constant]
+    scale, zero_point = output.quantization
+    seen, found = ranges.get(output.name), noise.get(output.name)
+    return Layer(
+        index=operator.index,
+        operator=operator.name,
+        name=output.short_name,
+        output_shape=output.signature_shape,
+        output_type=output.type,
+        weights_type=weights[0].type if weights else None,
+        weights_bytes=sum(tensor.stored_bytes for tensor in weights),
+        scale=scale,
+        zero_point=zero_point,
+        range=(seen.minimum, seen.maximum) if seen else None,
+        sqnr_db=found.sqnr_db if found else None,
+        saturated=found.saturated if found else None,
+    )

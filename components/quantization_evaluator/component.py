@@ -1,23 +1,22 @@
 """The QuantizationEvaluator component: what it takes and gives."""
 
-from collections.abc import Sequence
-
 import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.artifact_layout import PROVENANCE
 from tfx_tflite.components.judgement.eval_config import (
     check_metrics,
     metric_directions,
     two_model_config,
 )
-from tfx_tflite.components.judgement.gate import Gate
-from tfx_tflite.components.judgement.metrics.targets import Target, targets_to_json
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.quantization_evaluator import executor
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.report.kubeflow_artifacts import Figures, ReportPage
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.versions import code_version
 
 
@@ -27,15 +26,8 @@ class QuantizationEvaluatorSpec(ComponentSpec):
     PARAMETERS = {
         "versions": ExecutionParameter(type=str),
         "eval_config": ExecutionParameter(type=tfma.EvalConfig),
-        "gate": ExecutionParameter(type=str),
-        "split": ExecutionParameter(type=str),
-        "signature": ExecutionParameter(type=str),
-        "preprocessing_signature": ExecutionParameter(type=str, optional=True),
-        "output": ExecutionParameter(type=str, optional=True),
-        "targets": ExecutionParameter(type=str, optional=True),
-        "golden_samples": ExecutionParameter(type=int),
-        "pushed_destination": ExecutionParameter(type=str, optional=True),
-        "pushed_version": ExecutionParameter(type=int, optional=True),
+        PROPERTY: ExecutionParameter(type=str),
+        PROVENANCE: ExecutionParameter(type=str, optional=True),
     }
     # The keys are those of TFX's Evaluator, whose place this component takes.
     INPUTS = {
@@ -73,20 +65,12 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         schema: The `Schema` of the examples.
         eval_config: Metrics, slices, and one model spec with the label key. Where several outputs
             are judged, each metrics spec has output_names, and the model spec label_keys by output.
-        gate: The rules that the quantized model must satisfy.
-        split: The split to evaluate on.
-        signature: The signature that was converted.
-        preprocessing_signature: As given to TFLiteQuantizer.
-        output: Which output to evaluate; None where there is one, or where `targets` name it.
-        targets: What each output is compared with, where a model spec cannot say it: a label that
-            is a model input, or strings with a vocabulary. None takes what the model spec says.
-        golden_samples: How many examples of the split a push ships beside the model, with the
-            outputs that the model gave for them.
-        pushed_destination: Where the model was pushed to that rules with `against: pushed` compare
-            with; its current version is read when the component runs.
-        pushed_version: Which version that must be, 0 for none; None takes whichever it is. It is
-            part of what TFX's cache goes by, so that an evaluation against another version is not
-            taken for this one.
+        provenance: Which pipeline, config and command line ask for it, for the report. It decides
+            nothing, and the runners of `tfx_tflite.pipelines` keep it out of the cache's keys.
+        settings: What is judged, and by which gate.
+        **options: The fields of `EvaluatorSettings`, instead of `settings`: `gate`, `split`,
+            `signature`, `preprocessing_signature`, `output`, `targets`, `golden_samples`,
+            `pushed_destination`, `pushed_version`.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.
@@ -102,22 +86,15 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
         eval_config: tfma.EvalConfig,
-        gate: Gate,
         schema: types.BaseChannel | None = None,
-        split: str = "eval",
-        signature: str = "serving_default",
-        preprocessing_signature: str | None = None,
-        output: str | None = None,
-        targets: Sequence[Target] | None = None,
-        golden_samples: int = 8,
-        pushed_destination: str | None = None,
-        pushed_version: int | None = None,
+        provenance: Provenance | None = None,
+        settings: EvaluatorSettings | None = None,
+        **options: object,
     ):
-        if gate.against("pushed") and pushed_destination is None:
-            raise ConfigError("a rule is against: pushed, which needs pushed_destination")
+        settings = EvaluatorSettings.given(settings, options)
         compared = two_model_config(eval_config)
         check_metrics(compared)
-        metric_directions(compared, gate)
+        metric_directions(compared, settings.gate)
         super().__init__(
             QuantizationEvaluatorSpec(
                 examples=examples,
@@ -125,15 +102,8 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
                 baseline_model=baseline_model,
                 schema=schema,
                 eval_config=eval_config,
-                gate=gate.model_dump_json(),
-                split=split,
-                signature=signature,
-                preprocessing_signature=preprocessing_signature,
-                output=output,
-                targets=None if targets is None else targets_to_json(targets),
-                golden_samples=golden_samples,
-                pushed_destination=pushed_destination,
-                pushed_version=pushed_version,
+                settings=settings.to_property(),
+                provenance=None if provenance is None else provenance.model_dump_json(),
                 versions=code_version(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

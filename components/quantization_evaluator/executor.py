@@ -1,11 +1,9 @@
 """The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
 
 import dataclasses
-import json
 import math
 import posixpath
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow_model_analysis as tfma
 from absl import logging
@@ -18,7 +16,10 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
-from tfx_tflite.components.digests import bytes_digest, directory_digest
+from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.destinations.ledger import utc_now
+from tfx_tflite.components.destinations.manifest import Evaluated
+from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
@@ -31,18 +32,20 @@ from tfx_tflite.components.judgement.eval_config import (
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target, targets_from_json
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
-from tfx_tflite.components.judgement.shipped_files import DIRECTORY as SHIPPED
-from tfx_tflite.components.judgement.shipped_files import write_shipped_files
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
-from tfx_tflite.components.report import build as report
 from tfx_tflite.components.report import page
+from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
+from tfx_tflite.components.report.document import AskedGate, Provenance, Report
 from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.verdict import OVERALL
+from tfx_tflite.components.versions import Runtime
 
 _COMPONENT = "QuantizationEvaluator"
 # On how many examples the default kernels are compared with the reference kernels.
@@ -51,11 +54,11 @@ _COMPARED_KERNELS = 200
 _JUDGED_LATENCY, _REPORTED_LATENCY = 0.5, 0.1
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
-    "quantized_model": "model_digest",
-    "float_model": "float_model_digest",
-    "calibration_sample": "sample_digest",
-    "eval_split": "eval_split_digest",
-    "config": "config_digest",
+    "quantized_model": layout.MODEL_DIGEST,
+    "float_model": layout.FLOAT_MODEL_DIGEST,
+    "calibration_sample": layout.SAMPLE_DIGEST,
+    "eval_split": layout.EVAL_SPLIT_DIGEST,
+    "config": layout.CONFIG_DIGEST,
 }
 
 
@@ -70,7 +73,7 @@ class Executor(tfx_evaluator.Executor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes TFMA's result files, the report and the blessing.
 
@@ -81,25 +84,26 @@ class Executor(tfx_evaluator.Executor):
         eval_config = two_model_config(
             proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
         )
-        gate = Gate.model_validate_json(exec_properties["gate"])
-        source = _source(input_dict, exec_properties)
+        settings = EvaluatorSettings.from_property(exec_properties)
+        gate = settings.gate
+        source = _source(input_dict, settings)
         _check_slices(eval_config, source)
-        pair = _model_pair(input_dict, exec_properties, source)
-        judged = judged_outputs(pair, eval_config, _targets(exec_properties, eval_config))
-        samples = exec_properties["golden_samples"]
+        pair = _model_pair(input_dict, settings, source)
+        judged = judged_outputs(pair, eval_config, _targets(settings, eval_config))
+        samples = settings.golden_samples
         first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
         model = _model_properties(input_dict, content, first, _latency_seconds(gate))
-        _check_origin(input_dict, exec_properties, model)
+        _check_origin(input_dict, settings, model)
         pair = dataclasses.replace(
             pair,
-            input_ranges=report.input_ranges(model.quantization),
+            input_ranges=model.input_ranges,
             kernels=default_kernels(content, first.take(2)),
         )
         quantized = TFLiteModel(content, pair.kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
-        reference = _reference(gate, exec_properties)
+        reference = _reference(settings)
         if reference is not None:
             reference.check(pair.signature, [output.spec.name for output in judged])
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
@@ -108,20 +112,21 @@ class Executor(tfx_evaluator.Executor):
             case.compare(pipeline)
         judgement = case.judge(model.ratios)
         result, evaluation = judgement.result, judgement.evaluation
-        document = report.build(
-            result, evaluation, model, exec_properties, _lineage(input_dict), source
+        document = build(
+            Findings(
+                result=result,
+                evaluation=evaluation,
+                model=model,
+                source=source,
+                runtime=Runtime.of(quantized.kernels),
+                kernels=kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS),
+                shipped=_ship(output_dict, quantized, first, samples, source.schema),
+                reference=reference,
+                lineage=_lineage(input_dict),
+                warnings=tuple(unjudged_outputs(pair, judged)),
+            ),
+            self._request(settings, exec_properties),
         )
-        document["warnings"] += unjudged_outputs(pair, judged)
-        document.update(kernels.compare(quantized, first.take(_COMPARED_KERNELS)))
-        document.update(_ship(output_dict, quantized, first, samples, source.schema))
-        document["pushed_destination"] = (
-            exec_properties["pushed_destination"] if gate.against("pushed") else None
-        )
-        document["pushed_reference"] = reference and {
-            "version": reference.number,
-            "uri": reference.uri,
-            "digest": reference.digest,
-        }
         write_validation(
             output_path,
             gate,
@@ -134,21 +139,37 @@ class Executor(tfx_evaluator.Executor):
             _describe(artifact_utils.get_single_instance(output_dict[key]), result)
         _bless(input_dict, output_dict, result, document)
 
+    def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
+        """Returns what was asked for.
 
-def _reference(gate: Gate, exec_properties: dict[str, Any]) -> PushedReference | None:
+        Args:
+            settings: The settings.
+            properties: All the execution's properties.
+        """
+        is_against_pushed = bool(settings.gate.against("pushed"))
+        provenance = properties.get(layout.PROVENANCE)
+        return Request(
+            evaluated=Evaluated(
+                split=settings.split, signature=settings.signature, output=settings.output
+            ),
+            gate=AskedGate.model_validate_json(settings.gate.model_dump_json()),
+            config_digest=_config_digest(properties),
+            pushed_destination=settings.pushed_destination if is_against_pushed else None,
+            provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
+            run=self._context.pipeline_run_id if self._context else None,
+            evaluated_at=utc_now(),
+        )
+
+
+def _reference(settings: EvaluatorSettings) -> PushedReference | None:
     """Returns the pushed model if a rule is against it."""
-    if not gate.against("pushed"):
+    if not settings.gate.against("pushed"):
         return None
-    return PushedReference.at(
-        exec_properties["pushed_destination"], exec_properties.get("pushed_version")
-    )
+    return PushedReference.at(str(settings.pushed_destination), settings.pushed_version)
 
 
-def _targets(exec_properties: dict[str, Any], eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
-    text = exec_properties.get("targets")
-    if text:
-        return targets_from_json(text)
-    return targets_of(eval_config, exec_properties.get("output"))
+def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
+    return settings.targets or targets_of(eval_config, settings.output)
 
 
 def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
@@ -162,11 +183,9 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
     ]
 
 
-def _source(
-    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
-) -> SplitFiles:
+def _source(input_dict: dict[str, list[types.Artifact]], settings: EvaluatorSettings) -> SplitFiles:
     schema = read_schema(input_dict.get("schema"))
-    return split_files(input_dict["examples"], exec_properties["split"], schema, _COMPONENT)
+    return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
 
 def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
@@ -185,7 +204,7 @@ def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
 
 def _model_pair(
     input_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
+    settings: EvaluatorSettings,
     source: SplitFiles,
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
@@ -193,10 +212,9 @@ def _model_pair(
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
         saved_model=saved_model,
-        signature=read_tensor_signature(saved_model, exec_properties["signature"]),
-        preprocessing_signature=exec_properties.get("preprocessing_signature"),
+        signature=read_tensor_signature(saved_model, settings.signature),
+        preprocessing_signature=settings.preprocessing_signature,
         tflite=tflite,
-        output=exec_properties.get("output"),
         schema=source.schema,
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
@@ -217,9 +235,10 @@ def _ship(
     first: FirstExamples,
     samples: int,
     schema: bytes | None,
-) -> dict[str, Any]:
+) -> ShippedFiles:
     """Writes what a push ships beside the model, and returns what the report says of it."""
-    uri = posixpath.join(artifact_utils.get_single_uri(output_dict["blessing"]), SHIPPED)
+    blessing = artifact_utils.get_single_uri(output_dict["blessing"])
+    uri = posixpath.join(blessing, layout.SHIPPED_DIRECTORY)
     with artifact_files.writable(uri) as directory:
         return write_shipped_files(directory, model, first, samples, schema)
 
@@ -240,16 +259,16 @@ def _model_properties(
     content: bytes,
     first: FirstExamples,
     latency_seconds: float,
-) -> report.ModelProperties:
+) -> ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
-        return report.ModelProperties.read(directory, content, first.shapes, latency_seconds)
+        return ModelProperties.read(directory, content, first.shapes, latency_seconds)
 
 
 def _check_origin(
     input_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
-    model: report.ModelProperties,
+    settings: EvaluatorSettings,
+    model: ModelProperties,
 ) -> None:
     """Checks that the quantized model was made from this very float model and signature."""
     with artifact_files.readable(
@@ -257,11 +276,11 @@ def _check_origin(
     ) as directory:
         found = {
             "float model": directory_digest(directory),
-            "signature": exec_properties["signature"],
+            "signature": settings.signature,
         }
     made_from = {
-        "float model": model.quantization.get("digests", {}).get("float_model"),
-        "signature": model.quantization.get("signature"),
+        "float model": model.quantization.digests.get("float_model"),
+        "signature": model.quantization.signature,
     }
     for name, value in made_from.items():
         if value is not None and value != found[name]:
@@ -280,25 +299,32 @@ def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     }
 
 
-def _write_report(output_dict: dict[str, list[types.Artifact]], document: dict[str, Any]) -> None:
-    text = json.dumps(document, indent=1, allow_nan=False)
+def _config_digest(properties: dict[str, object]) -> str:
+    """Returns a digest of all that decides the verdict."""
+    names = sorted(properties.keys() - {layout.PROVENANCE})
+    return records_digest(f"{name}={properties[name]}".encode() for name in names)
+
+
+def _write_report(output_dict: dict[str, list[types.Artifact]], document: Report) -> None:
+    text = document.to_json()
     # So that the Pusher knows the report, and by it every file that is shipped, to be this one's.
     artifact_utils.get_single_instance(output_dict["blessing"]).set_string_custom_property(
-        "report_digest", bytes_digest(text.encode("utf-8"))
+        layout.REPORT_DIGEST, bytes_digest(text.encode("utf-8"))
     )
     for key in ("evaluation", "blessing"):
         uri = artifact_utils.get_single_uri(output_dict[key])
-        io_utils.write_string_file(posixpath.join(uri, report.FILE_NAME), text)
+        io_utils.write_string_file(posixpath.join(uri, layout.REPORT_FILE), text)
     evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-    html = page.render(document)
-    io_utils.write_string_file(posixpath.join(evaluation, report.PAGE_NAME), html)
+    # Of what was written, in which no figure is infinite.
+    html = page.render(Report.parse(text, layout.REPORT_FILE))
+    io_utils.write_string_file(posixpath.join(evaluation, layout.PAGE_FILE), html)
     artifact_utils.get_single_instance(output_dict["page"]).write(html)
 
 
 def _describe(artifact: types.Artifact, result: GateResult) -> None:
     """Records the figures where ML Metadata's and Kubeflow's lists of artifacts show them."""
-    artifact.set_string_custom_property("verdict", result.verdict.value)
-    artifact.set_int_custom_property("examples", result.examples)
+    artifact.set_string_custom_property(layout.VERDICT, result.verdict.value)
+    artifact.set_int_custom_property(layout.EXAMPLES, result.examples)
     for rule in result.rules:
         if rule.slice == OVERALL and rule.against == "float":
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
@@ -312,7 +338,7 @@ def _bless(
     input_dict: dict[str, list[types.Artifact]],
     output_dict: dict[str, list[types.Artifact]],
     result: GateResult,
-    document: dict[str, Any],
+    document: Report,
 ) -> None:
     blessing = artifact_utils.get_single_instance(output_dict["blessing"])
     for key, uri_key, id_key in (
@@ -331,7 +357,7 @@ def _bless(
         blessing.set_string_custom_property(uri_key, artifact_files.stored_at(model))
         blessing.set_int_custom_property(id_key, model.id)
     for name, property_name in _DIGESTS.items():
-        blessing.set_string_custom_property(property_name, document["digests"].get(name) or "")
+        blessing.set_string_custom_property(property_name, document.digests.get(name) or "")
     name, value = (
         (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
         if result.blessed

@@ -1,6 +1,5 @@
 """RollingImportExampleGen and RollingCsvExampleGen: what they take and give."""
 
-import json
 from collections.abc import Iterable
 
 from tfx import types
@@ -10,7 +9,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ComponentSpec, ExecutionParameter
 
+from tfx_tflite.components.examples.settings import RollingSettings
 from tfx_tflite.components.rolling_example_gen import driver, executor
+from tfx_tflite.components.settings import PROPERTY
 
 
 class RollingExampleGenSpec(ComponentSpec):
@@ -18,8 +19,7 @@ class RollingExampleGenSpec(ComponentSpec):
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
-        "spans": ExecutionParameter(type=int),
-        "rolled_splits": ExecutionParameter(type=str),
+        PROPERTY: ExecutionParameter(type=str),
     }
     INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
     OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
@@ -41,6 +41,10 @@ class _RollingExampleGen(component.FileBasedExampleGen):
         input_config: Splits, with patterns that have `{SPAN}` or a date, and maybe `{VERSION}`.
         spans: How many spans are taken.
         rolled_splits: Of which splits; of the others the newest span is taken.
+        settings: Both, instead of them.
+
+    Raises:
+        ConfigError: A value is out of its range.
     """
 
     SPEC_CLASS = RollingExampleGenSpec
@@ -50,9 +54,12 @@ class _RollingExampleGen(component.FileBasedExampleGen):
         self,
         input_base: str,
         input_config: example_gen_pb2.Input,
-        spans: int,
-        rolled_splits: Iterable[str],
+        spans: int | None = None,
+        rolled_splits: Iterable[str] | None = None,
+        settings: RollingSettings | None = None,
     ):
+        options = {"spans": spans, "rolled_splits": rolled_splits and tuple(sorted(rolled_splits))}
+        given = {name: value for name, value in options.items() if value is not None}
         # Not that of FileBasedExampleGen, whose spec has no place for spans.
         base_beam_component.BaseBeamComponent.__init__(
             self,
@@ -62,8 +69,7 @@ class _RollingExampleGen(component.FileBasedExampleGen):
                 output_config=utils.make_default_output_config(input_config),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-                spans=spans,
-                rolled_splits=json.dumps(sorted(rolled_splits)),
+                settings=RollingSettings.given(settings, given).to_property(),
                 examples=types.Channel(type=standard_artifacts.Examples),
             ),
         )

@@ -1,8 +1,6 @@
 """The driver: which files are read, resolved when the component is launched."""
 
-import json
 import posixpath
-from typing import Any
 
 from tfx.components.example_gen import driver, utils
 from tfx.dsl.io import fileio
@@ -11,6 +9,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from tfx_tflite.components.examples.settings import RollingSettings
 from tfx_tflite.components.examples.spans import RollingSplits
 
 # Between the patterns of several spans, in the one text that ExampleGen has for a split's pattern.
@@ -28,10 +27,10 @@ class Driver(driver.FileBasedDriver):
 
     def resolve_exec_properties(
         self,
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Returns the properties with resolved patterns, the newest span and a fingerprint.
 
         Raises:
@@ -40,12 +39,13 @@ class Driver(driver.FileBasedDriver):
         input_config = example_gen_pb2.Input()
         key = standard_component_specs.INPUT_CONFIG_KEY
         proto_utils.json_to_proto(exec_properties[key], input_config)
-        input_base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        input_base = str(exec_properties[standard_component_specs.INPUT_BASE_KEY])
+        settings = RollingSettings.from_property(exec_properties)
         rolling = RollingSplits.parse(
             input_base,
             {split.name: split.pattern for split in input_config.splits},
-            json.loads(exec_properties["rolled_splits"]),
-            exec_properties["spans"],
+            settings.rolled_splits,
+            settings.spans,
         )
         spans = rolling.newest(list_files)
         filled = rolling.filled(spans)

@@ -1,6 +1,6 @@
 """The executors: what TFX's own do, for each of a split's patterns."""
 
-from typing import Any
+from collections.abc import Callable
 
 import apache_beam as beam
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
@@ -8,17 +8,20 @@ from tfx.components.example_gen.import_example_gen import executor as import_exe
 
 from tfx_tflite.components.rolling_example_gen.driver import SEPARATOR
 
+# Of execution properties and a pattern, a transform that reads it.
+_Read = Callable[[dict[str, object], str], beam.PTransform]
+
 
 class _ReadSpans(beam.PTransform):
     """Reads the files of several patterns as one collection.
 
     Args:
-        read: How TFX reads one pattern: a function of execution properties and pattern.
+        read: How TFX reads one pattern, given execution properties and the pattern.
         exec_properties: The execution properties.
         patterns: The patterns, with separators between.
     """
 
-    def __init__(self, read: Any, exec_properties: dict[str, Any], patterns: str):
+    def __init__(self, read: _Read, exec_properties: dict[str, object], patterns: str):
         super().__init__()
         self._read = read
         self._exec_properties = exec_properties
@@ -36,7 +39,7 @@ class _ReadSpans(beam.PTransform):
 class ImportExecutor(import_executor.Executor):
     """Reads TFRecords of several spans."""
 
-    def GetInputSourceToExamplePTransform(self) -> Any:
+    def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
         read = super().GetInputSourceToExamplePTransform()
         return lambda exec_properties, patterns: _ReadSpans(read, exec_properties, patterns)
@@ -45,7 +48,7 @@ class ImportExecutor(import_executor.Executor):
 class CsvExecutor(csv_executor.Executor):
     """Reads CSV files of several spans."""
 
-    def GetInputSourceToExamplePTransform(self) -> Any:
+    def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
         read = super().GetInputSourceToExamplePTransform()
         return lambda exec_properties, patterns: _ReadSpans(read, exec_properties, patterns)

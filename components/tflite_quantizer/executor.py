@@ -1,15 +1,13 @@
 """The TFLiteQuantizer executor: artifacts in, the converted and checked model out."""
 
 import itertools
-import json
 import posixpath
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
@@ -17,6 +15,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.example_artifacts import read_schema, split_files
@@ -26,31 +26,27 @@ from tfx_tflite.components.examples.splits import (
     SplitFiles,
     with_position,
 )
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
     input_reader,
     read_tensor_signature,
 )
-from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
-from tfx_tflite.components.models.runtime import allocate, open_interpreter
+from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.quantization import fidelity, layer_noise
-from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
+from tfx_tflite.components.quantization.conversion.backends import Conversion
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.quantization.conversion.converter import (
-    FLOAT_TFLITE,
-    ConvertedModels,
-    Converter,
-)
-from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
-from tfx_tflite.components.quantization.conversion.rewrites import rewritten
+from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.ranges import ranges
-from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.summary import summarize
 
 _COMPONENT = "TFLiteQuantizer"
 # Few enough that a small sample gives every worker some of it.
@@ -70,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+        exec_properties: dict[str, object],
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
@@ -79,19 +75,25 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             DataError: The calibration examples do not fit the signature, or give NaN or infinity.
             ConversionError: The model does not convert, or not to what the scheme promises.
         """
-        settings = QuantizerSettings.of(exec_properties)
+        settings = QuantizerSettings.from_property(exec_properties)
+        recipe = settings.recipe
         output = artifact_utils.get_single_instance(output_dict["quantized_model"])
         uri = artifact_files.float_model_uri(input_dict["model"])
-        sample = _Sample.of(input_dict) if settings.quantization.scheme.needs_calibration else None
+        sample = _Sample.of(input_dict) if recipe.scheme.needs_calibration else None
         with (
             artifact_files.readable(uri) as saved_model,
             tempfile.TemporaryDirectory() as working_directory,
             Converter(Path(working_directory), settings.limits) as converter,
         ):
             signature = read_tensor_signature(saved_model, settings.signature)
-            model = _FloatModel(uri, saved_model, signature, settings)
-            models, found = self._quantize(converter, model, sample, output.uri)
-            audit.check(models.quantized, settings.quantization)
+            model = _FloatModel(uri, saved_model, signature, settings.preprocessing_signature)
+            calibration = None
+            if sample is not None:
+                calibration = _Calibration(model, sample, output.uri, self._make_beam_pipeline)
+            models = Conversion(
+                converter, saved_model, signature.name, recipe, settings.policy, calibration
+            ).models()
+            audit.check(models.quantized, recipe)
             examples = _first_examples(model, sample)
             _check_runs(models.quantized, examples)
             few = list(_few(examples, _WATCHED_EXAMPLES))
@@ -100,12 +102,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
             )
             float_model_digest = directory_digest(saved_model)
-        summary = report.summarize(
+        summary = summarize(
             models,
             settings,
             float_model_digest,
-            sample.properties if sample else None,
-            found,
+            sample.described if sample else None,
             noise,
             agreements,
         )
@@ -113,57 +114,83 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _write(directory, models, summary)
         _describe(output, summary)
 
-    def _quantize(
-        self,
-        converter: Converter,
-        model: "_FloatModel",
-        sample: "_Sample | None",
-        output_uri: str,
-    ) -> tuple[ConvertedModels, ranges.TensorRanges | None]:
-        """Returns the float32 and the quantized model, and the ranges where we measured them."""
-        settings, name = model.settings, model.signature.name
-        scheme, found = settings.quantization.scheme, None
-        float32 = converter.float32(model.directory, name, settings.quantization.batch_size)
-        check_stateless(float32)
-        if scheme is Scheme.FLOAT32:
-            quantized = float32
-        elif sample is None:
-            quantized = converter.convert(model.directory, name, settings.quantization)
-        elif settings.policy is None:
-            # The stock calibrator crashes on loops.
-            check_no_loops(float32)
-            samples = collect_tensors(
-                sample.source.batches(_BATCH_SIZE), model.reader(sample.source.schema)
-            )
-            quantized = converter.convert(model.directory, name, settings.quantization, samples)
-        else:
-            float32 = rewritten(float32)
-            found = self._collect_ranges(float32, model, sample, output_uri)
-            calibrated = write_ranges(float32, found, settings.policy, scheme)
-            quantized = converter.quantize(calibrated, settings.quantization)
-        return ConvertedModels(float32, quantized), found
 
-    def _collect_ranges(
-        self, float32: bytes, model: "_FloatModel", sample: "_Sample", output_uri: str
-    ) -> ranges.TensorRanges:
+@dataclass(frozen=True)
+class _FloatModel:
+    """The float model: where workers find it, where it lies here, and what is read of it."""
+
+    uri: str
+    directory: Path
+    signature: Signature
+    preprocessing_signature: str | None
+
+    def reader(self, schema: bytes | None) -> InputReader:
+        """Returns how examples become the model's inputs; see `float_model.input_reader`."""
+        return input_reader(self.directory, self.signature, self.preprocessing_signature, schema)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The calibration examples: their files, and what their artifact says of them."""
+
+    source: SplitFiles
+    described: CalibrationSample
+
+    @classmethod
+    def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
+        artifacts = input_dict["calibration_examples"]
+        sample = artifact_utils.get_single_instance(artifacts)
+        schema = read_schema(input_dict.get("schema"))
+        return cls(
+            split_files(artifacts, CALIBRATION, schema, _COMPONENT),
+            CalibrationSample(
+                digest=sample.get_string_custom_property(layout.SAMPLE_DIGEST),
+                size=sample.get_int_custom_property(layout.SAMPLE_SIZE),
+                requested=sample.get_int_custom_property(layout.SAMPLE_REQUESTED),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """The calibration examples as backends ask for them.
+
+    Attributes:
+        model: The float model.
+        sample: The examples.
+        output_uri: Where the ranges go. Workers may be on other machines, so all that they read is
+            where artifacts are.
+        beam_pipeline: Makes a Beam pipeline.
+    """
+
+    model: _FloatModel
+    sample: _Sample
+    output_uri: str
+    beam_pipeline: Callable[[], beam.Pipeline]
+
+    def tensors(self) -> dict[str, Array]:
+        """Returns all of them, by input name."""
+        source = self.sample.source
+        return collect_tensors(source.batches(_BATCH_SIZE), self.model.reader(source.schema))
+
+    def ranges(self, float32: bytes) -> ranges.TensorRanges:
         """Returns the ranges of the float model's activations, measured on Beam's workers."""
-        # Workers may be on other machines, so all that they read is where artifacts are.
-        tflite = posixpath.join(output_uri, FLOAT_TFLITE)
-        result = posixpath.join(output_uri, ranges.FILE_NAME)
-        fileio.makedirs(output_uri)
+        tflite = posixpath.join(self.output_uri, layout.FLOAT_TFLITE_FILE)
+        result = posixpath.join(self.output_uri, layout.RANGES_FILE)
+        fileio.makedirs(self.output_uri)
         with fileio.open(tflite, "wb") as file:
             file.write(float32)
         source = ranges.RangeSource(
             tflite,
-            model.uri,
-            model.signature.name,
-            model.settings.preprocessing_signature,
-            sample.source.schema,
+            self.model.uri,
+            self.model.signature.name,
+            self.model.preprocessing_signature,
+            self.sample.source.schema,
         )
-        with self._make_beam_pipeline() as pipeline:
+        with self.beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "ReadSample" >> ReadBatches(sample.source, _BATCH_SIZE)
+                | "ReadSample" >> ReadBatches(self.sample.source, _BATCH_SIZE)
                 | "Spread" >> beam.Reshuffle()
                 | "Position" >> beam.Map(with_position)
                 | "Collect" >> ranges.CollectRanges(source)
@@ -175,52 +202,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         return found
 
 
-class _FloatModel:
-    """The float model: where workers find it, where it lies here, and what is asked of it."""
-
-    def __init__(
-        self, uri: str, directory: Path, signature: Signature, settings: QuantizerSettings
-    ):
-        self.uri = uri
-        self.directory = directory
-        self.signature = signature
-        self.settings = settings
-
-    def reader(self, schema: bytes | None) -> InputReader:
-        """Returns how examples become the model's inputs; see `float_model.input_reader`."""
-        return input_reader(
-            self.directory, self.signature, self.settings.preprocessing_signature, schema
-        )
-
-
-class _Sample:
-    """The calibration examples: their files, and what their artifact says of them."""
-
-    def __init__(self, source: SplitFiles, properties: dict[str, Any]):
-        self.source = source
-        self.properties = properties
-
-    @classmethod
-    def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
-        artifacts = input_dict["calibration_examples"]
-        sample = artifact_utils.get_single_instance(artifacts)
-        return cls(
-            split_files(
-                artifacts,
-                CALIBRATION,
-                read_schema(input_dict.get("schema")),
-                _COMPONENT,
-            ),
-            {
-                "digest": sample.get_string_custom_property("sample_digest"),
-                "size": sample.get_int_custom_property("sample_size"),
-                "requested": sample.get_int_custom_property("sample_requested"),
-            },
-        )
-
-
 # Examples of one shape, by input name, each of shape (examples, *example_shape).
-_Examples = Mapping[str, np.ndarray]
+_Examples = Tensors
 
 
 def _first_examples(model: _FloatModel, sample: _Sample | None) -> list[_Examples]:
@@ -254,7 +237,8 @@ def _check_runs(quantized: bytes, examples: Sequence[_Examples]) -> None:
     problem: Exception | None = None
     for shapes in _shapes_to_try(quantized, examples):
         try:
-            allocate(open_interpreter(quantized), shapes)
+            model = open_model(quantized)
+            model.allocate(example_shapes(model, shapes))
             return
         except (RuntimeError, ValueError) as error:
             problem = problem or error
@@ -275,37 +259,31 @@ def _shapes_to_try(
     if examples:
         yield {name: (1, *values.shape[1:]) for name, values in examples[0].items()}
         return
+    signatures = read_graph(quantized).signatures
+    inputs = {name: found for each in signatures for name, found in each.inputs.items()}
     for size in _FREE_SIZES:
         yield {
-            name: (1, *(size if axis == -1 else int(axis) for axis in axes))
-            for name, axes in _example_axes(quantized).items()
+            name: (1, *(size if axis == -1 else axis for axis in tensor.signature_shape[1:]))
+            for name, tensor in inputs.items()
         }
 
 
-def _example_axes(quantized: bytes) -> dict[str, Any]:
-    """Returns the axes of each input without the batch, -1 where they are free."""
-    try:
-        details = open_interpreter(quantized).get_signature_runner().get_input_details()
-    except ValueError:
-        return {}
-    return {name: detail["shape_signature"][1:] for name, detail in details.items()}
-
-
-def _write(directory: Path, models: ConvertedModels, summary: dict[str, Any]) -> None:
+def _write(directory: Path, models: ConvertedModels, summary: QuantizationReport) -> None:
     tflite = artifact_files.tflite_file(directory)
     tflite.parent.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes(models.quantized)
-    (directory / FLOAT_TFLITE).write_bytes(models.float32)
-    text = json.dumps(summary, indent=1, allow_nan=False)
-    (directory / report.FILE_NAME).write_text(text, encoding="utf-8")
+    (directory / layout.FLOAT_TFLITE_FILE).write_bytes(models.float32)
+    (directory / layout.QUANTIZATION_FILE).write_text(summary.to_json(), encoding="utf-8")
 
 
-def _describe(output: types.Artifact, summary: dict[str, Any]) -> None:
-    output.set_string_custom_property("scheme", summary["scheme"])
-    output.set_string_custom_property("model_digest", summary["digests"]["quantized_model"])
-    output.set_string_custom_property("float_model_digest", summary["digests"]["float_model"])
-    output.set_string_custom_property(
-        "sample_digest", summary["digests"]["calibration_sample"] or ""
-    )
-    output.set_int_custom_property("size_bytes", summary["size_bytes"]["quantized"])
-    output.set_int_custom_property("float_size_bytes", summary["size_bytes"]["float"])
+def _describe(output: types.Artifact, summary: QuantizationReport) -> None:
+    digests, sizes = summary.digests, summary.size_bytes
+    for name, text in {
+        layout.SCHEME: summary.scheme,
+        layout.MODEL_DIGEST: digests["quantized_model"],
+        layout.FLOAT_MODEL_DIGEST: digests["float_model"],
+        layout.SAMPLE_DIGEST: digests["calibration_sample"],
+    }.items():
+        output.set_string_custom_property(name, text or "")
+    output.set_int_custom_property(layout.SIZE_BYTES, sizes.quantized)
+    output.set_int_custom_property(layout.FLOAT_SIZE_BYTES, sizes.float_model)

@@ -8,7 +8,7 @@ import click
 from tfx_tflite.components.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfx_tflite.pipelines.config.config import PipelineConfig
+    from tfx_tflite.pipelines.config.preflight import Preflight
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 SET = click.option(
@@ -20,8 +20,8 @@ SET = click.option(
 )
 
 
-def load_checked(config: Path, overrides: tuple[str, ...]) -> "PipelineConfig":
-    """Returns a config whose files are there.
+def load_checked(config: Path, overrides: tuple[str, ...]) -> "Preflight":
+    """Returns a config whose files are there, and what was found of them.
 
     Args:
         config: The file.
@@ -31,11 +31,10 @@ def load_checked(config: Path, overrides: tuple[str, ...]) -> "PipelineConfig":
         ConfigError: It is wrong, or a file that it names is not there.
     """
     from tfx_tflite.pipelines.config.file import load_config
-    from tfx_tflite.pipelines.config.preflight import check_files
+    from tfx_tflite.pipelines.config.preflight import inspect
 
     settings = load_config(config, overrides)
     try:
-        check_files(settings)
+        return inspect(settings)
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}") from error
-    return settings

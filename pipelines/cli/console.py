@@ -2,20 +2,32 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from rich.console import Console
-from rich.markup import escape
+from pydantic import JsonValue
+from rich.console import Console, RenderableType
 from rich.table import Table
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, DocumentError
+from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.pipelines.runs.results import RunResult
 
-_VERDICT_STYLE = {"blessed": "green", "refused": "bold red"}
+_VERDICT_STYLE = {Verdict.BLESSED: "green", Verdict.REFUSED: "bold red"}
+_FIGURES: dict[str, Callable[[RuleResult], float | None]] = {
+    "float": lambda rule: rule.float_value,
+    "quantized": lambda rule: rule.quantized_value,
+    "drop": lambda rule: rule.drop,
+    "at most": lambda rule: rule.upper,
+    "bound": lambda rule: rule.bound,
+}
+_PLAIN_FIGURES = {name: figure for name, figure in _FIGURES.items() if name != "at most"}
 _SLICE_ROWS = 12
 
 
@@ -72,28 +84,10 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 
 
 class _Terminal(Console):
-    """A console that goes quiet when nobody reads on; a run goes on without being watched.
-
-    Args:
-        goes_on: Whether it does so, too, where what is printed cannot be kept.
-        options: Rich's.
-    """
-
-    def __init__(self, goes_on: bool, **options: Any):
-        super().__init__(**options)
-        self._goes_on = goes_on
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Prints as rich does."""
-        try:
-            super().print(*objects, **options)
-        except OSError:
-            if not self._goes_on:
-                raise
-            self.on_broken_pipe()
+    """A console that goes quiet when nobody reads on; rich would end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Sends the rest nowhere; rich would end the process."""
+        """Sends the rest nowhere."""
         self.quiet = True
         drop(self.file)
 
@@ -108,83 +102,90 @@ class RunPrinter:
 
     def __init__(self, stream: IO[str], goes_on: bool = True):
         self._live = stream.isatty()
+        self._goes_on = goes_on
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
         self._console = _Terminal(
-            goes_on, file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
+            file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
         )
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
         if self._live:
-            self._console.print(f"  {name:<24} …", end="\r")
+            self._print(f"  {name:<24} …", end="\r")
 
     def ended(self, name: str, seconds: float, note: str = "") -> None:
         """Prints a stage's elapsed time and what is to be noted of it."""
-        self._console.print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
+        self._print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
 
     def say(self, text: str, style: str = "") -> None:
         """Prints a line."""
-        self._console.print(text, style=style, markup=False)
+        self._print(text, style=style)
 
-    def result(self, result: Mapping[str, Any]) -> None:
-        """Prints the rules, the sizes, the verdict, and where model and report are.
+    def _print(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
+        """Prints something; a run goes on without being watched."""
+        try:
+            self._console.print(shown, style=style, end=end, markup=False)
+        except OSError:
+            if not self._goes_on:
+                raise
+            self._console.on_broken_pipe()
 
-        Args:
-            result: As `RunResult.to_json` returns it.
-        """
-        self._console.print()
-        self._console.print(_rules_table(result["rules"]))
-        for line in result["warnings"]:
+    def result(self, result: RunResult) -> None:
+        """Prints the rules, the sizes, the verdict, and where model and report are."""
+        self._print("")
+        self._print(_rules_table(result.rules))
+        for line in result.warnings:
             self.say(f"warning: {line}", style="yellow")
-        for line in result["reasons"]:
+        for line in result.reasons:
             self.say(f"refused: {line}", style="red")
-        self.say(_sizes(result["scheme"], result["size_bytes"]))
-        pushed = result["pushed_to"]
-        self.say(f"pushed to {pushed}" if pushed else "nothing was pushed")
-        self.say(f"report    {result['page']}")
+        self.say(_sizes(result.scheme, result.size_bytes))
+        self.say(f"pushed to {result.pushed_to}" if result.pushed_to else "nothing was pushed")
+        self.say(f"report    {result.page}")
 
 
-def _rules_table(rules: Sequence[Mapping[str, Any]]) -> Table:
+def _rules_table(rules: Sequence[RuleResult]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = {"float": "float", "quantized": "quantized", "drop": "drop", "bound": "bound"}
-    if any(rule.get("confidence") for rule in rules):
-        # The bound of the drop at the rule's confidence, beside the bound that it must keep.
-        columns = {**columns, "drop": "drop", "upper": "at most", "bound": columns.pop("bound")}
+    # The bound of the drop at the rule's confidence stands beside the bound that it must keep.
+    columns = _FIGURES if any(rule.confidence for rule in rules) else _PLAIN_FIGURES
     for name in ("metric", "slice"):
         table.add_column(name, no_wrap=True)
-    for name in columns.values():
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    shown = sorted(rules, key=lambda rule: rule["verdict"] == "blessed")[:_SLICE_ROWS]
+    shown = sorted(rules, key=lambda rule: rule.verdict is Verdict.BLESSED)[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            escape(_title(rule)),
-            escape(rule["slice"]),
-            *(_number(rule[key]) for key in columns),
-            rule["verdict"],
-            style=_VERDICT_STYLE.get(rule["verdict"], "yellow"),
+            _title(rule),
+            rule.slice,
+            *(_number(figure(rule)) for figure in columns.values()),
+            rule.verdict.value,
+            style=_VERDICT_STYLE.get(rule.verdict, "yellow"),
         )
     if len(rules) > len(shown):
         table.add_row(f"… {len(rules) - len(shown)} more in the report")
     return table
 
 
-def _title(rule: Mapping[str, Any]) -> str:
+def _title(rule: RuleResult) -> str:
     """Returns a rule's metric, its output if there are several, and what it is compared with."""
-    of = f" of {rule['output']}" if rule.get("output") else ""
-    return f"{rule['metric']}{of}" + (" (pushed)" if rule.get("against") == "pushed" else "")
+    of = f" of {rule.output}" if rule.output else ""
+    return f"{rule.metric}{of}" + (" (pushed)" if rule.against == "pushed" else "")
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
 
 
-def _sizes(scheme: str | None, sizes: Mapping[str, int | None]) -> str:
-    before, after = sizes["float"], sizes["quantized"]
-    if not before or not after:
-        return f"{after:,} bytes"
-    return f"float32 {before:,} bytes, {scheme} {after:,} bytes ({after / before:.0%})"
+def _sizes(scheme: str | None, sizes: Bytes) -> str:
+    if sizes.ratio is None:
+        return f"{sizes.quantized:,} bytes"
+    return (
+        f"float32 {sizes.float_model:,} bytes, {scheme} {sizes.quantized:,} bytes "
+        f"({sizes.ratio:.0%})"
+    )
 
 
 def print_line(text: str, stream: IO[str]) -> None:
@@ -205,19 +206,19 @@ def drop(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def print_json(document: Mapping[str, Any], stream: IO[str]) -> None:
+def print_json(document: Mapping[str, JsonValue], stream: IO[str]) -> None:
     """Prints a document as one line, as `print_line` does."""
     print_line(json.dumps(document, allow_nan=False), stream)
 
 
-def save_result(result: Mapping[str, Any], log: Path) -> None:
+def save_result(result: RunResult, log: Path) -> None:
     """Writes the result of a run, whole or not at all, beside its log, for `last_result`."""
     stage = log.with_suffix(".unfinished")
-    stage.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    stage.write_text(result.to_json(), encoding="utf-8")
     stage.replace(log.with_suffix(".json"))
 
 
-def last_result(root: Path) -> dict[str, Any]:
+def last_result(root: Path) -> RunResult:
     """Returns the result of the last run below a root that came to a verdict.
 
     Args:
@@ -230,8 +231,8 @@ def last_result(root: Path) -> dict[str, Any]:
     if not results:
         raise ConfigError(f"{root}: no run has come to a verdict here; expected a config or a root")
     try:
-        return json.loads(results[-1].read_text(encoding="utf-8"))
-    except ValueError as error:
+        return RunResult.parse(results[-1].read_bytes(), str(results[-1]))
+    except DocumentError as error:
         raise ConfigError(
             f"{results[-1]} is damaged; without it the run before is shown"
         ) from error

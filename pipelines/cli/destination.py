@@ -28,11 +28,11 @@ def history(destination: str, as_json: bool) -> None:
     from tfx_tflite.pipelines.cli.destination_history import history_of, print_history
 
     with errors_in_a_line(as_json):
-        document = history_of(_opened(destination))
+        found = history_of(_opened(destination))
         if as_json:
-            click.echo(json.dumps(document))
+            click.echo(json.dumps(found.to_keys()))
         else:
-            print_history(document, sys.stdout)
+            print_history(found, sys.stdout)
 
 
 @click.command()

@@ -1,18 +1,53 @@
 """The history of a destination: every version that was pushed, and what became of it."""
 
-from collections.abc import Mapping
-from typing import IO, Any
+import math
+from typing import IO, Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from tfx_tflite.components.destinations import ledger
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.ledger import Event
+from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.verdict import OVERALL, RuleResult
+
+State = Literal["current", "rolled back", "present", "removed"]
 
 
-def history_of(destination: Destination) -> dict[str, Any]:
-    """Returns the history, ready for JSON; the oldest version first.
+class VersionEntry(Part):
+    """A version; of one that was removed, or whose manifest is damaged, less is known."""
+
+    version: int
+    pushed_at: str | None = None
+    scheme: str | None = None
+    verdict: str | None = None
+    digest: str | None = None
+    size_bytes: int | None = None
+    # On all examples.
+    rules: tuple[RuleResult, ...] = ()
+    # Why its manifest cannot be read.
+    problem: str | None = None
+    state: State = "present"
+    signed_off: bool = False
+
+
+class History(Document):
+    """All that is known of a destination, the oldest version first."""
+
+    kind = "a history"
+
+    destination: str
+    # What LATEST holds.
+    latest: int | None
+    current: int | None
+    versions: tuple[VersionEntry, ...]
+    events: tuple[Event, ...]
+
+
+def history_of(destination: Destination) -> History:
+    """Returns the history.
 
     Args:
         destination: The destination.
@@ -24,77 +59,59 @@ def history_of(destination: Destination) -> dict[str, Any]:
     pointer, current, events = destination.pointer(), destination.current(), destination.events()
     signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events)
     present = sorted([*destination.versions(), *destination.damaged()])
-    versions = [
-        {
-            **_described(destination, number),
-            "state": (
-                "current"
-                if number == current
-                else "rolled back"
-                if number in withdrawn
-                else "present"
-            ),
+
+    removed = {event.version: event for event in events if event.kind == "removed"}
+    versions = [_removed(event) for number, event in removed.items() if number not in present]
+    for number in present:
+        state = "rolled back" if number in withdrawn else "present"
+        found = {
+            "state": "current" if number == current else state,
             "signed_off": number in signed,
         }
-        for number in present
-    ]
-    versions += [
-        {
-            **_unknown(event.version),
-            "pushed_at": event.pushed_at,
-            "scheme": event.scheme,
-            "digest": event.digest,
-            "state": "removed",
-            "signed_off": False,
-        }
-        for event in {event.version: event for event in events if event.kind == "removed"}.values()
-        if event.version not in present
-    ]
+        versions.append(_known(destination, number).model_copy(update=found))
     if not versions:
         raise DestinationError(f"there is no version at {destination.uri}")
-    return {
-        "destination": destination.uri,
-        "latest": pointer,
-        "current": current,
-        "versions": sorted(versions, key=lambda version: version["version"]),
-        "events": [event.model_dump(exclude_none=True) for event in events],
-    }
+    return History(
+        destination=destination.uri,
+        latest=pointer,
+        current=current,
+        versions=tuple(sorted(versions, key=lambda version: version.version)),
+        events=tuple(events),
+    )
 
 
-def _described(destination: Destination, number: int) -> dict[str, Any]:
+def _known(destination: Destination, number: int) -> VersionEntry:
+    """Returns what a version's manifest says."""
     try:
         manifest = destination.manifest(number)
     except DestinationError as error:
-        return {**_unknown(number), "problem": str(error)}
-    overall = [rule for rule in manifest.rules if rule.get("slice") == "overall"]
-    return {
-        "version": number,
-        "pushed_at": manifest.pushed_at,
-        "scheme": manifest.scheme,
-        "verdict": manifest.verdict,
-        "digest": manifest.model.digest,
-        "size_bytes": manifest.model.size_bytes,
-        "rules": [
-            {
-                key: rule.get(key)
-                for key in ("metric", "output", "float", "quantized", "drop", "verdict")
-            }
-            for rule in overall
-        ],
-        "problem": None,
-    }
+        return VersionEntry(version=number, problem=str(error))
+    return VersionEntry(
+        version=number,
+        pushed_at=manifest.pushed_at,
+        scheme=manifest.scheme,
+        verdict=manifest.verdict,
+        digest=manifest.model.digest,
+        size_bytes=manifest.model.size_bytes,
+        rules=tuple(rule for rule in manifest.rules if rule.slice == OVERALL),
+    )
 
 
-def _unknown(number: int) -> dict[str, Any]:
-    keys = ("pushed_at", "scheme", "verdict", "digest", "size_bytes", "problem")
-    return {"version": number, **dict.fromkeys(keys), "rules": []}
+def _removed(event: Event) -> VersionEntry:
+    return VersionEntry(
+        version=event.version,
+        pushed_at=event.pushed_at,
+        scheme=event.scheme,
+        digest=event.digest,
+        state="removed",
+    )
 
 
-def print_history(history: Mapping[str, Any], stream: IO[str]) -> None:
+def print_history(history: History, stream: IO[str]) -> None:
     """Prints a history as a table, and what was done beside pushes below it.
 
     Args:
-        history: As `history_of` returns it.
+        history: The history.
         stream: Where to.
     """
     width = None if stream.isatty() else 200
@@ -102,39 +119,43 @@ def print_history(history: Mapping[str, Any], stream: IO[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("version", "pushed at", "scheme", "bytes", "first rule", "model", "state"):
         table.add_column(name, no_wrap=True, justify="right" if name == "bytes" else "left")
-    for version in history["versions"]:
-        state = version["state"] + (", signed off" if version["signed_off"] else "")
+    for version in history.versions:
         table.add_row(
-            str(version["version"]),
-            version["pushed_at"] or "-",
-            version["scheme"] or "-",
-            f"{version['size_bytes']:,}" if version["size_bytes"] else "-",
-            _first_rule(version["rules"]),
-            (version["digest"] or "-").removeprefix("sha256:")[:12],
-            "unreadable manifest" if version["problem"] else state,
-            style="bold" if version["state"] == "current" else "",
+            str(version.version),
+            version.pushed_at or "-",
+            version.scheme or "-",
+            f"{version.size_bytes:,}" if version.size_bytes else "-",
+            _first_rule(version.rules),
+            (version.digest or "-").removeprefix("sha256:")[:12],
+            _state(version),
+            style="bold" if version.state == "current" else "",
         )
     console.print(table)
-    if history["latest"] not in [version["version"] for version in history["versions"]]:
+    if history.latest not in [version.version for version in history.versions]:
         console.print("LATEST does not name a version; `tfx-tflite rollback DEST VERSION` sets it")
-    for event in history["events"]:
-        if event["kind"] != "removed":
-            console.print(_told(event), soft_wrap=True)
-    if history["current"] is None:
+    for event in history.events:
+        if event.kind != "removed":
+            console.print(_in_words(event), soft_wrap=True)
+    if history.current is None:
         console.print("LATEST does not name a version that is here; roll back to one", style="red")
 
 
-def _first_rule(rules: list[dict[str, Any]]) -> str:
-    if not rules or not isinstance(rules[0]["quantized"], int | float):
+def _state(version: VersionEntry) -> str:
+    if version.problem:
+        return "unreadable manifest"
+    return version.state + (", signed off" if version.signed_off else "")
+
+
+def _first_rule(rules: tuple[RuleResult, ...]) -> str:
+    if not rules or math.isnan(rules[0].quantized_value):
         return "-"
-    return f"{rules[0]['metric']} {rules[0]['quantized']:.4f}"
+    return f"{rules[0].metric} {rules[0].quantized_value:.4f}"
 
 
-def _told(event: Mapping[str, Any]) -> str:
-    version = event["version"]
+def _in_words(event: Event) -> str:
     text = {
-        "rolled_back": f"rolled back from {event.get('instead_of')} to {version}",
-        "signed_off": f"{version} signed off",
-        "sign_off_withdrawn": f"sign-off of {version} withdrawn",
-    }[event["kind"]]
-    return f"{event['at']}  {text}" + (f": {event['note']}" if event.get("note") else "")
+        "rolled_back": f"rolled back from {event.instead_of} to {event.version}",
+        "signed_off": f"{event.version} signed off",
+        "sign_off_withdrawn": f"sign-off of {event.version} withdrawn",
+    }[event.kind]
+    return f"{event.at}  {text}" + (f": {event.note}" if event.note else "")

@@ -1,8 +1,8 @@
 """The commands for Kubeflow: `compile` and `submit`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -30,7 +30,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
         from tfx_tflite.pipelines.kubeflow.compile import check_suffix, compile_logged, kubeflow_of
 
         check_suffix(output)
-        settings = load_checked(config, overrides)
+        settings = load_checked(config, overrides).config
         compiled = compile_logged(settings)
         compiled.write(output)
         good_for = compiled.good_for(output)
@@ -69,10 +69,10 @@ def submit(
         from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
         from tfx_tflite.pipelines.kubeflow import compile as kubeflow
 
-        settings = load_checked(config, overrides)
+        settings = load_checked(config, overrides).config
         values = kubeflow.given_values(settings, parameters)
         # What a run is given must be as possible as what a config says.
-        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values)))
+        settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values))).config
         kubeflow.container_places(settings)
         server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
         compiled = kubeflow.compile_logged(settings)
@@ -84,7 +84,7 @@ def submit(
 COMMANDS = (compile_command, submit)
 
 
-def _give(text: str, document: dict[str, Any], as_json: bool) -> None:
+def _give(text: str, document: Mapping[str, object], as_json: bool) -> None:
     """Prints what a command says at its end, in words or as one JSON object."""
     from tfx_tflite.pipelines.cli.console import print_json
 

@@ -4,14 +4,14 @@ import contextlib
 import functools
 import os
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.locks import only_one
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
@@ -28,7 +28,13 @@ from tfx_tflite.pipelines.cli.outcome import (
     told,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
-from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK, held
+from tfx_tflite.pipelines.runs import RUN_LOCK
+
+if TYPE_CHECKING:
+    from tfx_tflite.pipelines.config.preflight import Preflight
+
+if TYPE_CHECKING:
+    pass
 
 _AS_JSON = f"{__name__}.as_json"
 _EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
@@ -81,9 +87,9 @@ def main() -> None:
 def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     with stoppable(), errors_in_a_line(as_json):
-        settings = load_checked(config, overrides)
-        with held(Path(settings.root) / RUN_LOCK, "run"):
-            code = _run(settings, runner, as_json, force)
+        found = load_checked(config, overrides)
+        with only_one(Path(found.config.root) / RUN_LOCK, "run"):
+            code = _run(found, runner, as_json, force)
     sys.exit(code)
 
 
@@ -93,11 +99,14 @@ def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, fo
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check CONFIG and the files it names, without running anything."""
     with errors_in_a_line():
-        settings = load_checked(config, overrides)
+        found = load_checked(config, overrides)
+        settings = found.config
         scheme = settings.quantization.scheme.value
         click.echo(
             f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}"
         )
+        for line in found.lines():
+            click.echo(f"  {line}")
 
 
 @main.command()
@@ -113,14 +122,14 @@ def report(run: Path, in_browser: bool) -> None:
         result = last_result(root)
         RunPrinter(sys.stdout, goes_on=False).result(result)
     if in_browser:
-        click.launch(result["page"])
+        click.launch(str(result.page))
 
 
 for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
     main.add_command(_command)
 
 
-def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
+def _run(found: "Preflight", runner: str, as_json: bool, force: bool) -> int:
     from tfx_tflite.pipelines.cli.console import (
         RunPrinter,
         log_file,
@@ -128,81 +137,31 @@ def _run(settings: Any, runner: str, as_json: bool, force: bool) -> int:
         print_json,
         print_line,
     )
-    from tfx_tflite.pipelines.runs.new_data import RunInputs
+    from tfx_tflite.pipelines.cli.one_run import OneRun
     from tfx_tflite.pipelines.runs.results import FailedAfterVerdict
 
-    start = time.monotonic()
+    settings = found.config
     log = log_file(settings.root)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with output_to_log(log) as (stdout, stderr):
-        printer = RunPrinter(stderr if as_json else stdout)
+        one_run = OneRun(found, RunPrinter(stderr if as_json else stdout), log)
         try:
-            # Before the run: what arrives in the middle of it is new to the next one.
-            inputs = RunInputs.of(settings)
-            result = inputs and not force and inputs.nothing_new(settings)
-            if not result:
-                result = _run_with(settings, runner, printer, force)
+            result = one_run.result(runner, force)
         except (Exception, KeyboardInterrupt) as error:
             failure = error.failure if isinstance(error, FailedAfterVerdict) else error
             message = _failure(failure, log)
             print_line(f"error: {message}", stderr)
             if as_json and isinstance(error, FailedAfterVerdict):
-                print_json({**error.result, "error": message}, stdout)
+                print_json({**error.result.to_keys(), "error": message}, stdout)
             elif as_json:
                 print_failure(message, settings.quantization.scheme.value, stdout)
             return exit_code(failure)
         no_more_stops()
         if as_json:
             # First, so that nothing that goes wrong in keeping or showing it can hide a push.
-            print_json(result, stdout)
-        if result["status"] == "nothing_new":
-            printer.say(f"{settings.name}: {result['reasons'][0]}")
-            _remove_if_empty(log)
-        else:
-            printer.result(result)
-            _keep(result, inputs, Path(settings.root), log, printer)
-            printer.say(f"{time.monotonic() - start:.1f} s in all")
-        return _EXIT_CODES[result["status"]]
-
-
-def _keep(result: dict[str, Any], inputs: Any, root: Path, log: Path, printer: Any) -> None:
-    from tfx_tflite.pipelines.cli.console import save_result
-
-    try:
-        save_result(result, log)
-        if inputs:
-            inputs.remember(root, result)
-    except OSError as error:
-        printer.say(f"warning: the result was not kept: {told(error)}")
-
-
-def _remove_if_empty(log: Path) -> None:
-    """Removes the log of a run that did nothing; a clock would leave thousands."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if log.stat().st_size == 0:
-            log.unlink()
-
-
-def _run_with(settings: Any, runner: str, printer: Any, force: bool) -> dict[str, Any]:
-    # What can be wrong with the store shows at once, before TFX is loaded.
-    from tfx_tflite.pipelines.metadata.store import check_connection
-
-    printer.say(f"{settings.name}: {settings.quantization.scheme.value}")
-    check_connection(settings)
-    printer.started("loading TFX")
-    start = time.monotonic()
-    from tfx_tflite.pipelines.runs.run import run as run_once
-    from tfx_tflite.pipelines.runs.runners import StageObserver, StageResult
-
-    printer.ended("loading TFX", time.monotonic() - start)
-
-    def ended(stage: StageResult) -> None:
-        notes = {"done": "", "cached": "unchanged, from cache"}
-        printer.ended(stage.name, stage.seconds, notes.get(stage.outcome, stage.outcome))
-
-    return run_once(settings, runner, StageObserver(printer.started, ended), force).to_json()
+            print_json(result.to_keys(), stdout)
+        one_run.show_and_keep(result)
+        return _EXIT_CODES[result.status]
 
 
 def _failure(error: BaseException, log: Path) -> str:

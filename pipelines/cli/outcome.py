@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
-from tfx_tflite.pipelines.runs.results import result_without_verdict
+from tfx_tflite.pipelines.runs.results import RunResult
 
 EXIT_PUSHED = 0
 EXIT_NOTHING_NEW = 0
@@ -84,4 +84,4 @@ def print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
     """
     from tfx_tflite.pipelines.cli.console import print_json
 
-    print_json({**result_without_verdict("failed", scheme), "error": error}, stream)
+    print_json({**RunResult(status="failed", scheme=scheme).to_keys(), "error": error}, stream)

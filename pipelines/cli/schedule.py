@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.config import CONFIG, SET
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
+
+if TYPE_CHECKING:
+    from tfx_tflite.pipelines.config.config import PipelineConfig
 
 _CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
 _ACTIONS = ("list", "pause", "resume", "delete")
@@ -70,7 +73,7 @@ def _check_options(clock: str, output: Path | None, host: str | None, action: st
         raise ConfigError("--output goes with --on cron, systemd or airflow alone")
 
 
-def _load(config: Path, overrides: tuple[str, ...]) -> Any:
+def _load(config: Path, overrides: tuple[str, ...]) -> "PipelineConfig":
     from tfx_tflite.pipelines.config.file import load_config
 
     settings = load_config(config, overrides)
@@ -82,7 +85,7 @@ def _load(config: Path, overrides: tuple[str, ...]) -> Any:
     return settings
 
 
-def _serve(settings: Any, config: Path, overrides: tuple[str, ...]) -> None:
+def _serve(settings: "PipelineConfig", config: Path, overrides: tuple[str, ...]) -> None:
     from tfx_tflite.pipelines.schedule import local
     from tfx_tflite.pipelines.schedule.command import run_command
 
@@ -96,7 +99,9 @@ def _say(line: str) -> None:
     print_line(line, sys.stdout)
 
 
-def _files(clock: str, settings: Any, config: Path, overrides: tuple[str, ...]) -> dict[str, str]:
+def _files(
+    clock: str, settings: "PipelineConfig", config: Path, overrides: tuple[str, ...]
+) -> dict[str, str]:
     """Returns the texts that a clock needs, by file name."""
     from importlib import import_module
 
@@ -124,7 +129,9 @@ def _give(files: dict[str, str], clock: str, output: Path | None) -> None:
         raise ConfigError(f"--output {output}: {error.strerror}") from error
 
 
-def _on_kubeflow(settings: Any, config: Path, host: str | None, action: str | None) -> None:
+def _on_kubeflow(
+    settings: "PipelineConfig", config: Path, host: str | None, action: str | None
+) -> None:
     from importlib import import_module
     from importlib.util import find_spec
 
@@ -132,12 +139,13 @@ def _on_kubeflow(settings: Any, config: Path, host: str | None, action: str | No
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
         )
-    kubeflow_schedule = import_module("tfx_tflite.pipelines.kubeflow.recurring")
+    recurring = import_module("tfx_tflite.pipelines.kubeflow.recurring")
 
+    schedule = recurring.RecurringSchedule(settings, host)
     if action is None:
-        click.echo(kubeflow_schedule.apply(settings, host, config))
+        click.echo(schedule.apply(config))
     elif action == "list":
-        for line in kubeflow_schedule.list_runs(settings, host):
+        for line in schedule.list_runs():
             click.echo(line)
     else:
-        click.echo(getattr(kubeflow_schedule, action)(settings, host))
+        click.echo(getattr(schedule, action)())

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
@@ -57,7 +57,7 @@ def _runner(name: str) -> str:
     known = {runner.lower(): runner for runner in StandardOptions.KNOWN_RUNNER_NAMES}
     for spelling in (name.lower(), f"{name.lower()}runner"):
         if spelling in known:
-            return known[spelling]
+            return str(known[spelling])
     # A class of one's own is named by its path.
     if not name or "." in name:
         return name
@@ -66,5 +66,5 @@ def _runner(name: str) -> str:
     raise ConfigError(f"beam.args: Beam has no runner {name!r}; {hint}")
 
 
-def _refuse(message: Any) -> NoReturn:
+def _refuse(message: object) -> NoReturn:
     raise ConfigError(f"beam.args: {message}")

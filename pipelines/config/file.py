@@ -1,23 +1,24 @@
 """Reading a config file, with errors that name the file, the line and the key."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.report.document import Provenance
+from tfx_tflite.components.settings import mistake, received
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
-# Errors whose message says all; to others what was received is added.
-_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
-
 _Location = tuple[str | int, ...]
+_Container = CommentedMap | CommentedSeq
 
 # Somebody may have written a password there, which must not be repeated.
 _SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
@@ -37,11 +38,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     document = _read(Path(path))
     overridden = [_override(document, text) for text in overrides]
     try:
-        return PipelineConfig.model_validate(
+        config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
         )
     except ValidationError as error:
         raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+    config.came_from(
+        Provenance(
+            pipeline=config.name,
+            config=str(path),
+            config_digest=file_digest(path),
+            overrides=tuple(map(without_secret, overrides)),
+        )
+    )
+    return config
 
 
 def _read(path: Path) -> CommentedMap:
@@ -77,7 +87,7 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"--set {key}: the value is not YAML") from error
     *parents, last = key.split(".")
-    node: Any = document
+    node: _Container = document
     for part in parents:
         node = _descend(node, part, key)
     if isinstance(node, CommentedSeq):
@@ -87,14 +97,14 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     return tuple(key.split("."))
 
 
-def _descend(node: Any, part: str, key: str) -> Any:
+def _descend(node: _Container, part: str, key: str) -> _Container:
     if isinstance(node, CommentedSeq):
         child = node[_index(node, part, key)]
     else:
         if node.get(part) is None:
             node[part] = CommentedMap()
         child = node[part]
-    if not isinstance(child, CommentedMap | CommentedSeq):
+    if not isinstance(child, _Container):
         raise ConfigError(f"--set {key}: {part!r} has a value, not keys of its own")
     return child
 
@@ -113,18 +123,19 @@ def _explain(
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
     messages: dict[_Location, list[str]] = {}
-    received: dict[_Location, str] = {}
+    values: dict[_Location, str] = {}
     for entry in error.errors():
         location = _yaml_location(document, entry)
-        messages.setdefault(location, []).append(_message(entry, location))
-        if entry["type"] not in _SELF_EXPLAINED and not _is_secret(location):
-            received[location] = f", received {_shown(entry['input'])}"
+        message = mistake(entry, _known_keys(location[:-1]))
+        messages.setdefault(location, []).append(message)
+        if not _is_secret(location):
+            values[location] = values.get(location, "") or received(entry)
     set_keys = {_parts(".".join(key)) for key in overridden}
     return "\n".join(
         ": ".join(
             [_where(path, document, set_keys, location)]
             + ([".".join(map(str, location))] if location else [])
-            + [" or ".join(dict.fromkeys(found)) + received.get(location, "")]
+            + [" or ".join(dict.fromkeys(found)) + values.get(location, "")]
         )
         for location, found in messages.items()
     )
@@ -132,6 +143,13 @@ def _explain(
 
 def _is_secret(location: _Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
+
+
+def without_secret(override: str) -> str:
+    """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
+    key, _, _ = override.partition("=")
+    holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)
+    return f"{key}=…" if holds or _is_secret(_parts(key)) else override
 
 
 def _where(
@@ -147,70 +165,45 @@ def _parts(key: str) -> _Location:
     return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
 
 
-def _yaml_location(document: CommentedMap, entry: Mapping[str, Any]) -> _Location:
+def _yaml_location(document: CommentedMap, entry: ErrorDetails) -> _Location:
     """Returns where an error is, without the steps that are not keys, such as union members."""
     if entry["type"] == "elsewhere":
         return _parts(entry["ctx"]["key"])
     location = entry["loc"]
     path: list[str | int] = []
-    node: Any = document
+    node: object = document
     for index, part in enumerate(location):
         if part == "[key]":
             # Not the value, but what it is called.
             continue
-        inside = _has(node, part)
+        children = _children(node)
         last = index == len(location) - 1
-        if inside or (last and isinstance(node, Mapping)):
+        if part in children or (last and isinstance(node, Mapping)):
             path.append(part)
-        node = node[part] if inside else node
+        node = children.get(part, node)
     return tuple(path)
 
 
-def _has(node: Any, part: str | int) -> bool:
-    if isinstance(node, Mapping):
-        return part in node
-    return isinstance(node, list) and isinstance(part, int) and part < len(node)
+def _children(node: object) -> Mapping[str | int, object]:
+    """Returns what a part of a document holds, by key or index."""
+    if isinstance(node, list):
+        return dict(enumerate(node))
+    return node if isinstance(node, Mapping) else {}
 
 
 def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int | None:
     """Returns the line, from 1, of the innermost part of a location that is in the file."""
     number = None
-    node: Any = document
+    node: object = document
     for part in location:
-        if not _has(node, part) or not isinstance(node, CommentedMap | CommentedSeq):
+        children = _children(node)
+        if part not in children or not isinstance(node, _Container):
             break
         marks = node.lc.data or {}
         if part in marks:
             number = marks[part][0] + 1
-        node = node[part]
+        node = children[part]
     return number
-
-
-def _message(entry: Mapping[str, Any], location: Sequence[str | int]) -> str:
-    kind = entry["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {listed(known, 20)}"
-        return f"unknown key; {hint}"
-    if kind == "missing":
-        return "this key is needed, see docs/config.md"
-    if kind == "too_short":
-        return "expected at least one entry"
-    if kind in ("tuple_type", "list_type"):
-        return "expected a list"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return "expected keys of its own"
-    message = entry["msg"].removeprefix("Value error, ")
-    if kind in ("value_error", "elsewhere"):
-        return message
-    return message.replace("Input should be", "expected").rstrip(".")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, Mapping | list) else type(value).__name__
-    text = {"CommentedMap": "a mapping", "CommentedSeq": "a list"}.get(text, text)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
@@ -235,7 +228,7 @@ def _fields_of(models: Iterable[type[BaseModel]]) -> dict[str, FieldInfo]:
     }
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     arguments = getattr(annotation, "__args__", ())

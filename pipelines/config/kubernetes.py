@@ -6,14 +6,14 @@ a config: it names the secret, and Kubernetes puts the value into the container.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tfx_tflite.components.uris import is_local
 
 NVIDIA_GPU = "nvidia.com/gpu"
-_MEMORY_UNITS = {
+_MEMORY_UNITS: dict[str, int] = {
     **{unit: 1000**power for power, unit in enumerate("KMGT", start=1)},
     **{f"{unit}i": 1024**power for power, unit in enumerate("KMGT", start=1)},
 }
@@ -48,7 +48,7 @@ def _variable(name: str) -> str:
     return name
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     if isinstance(value, int | float):
         # As in Kubernetes: 007, 1.10 and true would not be what was written.
         raise ValueError("expected text: put numbers, yes and no in quotes, like '4'")

@@ -1,17 +1,21 @@
-"""Checks before any work starts: what can be seen to be wrong without running a stage.
+"""What a config names, looked at once before any work starts.
 
-The checks of files need no TensorFlow, so `validate` makes them too; those of the model's
-signatures and of the data's contents are made when a run has loaded it anyway.
+What can be seen without TensorFlow `validate` looks at, too, and a run goes on from what was found.
+A model's signatures and the contents of the data are looked at when a run has loaded TensorFlow
+anyway.
 """
 
 import gzip
 import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from tfx_tflite.components.errors import ConfigError, DataError
-from tfx_tflite.components.examples.spans import NoSpanError, local_glob
+from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.vocabulary import read_vocabulary
@@ -20,8 +24,71 @@ from tfx_tflite.pipelines.config.vocabulary import read_vocabulary
 _TFRECORD_FRAME = 16
 
 
-def check_files(config: PipelineConfig) -> None:
-    """Checks that the files a config names are there and its destination can be written.
+@dataclass(frozen=True)
+class DataFiles:
+    """The files on this machine that match one pattern of a split.
+
+    Attributes:
+        split: The split's name.
+        pattern: The pattern, with the span's number in it if it has one.
+        files: Their paths, sorted.
+    """
+
+    split: str
+    pattern: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a config names, as it was found.
+
+    Attributes:
+        config: The config.
+        input_base: Where the examples are; None for builtin data that have not been written yet.
+        data: The files of the splits; none if they are not on this machine.
+        spans: The spans that a run takes, the newest first; none if the data have no spans or are
+            not on this machine.
+    """
+
+    config: PipelineConfig
+    input_base: str | None
+    data: tuple[DataFiles, ...]
+    spans: tuple[Span, ...]
+
+    @cached_property
+    def current(self) -> int | None:
+        """The version that is current at the destination; None if none is.
+
+        Raises:
+            DestinationError: The destination cannot be read.
+        """
+        from tfx_tflite.components.destinations.destination import Destination
+
+        return Destination.open(self.config.push.destination).current()
+
+    @property
+    def compared_version(self) -> int | None:
+        """The version that rules compare with, 0 if there is none; None without such rules."""
+        return (self.current or 0) if self.config.gate.against("pushed") else None
+
+    def with_builtin_data(self, input_base: Path) -> "Preflight":
+        """Returns the same with the files of builtin data, which have been written by now."""
+        data = tuple(_data_files(self.config.data.splits.items(), str(input_base)))
+        return replace(self, input_base=str(input_base), data=data)
+
+    def lines(self) -> Iterator[str]:
+        """Yields what was found, for people."""
+        if self.spans:
+            yield f"data: {', '.join(map(str, self.spans))}"
+        for found in self.data:
+            yield f"{found.split}: {len(found.files)} x {found.pattern}"
+        if is_local(self.config.push.destination):
+            yield f"pushed so far: {f'version {self.current}' if self.current else 'nothing'}"
+
+
+def inspect(config: PipelineConfig) -> Preflight:
+    """Looks whether the files that a config names are there and its destination can be written.
 
     Raises:
         ConfigError: They are not; the key and the path are named.
@@ -34,8 +101,7 @@ def check_files(config: PipelineConfig) -> None:
         _check_file("data.schema", config.data.schema_file)
     for path in config.evaluation.vocabulary_files().values():
         read_vocabulary(path)
-    if config.data.input_base is not None and is_local(config.data.input_base):
-        _check_splits(config, config.data.input_base)
+    found = _with_data(config)
     if is_local(config.push.destination):
         _check_writable("push.destination", config.push.destination)
     if config.push.signing_key is not None:
@@ -44,13 +110,39 @@ def check_files(config: PipelineConfig) -> None:
     if server is not None and server.password_file is not None:
         _check_file(f"{server.key}.password_file", server.password_file)
     _check_writable("root", config.root)
+    return found
 
 
-def _files(input_base: str, pattern: str) -> list[str]:
+def _with_data(config: PipelineConfig) -> Preflight:
+    input_base = config.data.input_base
+    if input_base is None or not is_local(input_base):
+        return Preflight(config, input_base, (), ())
     try:
-        return sorted(str(path) for path in Path(input_base).glob(pattern))
-    except (ValueError, NotImplementedError) as error:
-        raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
+        if not Path(input_base).is_dir():
+            raise ConfigError(f"data.input_base: there is no directory {input_base}")
+        rolling = config.rolling_splits()
+        spans = rolling.newest(local_glob) if rolling.is_rolling else ()
+        filled = rolling.filled(spans) if spans else {}
+        patterns = [(split, pattern) for split in filled for pattern in filled[split]]
+        data = tuple(_data_files(patterns or config.data.splits.items(), input_base))
+    except NoSpanError as error:
+        raise ConfigError(f"data.splits: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"data.input_base: {error.filename} cannot be read: {error.strerror}"
+        ) from error
+    return Preflight(config, input_base, data, spans)
+
+
+def _data_files(patterns: Iterable[tuple[str, str]], input_base: str) -> Iterator[DataFiles]:
+    for split, pattern in patterns:
+        try:
+            files = tuple(sorted(str(path) for path in Path(input_base).glob(pattern)))
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
+        if not files:
+            raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+        yield DataFiles(split, pattern, files)
 
 
 def _check_file(key: str, path: str) -> None:
@@ -61,35 +153,6 @@ def _check_file(key: str, path: str) -> None:
         raise ConfigError(f"{key}: there is no file {path}") from error
     except OSError as error:
         raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
-
-
-def _check_splits(config: PipelineConfig, input_base: str) -> None:
-    try:
-        if not Path(input_base).is_dir():
-            raise ConfigError(f"data.input_base: there is no directory {input_base}")
-        for split, patterns in _patterns(config, input_base).items():
-            for pattern in patterns:
-                if not _files(input_base, pattern):
-                    raise ConfigError(
-                        f"data.splits.{split}: no file matches {input_base}/{pattern}"
-                    )
-    except NoSpanError as error:
-        raise ConfigError(f"data.splits: {error}") from error
-    except OSError as error:
-        raise ConfigError(
-            f"data.input_base: {error.filename} cannot be read: {error.strerror}"
-        ) from error
-
-
-def _patterns(config: PipelineConfig, input_base: str) -> dict[str, tuple[str, ...]]:
-    """Returns the patterns of each split, those of the spans that are taken where it has spans.
-
-    Raises:
-        DataError: The spans cannot be told.
-    """
-    if config.data.input_base is None or not (rolling := config.rolling_splits()).is_rolling:
-        return {split: (pattern,) for split, pattern in config.data.splits.items()}
-    return rolling.filled(rolling.newest(local_glob))
 
 
 def _check_writable(key: str, path: str) -> None:
@@ -115,20 +178,8 @@ def _check_signing_key(path: str) -> None:
         raise ConfigError(f"push.signing_key: {error}") from error
 
 
-def check_destination(config: PipelineConfig) -> None:
-    """Checks that a destination elsewhere can be reached, before anything is computed.
-
-    Raises:
-        DestinationError: It cannot.
-    """
-    from tfx_tflite.components.destinations.destination import Destination
-
-    if not is_local(config.push.destination):
-        Destination.open(config.push.destination).numbers()
-
-
 def check_model(config: PipelineConfig) -> None:
-    """Checks that an already-trained model has the signatures that the config names.
+    """Checks that a trained model has the signatures that the config names.
 
     Raises:
         ModelError: It does not; the signatures it has are listed.
@@ -142,70 +193,60 @@ def check_model(config: PipelineConfig) -> None:
         float_model.read_signature(config.model.saved_model, config.model.preprocessing_signature)
 
 
-def check_data(config: PipelineConfig, input_base: str) -> None:
+def check_examples(found: Preflight) -> None:
     """Checks that each split on this machine has at least one example.
 
+    Args:
+        found: With the files of builtin data, if they are what the config names.
+
     Raises:
-        DataError: One has none, or its first file is not a TFRecord file.
+        DataError: A split has none, or its first file is not a TFRecord file.
     """
-    if not is_local(input_base):
-        return
-    if config.data.format == "tfrecord":
-        _check_records(config, input_base)
-        return
-    for split, patterns in _patterns(config, input_base).items():
-        for pattern in patterns:
-            if not any(_has_row(file) for file in _files(input_base, pattern)):
-                raise DataError(_empty(split, input_base, pattern))
+    has_examples = _has_row if found.config.data.format == "csv" else _has_record
+    for data in found.data:
+        if not has_examples(data.files):
+            raise DataError(
+                f"split {data.split!r} holds no examples ({found.input_base}/{data.pattern})"
+            )
 
 
-def _has_row(csv: str) -> bool:
-    """Returns whether a file has a line after its header."""
-    with Path(csv).open("rb") as lines:
-        next(lines, None)
-        return any(line.strip() for line in lines)
+def _has_row(files: Iterable[str]) -> bool:
+    """Returns whether one of some CSV files has a line after its header."""
+    for file in files:
+        with Path(file).open("rb") as lines:
+            next(lines, None)
+            if any(line.strip() for line in lines):
+                return True
+    return False
 
 
-def _empty(split: str, input_base: str, pattern: str) -> str:
-    return f"split {split!r} holds no examples ({input_base}/{pattern})"
-
-
-def _check_records(config: PipelineConfig, input_base: str) -> None:
+def _has_record(files: tuple[str, ...]) -> bool:
     import tensorflow as tf
 
-    for split, patterns in _patterns(config, input_base).items():
-        for pattern in patterns:
-            files = _files(input_base, pattern)
-            try:
-                examples = tf.data.TFRecordDataset(files, _compression(files))
-                if not any(True for _ in examples.take(1)):
-                    raise DataError(_empty(split, input_base, pattern))
-            except tf.errors.OpError as error:
-                raise DataError(_corrupt(files) or str(error.message)) from error
+    try:
+        examples = tf.data.TFRecordDataset(list(files), _compression(files[0]))
+        return any(True for _ in examples.take(1))
+    except tf.errors.OpError as error:
+        raise DataError(_corrupt(files) or str(error.message)) from error
 
 
-def find_corrupt_file(config: PipelineConfig, input_base: str) -> str | None:
+def find_corrupt_file(found: Preflight) -> str | None:
     """Returns which TFRecord file is corrupt and where, or None if all can be read.
 
     It reads everything, so it is for after a failure.
     """
-    if config.data.format != "tfrecord" or not is_local(input_base):
+    if found.config.data.format != "tfrecord":
         return None
-    patterns = _patterns(config, input_base).values()
-    for pattern in (pattern for split in patterns for pattern in split):
-        files = _files(input_base, pattern)
-        if found := _corrupt(files):
-            return found
-    return None
+    return _corrupt(file for data in found.data for file in data.files)
 
 
-def _corrupt(files: list[str]) -> str | None:
+def _corrupt(files: Iterable[str]) -> str | None:
     import tensorflow as tf
 
     for file in files:
         records, size = 0, 0
         try:
-            for record in tf.data.TFRecordDataset(file, _compression([file])).as_numpy_iterator():
+            for record in tf.data.TFRecordDataset(file, _compression(file)).as_numpy_iterator():
                 tf.train.Example.FromString(record)
                 records += 1
                 size += len(record) + _TFRECORD_FRAME
@@ -221,11 +262,11 @@ def _corrupt(files: list[str]) -> str | None:
 
 
 def _uncompressed_size(file: str) -> int:
-    if not _compression([file]):
+    if not _compression(file):
         return Path(file).stat().st_size
     with gzip.open(file) as stream:
         return sum(len(chunk) for chunk in iter(lambda: stream.read(1 << 20), b""))
 
 
-def _compression(files: list[str]) -> str:
-    return "GZIP" if files and files[0].endswith((".gz", ".gzip")) else ""
+def _compression(file: str) -> str:
+    return "GZIP" if file.endswith((".gz", ".gzip")) else ""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import OutputConfig
+from tfx_tflite.components.judgement.settings import OutputConfig
 
 
 def vocabulary_of(judged: OutputConfig) -> tuple[str, ...]:

@@ -8,13 +8,20 @@ what is in a bucket or on a volume under a name that a parameter has, nor the ti
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig
+from pydantic import JsonValue
+
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow.places import is_outside
 
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
 
-def uncache_what_is_outside(spec: Any, deployment: Any, kubeflow: KubeflowConfig) -> frozenset[str]:
+
+def uncache_what_is_outside(
+    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", kubeflow: KubeflowConfig
+) -> frozenset[str]:
     """Keeps what reads outside the image from being served earlier results.
 
     Args:
@@ -42,7 +49,7 @@ def uncache_what_is_outside(spec: Any, deployment: Any, kubeflow: KubeflowConfig
     return frozenset(guarded)
 
 
-def _constants(task: Any) -> Iterator[str]:
+def _constants(task: "pb2.PipelineTaskSpec") -> Iterator[str]:
     """Yields every text in a task's constant parameters."""
     for parameter in task.inputs.parameters.values():
         constant = parameter.runtime_value.constant
@@ -50,7 +57,7 @@ def _constants(task: Any) -> Iterator[str]:
             yield from _texts_in(constant.string_value)
 
 
-def _texts_in(value: Any) -> Iterator[str]:
+def _texts_in(value: JsonValue) -> Iterator[str]:
     """Yields a text, or every text in the JSON that it is."""
     if isinstance(value, str):
         document = None
@@ -65,7 +72,9 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(entry)
 
 
-def _has_driver(spec: Any, deployment: Any, task: str) -> bool:
+def _has_driver(
+    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", task: str
+) -> bool:
     component = spec.components[spec.root.dag.tasks[task].component_ref.name]
     executor = deployment.executors[component.executor_label]
-    return executor.HasField("container") and executor.container.HasField("lifecycle")
+    return bool(executor.HasField("container") and executor.container.HasField("lifecycle"))

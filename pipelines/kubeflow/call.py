@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -35,7 +35,7 @@ _WRAPPINGS: dict[str, type] = {"list": list, "struct": dict}
 Entry = TypeVar("Entry")
 
 
-def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:
     """Returns a mapping without its nulls, and without those in the mappings below it."""
     return {
         name: _without_nulls(value) if isinstance(value, dict) else value
@@ -53,10 +53,10 @@ class _Message(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_missing(cls, fields: Any) -> Any:
+    def _null_is_missing(cls, fields: object) -> object:
         return _without_nulls(fields) if isinstance(fields, dict) else fields
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Returns it as the pipeline spec's JSON, without what is not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 

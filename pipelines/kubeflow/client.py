@@ -3,14 +3,31 @@
 import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, TypedDict
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
+from typing_extensions import Self
+
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import connection as kubeflow_connection
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
-from tfx_tflite.pipelines.kubeflow.connection import AnswerLost, Connection, ServerError
+from tfx_tflite.pipelines.kubeflow.connection import (
+    AnswerLost,
+    Connection,
+    Document,
+    ServerError,
+)
+from tfx_tflite.pipelines.kubeflow.pipeline_spec import PipelineSpec, PlatformSpec, Value
 
 __all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
 
@@ -18,8 +35,83 @@ _EXISTS = 409
 _GONE = 404
 
 
-@dataclass(frozen=True)
-class RecurringRun:
+class _Answer(BaseModel):
+    """A part of what the API answers; what is not named here is left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def read(cls, document: JsonValue) -> Self:
+        """Returns what a document of the API says.
+
+        Raises:
+            ServerError: It is of another form.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ServerError(
+                f"the server's answer is none of the API v2beta1: {cls.__name__}.{place}: "
+                f"{first['msg']}"
+            ) from error
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
+# To the second.
+_Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class _Info(_Answer):
+    name: str = ""
+
+
+class _PipelineSpec(_Answer):
+    info: _Info = Field(default=_Info(), alias="pipelineInfo")
+    # Beside what is asked of Kubernetes, the pipeline is one level deeper.
+    pipeline_spec: "_PipelineSpec | None" = None
+
+    @property
+    def name(self) -> str:
+        return self.pipeline_spec.name if self.pipeline_spec else self.info.name
+
+
+class _CronSchedule(_Answer):
+    cron: str = ""
+
+
+class _PeriodicSchedule(_Answer):
+    # Text, as 64-bit integers are in the API's JSON.
+    interval_second: str | int = "?"
+
+
+class _Trigger(_Answer):
+    cron_schedule: _CronSchedule | None = None
+    periodic_schedule: _PeriodicSchedule | None = None
+
+    def __str__(self) -> str:
+        if self.cron_schedule is not None:
+            return repr(self.cron_schedule.cron)
+        if self.periodic_schedule is not None:
+            return f"every {self.periodic_schedule.interval_second} s"
+        return "never"
+
+
+class _Experiment(_Answer):
+    id: str = Field(default="", alias="experiment_id")
+    name: str = Field(default="", alias="display_name")
+    storage_state: str = ""
+
+    @property
+    def is_archived(self) -> bool:
+        return self.storage_state == "ARCHIVED"
+
+
+class RecurringRun(_Answer):
     """A recurring run on the server, whoever made it.
 
     Attributes:
@@ -27,95 +119,57 @@ class RecurringRun:
         name: Its name, which others may have as well.
         description: What was said of it when it was made.
         experiment_id: The experiment of its runs, which may be gone.
-        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
-        trigger: When it starts runs: a quoted cron expression or `every N s`.
-        is_enabled: Whether it starts runs.
+        spec: Its pipeline; without a name if it refers to an uploaded one.
+        trigger: When it starts runs; as text a quoted cron expression or `every N s`.
+        status: Whether it starts runs: `ENABLED`.
         created_at: When it was made.
         updated_at: When it was last enabled or disabled.
     """
 
-    id: str
-    name: str
-    description: str
-    experiment_id: str
-    pipeline: str
-    trigger: str
-    is_enabled: bool
-    created_at: datetime
-    updated_at: datetime
+    id: str = Field(alias="recurring_run_id")
+    name: str = Field(default="", alias="display_name")
+    description: str = ""
+    experiment_id: str = ""
+    spec: _PipelineSpec = Field(default=_PipelineSpec(), alias="pipeline_spec")
+    trigger: _Trigger = _Trigger()
+    status: str = ""
+    created_at: _Moment
+    updated_at: _Moment | None = None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it starts runs."""
+        return self.status == "ENABLED"
 
     @property
     def is_untouched(self) -> bool:
         """Whether it was neither enabled nor disabled since it was made."""
-        return self.updated_at == self.created_at
-
-    @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> "RecurringRun":
-        """Returns the recurring run that the API describes."""
-        return cls(
-            entry["recurring_run_id"],
-            entry.get("display_name", ""),
-            entry.get("description", ""),
-            entry.get("experiment_id", ""),
-            _pipeline_of(entry),
-            _trigger(entry.get("trigger", {})),
-            entry.get("status") == "ENABLED",
-            _moment(entry["created_at"]),
-            _moment(entry.get("updated_at", entry["created_at"])),
-        )
+        return self.updated_at in (None, self.created_at)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(_Answer):
     """A run on the server.
 
     Attributes:
         id: Its id.
-        recurring_run_id: What started it; empty where somebody did.
-        pipeline: The name in its pipeline; empty where it refers to an uploaded one.
+        recurring_run_id: What started it; empty if somebody did.
+        spec: Its pipeline; without a name if it refers to an uploaded one.
         created_at: When it was made.
-        scheduled_at: When it was meant to start.
+        planned_at: When it was meant to start, if not at once.
         state: The server's word for how it goes, in lower case.
     """
 
-    id: str
-    recurring_run_id: str
-    pipeline: str
-    created_at: datetime
-    scheduled_at: datetime
-    state: str
+    id: str = Field(alias="run_id")
+    recurring_run_id: str = ""
+    spec: _PipelineSpec = Field(default=_PipelineSpec(), alias="pipeline_spec")
+    created_at: _Moment
+    planned_at: _Moment | None = Field(default=None, alias="scheduled_at")
+    state: Annotated[str, StringConstraints(to_lower=True)] = "pending"
 
-    @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> "Run":
-        """Returns the run that the API describes."""
-        return cls(
-            entry["run_id"],
-            entry.get("recurring_run_id", ""),
-            _pipeline_of(entry),
-            _moment(entry["created_at"]),
-            _moment(entry.get("scheduled_at", entry["created_at"])),
-            entry.get("state", "pending").lower(),
-        )
-
-
-def _pipeline_of(entry: Mapping[str, Any]) -> str:
-    spec = entry.get("pipeline_spec", {})
-    # Beside what is asked of Kubernetes, the pipeline is one level deeper.
-    spec = spec.get("pipeline_spec", spec)
-    return str(spec.get("pipelineInfo", {}).get("name", ""))
-
-
-def _trigger(trigger: Mapping[str, Any]) -> str:
-    if "cron_schedule" in trigger:
-        return repr(trigger["cron_schedule"].get("cron", ""))
-    if "periodic_schedule" in trigger:
-        return f"every {trigger['periodic_schedule'].get('interval_second', '?')} s"
-    return "never"
-
-
-def _moment(text: str) -> datetime:
-    # Python 3.10 reads neither Z nor nine digits of a second.
-    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    @property
+    def scheduled_at(self) -> datetime:
+        """When it was meant to start."""
+        return self.planned_at or self.created_at
 
 
 def rfc3339(moment: datetime | None) -> str | None:
@@ -156,32 +210,30 @@ class Server:
         """
         name = self._kubeflow.experiment or config.name
         found = self._experiment_named(name) or self._made_experiment(name)
-        if found.get("storage_state") == "ARCHIVED":
+        if found.is_archived:
             raise ServerError(
                 f"experiment {name!r} is archived: restore it on "
                 f"{self.link('archive/experiments')}, or name another one in kubeflow.experiment"
             )
-        return str(found["experiment_id"])
+        return found.id
 
-    def _experiments_like(self, name: str) -> list[Mapping[str, Any]]:
+    def _experiments_like(self, name: str) -> list[_Experiment]:
         """Returns the experiments whose names are a name but for upper and lower case."""
-        return list(
-            self._connection.entries(
-                "experiments",
-                "experiments",
-                {"display_name": name},
-                namespace=self._connection.namespace,
-            )
+        entries = self._connection.entries(
+            "experiments",
+            "experiments",
+            {"display_name": name},
+            namespace=self._connection.namespace,
         )
+        return [_Experiment.read(entry) for entry in entries]
 
-    def _experiment_named(self, name: str) -> Mapping[str, Any] | None:
-        found = (e for e in self._experiments_like(name) if e["display_name"] == name)
-        return next(found, None)
+    def _experiment_named(self, name: str) -> _Experiment | None:
+        return next((e for e in self._experiments_like(name) if e.name == name), None)
 
-    def _made_experiment(self, name: str) -> Mapping[str, Any]:
+    def _made_experiment(self, name: str) -> _Experiment:
         body = {"display_name": name, "namespace": self._connection.namespace or ""}
         try:
-            return self._connection.post("experiments", body)
+            return _Experiment.read(self._connection.post("experiments", body))
         except ServerError as error:
             if error.status != _EXISTS:
                 raise
@@ -189,7 +241,7 @@ class Server:
             found = self._experiment_named(name)
             if found is not None:
                 return found
-            others = [repr(e["display_name"]) for e in self._experiments_like(name)]
+            others = [repr(e.name) for e in self._experiments_like(name)]
             raise ServerError(
                 f"the server takes experiment {name!r} for one that is there"
                 + (f", {others[0]}" if others else "")
@@ -199,17 +251,17 @@ class Server:
     def experiment_is(self, experiment_id: str) -> str:
         """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
         try:
-            found = self._connection.get(f"experiments/{experiment_id}")
+            found = _Experiment.read(self._connection.get(f"experiments/{experiment_id}"))
         except ServerError as error:
             if error.status != _GONE:
                 raise
             return "gone"
-        return "archived" if found.get("storage_state") == "ARCHIVED" else ""
+        return "archived" if found.is_archived else ""
 
     # Runs
 
     def submit(
-        self, compiled: CompiledPipeline, config: PipelineConfig, values: Mapping[str, Any]
+        self, compiled: CompiledPipeline, config: PipelineConfig, values: Mapping[str, Value]
     ) -> str:
         """Starts a run and returns its link.
 
@@ -228,19 +280,19 @@ class Server:
             **self._what_runs(compiled, values, self._kubeflow.cache),
         }
         try:
-            run = self._connection.post("runs", body)
+            run = self._connection.post("runs", body)["run_id"]
         except AnswerLost as error:
             raise AnswerLost(
                 f"{error}; the run may have started all the same: look at "
                 f"{self.link(f'experiments/details/{experiment}')} before submitting again"
             ) from error
-        return self.link(f"runs/details/{run['run_id']}")
+        return self.link(f"runs/details/{run}")
 
     def _what_runs(
-        self, compiled: CompiledPipeline, values: Mapping[str, Any], may_cache: bool
-    ) -> dict[str, Any]:
+        self, compiled: CompiledPipeline, values: Mapping[str, Value], may_cache: bool
+    ) -> Document:
         """Returns what a run and a recurring run are made of alike."""
-        runtime: dict[str, Any] = {"parameters": dict(values)}
+        runtime: dict[str, object] = {"parameters": dict(values)}
         if self._kubeflow.pipeline_root:
             runtime["pipeline_root"] = self._kubeflow.pipeline_root
         account = self._kubeflow.service_account
@@ -356,7 +408,14 @@ class Server:
         self._connection.delete(f"recurringruns/{recurring_run.id}")
 
 
-def _spec(compiled: CompiledPipeline, may_cache: bool) -> dict[str, Any]:
+class _WithPlatform(TypedDict):
+    """A pipeline with what is asked of Kubernetes."""
+
+    pipeline_spec: PipelineSpec
+    platform_spec: PlatformSpec
+
+
+def _spec(compiled: CompiledPipeline, may_cache: bool) -> PipelineSpec | _WithPlatform:
     """Returns a pipeline as the API takes it, with what is asked of Kubernetes, if anything."""
     spec = compiled.kubeflow_spec
     if not may_cache:

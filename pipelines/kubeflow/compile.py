@@ -11,20 +11,32 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import rules as kubeflow_rules
 from tfx_tflite.pipelines.kubeflow.cache import uncache_what_is_outside
 from tfx_tflite.pipelines.kubeflow.call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
+from tfx_tflite.pipelines.kubeflow.pipeline_spec import (
+    PipelineJob,
+    PipelineSpec,
+    PlatformSpec,
+    Value,
+)
 from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME, Places
 from tfx_tflite.pipelines.kubeflow.platform import platform_spec, set_resources, set_variables
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
+    from tfx.orchestration.pipeline import Pipeline
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow.task")
 # The newest span there is.
@@ -55,7 +67,7 @@ class RuntimeParameter:
     component: str
     target: tuple[str | int, ...]
     kind: Literal["NUMBER_INTEGER", "NUMBER_DOUBLE", "STRING"]
-    value: int | float | str
+    value: Value
 
     @property
     def name(self) -> str:
@@ -75,7 +87,7 @@ def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
         RuntimeParameter(
             "quantization.scheme",
             "TFLiteQuantizer",
-            ("scheme",),
+            (PROPERTY, "scheme"),
             "STRING",
             config.quantization.scheme.value,
         ),
@@ -102,7 +114,7 @@ def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter
         yield RuntimeParameter(
             "calibration.samples",
             "CalibrationSampler",
-            ("samples",),
+            (PROPERTY, "samples"),
             "NUMBER_INTEGER",
             config.calibration.samples,
         )
@@ -116,7 +128,7 @@ def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
                 yield RuntimeParameter(
                     f"gate.rules.{index}.{bound}",
                     "QuantizationEvaluator",
-                    ("gate", "rules", index, bound),
+                    (PROPERTY, "gate", "rules", index, bound),
                     "NUMBER_DOUBLE",
                     keys[bound],
                 )
@@ -136,9 +148,7 @@ class CompilationFailed(TfxTfliteError):
     """The pipeline could not be compiled, for a reason that only the log explains."""
 
 
-def given_values(
-    config: PipelineConfig, given: Sequence[str]
-) -> dict[RuntimeParameter, int | float | str]:
+def given_values(config: PipelineConfig, given: Sequence[str]) -> dict[RuntimeParameter, Value]:
     """Returns the runtime parameters that a run is given, and their values.
 
     Args:
@@ -164,8 +174,8 @@ def given_values(
     return values
 
 
-def _typed(parameter: RuntimeParameter, text: str) -> int | float | str:
-    kinds: dict[str, tuple[type, str]] = {
+def _typed(parameter: RuntimeParameter, text: str) -> Value:
+    kinds: dict[str, tuple[Callable[[str], Value], str]] = {
         "NUMBER_INTEGER": (int, "a whole number"),
         "NUMBER_DOUBLE": (float, "a number"),
         "STRING": (str, "text"),
@@ -179,7 +189,7 @@ def _typed(parameter: RuntimeParameter, text: str) -> int | float | str:
         ) from error
 
 
-def as_overrides(values: Mapping[RuntimeParameter, int | float | str]) -> list[str]:
+def as_overrides(values: Mapping[RuntimeParameter, Value]) -> list[str]:
     """Returns the values of runtime parameters as `--set` takes them, where the config has the key.
 
     Args:
@@ -248,13 +258,13 @@ class CompiledPipeline:
             look at the data, before it looks for them.
     """
 
-    job: dict[str, Any]
-    platform: dict[str, Any]
+    job: PipelineJob
+    platform: PlatformSpec
     parameters: tuple[RuntimeParameter, ...]
     unkeyed: frozenset[str] = frozenset()
 
     @property
-    def kubeflow_spec(self) -> dict[str, Any]:
+    def kubeflow_spec(self) -> PipelineSpec:
         """The pipeline as open-source Kubeflow takes it."""
         spec = copy.deepcopy(self.job["pipelineSpec"])
         for name in self.unkeyed:
@@ -262,7 +272,7 @@ class CompiledPipeline:
         return spec
 
     @property
-    def values(self) -> dict[str, int | float | str]:
+    def values(self) -> dict[str, Value]:
         """The value of every runtime parameter, by name."""
         return {parameter.name: parameter.value for parameter in self.parameters}
 
@@ -296,7 +306,7 @@ class CompiledPipeline:
         import yaml
 
         documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
-        return yaml.safe_dump_all(documents, sort_keys=True)
+        return str(yaml.safe_dump_all(documents, sort_keys=True))
 
 
 def check_suffix(path: Path) -> None:
@@ -383,7 +393,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
 
 def _compile_with_tfx(
     config: PipelineConfig, kubeflow: KubeflowConfig
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[PipelineJob, dict[str, str]]:
     """Returns TFX's PipelineJob, and the classes of the drivers that TFX's does not run."""
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
@@ -403,7 +413,7 @@ def _compile_with_tfx(
             use_pipeline_spec_2_1=True,
         )
     )
-    job = runner.run(pipeline, write_out=False)
+    job: PipelineJob = runner.run(pipeline, write_out=False)
     never_cached = set(NEVER_CACHED)
     if config.gate.against("pushed"):
         # As a push does, it looks at the destination every time.
@@ -414,7 +424,7 @@ def _compile_with_tfx(
     return job, _own_drivers(pipeline)
 
 
-def _own_drivers(pipeline: Any) -> dict[str, str]:
+def _own_drivers(pipeline: "Pipeline") -> dict[str, str]:
     """Returns the classes of ExampleGen's drivers, by component, where they are not TFX's."""
     from tfx.components.example_gen.driver import FileBasedDriver
     from tfx.utils import name_utils
@@ -447,7 +457,9 @@ def _module_files_as_they_are() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _place(spec: Any, deployment: Any, places: Places) -> None:
+def _place(
+    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", places: Places
+) -> None:
     for task in spec.root.dag.tasks.values():
         for parameter in task.inputs.parameters.values():
             constant = parameter.runtime_value.constant
@@ -459,7 +471,7 @@ def _place(spec: Any, deployment: Any, places: Places) -> None:
             uri.string_value = places.replaced(uri.string_value)
 
 
-def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
+def _add_parameter(spec: "pb2.PipelineSpec", parameter: RuntimeParameter) -> None:
     """Adds a runtime parameter to the pipeline and hands it to its component."""
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -478,8 +490,8 @@ def _add_parameter(spec: Any, parameter: RuntimeParameter) -> None:
 
 
 def _tell_containers(
-    spec: Any,
-    deployment: Any,
+    spec: "pb2.PipelineSpec",
+    deployment: "pb2.PipelineDeploymentConfig",
     parameters: tuple[RuntimeParameter, ...],
     drivers: Mapping[str, str],
 ) -> None:
@@ -510,12 +522,16 @@ def _tell_containers(
                     arguments.extend(["--driver_class_path", drivers[name]])
 
 
-def _judge_in(container: Any, kubeflow: KubeflowConfig) -> None:
+def _judge_in(
+    container: "pb2.PipelineDeploymentConfig.PipelineContainerSpec", kubeflow: KubeflowConfig
+) -> None:
     """Tells the container of the push what a refused model makes of its task."""
     container.args.extend(["--when_refused", kubeflow.when_refused])
 
 
-def _retry(spec: Any, deployment: Any, kubeflow: KubeflowConfig) -> None:
+def _retry(
+    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", kubeflow: KubeflowConfig
+) -> None:
     """Asks for tasks to be tried again when they fail."""
     for task in spec.root.dag.tasks.values():
         component = spec.components[task.component_ref.name]

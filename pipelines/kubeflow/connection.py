@@ -14,13 +14,24 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
-from tfx_tflite.pipelines.config.config import KubeflowConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
+
+if TYPE_CHECKING:
+    import kfp
+    from kfp_server_api import ApiClient, ApiException, Configuration
+    from urllib3.util.retry import Retry
+
+# A document of the API: what is sent may hold parts that are typed elsewhere.
+Document: TypeAlias = Mapping[str, object]
 
 _API = "/apis/v2beta1"
+_LIST = TypeAdapter(list[JsonValue])
 _SERVER_SAYS = 300
 _PAGE = 100
 # Seconds, to be connected and for each answer.
@@ -94,14 +105,26 @@ def _check_host(host: str) -> None:
         )
 
 
-class _Health:
+class _Health(BaseModel):
     """What a server says of itself; KFP's client looks at `multi_user`."""
 
-    def __init__(self, document: Mapping[str, Any]):
-        self.multi_user = bool(document.get("multi_user"))
+    multi_user: bool | None = None
 
 
-def _client(host: str, namespace: str | None) -> Any:
+class _Detail(BaseModel):
+    message: JsonValue = None
+
+
+class _Refusal(BaseModel):
+    """What a server says of an error; what stands before it may say it in another form."""
+
+    code: JsonValue = None
+    message: JsonValue = None
+    error: JsonValue = None
+    details: tuple[_Detail, ...] | None = None
+
+
+def _client(host: str, namespace: str | None) -> "kfp.Client":
     """Returns KFP's client, which has the credentials and the settings of its context file."""
     import kfp
     from kfp import client as kfp_client
@@ -112,15 +135,15 @@ def _client(host: str, namespace: str | None) -> Any:
 
         _health: _Health | None = None
 
-        def _load_config(self, *args: Any, **kwargs: Any) -> Any:
+        def _load_config(self, *args: object, **kwargs: object) -> "Configuration":
             settings = super()._load_config(*args, **kwargs)
             settings.retries = _retries()
             return settings
 
-        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
+        def get_kfp_healthz(self, sleep_duration: int = 0) -> _Health:
             if self._health is None:
                 document = _asked(self._healthz_api.api_client, "GET", "healthz")
-                self._health = _Health(_server_document(document, host))
+                self._health = _Health.model_validate(_server_document(document, host))
             return self._health
 
     # KFP takes the token of a service account by itself only where it is given no host.
@@ -148,7 +171,7 @@ def _check_context(path: Path) -> None:
         )
 
 
-def _server_document(document: Any, host: str) -> Mapping[str, Any]:
+def _server_document(document: JsonValue, host: str) -> dict[str, JsonValue]:
     if not isinstance(document, dict):
         raise ServerError(
             f"what answers at {host} is not a Kubeflow Pipelines server; a page to log in at?"
@@ -157,15 +180,15 @@ def _server_document(document: Any, host: str) -> Mapping[str, Any]:
 
 
 def _asked(
-    api_client: Any,
+    api_client: "ApiClient",
     method: str,
     path: str,
-    query: Mapping[str, Any] | None = None,
-    body: Mapping[str, Any] | None = None,
-) -> Any:
+    query: Mapping[str, str | int] | None = None,
+    body: Document | None = None,
+) -> JsonValue:
     """Returns the document that answers a request; text where it is no JSON."""
     with _without_warnings():
-        answer: Any = api_client.call_api(
+        answer: JsonValue = api_client.call_api(
             f"{_API}/{path}",
             method,
             query_params=list((query or {}).items()),
@@ -179,7 +202,7 @@ def _asked(
     return answer
 
 
-def _retries() -> Any:
+def _retries() -> "Retry":
     """Returns that what can be asked twice is asked once more; what creates something never is."""
     from urllib3.util.retry import Retry
 
@@ -207,7 +230,7 @@ class Connection:
         namespace: Whose things are meant; None on a server for one user.
     """
 
-    def __init__(self, client: Any, host: str, namespace: str | None):
+    def __init__(self, client: "kfp.Client", host: str, namespace: str | None):
         self._client = client
         self.host = host
         self.namespace = namespace
@@ -216,7 +239,7 @@ class Connection:
         """Returns the address of a page of Kubeflow's own."""
         return f"{self._client._get_url_prefix().rstrip('/')}/#/{page}"
 
-    def get(self, path: str, **query: Any) -> Mapping[str, Any]:
+    def get(self, path: str, **query: str | int | None) -> dict[str, JsonValue]:
         """Returns the document at a path of the API.
 
         Args:
@@ -230,8 +253,8 @@ class Connection:
         return self._ask("GET", path, query=given)
 
     def entries(
-        self, path: str, key: str, where: Mapping[str, str] | None = None, **query: Any
-    ) -> Iterator[Mapping[str, Any]]:
+        self, path: str, key: str, where: Mapping[str, str] | None = None, **query: str | int | None
+    ) -> Iterator[JsonValue]:
         """Yields the entries of a list, page by page.
 
         Args:
@@ -244,18 +267,18 @@ class Connection:
         Raises:
             ServerError: The server refuses it or is gone.
         """
-        token = None
+        token: str | None = None
         query.setdefault("page_size", _PAGE)
         while True:
             page = self.get(
                 path, page_token=token, filter=_filter(where) if where else None, **query
             )
-            yield from page.get(key, ())
-            token = page.get("next_page_token")
-            if not token:
+            yield from _LIST.validate_python(page.get(key, []))
+            token = str(page.get("next_page_token") or "") or None
+            if token is None:
                 return
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    def post(self, path: str, body: Document | None = None) -> dict[str, JsonValue]:
         """Returns what answers a document that is sent to a path of the API.
 
         Raises:
@@ -278,10 +301,16 @@ class Connection:
             if error.status != 404:
                 raise
 
-    def _ask(self, method: str, path: str, **given: Any) -> Mapping[str, Any]:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        body: Document | None = None,
+    ) -> dict[str, JsonValue]:
         with _explained(self.host, self.namespace):
             api_client = self._client._healthz_api.api_client
-            return _server_document(_asked(api_client, method, path, **given), self.host)
+            return _server_document(_asked(api_client, method, path, query, body), self.host)
 
 
 def _filter(where: Mapping[str, str]) -> str:
@@ -323,11 +352,11 @@ def _unanswered(host: str, error: Exception) -> ServerError:
     return ServerError(f"no Kubeflow Pipelines server answers at {host}: {_why(cause)}")
 
 
-def _why(error: Any) -> str:
+def _why(error: object) -> str:
     return _shortened(_CONNECTION.sub("", str(error)))
 
 
-def _refusal(host: str, namespace: str | None, error: Any) -> str:
+def _refusal(host: str, namespace: str | None, error: "ApiException") -> str:
     document = _document(error)
     said = f": {_shortened(_said(document))}" if _said(document) else ""
     if error.status == 401:
@@ -356,17 +385,15 @@ def _other_address(host: str) -> str:
     return f"Kubeflow's own pages often have it at {host.rstrip('/')}/pipeline"
 
 
-def _document(error: Any) -> dict[str, Any] | None:
+def _document(error: "ApiException") -> _Refusal | None:
     """Returns the document of an error; None where the server answered something else."""
-    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
     try:
-        document = json.loads(body or "")
-    except ValueError:
+        return _Refusal.model_validate_json(error.body or "")
+    except ValidationError:
         return None
-    return document if isinstance(document, dict) else None
 
 
-def _said(document: Mapping[str, Any] | None) -> str:
+def _said(document: _Refusal | None) -> str:
     """Returns what a server says of an error; empty where it says nothing.
 
     The details hold the cause alone, which the message repeats for every layer of the server. Of an
@@ -374,10 +401,9 @@ def _said(document: Mapping[str, Any] | None) -> str:
     """
     if document is None:
         return ""
-    details: list[Mapping[str, Any]] = document.get("details") or [{}]
-    if document.get("code") != _INTERNAL and details[0].get("message"):
-        return str(details[0]["message"])
-    message = str(document.get("message") or document.get("error") or "")
+    if document.code != _INTERNAL and document.details and document.details[0].message:
+        return str(document.details[0].message)
+    message = str(document.message or document.error or "")
     return "; ".join(line for line in _GO_FRAME.sub("", message).splitlines() if line.strip())
 
 

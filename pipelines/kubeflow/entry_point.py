@@ -25,10 +25,8 @@ import importlib.util
 import json
 import posixpath
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -36,20 +34,18 @@ from tfx.components.evaluator import constants
 from tfx.components.example_gen import driver, utils
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.dsl.io import fileio
-from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import (
     kubeflow_v2_entrypoint_utils,
     kubeflow_v2_run_executor,
 )
 from tfx.types import Artifact, artifact_utils, standard_component_specs
-from tfx.types.standard_artifacts import ModelBlessing
 from tfx.utils import import_utils
 
 from tfx_tflite.components.artifact_files import STORED_AT
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.report.kubeflow_artifacts import CLASS_PATHS
 from tfx_tflite.pipelines.kubeflow.call import COPIES, RuntimeArtifact, Task
-from tfx_tflite.pipelines.tfx.beam_packages import no_package_of_tfx
+from tfx_tflite.pipelines.tfx import patches
 
 _MOUNTS = Path("/proc/self/mounts")
 _DRIVER = f"{driver.__name__}.FileBasedDriver"
@@ -83,7 +79,7 @@ def run(task: Task) -> dict[str, RuntimeArtifact]:
     Returns:
         What is reported of each output; nothing of a driver's.
     """
-    compiler_utils.TITLE_TO_CLASS_PATH.update(CLASS_PATHS)
+    patches.add_kubeflow_types(CLASS_PATHS)
     invocation = json_format.ParseDict(task.call.to_json(), pipeline_spec_pb2.ExecutorInput())
     inputs_spec = json_format.ParseDict(
         task.inputs.to_json(), pipeline_spec_pb2.ComponentInputsSpec()
@@ -102,7 +98,7 @@ def run(task: Task) -> dict[str, RuntimeArtifact]:
         json_serialized_invocation_args=json_format.MessageToJson(invocation),
         json_serialized_inputs_spec_args=_inputs_for_tfx(task),
     )
-    with no_package_of_tfx(), _blessings_with_ids():
+    with patches.no_package_of_tfx(), patches.named_models_of_blessings(_MODEL_IDS):
         kubeflow_v2_run_executor.main((arguments, list(task.beam_args)))
     return finish_report(invocation.outputs.output_file, copies)
 
@@ -128,7 +124,7 @@ def leave_unknown_outputs(invocation: pipeline_spec_pb2.ExecutorInput) -> None:
 def _has_class(artifact: pipeline_spec_pb2.RuntimeArtifact) -> bool:
     if not (artifact.type.schema_title or artifact.type.instance_schema):
         return False
-    path = kubeflow_v2_entrypoint_utils._retrieve_class_path(artifact.type)
+    path = patches.kubeflow_class_path(artifact.type)
     try:
         return issubclass(import_utils.import_class_by_path(path), Artifact)
     except (ImportError, AttributeError, ValueError):
@@ -275,41 +271,6 @@ def _write_output(path: str, output: pipeline_spec_pb2.ExecutorOutput) -> None:
     fileio.makedirs(posixpath.dirname(path))
     with fileio.open(path, "wb") as file:
         file.write(json_format.MessageToJson(output).encode("utf-8"))
-
-
-@contextmanager
-def _blessings_with_ids() -> Iterator[None]:
-    """Lets TFX's entry point hand out blessings whose models are named by id while the block runs.
-
-    On the way out of an evaluator TFX replaces ids by names; on the way in it offers no hook.
-    """
-    parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
-
-    def parse_with_ids(
-        artifacts: Any, name_from_id: MutableMapping[int, str] | None = None
-    ) -> dict[str, list[Artifact]]:
-        names = {} if name_from_id is None else name_from_id
-        parsed = parse(artifacts, names)
-        for entries in parsed.values():
-            for artifact in entries:
-                if isinstance(artifact, ModelBlessing):
-                    _name_models_by_id(artifact, names)
-        return parsed
-
-    kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict = parse_with_ids
-    try:
-        yield
-    finally:
-        kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict = parse
-
-
-def _name_models_by_id(blessing: Artifact, name_from_id: MutableMapping[int, str]) -> None:
-    for key in _MODEL_IDS:
-        name = blessing.get_custom_property(key)
-        if isinstance(name, str) and name:
-            model_id = kubeflow_v2_entrypoint_utils._get_hashed_id(name, name_from_id)
-            del blessing.mlmd_artifact.custom_properties[key]
-            blessing.set_int_custom_property(key, model_id)
 
 
 def finish_report(output_file: str, copies: Mapping[str, str]) -> dict[str, RuntimeArtifact]:

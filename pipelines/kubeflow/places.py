@@ -5,9 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig
+from pydantic import JsonValue
+
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 
 BUILTIN_SCHEME = "builtin://"
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -30,7 +32,7 @@ class Places:
                 return value if found == document else json.dumps(found)
         return self._plain(value)
 
-    def _within(self, node: Any) -> Any:
+    def _within(self, node: JsonValue) -> JsonValue:
         if isinstance(node, dict):
             return {key: self._within(entry) for key, entry in node.items()}
         if isinstance(node, list):

@@ -1,16 +1,20 @@
 """What the containers of a compiled pipeline are given: resources, variables, secrets, nodes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from tfx_tflite.pipelines.config.config import KubeflowConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.config.kubernetes import Toleration, bytes_of
+from tfx_tflite.pipelines.kubeflow.pipeline_spec import ExecutorConfig, PlatformSpec
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig
 
 # What TFX puts after a component's name in the name of its executor.
 _EXECUTOR = "_executor"
 
 
-def set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
+def set_resources(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> None:
     """Gives every container its cores, memory and GPUs.
 
     Args:
@@ -30,14 +34,16 @@ def set_resources(deployment: Any, kubeflow: KubeflowConfig) -> None:
             resources.accelerator.type, resources.accelerator.count = given.gpu_type, given.gpu
 
 
-def _containers(deployment: Any) -> Iterator[tuple[str, Any]]:
+def _containers(
+    deployment: "PipelineDeploymentConfig",
+) -> Iterator[tuple[str, "PipelineDeploymentConfig.PipelineContainerSpec"]]:
     """Yields each component that has a container, and the container."""
     for label, executor in sorted(deployment.executors.items()):
         if executor.HasField("container"):
             yield label.removesuffix(_EXECUTOR), executor.container
 
 
-def set_variables(deployment: Any, kubeflow: KubeflowConfig) -> None:
+def set_variables(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> None:
     """Gives every container the environment variables that are no secrets.
 
     Args:
@@ -49,7 +55,7 @@ def set_variables(deployment: Any, kubeflow: KubeflowConfig) -> None:
             container.env.add(name=name, value=value)
 
 
-def platform_spec(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:
+def platform_spec(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> PlatformSpec:
     """Returns what is asked of Kubernetes in the form of KFP's platform spec; empty for nothing.
 
     The fields are those of `KubernetesExecutorConfig` in KFP's kubernetes_executor_config.proto, by
@@ -69,9 +75,9 @@ def platform_spec(deployment: Any, kubeflow: KubeflowConfig) -> dict[str, Any]:
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
-def _executor_config(component: str, kubeflow: KubeflowConfig) -> dict[str, Any]:
+def _executor_config(component: str, kubeflow: KubeflowConfig) -> ExecutorConfig:
     given = kubeflow.resources_of(component)
-    config = {
+    config: ExecutorConfig = {
         "pvcMount": [{"mountPath": v.mount, "constant": v.claim} for v in kubeflow.volumes],
         "secretAsEnv": [
             {
@@ -85,10 +91,10 @@ def _executor_config(component: str, kubeflow: KubeflowConfig) -> dict[str, Any]
         "imagePullSecret": [{"secretName": name} for name in kubeflow.image_pull_secrets],
         "podMetadata": {"labels": kubeflow.labels} if kubeflow.labels else {},
     }
-    return {key: value for key, value in config.items() if value}
+    return cast(ExecutorConfig, {key: value for key, value in config.items() if value})
 
 
-def _toleration(toleration: Toleration) -> dict[str, Any]:
+def _toleration(toleration: Toleration) -> dict[str, str | int]:
     fields = {
         "key": toleration.key,
         "operator": toleration.operator,

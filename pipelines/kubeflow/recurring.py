@@ -13,10 +13,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Server, ServerError
 from tfx_tflite.pipelines.kubeflow.compile import (
@@ -32,6 +34,12 @@ _SHOWN_RUNS = 10
 _LOOKED_AT = 100
 _SHOWN_FILE_NAME = 60
 _UNFINISHED = "not started, an update was cut short: schedule again to finish it"
+# What is wrong with the experiment of a recurring run, for the end of a line.
+_EXPERIMENT_NOTES = {
+    "": "",
+    "gone": " (its experiment is gone; schedule again to make another)",
+    "archived": " (its experiment is archived)",
+}
 # A run that was due while an update went on may come a little later.
 _UPDATE_TIME = timedelta(minutes=10)
 
@@ -120,68 +128,194 @@ class _Found:
         return any(own.run.is_enabled for own in self.own)
 
 
-def _find(server: Server, config: PipelineConfig) -> _Found:
-    own: list[_Own] = []
-    others: list[RecurringRun] = []
-    for run in server.recurring_runs(config.name):
-        mark = Mark.read(run.description)
-        if mark is not None and _is_own(run, mark, config):
-            own.append(_Own(run, mark))
-        else:
-            others.append(run)
-    return _Found(tuple(own), tuple(others))
-
-
 def _is_own(run: RecurringRun, mark: Mark, config: PipelineConfig) -> bool:
     if mark.identity is not None:
         return mark.identity == _identity(config)
     # Earlier versions did not say whose it is: its pipeline's name has to be the config's as well.
-    return run.pipeline == pipeline_name(config)
+    return run.spec.name == pipeline_name(config)
 
 
-def apply(config: PipelineConfig, host: str, config_path: Path) -> str:
-    """Creates the recurring run of a config's schedule, or brings it up to date.
+class RecurringSchedule:
+    """The recurring run of a config's schedule on a server.
 
-    What has not changed is left alone, and what was paused stays so.
+    Every method raises ServerError if the server cannot be reached or refuses what is asked; the
+    error says what state that leaves.
 
     Args:
         config: The config.
         host: The server's URL.
-        config_path: The config's file.
-
-    Returns:
-        A line that says what was done, and one for each thing to look at.
-
-    Raises:
-        ConfigError: There is no schedule, Kubeflow cannot keep it, or the pipeline is not complete.
-        ServerError: The server cannot be reached or refuses it; says what state that leaves.
     """
-    cron = kubeflow_cron(_schedule_of(config), kubeflow_of(config).time_zone)
-    container_places(config)
-    server = _connect(config, host)
-    compiled = compile_logged(config)
-    experiment = server.experiment(config)
-    found = _find(server, config)
-    mark = Mark(
-        config_path.name, _digest(compiled, config, cron), _identity(config), found.is_paused
-    )
-    same = [own.run for own in found.own if own.mark.digest == mark.digest]
-    current = next((run for run in same if run.experiment_id == experiment), None)
-    done = _done(found, current)
-    if current is None:
-        with _leaving(_if_not_made(config, found)):
-            current = server.create_recurring_run(compiled, config, cron, str(mark), experiment)
-    _delete_others(server, config, found, current)
-    if not found.is_paused and not current.is_enabled:
-        with _leaving(
-            f"{config.name}: the new schedule is there but does not run, and no other does; "
-            "schedule again or --resume to start it"
-        ):
-            server.resume(current)
-    state = "; paused, --resume starts it" if found.is_paused else ""
-    line = f"{config.name}: {done}, {cron!r} in {_zone(config)}{state}: {_link(server, current)}"
-    others = _left_alone(server, config, found)
-    return "\n".join([line, *others, *_orphans(server, config, found, current)])
+
+    def __init__(self, config: PipelineConfig, host: str):
+        self._config = config
+        self._host = host
+        self._name = config.name
+
+    @cached_property
+    def _server(self) -> Server:
+        return kubeflow_client.connect(kubeflow_of(self._config), self._host)
+
+    @property
+    def _zone(self) -> str:
+        return kubeflow_of(self._config).time_zone
+
+    def apply(self, config_path: Path) -> str:
+        """Creates the recurring run, or brings it up to date.
+
+        What has not changed is left alone, and what was paused stays so.
+
+        Args:
+            config_path: The config's file.
+
+        Returns:
+            A line that says what was done, and one for each thing to look at.
+
+        Raises:
+            ConfigError: There is no schedule, Kubeflow cannot keep it, or the pipeline is not
+                complete.
+        """
+        config, name = self._config, self._name
+        cron = kubeflow_cron(_schedule_of(config), self._zone)
+        container_places(config)
+        server = self._server
+        compiled = compile_logged(config)
+        experiment = server.experiment(config)
+        found = self._find()
+        mark = Mark(
+            config_path.name, _digest(compiled, config, cron), _identity(config), found.is_paused
+        )
+        same = [own.run for own in found.own if own.mark.digest == mark.digest]
+        current = next((run for run in same if run.experiment_id == experiment), None)
+        done = _done(found, current)
+        if current is None:
+            before = "the schedule of before goes on" if found.starts_runs else "nothing runs"
+            with _leaving(
+                f"{name}: no new schedule was started, {before}; schedule again to go on (what the "
+                "server may have made meanwhile is paused and is found then)"
+            ):
+                current = server.create_recurring_run(compiled, config, cron, str(mark), experiment)
+        self._delete_others(found, current)
+        if not found.is_paused and not current.is_enabled:
+            with _leaving(
+                f"{name}: the new schedule is there but does not run, and no other does; "
+                "schedule again or --resume to start it"
+            ):
+                server.resume(current)
+        state = "; paused, --resume starts it" if found.is_paused else ""
+        line = f"{name}: {done}, {cron!r} in {self._zone}{state}: {self._link(current)}"
+        others = [
+            f"{name}: another recurring run of this name was not made for this config and is "
+            f"left alone: {self._link(other)}"
+            for other in found.others
+        ]
+        return "\n".join([line, *others, *self._orphans(found, current)])
+
+    def list_runs(self) -> list[str]:
+        """Returns a line for the recurring run and for each of its last runs."""
+        found = self._find()
+        lines = [line for own in found.own for line in self._listed(own)]
+        lines = lines or [f"{self._name}: not scheduled at {self._host}"]
+        lines += [
+            f"{self._name}: not made for this config, "
+            f"{'enabled' if other.is_enabled else 'paused'}, {other.trigger}: {self._link(other)}"
+            for other in found.others
+        ]
+        return lines + (self._orphans(found, found.own[-1].run) if found.own else [])
+
+    def pause(self) -> str:
+        """Stops the recurring run from starting runs, and returns a line that says so."""
+        for own in self._own():
+            with _leaving(f"{self._name}: not paused, it may still start runs; --pause again"):
+                self._server.pause(own.run)
+        return f"{self._name}: paused"
+
+    def resume(self) -> str:
+        """Lets the recurring run start runs again, and returns a line that says so."""
+        # Where an update was cut short there are two; the newest is what was asked for last.
+        *older, newest = self._own()
+        for own in older:
+            with _leaving(f"{self._name}: an older schedule is still there; --resume again"):
+                self._server.delete(own.run)
+        with _leaving(f"{self._name}: not resumed, nothing runs; --resume again"):
+            self._server.resume(newest.run)
+        return f"{self._name}: resumed"
+
+    def delete(self) -> str:
+        """Deletes the recurring run, and returns a line that says so; its runs stay."""
+        for own in self._own():
+            with _leaving(f"{self._name}: not deleted, it may still start runs; --delete again"):
+                self._server.delete(own.run)
+        return f"{self._name}: deleted; what it has run stays"
+
+    def _find(self) -> _Found:
+        own: list[_Own] = []
+        others: list[RecurringRun] = []
+        for run in self._server.recurring_runs(self._name):
+            mark = Mark.read(run.description)
+            if mark is not None and _is_own(run, mark, self._config):
+                own.append(_Own(run, mark))
+            else:
+                others.append(run)
+        return _Found(tuple(own), tuple(others))
+
+    def _own(self) -> Sequence[_Own]:
+        """Returns the config's own; ServerError if there is none."""
+        found = self._find()
+        if found.own:
+            return found.own
+        others = [
+            f"; the recurring run of that name at {self._link(run)} was not made for this config"
+            for run in found.others
+        ]
+        raise ServerError(f"{self._name} is not scheduled at {self._host}{''.join(others)}")
+
+    def _delete_others(self, found: _Found, current: RecurringRun) -> None:
+        still = "the schedule of before still runs" if found.starts_runs else "both are paused"
+        for own in found.own:
+            if own.run.id != current.id:
+                with _leaving(
+                    f"{self._name}: the new schedule is there but does not run yet, {still}; "
+                    "schedule again to finish"
+                ):
+                    self._server.delete(own.run)
+
+    def _listed(self, own: _Own) -> list[str]:
+        """Returns a line for a recurring run of the config's own and for each of its last runs."""
+        server = self._server
+        line = (
+            f"{self._name}: {own.state}, {own.run.trigger} in {self._zone}: "
+            f"{self._link(own.run)}{_EXPERIMENT_NOTES[server.experiment_is(own.run.experiment_id)]}"
+        )
+        return [line] + [
+            f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
+            + server.link(f"runs/details/{run.id}")
+            for run in server.last_runs(own.run, _SHOWN_RUNS)
+        ]
+
+    def _orphans(self, found: _Found, current: RecurringRun) -> list[str]:
+        """Returns a line for each recurring run that is left in Kubernetes alone and starts runs.
+
+        The server does not know it any more than one that was deleted. But what `current` took the
+        place of has started no runs since.
+        """
+        known = {run.id for run in (current, *(own.run for own in found.own), *found.others)}
+        since = current.created_at + _UPDATE_TIME
+        suspects = {
+            run.recurring_run_id: run
+            for run in self._server.runs_since(current.experiment_id, since, _LOOKED_AT)
+            if run.recurring_run_id not in known | {""}
+            and run.spec.name == pipeline_name(self._config)
+        }
+        return [
+            f"{self._name}: a recurring run that the server does not know started a run on "
+            f"{kubeflow_client.rfc3339(run.created_at)}: it is left in Kubernetes alone. Delete "
+            f"the scheduledworkflow with uid {key} there (kubectl get scheduledworkflows -o yaml)"
+            for key, run in suspects.items()
+            if not self._server.has_recurring_run(key)
+        ]
+
+    def _link(self, recurring_run: RecurringRun) -> str:
+        return self._server.link(f"recurringrun/details/{recurring_run.id}")
 
 
 def _done(found: _Found, current: RecurringRun | None) -> str:
@@ -194,27 +328,6 @@ def _done(found: _Found, current: RecurringRun | None) -> str:
     return "unchanged" if is_finished else "finished an update that was cut short"
 
 
-def _if_not_made(config: PipelineConfig, found: _Found) -> str:
-    before = "the schedule of before goes on" if found.starts_runs else "nothing runs"
-    return (
-        f"{config.name}: no new schedule was started, {before}; schedule again to go on (what the "
-        "server may have made meanwhile is paused and is found then)"
-    )
-
-
-def _delete_others(
-    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
-) -> None:
-    still = "the schedule of before still runs" if found.starts_runs else "both are paused"
-    for own in found.own:
-        if own.run.id != current.id:
-            with _leaving(
-                f"{config.name}: the new schedule is there but does not run yet, {still}; schedule "
-                "again to finish"
-            ):
-                server.delete(own.run)
-
-
 @contextlib.contextmanager
 def _leaving(state: str) -> Iterator[None]:
     """Says, where a step fails or is interrupted, what state it leaves and how to go on."""
@@ -224,143 +337,6 @@ def _leaving(state: str) -> Iterator[None]:
         raise ServerError(f"{state}: {error}", error.status) from error
     except KeyboardInterrupt as error:
         raise ServerError(f"{state}: interrupted") from error
-
-
-def _left_alone(server: Server, config: PipelineConfig, found: _Found) -> list[str]:
-    """Returns a line for each recurring run of the config's name that is not its own."""
-    return [
-        f"{config.name}: another recurring run of this name was not made for this config and is "
-        f"left alone: {_link(server, other)}"
-        for other in found.others
-    ]
-
-
-def _orphans(
-    server: Server, config: PipelineConfig, found: _Found, current: RecurringRun
-) -> list[str]:
-    """Returns a line for each recurring run that is left in Kubernetes alone and starts runs.
-
-    The server does not know it any more than one that was deleted. But what `current` took the
-    place of has started no runs since.
-    """
-    known = {current.id, *(own.run.id for own in found.own), *(run.id for run in found.others), ""}
-    since = current.created_at + _UPDATE_TIME
-    suspects = {
-        run.recurring_run_id: run
-        for run in server.runs_since(current.experiment_id, since, _LOOKED_AT)
-        if run.recurring_run_id not in known and run.pipeline == pipeline_name(config)
-    }
-    return [
-        f"{config.name}: a recurring run that the server does not know started a run on "
-        f"{kubeflow_client.rfc3339(run.created_at)}: it is left in Kubernetes alone. Delete the "
-        f"scheduledworkflow with uid {key} there (kubectl get scheduledworkflows -o yaml)"
-        for key, run in suspects.items()
-        if not server.has_recurring_run(key)
-    ]
-
-
-def list_runs(config: PipelineConfig, host: str) -> list[str]:
-    """Returns a line for the recurring run of a config and for each of its last runs.
-
-    Args:
-        config: The config.
-        host: The server's URL.
-
-    Raises:
-        ServerError: The server cannot be reached or refuses it.
-    """
-    server = _connect(config, host)
-    found = _find(server, config)
-    lines = [line for own in found.own for line in _listed(server, config, own)]
-    lines = lines or [f"{config.name}: not scheduled at {host}"]
-    lines += [
-        f"{config.name}: not made for this config, {_enabled(other)}, {other.trigger}: "
-        f"{_link(server, other)}"
-        for other in found.others
-    ]
-    return lines + (_orphans(server, config, found, found.own[-1].run) if found.own else [])
-
-
-def _listed(server: Server, config: PipelineConfig, own: _Own) -> list[str]:
-    """Returns a line for a recurring run of a config's own and for each of its last runs."""
-    line = (
-        f"{config.name}: {own.state}, {own.run.trigger} in {_zone(config)}: "
-        f"{_link(server, own.run)}{_experiment_note(server, own.run)}"
-    )
-    return [line] + [
-        f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
-        + server.link(f"runs/details/{run.id}")
-        for run in server.last_runs(own.run, _SHOWN_RUNS)
-    ]
-
-
-def _enabled(run: RecurringRun) -> str:
-    return "enabled" if run.is_enabled else "paused"
-
-
-def _experiment_note(server: Server, run: RecurringRun) -> str:
-    """Returns what is wrong with the experiment of a recurring run, for the end of a line."""
-    state = server.experiment_is(run.experiment_id)
-    notes = {
-        "gone": " (its experiment is gone; schedule again to make another)",
-        "archived": " (its experiment is archived)",
-    }
-    return notes.get(state, "")
-
-
-def pause(config: PipelineConfig, host: str) -> str:
-    """Stops the recurring run of a config from starting runs, and returns a line that says so.
-
-    Args:
-        config: The config.
-        host: The server's URL.
-
-    Raises:
-        ServerError: There is none, or the server cannot be reached or refuses it.
-    """
-    server = _connect(config, host)
-    for own in _own(server, config, host):
-        with _leaving(f"{config.name}: not paused, it may still start runs; --pause again"):
-            server.pause(own.run)
-    return f"{config.name}: paused"
-
-
-def resume(config: PipelineConfig, host: str) -> str:
-    """Lets the recurring run of a config start runs again, and returns a line that says so.
-
-    Args:
-        config: The config.
-        host: The server's URL.
-
-    Raises:
-        ServerError: There is none, or the server cannot be reached or refuses it.
-    """
-    server = _connect(config, host)
-    # Where an update was cut short there are two; the newest is what was asked for last.
-    *older, newest = _own(server, config, host)
-    for own in older:
-        with _leaving(f"{config.name}: an older schedule is still there; --resume again"):
-            server.delete(own.run)
-    with _leaving(f"{config.name}: not resumed, nothing runs; --resume again"):
-        server.resume(newest.run)
-    return f"{config.name}: resumed"
-
-
-def delete(config: PipelineConfig, host: str) -> str:
-    """Deletes the recurring run of a config, and returns a line that says so; its runs stay.
-
-    Args:
-        config: The config.
-        host: The server's URL.
-
-    Raises:
-        ServerError: There is none, or the server cannot be reached or refuses it.
-    """
-    server = _connect(config, host)
-    for own in _own(server, config, host):
-        with _leaving(f"{config.name}: not deleted, it may still start runs; --delete again"):
-            server.delete(own.run)
-    return f"{config.name}: deleted; what it has run stays"
 
 
 def kubeflow_cron(schedule: ScheduleConfig, cluster_zone: str) -> str:
@@ -385,29 +361,6 @@ def _schedule_of(config: PipelineConfig) -> ScheduleConfig:
     if config.schedule is None:
         raise ConfigError("schedule: this section is needed, with a cron; see docs/config.md")
     return config.schedule
-
-
-def _zone(config: PipelineConfig) -> str:
-    return kubeflow_of(config).time_zone
-
-
-def _connect(config: PipelineConfig, host: str) -> Server:
-    return kubeflow_client.connect(kubeflow_of(config), host)
-
-
-def _own(server: Server, config: PipelineConfig, host: str) -> Sequence[_Own]:
-    found = _find(server, config)
-    if found.own:
-        return found.own
-    others = [
-        f"; the recurring run of that name at {_link(server, run)} was not made for this config"
-        for run in found.others
-    ]
-    raise ServerError(f"{config.name} is not scheduled at {host}{''.join(others)}")
-
-
-def _link(server: Server, recurring_run: RecurringRun) -> str:
-    return server.link(f"recurringrun/details/{recurring_run.id}")
 
 
 def _digest(compiled: CompiledPipeline, config: PipelineConfig, cron: str) -> str:

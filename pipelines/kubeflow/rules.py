@@ -8,9 +8,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import JsonValue
 
 from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.pipelines.kubeflow.pipeline_spec import (
+    Artifact,
+    Component,
+    Executor,
+    ExecutorConfig,
+    PipelineSpec,
+    PlatformSpec,
+    Task,
+    Value,
+)
 
 _PIPELINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _TASK_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -23,14 +34,12 @@ _PLACEHOLDER = "{{$"
 _LARGEST_SPEC = 700_000
 _SCHEMA_VERSION = "2.1.0"
 
-_Spec = Mapping[str, Any]
-
 
 class BrokenRule(TfxTfliteError):
     """The compiled pipeline is none that Kubeflow would run: a fault of whoever made it."""
 
 
-def check(spec: _Spec, platform: _Spec, values: Mapping[str, Any]) -> None:
+def check(spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value]) -> None:
     """Checks a compiled pipeline.
 
     Args:
@@ -50,7 +59,9 @@ def check(spec: _Spec, platform: _Spec, values: Mapping[str, Any]) -> None:
         )
 
 
-def broken_rules(spec: _Spec, platform: _Spec, values: Mapping[str, Any]) -> Iterator[str]:
+def broken_rules(
+    spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value]
+) -> Iterator[str]:
     """Yields what is wrong with a compiled pipeline, a line each; the arguments are `check`'s."""
     yield from _names(spec)
     yield from _root_parameters(spec, values)
@@ -63,17 +74,15 @@ def broken_rules(spec: _Spec, platform: _Spec, values: Mapping[str, Any]) -> Ite
     yield from _platform(spec, platform)
 
 
-def _tasks(spec: _Spec) -> _Spec:
-    tasks: _Spec = spec["root"]["dag"]["tasks"]
-    return tasks
+def _tasks(spec: PipelineSpec) -> Mapping[str, Task]:
+    return spec["root"]["dag"]["tasks"]
 
 
-def _executors(spec: _Spec) -> _Spec:
-    executors: _Spec = spec["deploymentSpec"]["executors"]
-    return executors
+def _executors(spec: PipelineSpec) -> Mapping[str, Executor]:
+    return spec["deploymentSpec"]["executors"]
 
 
-def _names(spec: _Spec) -> Iterator[str]:
+def _names(spec: PipelineSpec) -> Iterator[str]:
     name = spec["pipelineInfo"]["name"]
     if not _PIPELINE_NAME.fullmatch(name):
         yield f"its name {name!r} is not made of up to 128 lower-case letters, digits and '-'"
@@ -91,7 +100,7 @@ def _names(spec: _Spec) -> Iterator[str]:
             yield f"tasks {other} and {task} differ in upper and lower case alone"
 
 
-def _root_parameters(spec: _Spec, values: Mapping[str, Any]) -> Iterator[str]:
+def _root_parameters(spec: PipelineSpec, values: Mapping[str, Value]) -> Iterator[str]:
     parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name, definition in parameters.items():
         kind = definition.get("parameterType")
@@ -108,12 +117,12 @@ def _root_parameters(spec: _Spec, values: Mapping[str, Any]) -> Iterator[str]:
             yield f"runtime parameter {name}: a run is given it, but there is none"
 
 
-def _is_of(kind: str | None, value: Any) -> bool:
+def _is_of(kind: str | None, value: JsonValue) -> bool:
     """Returns whether a value is of a parameter's type, by the names of KFP's ParameterTypeEnum."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     return {
-        "NUMBER_INTEGER": is_number and float(value).is_integer() if is_number else False,
-        "NUMBER_DOUBLE": is_number,
+        "NUMBER_INTEGER": number is not None and float(number).is_integer(),
+        "NUMBER_DOUBLE": number is not None,
         "STRING": isinstance(value, str),
         "BOOLEAN": isinstance(value, bool),
         "LIST": isinstance(value, list),
@@ -121,7 +130,7 @@ def _is_of(kind: str | None, value: Any) -> bool:
     }.get(str(kind), False)
 
 
-def _task(spec: _Spec, task: _Spec) -> Iterator[str]:
+def _task(spec: PipelineSpec, task: Task) -> Iterator[str]:
     component = spec["components"].get(task["componentRef"]["name"])
     if component is None:
         yield f"there is no component {task['componentRef']['name']}"
@@ -133,7 +142,7 @@ def _task(spec: _Spec, task: _Spec) -> Iterator[str]:
     yield from _task_artifacts(spec, task, component)
 
 
-def _task_parameters(spec: _Spec, task: _Spec, component: _Spec) -> Iterator[str]:
+def _task_parameters(spec: PipelineSpec, task: Task, component: Component) -> Iterator[str]:
     root = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     given = task.get("inputs", {}).get("parameters", {})
     declared = component.get("inputDefinitions", {}).get("parameters", {})
@@ -155,7 +164,7 @@ def _task_parameters(spec: _Spec, task: _Spec, component: _Spec) -> Iterator[str
             yield f"it is not given parameter {name}"
 
 
-def _task_artifacts(spec: _Spec, task: _Spec, component: _Spec) -> Iterator[str]:
+def _task_artifacts(spec: PipelineSpec, task: Task, component: Component) -> Iterator[str]:
     given = task.get("inputs", {}).get("artifacts", {})
     declared = component.get("inputDefinitions", {}).get("artifacts", {})
     for name, source in given.items():
@@ -172,29 +181,31 @@ def _task_artifacts(spec: _Spec, task: _Spec, component: _Spec) -> Iterator[str]
             yield f"it is not given artifact {name}"
 
 
-def _outputs_of(spec: _Spec, task: str | None) -> Mapping[str, Any]:
-    component = _tasks(spec).get(str(task), {}).get("componentRef", {}).get("name")
-    definitions = spec["components"].get(component, {}).get("outputDefinitions", {})
-    artifacts: Mapping[str, Any] = definitions.get("artifacts", {})
-    return artifacts
+def _outputs_of(spec: PipelineSpec, task: str | None) -> Mapping[str, Artifact]:
+    if task is None or task not in _tasks(spec):
+        return {}
+    component = _tasks(spec)[task]["componentRef"]["name"]
+    return spec["components"].get(component, {}).get("outputDefinitions", {}).get("artifacts", {})
 
 
-def _component(spec: _Spec, component: _Spec) -> Iterator[str]:
+def _component(spec: PipelineSpec, component: Component) -> Iterator[str]:
     label = component.get("executorLabel")
     if label not in _executors(spec):
         yield f"there is no executor {label}"
-    for side in ("inputDefinitions", "outputDefinitions"):
-        definitions = component.get(side, {})
-        for name, definition in definitions.get("parameters", {}).items():
-            if "parameterType" not in definition:
+    for definitions in (
+        component.get("inputDefinitions", {}),
+        component.get("outputDefinitions", {}),
+    ):
+        for name, parameter in definitions.get("parameters", {}).items():
+            if "parameterType" not in parameter:
                 yield f"parameter {name} has no type"
-        for name, definition in definitions.get("artifacts", {}).items():
-            kind = definition.get("artifactType", {})
+        for name, artifact in definitions.get("artifacts", {}).items():
+            kind = artifact.get("artifactType", {})
             if "schemaTitle" not in kind and not _TITLE.search(kind.get("instanceSchema", "")):
                 yield f"artifact {name} has a type without a title like tfx.Model"
 
 
-def _executor(executor: _Spec) -> Iterator[str]:
+def _executor(executor: Executor) -> Iterator[str]:
     if set(executor) == {"importer"}:
         if not executor["importer"].get("artifactUri", {}).get("constant"):
             yield "it imports nothing"
@@ -214,7 +225,7 @@ def _executor(executor: _Spec) -> Iterator[str]:
             yield f"{_PLACEHOLDER} in {text[:60]!r} would be put in place of"
 
 
-def _platform(spec: _Spec, platform: _Spec) -> Iterator[str]:
+def _platform(spec: PipelineSpec, platform: PlatformSpec) -> Iterator[str]:
     asked = _asked_of_kubernetes(platform)
     for label in asked:
         if "container" not in _executors(spec).get(label, {}):
@@ -225,12 +236,9 @@ def _platform(spec: _Spec, platform: _Spec) -> Iterator[str]:
                 yield f"{label}: Kubeflow knows no {field}"
 
 
-def _asked_of_kubernetes(platform: _Spec) -> Mapping[str, Mapping[str, Any]]:
+def _asked_of_kubernetes(platform: PlatformSpec) -> Mapping[str, ExecutorConfig]:
     kubernetes = platform.get("platforms", {}).get("kubernetes", {})
-    executors: Mapping[str, Mapping[str, Any]] = kubernetes.get("deploymentSpec", {}).get(
-        "executors", {}
-    )
-    return executors
+    return kubernetes.get("deploymentSpec", {}).get("executors", {})
 
 
 @dataclass(frozen=True, order=True)
@@ -264,7 +272,7 @@ _SINCE = {
 _SEVERAL_LABELS = Release((2, 14, 0), "more than one of labels")
 
 
-def oldest_release(platform: _Spec) -> Release:
+def oldest_release(platform: PlatformSpec) -> Release:
     """Returns the first release that does all that a pipeline asks of it.
 
     Args:

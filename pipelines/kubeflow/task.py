@@ -12,19 +12,23 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
+from tfx_tflite.components.deferred_imports import deferred_imports
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
+from tfx_tflite.components.quantization.conversion.early_start import early_converter
 from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
-from tfx_tflite.pipelines.kubeflow.compile import BUILTIN_SCHEME
+from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME
+from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 _COUNTS = ("samples", "num_steps")
+_QUANTIZER = "tfx_tflite.components.tflite_quantizer.executor.Executor"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -47,15 +51,19 @@ def main(argv: Sequence[str]) -> None:
     values = put_in_place(dict(task.call.inputs.parameter_values), known.parameters)
     check_scheme(task.call.with_parameters(values))
     _write_builtin_data(values)
-    if values.get("module_file"):
+    if module_file := values.get("module_file"):
         # As where the file is built into a wheel, the modules beside it can be imported.
-        sys.path.insert(0, str(Path(values["module_file"]).parent))
-
-    from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
-    from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
+        sys.path.insert(0, str(Path(str(module_file)).parent))
 
     task = replace(task, call=task.call.with_parameters(values))
-    verdict = verdict_of(task, kubeflow_entry_point.run(task))
+    with early_converter() as early, deferred_imports(UNUSED_BY_RUNS):
+        if task.executor_class_path == _QUANTIZER:
+            # The container is for nothing else: it imports while TFX is imported here.
+            early.start()
+        from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+        from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
+
+        verdict = verdict_of(task, kubeflow_entry_point.run(task))
     if verdict is not None:
         sys.stderr.flush()
         print(verdict.line, flush=True)
@@ -64,8 +72,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def put_in_place(
-    values: dict[str, Any], parameters: Mapping[str, Sequence[str | int]]
-) -> dict[str, Any]:
+    values: dict[str, JsonValue], parameters: Mapping[str, Sequence[str | int]]
+) -> dict[str, JsonValue]:
     """Moves the values of runtime parameters to where they go, and returns all values.
 
     Args:
@@ -83,47 +91,54 @@ def put_in_place(
         if prop == "range_config":
             _set_span(values, _whole(name, value, -1))
         elif path:
-            document = json.loads(values.get(prop) or "{}")
+            document = json.loads(str(values.get(prop) or "{}"))
             _set_within(document, path, _checked(name, target, value))
             values[prop] = json.dumps(document)
-            if prop == "gate":
-                _check_gate(name, values[prop])
+            if "gate" in path:
+                _check_gate(name, document["gate"])
         else:
             values[prop] = _checked(name, target, value)
     return values
 
 
-def _checked(name: str, target: Sequence[str | int], value: Any) -> Any:
+def _checked(name: str, target: Sequence[str | int], value: JsonValue) -> JsonValue:
     # Numbers travel as doubles, and a count must not have a fraction.
     return _whole(name, value, 1) if target[-1] in _COUNTS else value
 
 
-def _whole(name: str, value: float, least: int) -> int:
-    if value != int(value) or value < least:
+def _whole(name: str, value: JsonValue, least: int) -> int:
+    if not isinstance(value, int | float) or value != int(value) or value < least:
         raise ConfigError(f"{name}: expected a whole number of at least {least}, received {value}")
     return int(value)
 
 
-def _check_gate(name: str, gate: str) -> None:
+def _check_gate(name: str, gate: JsonValue) -> None:
     try:
-        Gate.model_validate_json(gate)
+        Gate.model_validate(gate)
     except ValidationError as error:
         raise ConfigError(f"{name}: {error.errors()[0]['msg']}") from error
 
 
-def _set_span(values: dict[str, Any], span: int) -> None:
+def _set_span(values: dict[str, JsonValue], span: int) -> None:
     # A negative one is the newest, which ExampleGen takes by itself.
     if span >= 0:
         limits = {"start_span_number": span, "end_span_number": span}
         values["range_config"] = json.dumps({"static_range": limits})
 
 
-def _set_within(document: Any, path: Sequence[str | int], value: Any) -> None:
-    *parents, last = path
-    node = document
-    for part in parents:
-        node = node[part] if isinstance(part, int) else node.setdefault(part, {})
-    node[last] = value
+def _set_within(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> None:
+    part, *rest = path
+    if isinstance(node, list):
+        node[int(part)] = _with(node[int(part)], rest, value)
+    elif isinstance(node, dict):
+        node[str(part)] = _with(node.get(str(part), {}), rest, value)
+
+
+def _with(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> JsonValue:
+    if not path:
+        return value
+    _set_within(node, path, value)
+    return node
 
 
 def check_scheme(call: Call) -> None:
@@ -132,7 +147,7 @@ def check_scheme(call: Call) -> None:
     Raises:
         ConfigError: The pipeline was compiled for a scheme without calibration.
     """
-    scheme = call.inputs.parameter_values.get("scheme")
+    scheme = json.loads(str(call.inputs.parameter_values.get(PROPERTY) or "{}")).get("scheme")
     if scheme is None:
         return
     known = [member.value for member in Scheme]
@@ -145,8 +160,8 @@ def check_scheme(call: Call) -> None:
         )
 
 
-def _write_builtin_data(values: dict[str, Any]) -> None:
-    base = values.get("input_base", "")
+def _write_builtin_data(values: dict[str, JsonValue]) -> None:
+    base = str(values.get("input_base", ""))
     if base.startswith(BUILTIN_SCHEME):
         from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 

@@ -1,13 +1,15 @@
 """What came of a task that judges or pushes, in the line that its log on Kubeflow ends with."""
 
-import json
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import JsonValue
 from tfx.dsl.io import fileio
 
+from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components import verdict as gate
+from tfx_tflite.components.report.document import Report
 from tfx_tflite.pipelines.kubeflow.call import RuntimeArtifact, Task
 from tfx_tflite.pipelines.kubeflow.entry_point import readable_at
 
@@ -42,31 +44,31 @@ def verdict_of(task: Task, outputs: Mapping[str, RuntimeArtifact]) -> Verdict | 
     return None
 
 
-def _report_at(blessing: str) -> dict[str, Any]:
-    with fileio.open(posixpath.join(readable_at(blessing), "report.json"), "rb") as file:
-        return json.loads(file.read())
+def _report_at(blessing: str) -> Report:
+    path = posixpath.join(readable_at(blessing), layout.REPORT_FILE)
+    with fileio.open(path, "rb") as file:
+        return Report.parse(file.read(), path)
 
 
-def _of_evaluation(report: Mapping[str, Any]) -> Verdict:
-    verdict = report["verdict"]
-    why = _reasons(report) or f"evaluated on {report['examples']} examples"
-    return Verdict(f"{verdict}: {why}", verdict == "blessed")
+def _of_evaluation(report: Report) -> Verdict:
+    why = _reasons(report) or f"evaluated on {report.examples} examples"
+    return Verdict(f"{report.verdict.value}: {why}", report.verdict is gate.Verdict.BLESSED)
 
 
-def _of_push(pushed: Mapping[str, Any], report: Mapping[str, Any]) -> Verdict:
-    note = str(pushed.get("push_note") or "")
-    if not pushed.get("pushed"):
+def _of_push(pushed: Mapping[str, JsonValue], report: Report) -> Verdict:
+    note = str(pushed.get(layout.PUSH_NOTE) or "")
+    if not pushed.get(layout.PUSHED):
         why = (_reasons(report) or note).rstrip(".")
         return Verdict(f"refused: {why}; nothing was pushed", is_good=False)
-    place = pushed["pushed_destination"]
+    place = pushed[layout.PUSHED_DESTINATION]
     line = (
         f"pushed before: {place} holds this very model and is current"
-        if pushed.get("push_outcome") == "present"
+        if pushed.get(layout.PUSH_OUTCOME) == "present"
         else f"pushed to {place}"
     )
     return Verdict(f"{line}; {note}" if note else line, is_good=True)
 
 
-def _reasons(report: Mapping[str, Any]) -> str:
+def _reasons(report: Report) -> str:
     """Returns the reasons of a refusal in one line."""
-    return " ".join(" ".join(report["reasons"]).split())
+    return " ".join(" ".join(report.reasons).split())

@@ -6,8 +6,9 @@ TFMA with JSON inside JSON has backslashes). They are stored as a character of U
 area instead, which only a client other than this one sees.
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 _BACKSLASH, _STAND_IN = "\\", "\ue05c"
@@ -23,7 +24,7 @@ def decode(message: Message) -> None:
     _replace(message, _STAND_IN, _BACKSLASH)
 
 
-def _replace(message: Any, old: str, new: str) -> None:
+def _replace(message: Message, old: str, new: str) -> None:
     for field, value in message.ListFields():
         repeated = field.label == field.LABEL_REPEATED
         if field.type == field.TYPE_STRING:
@@ -36,11 +37,11 @@ def _replace(message: Any, old: str, new: str) -> None:
                 _replace(part, old, new)
 
 
-def _parts(field: Any, value: Any) -> list[Any]:
+def _parts(
+    field: FieldDescriptor, value: Iterable[Message] | Mapping[str, Message]
+) -> Iterable[Message]:
     """Returns the messages in a repeated field; of a mapping those that are its values."""
-    entry = field.message_type
-    if not entry.GetOptions().map_entry:
-        return list(value)
-    if entry.fields_by_name["value"].type != field.TYPE_MESSAGE:
-        return []
-    return list(value.values())
+    if not isinstance(value, Mapping):
+        return value
+    holds_messages = field.message_type.fields_by_name["value"].type == field.TYPE_MESSAGE
+    return value.values() if holds_messages else ()

@@ -6,51 +6,29 @@ this loads neither TensorFlow nor TFX; ML Metadata itself takes a quarter of a s
 """
 
 import contextlib
+import functools
 import os
 import random
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
-import absl.logging
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from tfx_tflite.components.errors import ConfigError, MetadataError
-from tfx_tflite.pipelines.config.config import MySQLConfig, PipelineConfig, PostgreSQLConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.metadata import MySQLConfig, PostgreSQLConfig
 from tfx_tflite.pipelines.metadata import postgresql_text
+from tfx_tflite.pipelines.tfx.patches import metadata_server, no_debug_log
 
 _ServerConfig = MySQLConfig | PostgreSQLConfig
 _CONNECT_SECONDS = 10.0
 # Two runs that prepare an empty store at once get into each other's way.
 _RACE = re.compile("retry|concurrent|already exists|duplicate key|deadlock", re.IGNORECASE)
 _ATTEMPTS = 10
-# Listings that PostgreSQL returns in no order, or in that of the last change; TFX takes the order
-# for that of the ids.
-_LISTINGS = (
-    "get_artifacts",
-    "get_artifacts_by_context",
-    "get_artifacts_by_type",
-    "get_artifacts_by_uri",
-    "get_contexts",
-    "get_contexts_by_artifact",
-    "get_contexts_by_execution",
-    "get_contexts_by_type",
-    "get_executions",
-    "get_executions_by_context",
-    "get_executions_by_type",
-)
-_LISTINGS_OF_IDS = ("get_artifacts_by_id", "get_contexts_by_id", "get_executions_by_id")
-
-
-class _Numbered(Protocol):
-    id: int
-
-
-_Node = TypeVar("_Node", bound=_Numbered)
 
 
 def connection_config(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
@@ -193,7 +171,7 @@ def _place(server: _ServerConfig) -> str:
 def _connect(server: _ServerConfig, connection: metadata_store_pb2.ConnectionConfig) -> None:
     for attempt in range(_ATTEMPTS):
         try:
-            with _no_debug_log():
+            with no_debug_log():
                 ml_metadata.MetadataStore(connection)
             return
         except RuntimeError as error:
@@ -236,22 +214,8 @@ def _with_password(
 
 
 @contextlib.contextmanager
-def _no_debug_log() -> Iterator[None]:
-    """Keeps ML Metadata from logging a connection, which it does at level DEBUG."""
-    verbosity = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(min(verbosity, absl.logging.INFO))
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
 def connected(config: PipelineConfig) -> Iterator[None]:
     """Lets this process use a config's store by `connection_config` while the block runs.
-
-    TFX connects wherever it needs the store and offers no hook, so ML Metadata's class is replaced
-    by one that adds the password, and that lists in the order that TFX expects.
 
     Args:
         config: The config.
@@ -265,78 +229,9 @@ def connected(config: PipelineConfig) -> Iterator[None]:
     if server is None:
         yield
         return
-    original = ml_metadata.MetadataStore
-    ml_metadata.MetadataStore = _store_class(
-        original, server, connection_config(config), read_password(server)
-    )
-    try:
+    public = connection_config(config)
+    private = _with_password(public, read_password(server))
+    # ML Metadata breaks some texts on their way to PostgreSQL.
+    code = postgresql_text if isinstance(server, PostgreSQLConfig) else None
+    with metadata_server(public, private, functools.partial(_refusal, server), code):
         yield
-    finally:
-        ml_metadata.MetadataStore = original
-
-
-def _store_class(
-    original: Any,
-    server: _ServerConfig,
-    public: metadata_store_pb2.ConnectionConfig,
-    password: str | None,
-) -> Any:
-    class OrderedStore(original):
-        """ML Metadata's client, with the password and with listings in order."""
-
-        def __init__(self, config: Any, *arguments: Any, **settings: Any):
-            if config != public:
-                super().__init__(config, *arguments, **settings)
-                return
-            try:
-                with _no_debug_log():
-                    super().__init__(_with_password(config, password), *arguments, **settings)
-            except RuntimeError as error:
-                # A RuntimeError too, as TFX then tries again for some seconds.
-                raise RuntimeError(_refusal(server, str(error))) from None
-            self._config = config
-
-        def _call(self, name: str, request: Any, response: Any, *arguments: Any) -> None:
-            if self._config != public or not public.HasField("postgresql"):
-                super()._call(name, request, response, *arguments)
-                return
-            postgresql_text.encode(request)
-            super()._call(name, request, response, *arguments)
-            postgresql_text.decode(response)
-
-    for name in _LISTINGS:
-        setattr(OrderedStore, name, _listing(name, getattr(original, name)))
-    for name in _LISTINGS_OF_IDS:
-        setattr(OrderedStore, name, _listing_of_ids(name, getattr(original, name)))
-    return OrderedStore
-
-
-def _listing(name: str, original: Any) -> Any:
-    def listed(store: Any, *arguments: Any, **settings: Any) -> list[Any]:
-        found = original(store, *arguments, **settings)
-        options = [*arguments, *settings.values()]
-        asked = any(getattr(option, "order_by", None) is not None for option in options)
-        return found if asked else sorted(found, key=lambda node: node.id)
-
-    listed.__name__ = name
-    return listed
-
-
-def _listing_of_ids(name: str, original: Any) -> Any:
-    def listed(store: Any, ids: Iterable[int], *arguments: Any, **settings: Any) -> list[Any]:
-        wanted = list(ids)
-        return in_order_of(wanted, original(store, wanted, *arguments, **settings))
-
-    listed.__name__ = name
-    return listed
-
-
-def in_order_of(ids: Sequence[int], nodes: Iterable[_Node]) -> list[_Node]:
-    """Returns nodes in the order in which they were asked for, each once.
-
-    Args:
-        ids: What was asked for; ids that are not there are left out.
-        nodes: What was found, in any order.
-    """
-    by_id = {node.id: node for node in nodes}
-    return [by_id[id_] for id_ in dict.fromkeys(ids) if id_ in by_id]

@@ -4,7 +4,6 @@ Only configs whose splits have spans are asked; others are run whenever somebody
 of it is said without loading TFX where the data are on this machine.
 """
 
-import hashlib
 import json
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -12,15 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.ledger import utc_now
-from tfx_tflite.components.digests import directory_digest, file_digest
+from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
-from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.examples.spans import RollingSplits, Span
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
-from tfx_tflite.pipelines.runs.results import result_without_verdict
+from tfx_tflite.pipelines.config.preflight import Preflight
+from tfx_tflite.pipelines.runs.results import RunResult
 
 _FILE_NAME = "last_data.json"
 _FINISHED = ("pushed", "refused")
@@ -44,35 +42,36 @@ class RunInputs:
     is_compared: bool
 
     @classmethod
-    def of(cls, config: PipelineConfig) -> "RunInputs | None":
-        """Returns what a run of a config would depend on now; None where its data have no spans.
+    def of(cls, found: Preflight) -> "RunInputs | None":
+        """Returns what a run of a config would depend on now; None if its data have no spans.
+
+        Args:
+            found: The config, and what was found of it.
 
         Raises:
             DataError: The spans cannot be told.
             DestinationError: The destination cannot be read.
         """
-        if config.data.input_base is None:
+        config = found.config
+        if config.data.input_base is None or not (rolling := config.rolling_splits()).is_rolling:
             return None
-        rolling = config.rolling_splits()
-        if not rolling.is_rolling:
-            return None
-        spans = rolling.newest(local_glob if is_local(rolling.input_base) else _remote_glob)
+        spans = found.spans or rolling.newest(_remote_glob)
+        files = _local_files(found) if found.data else _remote_files(rolling, spans)
         parts = {
             "config": config.model_dump(mode="json", exclude={"schedule"}),
             "versions": code_version(),
-            "code": dict(_code(config)),
-            "files": sorted(_files(rolling, spans)),
+            "code": dict(named_files(config)),
+            "files": sorted(files),
         }
-        text = json.dumps(parts, sort_keys=True)
         return cls(
             spans,
-            f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
-            Destination.open(config.push.destination).current(),
+            bytes_digest(json.dumps(parts, sort_keys=True).encode()),
+            found.current,
             bool(config.gate.against("pushed")),
         )
 
-    def nothing_new(self, config: PipelineConfig) -> dict[str, Any] | None:
-        """Returns what `run --json` prints if the last finished run used the very same.
+    def nothing_new(self, config: PipelineConfig) -> RunResult | None:
+        """Returns the result of a run that has nothing to do, if the last one used the very same.
 
         None where something is new.
 
@@ -86,7 +85,8 @@ class RunInputs:
             f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
             f"{last['finished']}"
         )
-        return result_without_verdict("nothing_new", config.quantization.scheme.value, [reason])
+        scheme = config.quantization.scheme.value
+        return RunResult(status="nothing_new", scheme=scheme, reasons=(reason,))
 
     def used_before(self, root: Path) -> dict[str, Any] | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
@@ -107,20 +107,20 @@ class RunInputs:
             return current != self.current
         return current is not None and self.current is None
 
-    def remember(self, root: Path, result: Mapping[str, Any]) -> None:
+    def remember(self, root: Path, result: RunResult) -> None:
         """Records that a run used this, if it came to a verdict.
 
         Args:
             root: The config's `root`.
-            result: What `run --json` prints.
+            result: What came of it.
         """
-        if result["status"] not in _FINISHED:
+        if result.status not in _FINISHED:
             return
-        pushed = result["pushed_to"]
+        pushed = result.pushed_to
         record = {
             "digest": self.digest,
             "spans": [asdict(span) for span in self.spans],
-            "status": result["status"],
+            "status": result.status,
             "current": int(posixpath.basename(pushed)) if pushed else self.current,
             "finished": utc_now(),
         }
@@ -130,7 +130,8 @@ class RunInputs:
         stage.replace(root / _FILE_NAME)
 
 
-def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+def named_files(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    """Yields the digests of the files that a config names beside its data, by what they are."""
     if config.model.trainer is not None:
         yield "trainer", file_digest(config.model.trainer.module_file)
     if config.model.saved_model is not None:
@@ -141,23 +142,29 @@ def _code(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         yield key, file_digest(path)
 
 
-def _files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[tuple[str, str, int, int]]:
-    local = is_local(rolling.input_base)
+# Split, path below `data.input_base`, size and time of change of a file.
+_File = tuple[str, str, int, int]
+
+
+def _local_files(found: Preflight) -> Iterator[_File]:
+    for data in found.data:
+        for path in data.files:
+            try:
+                status = Path(path).stat()
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror}") from error
+            below = Path(path).relative_to(str(found.input_base)).as_posix()
+            yield data.split, below, status.st_size, status.st_mtime_ns
+
+
+def _remote_files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[_File]:
+    import tensorflow as tf
+
     for split, patterns in rolling.filled(spans).items():
         for pattern in patterns:
-            for path in (local_glob if local else _remote_glob)(rolling.input_base, pattern):
-                size, changed = (_local_stat if local else _remote_stat)(
-                    f"{rolling.input_base.rstrip('/')}/{path}"
-                )
-                yield split, path, size, changed
-
-
-def _local_stat(path: str) -> tuple[int, int]:
-    try:
-        found = Path(path).stat()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    return found.st_size, found.st_mtime_ns
+            for path in _remote_glob(rolling.input_base, pattern):
+                status = tf.io.gfile.stat(f"{rolling.input_base.rstrip('/')}/{path}")
+                yield split, path, status.length, status.mtime_nsec
 
 
 def _remote_glob(directory: str, pattern: str) -> list[str]:
@@ -165,10 +172,3 @@ def _remote_glob(directory: str, pattern: str) -> list[str]:
     from tfx_tflite.components.rolling_example_gen.driver import list_files
 
     return list_files(directory, pattern)
-
-
-def _remote_stat(path: str) -> tuple[int, int]:
-    import tensorflow as tf
-
-    found = tf.io.gfile.stat(path)
-    return found.length, found.mtime_nsec

@@ -1,31 +1,45 @@
-"""What `tfx-tflite run --json` prints where a run came to no verdict."""
+"""What came of a run: what `tfx-tflite run --json` prints, and what is kept beside its log."""
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Literal
+
+from pydantic import Field
+
+from tfx_tflite.components.documents import Document
+from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.verdict import RuleResult
 
 
-def result_without_verdict(
-    status: str, scheme: str | None, reasons: Iterable[str] = ()
-) -> dict[str, Any]:
-    """Returns the keys that a result with a verdict has, without what only an evaluation gives.
+class RunResult(Document):
+    """What came of a run; a field that only an evaluation gives is empty if there was none.
 
-    Args:
-        status: `failed` or `nothing_new`.
-        scheme: The config's; None where there is no config.
-        reasons: Why.
+    Attributes:
+        status: `pushed`, `refused` or `nothing_new`; `failed`, also if the push failed after the
+            verdict.
+        scheme: The config's; None if there is no config.
+        examples: How many examples the verdict rests on.
+        rules: What each rule says of each of its slices.
+        reasons: Why the model was refused.
+        size_bytes: The sizes of both models.
+        pushed_to: The directory of the pushed version; None if nothing was pushed.
+        report: Where report.json is.
+        page: Where the report's page is.
+        warnings: What the user should know of though it is no failure.
+        push_note: What the Pusher has to say, which is among the reasons or the warnings, too.
     """
-    return {
-        "status": status,
-        "scheme": scheme,
-        "examples": None,
-        "rules": [],
-        "reasons": list(reasons),
-        "size_bytes": {"float": None, "quantized": None},
-        "pushed_to": None,
-        "report": None,
-        "page": None,
-        "warnings": [],
-    }
+
+    kind = "the result of a run"
+
+    status: Literal["pushed", "refused", "nothing_new", "failed"]
+    scheme: str | None = None
+    examples: int | None = None
+    rules: tuple[RuleResult, ...] = ()
+    reasons: tuple[str, ...] = ()
+    size_bytes: Bytes = Bytes()
+    pushed_to: str | None = None
+    report: str | None = None
+    page: str | None = None
+    warnings: tuple[str, ...] = ()
+    push_note: str = Field("", exclude=True)
 
 
 class FailedAfterVerdict(Exception):
@@ -33,10 +47,10 @@ class FailedAfterVerdict(Exception):
 
     Args:
         failure: Why.
-        result: What the verdict was, with the keys of a run's result and the status `failed`.
+        result: What the verdict was, with the status `failed`.
     """
 
-    def __init__(self, failure: Exception, result: dict[str, Any]):
+    def __init__(self, failure: Exception, result: RunResult):
         super().__init__(str(failure))
         self.failure = failure
         self.result = result

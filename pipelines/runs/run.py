@@ -1,22 +1,21 @@
 """One run of a pipeline, from a config to a result. Importing this loads TFX."""
 
-import json
-from dataclasses import dataclass, field, replace
+import posixpath
 from pathlib import Path
-from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
-from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.errors import DataError, TfxTfliteError, in_one_line, user_error_in
+from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.metadata import store as metadata_store
-from tfx_tflite.pipelines.config import preflight
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
-from tfx_tflite.pipelines.tfx.cache import cache_of_root
-from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.tfx.patches import cache_of_root
+from tfx_tflite.pipelines.config.preflight import Preflight, check_examples, check_model, find_corrupt_file
 from tfx_tflite.pipelines.pipeline import create_pipeline
-from tfx_tflite.pipelines.runs.results import FailedAfterVerdict
+from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
     StageFailed,
     StageObserver,
@@ -25,41 +24,8 @@ from tfx_tflite.pipelines.runs.runners import (
     run_pipeline,
 )
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """What came of a run; `to_json` is what `tfx-tflite run --json` prints.
-
-    Attributes:
-        status: `pushed`, `refused`, or `failed` if the push failed.
-        reasons: Why it was refused.
-        report: The evaluation's report.
-        report_path: Where it is.
-        pushed_to: The directory of the pushed version; None where it was refused.
-        warnings: What the user should know of though it is no failure.
-    """
-
-    status: str
-    reasons: tuple[str, ...]
-    report: dict[str, Any]
-    report_path: str
-    pushed_to: str | None
-    warnings: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the contract's keys."""
-        return {
-            "status": self.status,
-            "scheme": self.report["scheme"],
-            "examples": self.report["examples"],
-            "rules": self.report["rules"],
-            "reasons": list(self.reasons),
-            "size_bytes": self.report["size_bytes"],
-            "pushed_to": self.pushed_to,
-            "report": self.report_path,
-            "page": str(Path(self.report_path).with_suffix(".html")),
-            "warnings": list(self.warnings),
-        }
+# Stages in which a file shows that is corrupt.
+_FIRST_READERS = ("ImportExampleGen", "StatisticsGen", "CalibrationSampler", "Trainer")
 
 
 class RunFailed(Exception):
@@ -76,12 +42,12 @@ class RunFailed(Exception):
 
 
 def run(
-    config: PipelineConfig, runner: str, observer: StageObserver, force: bool = False
+    found: Preflight, runner: str, observer: StageObserver, force: bool = False
 ) -> RunResult:
     """Runs the pipeline of a config.
 
     Args:
-        config: The config.
+        found: The config, and what was found of it.
         runner: `beam` or `local`.
         observer: Is told of each stage.
         force: Whether to push a model that is at the destination already.
@@ -91,64 +57,60 @@ def run(
         RunFailed: It failed for another.
         FailedAfterVerdict: It failed for either when the model was judged already.
     """
-    preflight.check_files(config)
-    preflight.check_destination(config)
+    config = found.config
+    if not is_local(config.push.destination):
+        # Whether it can be reached shows before anything is computed.
+        _ = found.current
     with metadata_store.connected(config):
-        return _run(config, runner, observer, force)
+        check_beam_args(config.beam.args)
+        if found.input_base is None:
+            data = write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
+            found = found.with_builtin_data(data)
+        check_model(config)
+        check_examples(found)
+        return _run(found, runner, observer, force)
 
 
-def _run(config: PipelineConfig, runner: str, observer: StageObserver, force: bool) -> RunResult:
-    check_beam_args(config.beam.args)
-    preflight.check_model(config)
-    input_base = config.data.input_base or str(
-        write_builtin_data(str(config.data.builtin), Path(config.root) / "data")
+def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
+    pipeline = create_pipeline(
+        found.config, str(found.input_base), force, found.compared_version
     )
-    preflight.check_data(config, input_base)
-    pipeline = create_pipeline(config, input_base, force, _compared_version(config))
     try:
-        with cache_of_root(config.artifacts_path):
+        with cache_of_root(found.config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
-        explained = _explained(failure, config, input_base)
+        explained = _explained(failure, found)
         if "QuantizationEvaluator" not in failure.results:
             raise explained from failure
         explained.__cause__ = failure
         judged = _judged(pipeline, failure.results)
-        raise FailedAfterVerdict(explained, judged.to_json()) from explained
+        raise FailedAfterVerdict(explained, judged) from explained
     return _result(pipeline, results)
 
 
-def _compared_version(config: PipelineConfig) -> int | None:
-    """Returns the pushed version that rules compare with, 0 for none; None without such rules."""
-    if not config.gate.against("pushed"):
-        return None
-    return Destination.open(config.push.destination).current() or 0
-
-
-def _explained(
-    failure: StageFailed, config: PipelineConfig, input_base: str
-) -> TfxTfliteError | RunFailed:
+def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFailed:
     error = user_error_in(failure)
     if error is not None:
         return error
-    if failure.stage in ("ImportExampleGen", "StatisticsGen"):
-        corrupt = preflight.find_corrupt_file(config, input_base)
-        if corrupt is not None:
-            return DataError(corrupt)
+    if failure.stage in _FIRST_READERS and (corrupt := find_corrupt_file(found)) is not None:
+        return DataError(corrupt)
     return RunFailed(failure.stage, in_one_line(failure.__cause__ or failure))
 
 
 def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
     """Returns what the evaluator found, as the result of a run that failed after it."""
     evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
-    report_path = Path(evaluation.uri) / "report.json"
-    report = json.loads(report_path.read_text(encoding="utf-8"))
+    path = Path(evaluation.uri) / layout.REPORT_FILE
+    report = Report.parse(path.read_bytes(), str(path))
     return RunResult(
         status="failed",
-        reasons=tuple(report["reasons"]),
-        report=report,
-        report_path=str(report_path),
-        pushed_to=None,
+        scheme=report.scheme,
+        examples=report.examples,
+        rules=report.rules,
+        reasons=report.reasons,
+        size_bytes=report.size_bytes,
+        report=str(path),
+        page=str(path.with_name(layout.PAGE_FILE)),
         warnings=_warnings(report),
     )
 
@@ -156,23 +118,33 @@ def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
 def _result(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
     judged = _judged(pipeline, results)
     pushed = output_artifact(pipeline, results["Pusher"], "pushed_model")
-    note = pushed.get_string_custom_property("push_note")
+    note = pushed.get_string_custom_property(layout.PUSH_NOTE)
     notes = (note,) if note else ()
-    if pushed.get_int_custom_property("pushed") != 1:
-        return replace(judged, status="refused", reasons=(*judged.reasons, *notes))
-    return replace(
-        judged,
-        status="pushed",
-        pushed_to=pushed.get_string_custom_property("pushed_destination"),
-        warnings=(*judged.warnings, *notes),
+    if pushed.get_int_custom_property(layout.PUSHED) != 1:
+        refused = {
+            "status": "refused",
+            "reasons": (*judged.reasons, *notes),
+            "push_note": note,
+        }
+        return judged.model_copy(update=refused)
+    return judged.model_copy(
+        update={
+            "status": "pushed",
+            "pushed_to": pushed.get_string_custom_property(layout.PUSHED_DESTINATION),
+            # The page that names the version.
+            "page": posixpath.join(pushed.uri, layout.PAGE_FILE),
+            "warnings": (*judged.warnings, *notes),
+            "push_note": note,
+        }
     )
 
 
-def _warnings(report: dict[str, Any]) -> tuple[str, ...]:
-    sample, found = report["calibration_sample"], list(report.get("warnings", []))
-    if sample and sample["size"] < sample["requested"]:
-        found.append(
-            f"calibrated with {sample['size']} examples: the split has no more, "
-            f"calibration.samples is {sample['requested']}"
-        )
-    return tuple(found)
+def _warnings(report: Report) -> tuple[str, ...]:
+    sample = report.calibration_sample
+    if sample is None or sample.size >= sample.requested:
+        return report.warnings
+    return (
+        *report.warnings,
+        f"calibrated with {sample.size} examples: the split has no more, calibration.samples is "
+        f"{sample.requested}",
+    )

@@ -1,26 +1,30 @@
 """Running a TFX pipeline, one stage at a time, and telling an observer of each."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler
 from tfx.orchestration import metadata
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.pipeline import Pipeline
-from tfx.orchestration.portable import launcher
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact
 
-from tfx_tflite.pipelines.tfx.beam_packages import no_package_of_tfx
+from tfx_tflite.components.quantization.conversion.early_start import (
+    EarlyConverter,
+    early_converter,
+)
+from tfx_tflite.pipelines.tfx import patches
 
 # A push looks at the destination every time: what the cache remembers may be gone from there.
 NEVER_CACHED = frozenset({"Pusher"})
+_QUANTIZER = "TFLiteQuantizer"
 _CACHED = metadata_store_pb2.Execution.CACHED
 _FAILED = metadata_store_pb2.Execution.FAILED
 
@@ -37,12 +41,14 @@ class StageResult:
         seconds: Elapsed time.
         outcome: `cached` where its outputs were taken from an earlier run.
         execution_id: Its execution in ML Metadata; None where it did not end well.
+        is_cacheable: Whether a run that changes nothing takes its outputs from the cache.
     """
 
     name: str
     seconds: float
     outcome: Outcome
     execution_id: int | None = None
+    is_cacheable: bool = False
 
 
 class StageFailed(Exception):
@@ -90,80 +96,98 @@ def run_pipeline(
     for node in compiled.nodes:
         if node.pipeline_node.node_info.id in NEVER_CACHED:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
-    # Beam's default would first look for a runner to download.
-    StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
     dag_runner = (
         beam_dag_runner.BeamDagRunner() if runner == "beam" else local_dag_runner.LocalDagRunner()
     )
-    with no_package_of_tfx(), _observed_launches(observer) as record:
+    with (
+        early_converter() as early,
+        patches.named_beam_runner(),
+        patches.no_package_of_tfx(),
+        patches.observed_launches(
+            progress := _Progress(observer, early, _upstream_of(compiled, _QUANTIZER))
+        ),
+    ):
         try:
             dag_runner.run_with_ir(compiled)
         except Exception as error:
             # Beam passes on a stage's exception, and Ctrl-C in it, as text alone.
-            if record.error is not None and _is_interrupt(record.error):
+            if progress.error is not None and _is_interrupt(progress.error):
                 raise KeyboardInterrupt from error
-            raise StageFailed(record.running, record.results) from (record.error or error)
-    return record.results
+            raise StageFailed(progress.running, progress.results) from (progress.error or error)
+    return progress.results
 
 
-class _Record:
-    """What has happened so far in a run."""
+def _upstream_of(compiled: pipeline_pb2.Pipeline, node: str) -> frozenset[str]:
+    """Returns the ids of a node and of all that it depends on."""
+    above = {
+        entry.pipeline_node.node_info.id: entry.pipeline_node.upstream_nodes
+        for entry in compiled.nodes
+    }
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(above.get(name, ()))
+    return frozenset(found)
 
-    def __init__(self) -> None:
+
+class _Progress:
+    """What has happened so far in a run.
+
+    Args:
+        observer: Is told of each stage.
+        early: Is started when there will be a conversion.
+        leads_to_conversion: The nodes after which there is one, if their outputs are new.
+    """
+
+    def __init__(
+        self, observer: StageObserver, early: EarlyConverter, leads_to_conversion: frozenset[str]
+    ):
+        self._observer = observer
+        self._early = early
+        self._leads_to_conversion = leads_to_conversion
         self.results: dict[str, StageResult] = {}
         self.running = ""
         self.error: BaseException | None = None
 
+    def launch(self, launch: patches.Launch) -> ExecutionInfo | None:
+        """Launches a node, and says how long it took and what came of it."""
+        name = self.running = launch.node
+        self._observer.started(name)
+        start = time.monotonic()
+        try:
+            info = launch.run()
+            state = _execution_state(launch.connection, info)
+            if state == _FAILED:
+                raise RuntimeError(f"{name} did not get its inputs, see the log")
+        except BaseException as error:
+            self.error = error
+            outcome: Outcome = "interrupted" if _is_interrupt(error) else "failed"
+            self._observer.ended(StageResult(name, time.monotonic() - start, outcome))
+            raise
+        self.results[name] = StageResult(
+            name,
+            time.monotonic() - start,
+            "cached" if state == _CACHED and not launch.is_system_node else "done",
+            info.execution_id if info else None,
+            is_cacheable=not launch.is_system_node and name not in NEVER_CACHED,
+        )
+        self._observer.ended(self.results[name])
+        return info
 
-@contextlib.contextmanager
-def _observed_launches(observer: StageObserver) -> Iterator[_Record]:
-    """Tells an observer of every launch of a node while the block runs.
-
-    Both runners launch nodes through `launcher.Launcher` and offer no hook, so the class is
-    replaced by one that reports, for as long as the block runs.
-    """
-    record = _Record()
-
-    class ObservedLauncher(launcher.Launcher):
-        def launch(self) -> Any:
-            name = self._pipeline_node.node_info.id
-            record.running = name
-            observer.started(name)
-            start = time.monotonic()
-            try:
-                info = super().launch()
-                state = _execution_state(self._mlmd_connection, info)
-                if state == _FAILED:
-                    raise RuntimeError(f"{name} did not get its inputs, see the log")
-            except BaseException as error:
-                record.error = error
-                outcome: Outcome = "interrupted" if _is_interrupt(error) else "failed"
-                observer.ended(StageResult(name, time.monotonic() - start, outcome))
-                raise
-            cached = state == _CACHED and self._system_node_handler is None
-            result = StageResult(
-                name,
-                time.monotonic() - start,
-                "cached" if cached else "done",
-                info.execution_id if info else None,
-            )
-            record.results[name] = result
-            observer.ended(result)
-            return info
-
-    original = launcher.Launcher
-    launcher.Launcher = ObservedLauncher
-    try:
-        yield record
-    finally:
-        launcher.Launcher = original
+    def executes(self, node: str) -> None:
+        """Starts the converter's process if the outputs of a node lead to a conversion."""
+        if node in self._leads_to_conversion:
+            self._early.start()
 
 
 def _is_interrupt(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error)
 
 
-def _execution_state(connection: metadata.Metadata, info: Any) -> int | None:
+def _execution_state(connection: metadata.Metadata, info: ExecutionInfo | None) -> int | None:
     if info is None or not info.execution_id:
         return None
     with connection as handle:

@@ -9,7 +9,8 @@ from pathlib import Path
 from tzlocal import get_localzone_name
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 
 # Of Vixie's cron and its descendants, for one command.
 _MAX_COMMAND = 998

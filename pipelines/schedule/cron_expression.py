@@ -1,25 +1,31 @@
 """Cron's five fields, in cron's own meaning, and the ticks that follow from them in a time zone.
 
-The meaning is that of crontab(5): days of the week count from Sunday, and where both days are
-restricted a tick needs one of them. APScheduler's own parser counts from Monday and needs both.
+What the fields mean is read by cronsim, as Debian's cron does: days of the week count from Sunday,
+and where both days are restricted a tick needs one of them. Ours are the messages, the refusal of
+what clocks read differently, and what changes of the clock do. cronsim heeds those only if neither
+minute nor hour is a `*`, and not by half an hour, so it is asked for wall clocks alone.
 """
 
 import bisect
 import calendar
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-_MONTHS = tuple(name.lower() for name in calendar.month_abbr[1:])
+from cronsim import CronSim, CronSimError
+
+# From 1 and from 0.
+_MONTHS = ("", *(name.lower() for name in calendar.month_abbr[1:]))
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ITEM = re.compile(
-    r"(?P<first>\*|\d+|[a-z]{3})(?:-(?P<last>\d+|[a-z]{3}))?(?:/(?P<step>\d+))?", re.IGNORECASE
+    r"\*(?:/\d+)?|(?P<first>\d+|[a-z]{3})(?:-(?P<last>\d+|[a-z]{3}))?(?P<step>/\d+)?",
+    re.IGNORECASE,
 )
-# Leap years are at most eight years apart, and a date falls on every day of the week in 40.
-_HORIZON_DAYS = 40 * 366
+_ONE_DAY, _ONE_SECOND = timedelta(days=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -28,19 +34,61 @@ class _Field:
     low: int
     high: int
     names: tuple[str, ...] = ()
-    first_name: int = 0
 
-    def problem(self, text: str, expected: str) -> ValueError:
+    def checked(self, text: str) -> str:
+        """Returns the field as cronsim takes it; ValueError says what is wrong with it."""
+        return ",".join(self._item(item) for item in text.split(","))
+
+    def _item(self, item: str) -> str:
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise self._problem(
+                item,
+                f"*, a number, a range like 1-5, or a step like */2 or {self.low}-{self.high}/2",
+            )
+        if re.search(r"/0+$", item):
+            raise ValueError(f"{item!r}: a step of 0 never comes to an end")
+        return item if match["first"] is None else self._range(item, match)
+
+    def _range(self, item: str, match: re.Match[str]) -> str:
+        first = self._number(match["first"])
+        if match["last"] is None:
+            if match["step"]:
+                raise ValueError(
+                    f"{item!r}: a step needs a range; write {first}-{self.high}{match['step']}"
+                )
+            return str(first)
+        last = self._number(match["last"])
+        # As the end of a range, Sunday is the day after Saturday.
+        if self is _WEEKDAY and last == 0 < first:
+            last = 7
+        if last < first:
+            raise ValueError(f"{item!r}: the range ends before it begins")
+        # cronsim takes a step from a range of one value to the end of the field.
+        return f"{first}-{last}{match['step'] or ''}" if last > first else str(first)
+
+    def _number(self, text: str) -> int:
+        if text.lower() in self.names:
+            return self.names.index(text.lower())
+        names = f", {self.names[self.low]} to {self.names[-1]}" if self.names else ""
+        if not text.isdecimal() or not self.low <= int(text) <= self.high:
+            raise self._problem(text, f"{self.low} to {self.high}{names}")
+        return int(text)
+
+    def _problem(self, text: str, expected: str) -> ValueError:
         article = "an" if self.name == "hour" else "a"
         return ValueError(f"{text!r} is not {article} {self.name}: expected {expected}")
 
 
-_MINUTE = _Field("minute", 0, 59)
-_HOUR = _Field("hour", 0, 23)
-_DAY = _Field("day of month", 1, 31)
-_MONTH = _Field("month", 1, 12, _MONTHS, 1)
 # 7 is Sunday too.
 _WEEKDAY = _Field("day of week", 0, 7, _DAYS)
+_FIELDS = (
+    _Field("minute", 0, 59),
+    _Field("hour", 0, 23),
+    _Field("day of month", 1, 31),
+    _Field("month", 1, 12, _MONTHS),
+    _WEEKDAY,
+)
 
 
 @dataclass(frozen=True)
@@ -70,30 +118,29 @@ class CronExpression:
         Raises:
             ValueError: It is not one, clocks differ in what it means, or it never ticks.
         """
-        fields = text.split()
-        if len(fields) != 5:
+        texts = text.split()
+        if len(texts) != len(_FIELDS):
             raise ValueError(
-                f"{text!r}: {len(fields)} given, expected five fields: minute, hour, day of month, "
+                f"{text!r}: {len(texts)} given, expected five fields: minute, hour, day of month, "
                 "month, day of week"
             )
-        minute, hour, day, month, weekday = fields
+        checked = [field.checked(part) for field, part in zip(_FIELDS, texts, strict=True)]
+        _, hour, day, _, weekday = texts
         for stepped, other in ((day, weekday), (weekday, day)):
             if stepped.startswith("*/") and other != "*":
                 raise ValueError(
                     f"{stepped!r} beside {other!r}: clocks differ in whether a tick needs one of "
                     "the days or both; write the days out, as in 1-31/2"
                 )
-        expression = cls(
-            _values(_MINUTE, minute),
-            _values(_HOUR, hour),
-            None if day == "*" else _values(_DAY, day),
-            _values(_MONTH, month),
-            None if weekday == "*" else tuple(sorted({n % 7 for n in _values(_WEEKDAY, weekday)})),
+        read = _read(text, checked)
+        return cls(
+            tuple(sorted(read.minutes)),
+            tuple(sorted(read.hours)),
+            None if read.parts[3] == "*" else tuple(sorted(read.days)),
+            tuple(sorted(read.months)),
+            None if weekday == "*" else _weekdays(read),
             hour.startswith("*") or hour == "0-23",
         )
-        if not expression._ever_ticks():
-            raise ValueError(f"{text!r} never comes: no month in it has such a day")
-        return expression
 
     def fields(self) -> tuple[str, str, str, str, str]:
         """Returns the five fields in numbers alone, which every cron reads alike."""
@@ -123,13 +170,13 @@ class CronExpression:
             The tick, in `zone`.
         """
         # A day earlier, because a tick that was skipped comes later than its time says.
-        day = moment.astimezone(zone).date() - timedelta(days=1)
-        for offset in range(_HORIZON_DAYS):
-            ticks = _ticks_of(self, day + timedelta(days=offset), zone)
+        day = moment.astimezone(zone).date() - _ONE_DAY
+        while True:
+            ticks = _ticks_of(self, day, zone)
             later = bisect.bisect_right(ticks, moment)
             if later < len(ticks):
                 return ticks[later].astimezone(zone)
-        raise AssertionError("an expression that ticks was not found to")
+            day = next(self._wall_clocks(day + _ONE_DAY)).date()
 
     def ticks_on(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
         """Yields the ticks that are written for a day, in UTC.
@@ -138,12 +185,12 @@ class CronExpression:
             day: In the zone.
             zone: The zone that the fields are in.
         """
-        if not self._is_on(day):
-            return
-        for hour in self.hours:
-            for minute in self.minutes:
-                wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
-                yield from self._moments(wall, zone)
+        for wall in itertools.takewhile(lambda wall: wall.date() == day, self._wall_clocks(day)):
+            yield from self._moments(wall.replace(tzinfo=zone), zone)
+
+    def _wall_clocks(self, day: date) -> Iterator[datetime]:
+        """Returns what clocks on the wall show at the ticks from a day on."""
+        return CronSim(str(self), datetime.combine(day, time()) - _ONE_SECOND)
 
     def _moments(self, wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         first = wall.astimezone(timezone.utc)
@@ -159,21 +206,22 @@ class CronExpression:
             if self.every_hour:
                 yield second
 
-    def _is_on(self, day: date) -> bool:
-        if day.month not in self.months:
-            return False
-        of_month = self.days is None or day.day in self.days
-        of_week = self.weekdays is None or day.isoweekday() % 7 in self.weekdays
-        if self.days is None or self.weekdays is None:
-            return of_month and of_week
-        return of_month or of_week
 
-    def _ever_ticks(self) -> bool:
-        if self.days is None or self.weekdays is not None:
-            return True
-        # 2000 was a leap year.
-        longest = max(calendar.monthrange(2000, month)[1] for month in self.months)
-        return min(self.days) <= longest
+def _read(text: str, fields: Sequence[str]) -> CronSim:
+    """Returns what cronsim reads in fields that were checked."""
+    try:
+        return CronSim(" ".join(fields), datetime.min)
+    except CronSimError as error:
+        minute, hour, _, month, weekday = fields
+        if weekday == "*":
+            raise ValueError(f"{text!r} never comes: no month in it has such a day") from error
+        # A day that no month in it has adds nothing to the days of the week, which do come.
+        return CronSim(f"{minute} {hour} * {month} {weekday}", datetime.min)
+
+
+def _weekdays(read: CronSim) -> tuple[int, ...]:
+    # A day of a certain week, which is no number, was refused.
+    return tuple(sorted({day % 7 for day in read.weekdays if isinstance(day, int)}))
 
 
 @functools.lru_cache(maxsize=8)
@@ -191,52 +239,6 @@ def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> dateti
     return moment
 
 
-def _values(field: _Field, text: str) -> tuple[int, ...]:
-    return tuple(sorted({value for item in text.split(",") for value in _item(field, item)}))
-
-
-def _item(field: _Field, item: str) -> Iterator[int]:
-    match = _ITEM.fullmatch(item)
-    if match is None or (match["first"] == "*" and match["last"]):
-        raise field.problem(
-            item,
-            f"*, a number, a range like 1-5, or a step like */2 or {field.low}-{field.high}/2",
-        )
-    if match["first"] == "*":
-        first, last = field.low, 6 if field is _WEEKDAY else field.high
-    else:
-        first = _number(field, match["first"])
-        last = _number(field, match["last"]) if match["last"] else first
-        # As the end of a range, Sunday is the day after Saturday.
-        if field is _WEEKDAY and match["last"] and last == 0 < first:
-            last = 7
-        if match["step"] and not match["last"]:
-            raise ValueError(
-                f"{item!r}: a step needs a range; write {first}-{field.high}/{match['step']}"
-            )
-    step = int(match["step"] or 1)
-    if step == 0:
-        raise ValueError(f"{item!r}: a step of 0 never comes to an end")
-    if last < first:
-        raise ValueError(f"{item!r}: the range ends before it begins")
-    yield from range(first, last + 1, step)
-
-
-def _names(field: _Field) -> str:
-    return f", {field.names[0]} to {field.names[-1]}" if field.names else ""
-
-
-def _number(field: _Field, text: str) -> int:
-    if text.isdecimal():
-        value = int(text)
-        if not field.low <= value <= field.high:
-            raise field.problem(text, f"{field.low} to {field.high}{_names(field)}")
-        return value
-    if text.lower() not in field.names:
-        raise field.problem(text, f"{field.low} to {field.high}{_names(field)}")
-    return field.names.index(text.lower()) + field.first_name
-
-
 def _stepped(values: Sequence[int], low: int, high: int) -> str:
     """Returns values as `*` or `*/n` where they are that, else listed."""
     step = values[1] - values[0] if len(values) > 2 else high
@@ -246,16 +248,7 @@ def _stepped(values: Sequence[int], low: int, high: int) -> str:
 
 
 def _listed(values: Sequence[int]) -> str:
-    return ",".join(_runs(values))
-
-
-def _runs(values: Sequence[int]) -> Iterator[str]:
-    """Yields consecutive values as ranges."""
-    start = previous = values[0]
-    for value in [*values[1:], None]:
-        if value is not None and value == previous + 1:
-            previous = value
-            continue
-        yield str(start) if start == previous else f"{start}-{previous}"
-        if value is not None:
-            start = previous = value
+    """Returns values with commas between; those that follow each other as ranges."""
+    by_distance = itertools.groupby(enumerate(values), key=lambda pair: pair[1] - pair[0])
+    runs = [[value for _, value in run] for _, run in by_distance]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -1,91 +1,78 @@
-"""The clock of one machine: a scheduler in the foreground, on APScheduler.
+"""The clock of one machine: a scheduler in the foreground.
 
-Each tick is a run in a process of its own, in turn. The job store below the root moves on to the
-next tick only when a run has ended, so that a tick that was due while the scheduler was not there,
-or was killed, is still due when it comes back.
+Each tick is a run in a process of its own, in turn. The state below the root moves on to the next
+tick only when a run has ended, so that a tick that was due while the scheduler was not there, or
+was killed, is still due when it comes back.
 """
 
 import contextlib
-import json
 import os
-import queue
+import select
 import signal
+import socket
 import subprocess
-import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Protocol
 
-from apscheduler.events import EVENT_JOB_REMOVED
-from apscheduler.executors.base import BaseExecutor
-from apscheduler.job import Job
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from sqlalchemy import URL, create_engine
-from sqlalchemy.exc import DatabaseError
+from pydantic import JsonValue, TypeAdapter
+from pydantic_core import from_json
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
-from tfx_tflite.pipelines.runs import file_lock
+from tfx_tflite.components.locks import is_locked, only_one
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
+from tfx_tflite.pipelines.runs import RUN_LOCK
 from tfx_tflite.pipelines.schedule import records
 from tfx_tflite.pipelines.schedule.records import TickRecord
+from tfx_tflite.pipelines.schedule.state import StateFile
 
-_JOB = "run"
 # A tick that is later than this was missed.
 _GRACE = timedelta(seconds=30)
 # Of ticks that were missed one is made up for, so those of the last day will do.
 _LOOK_BACK = timedelta(days=1)
+# The clock of the machine may be set while the scheduler waits: it looks again after this, seconds.
+_LOOK = 1.0
+# Bytes, of which each signal writes one.
+_MANY = 1024
 _ENDED = "the schedule has ended"
+_RESULT = TypeAdapter(dict[str, JsonValue])
 
 
-class ScheduleTrigger(BaseTrigger):
-    """The ticks of a schedule, for APScheduler.
+class Ticks(Protocol):
+    """When to run."""
+
+    def first(self, now: datetime) -> datetime | None:
+        """Returns the first tick from `now` on; None if there is none."""
+
+    def after(self, previous: datetime, now: datetime) -> datetime | None:
+        """Returns the tick after `previous`; None if there is none."""
+
+
+class ScheduleTicks:
+    """The ticks of a schedule; of those that were missed long ago it leaves out all but one.
 
     Args:
         schedule: The schedule.
     """
 
     def __init__(self, schedule: ScheduleConfig):
-        self.schedule = schedule
+        self._schedule = schedule
 
-    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """Returns the tick after `previous`, or the first one from `now` on."""
-        if previous is None:
-            return self.schedule.next_tick(now - timedelta(microseconds=1))
-        tick = self.schedule.next_tick(previous)
+    def first(self, now: datetime) -> datetime | None:
+        """Returns the first tick from `now` on; None if there is none."""
+        return self._schedule.next_tick(now - timedelta(microseconds=1))
+
+    def after(self, previous: datetime, now: datetime) -> datetime | None:
+        """Returns the tick after `previous`; None if there is none."""
+        tick = self._schedule.next_tick(previous)
         if tick is not None and tick < now - _LOOK_BACK:
-            later = self.schedule.next_tick(now - _LOOK_BACK)
+            later = self._schedule.next_tick(now - _LOOK_BACK)
             if later is not None and later <= now:
                 return later
         return tick
-
-
-def tick(specification: str) -> None:
-    """Stands for a run in the job store, which keeps no more than a name; `_InTurn` does the work.
-
-    Args:
-        specification: The schedule that the job was made for.
-    """
-
-
-class _InTurn(BaseExecutor):
-    """Runs ticks in the scheduler's thread, and unlike a job tells a run when it was due."""
-
-    def __init__(self, run: Callable[[datetime], None]):
-        super().__init__()
-        self._run = run
-
-    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        try:
-            self._run(run_times[-1])
-        except Exception:
-            self._run_job_error(job.id, *sys.exc_info()[1:])
-        else:
-            self._run_job_success(job.id, [])
 
 
 class LocalClock:
@@ -95,7 +82,7 @@ class LocalClock:
         config: The config, with a schedule.
         command: What is run at a tick; it prints a JSON object as its last line.
         say: Prints a line.
-        trigger: When to tick, instead of the config's schedule.
+        ticks: When to run, instead of the config's schedule.
     """
 
     def __init__(
@@ -103,7 +90,7 @@ class LocalClock:
         config: PipelineConfig,
         command: Sequence[str],
         say: Callable[[str], None],
-        trigger: BaseTrigger | None = None,
+        ticks: Ticks | None = None,
     ):
         assert config.schedule is not None
         self._name = config.name
@@ -111,13 +98,10 @@ class LocalClock:
         self._root = Path(config.root)
         self._command = list(command)
         self._say = say
-        self._trigger = trigger or ScheduleTrigger(config.schedule)
+        self._ticks = ticks or ScheduleTicks(config.schedule)
         self._specification = self._schedule.model_dump_json(exclude={"catch_up"})
-        # May be put to from a signal handler, where an Event would deadlock.
-        self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # Held while the run's process is made, so that a stop never misses it.
-        self._guard = threading.Lock()
-        self._stopping = False
+        self._state = StateFile(self.directory)
+        self._stop: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -130,117 +114,104 @@ class LocalClock:
 
         Raises:
             BusyError: Another scheduler runs for this root.
-            ConfigError: The root cannot be written.
+            ConfigError: The root cannot be written, or the state that was left there is damaged.
         """
-        with file_lock.held(self.directory / "scheduler.lock", "scheduler"):
+        with (
+            only_one(self.directory / "scheduler.lock", "scheduler"),
+            self._handling_signals(),
+        ):
+            self._say(f"{self._name}: {self._serve()}")
+
+    @contextlib.contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        # A signal writes to the one, which ends a wait for the other at once.
+        waker, self._wakened = socket.socketpair()
+        with waker, self._wakened:
+            waker.setblocking(False)
+            previous_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
             previous = {number: signal.signal(number, self._signalled) for number in _signals()}
             try:
-                self._serve()
-            except DatabaseError as error:
-                raise ConfigError(
-                    f"{self._job_store} cannot be used: {error.orig}; without the file the "
-                    "schedule begins anew, and runs missed so far are forgotten"
-                ) from error
+                yield
             finally:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
+                signal.set_wakeup_fd(previous_waker)
 
-    def _serve(self) -> None:
-        engine = create_engine(
-            URL.create("sqlite", database=str(self._job_store)),
-            connect_args={"check_same_thread": False},
-        )
-        scheduler = BackgroundScheduler(
-            jobstores={"default": SQLAlchemyJobStore(engine=engine)},
-            executors={"default": _InTurn(self._tick)},
-            timezone=self._schedule.zone,
-        )
-        scheduler.start(paused=True)
-        try:
-            reason = self._wait(scheduler)
-        finally:
-            self._stop_run()
-            # Waits for the run to end and be recorded.
-            scheduler.shutdown()
-        self._say(f"{self._name}: {reason}")
+    def _serve(self) -> str:
+        """Runs ticks, and returns why there are no more."""
+        due = self._first_due()
+        if due is not None:
+            self._say(f"{self._name}: {_when(due)}; records are in {self._records}")
+        while due is not None and self._comes(due):
+            now = datetime.now(timezone.utc)
+            scheduled = self._last_until(due, now)
+            self._tick(scheduled)
+            due = self._ticks.after(scheduled, now)
+            self._keep(due)
+        return self._stop or _ENDED
 
-    def _wait(self, scheduler: BackgroundScheduler) -> str:
-        """Lets the scheduler run, and returns why it is to end when it is."""
-        next_run = self._due(scheduler)
-        if next_run is None:
-            return _ENDED
-        scheduler.add_listener(lambda event: self._stops.put(_ENDED), EVENT_JOB_REMOVED)
-        self._say(f"{self._name}: {_when(next_run)}; records are in {self._records}")
-        scheduler.resume()
-        while True:
-            # A signal just before the wait would end it only with the next one.
-            with contextlib.suppress(queue.Empty):
-                return self._stops.get(timeout=1)
-
-    def _due(self, scheduler: BackgroundScheduler) -> datetime | None:
-        """Sees to it that the job is in the store, and returns when it is due next.
-
-        A job that is there with the same schedule stays as it is: it knows what was missed.
-        """
-        job = self._known_job(scheduler)
+    def _first_due(self) -> datetime | None:
+        """Returns when a run is due: what is known of the same schedule knows what was missed."""
         now = datetime.now(timezone.utc)
-        if job is None or job.args != (self._specification,):
-            first = self._trigger.get_next_fire_time(None, now)
-            if first is None:
-                if job is not None:
-                    scheduler.remove_job(_JOB)
-                return None
-            job = scheduler.add_job(
-                f"{__name__}:tick",
-                self._trigger,
-                args=(self._specification,),
-                id=_JOB,
-                replace_existing=True,
-                coalesce=True,
-                misfire_grace_time=None,
-                next_run_time=first,
-            )
+        due = self._state.due(self._specification)
+        if due is None:
+            due = self._ticks.first(now)
         elif self._schedule.catch_up and records.last_status(self._records) == "interrupted":
-            job.modify(next_run_time=now)
-        return job.next_run_time
-
-    def _known_job(self, scheduler: BackgroundScheduler) -> Job | None:
+            due = now
         try:
-            return scheduler.get_job(_JOB)
-        except DatabaseError:
-            raise
-        except Exception as error:
-            # Pickled by another version, or damaged: that may fail in any way.
-            self._say(
-                f"{self._name}: the schedule begins anew, its state was not readable: {error}"
-            )
-            scheduler.remove_job(_JOB)
-            return None
+            self._state.keep(self._specification, due)
+        except OSError as error:
+            raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
+        return due
 
-    @property
-    def _job_store(self) -> Path:
-        return self.directory / "schedule.sqlite"
+    def _comes(self, due: datetime) -> bool:
+        """Waits for a tick, and returns whether it came before the scheduler was stopped."""
+        while self._stop is None:
+            left = (due - datetime.now(timezone.utc)).total_seconds()
+            if left <= 0:
+                return True
+            if select.select([self._wakened], [], [], min(left, _LOOK))[0]:
+                self._wakened.recv(_MANY)
+        return False
+
+    def _last_until(self, due: datetime, now: datetime) -> datetime:
+        """Returns the last tick that has come by now; it stands for all that came before."""
+        tick: datetime | None = due
+        while tick is not None and tick <= now:
+            due, tick = tick, self._ticks.after(tick, now)
+        return due
+
+    def _keep(self, due: datetime | None) -> None:
+        try:
+            self._state.keep(self._specification, due)
+        except OSError as error:
+            # The next tick is another try.
+            self._say(f"{self._name}: {error.filename} cannot be written: {error.strerror}")
 
     @property
     def _records(self) -> Path:
         return self.directory / records.FILE_NAME
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping and self._process is not None:
-            # Asked a second time: no more waiting.
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._stops.put(f"stopped by {signal.Signals(number).name}")
-
-    def _stop_run(self) -> None:
-        with self._guard:
-            self._stopping = True
-            if self._process is not None:
-                self._process.terminate()
+        is_first = self._stop is None
+        self._stop = self._stop or f"stopped by {signal.Signals(number).name}"
+        if self._process is None:
+            return
+        if is_first:
+            self._process.terminate()
+        else:
+            # No more waiting.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _tick(self, scheduled: datetime) -> None:
-        record = self._record_of(scheduled)
-        records.append(record, self._records)
-        self._say(f"{_stamp(scheduled)}  {record.summary()}")
+        try:
+            record = self._record_of(scheduled)
+            records.append(record, self._records)
+        except OSError as error:
+            self._say(f"{_stamp(scheduled)}  {error.filename}: {error.strerror}")
+        else:
+            self._say(f"{_stamp(scheduled)}  {record.summary()}")
 
     def _record_of(self, scheduled: datetime) -> TickRecord:
         now = datetime.now(self._schedule.zone)
@@ -248,8 +219,10 @@ class LocalClock:
         if late > _GRACE and not self._schedule.catch_up:
             late = timedelta(seconds=round(late.total_seconds()))
             return TickRecord(scheduled, None, now, "skipped", reason=f"missed by {late}")
-        if file_lock.is_held(self._root / file_lock.RUN_LOCK):
+        if is_locked(self._root / RUN_LOCK):
             return TickRecord(scheduled, None, now, "skipped", reason="another run is going on")
+        if self._stop is not None:
+            return TickRecord(scheduled, None, now, "interrupted")
         return self._run(scheduled, now)
 
     def _run(self, scheduled: datetime, started: datetime) -> TickRecord:
@@ -259,34 +232,33 @@ class LocalClock:
         except OSError as error:
             problem = f"{self._command[0]}: {error.strerror}"
             return TickRecord(scheduled, None, started, "failed", reason=problem)
-        if exit_code is None:
-            return TickRecord(scheduled, None, started, "interrupted")
         result = _last_json(output)
         status = str(result["status"]) if result else "failed"
         reason: str | None = None
         if status == "failed":
-            reason = (result or {}).get("error") or _ending(exit_code, log)
-            status = "interrupted" if self._stopping else "failed"
+            said = (result or {}).get("error")
+            reason = str(said) if said else _ending(exit_code, log)
+            status = "interrupted" if self._stop is not None else "failed"
         ended = datetime.now(self._schedule.zone)
         return TickRecord(scheduled, started, ended, status, exit_code, reason, result)
 
-    def _execute(self, log: Path) -> tuple[int | None, bytes]:
-        """Returns the exit code (None where a stop came first) and the output of one run."""
+    def _execute(self, log: Path) -> tuple[int, bytes]:
+        """Returns the exit code and the output of one run."""
         with log.open("wb") as errors:
-            with self._guard:
-                if self._stopping:
-                    return None, b""
-                # In a session of its own: Ctrl-C is passed on once, as SIGTERM.
-                process = self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    start_new_session=True,
-                )
+            # In a session of its own: Ctrl-C is passed on once, as SIGTERM.
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+            self._process = process
+            if self._stop is not None:
+                # A signal that came before this knew of no process.
+                process.terminate()
             output, _ = process.communicate()
-        with self._guard:
-            self._process = None
+        self._process = None
         return process.returncode, output
 
 
@@ -296,13 +268,13 @@ def _signals() -> list[signal.Signals]:
     return [number for number in stops if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _last_json(output: bytes) -> dict[str, Any] | None:
+def _last_json(output: bytes) -> dict[str, JsonValue] | None:
     lines = output.decode("utf-8", "replace").splitlines()
     try:
-        document = json.loads(lines[-1])
+        document = _RESULT.validate_python(from_json(lines[-1], allow_inf_nan=False))
     except (IndexError, ValueError):
         return None
-    return document if isinstance(document, dict) and "status" in document else None
+    return document if "status" in document else None
 
 
 def _ending(exit_code: int, log: Path) -> str:

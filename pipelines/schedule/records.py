@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 FILE_NAME = "runs.jsonl"
 
@@ -32,7 +33,7 @@ class TickRecord:
     status: str
     exit_code: int | None = None
     reason: str | None = None
-    result: Mapping[str, Any] | None = None
+    result: Mapping[str, JsonValue] | None = None
 
     def line(self) -> str:
         """Returns the record as one line of JSON."""
@@ -56,8 +57,9 @@ class TickRecord:
             return self.reason.splitlines()[0]
         if self.result is None:
             return ""
-        reasons = self.result.get("reasons") or [""]
-        return self.result.get("pushed_to") or reasons[0]
+        reasons = self.result.get("reasons")
+        first = reasons[0] if isinstance(reasons, list) and reasons else ""
+        return str(self.result.get("pushed_to") or first)
 
 
 def elapsed(start: datetime, end: datetime) -> timedelta:
@@ -77,6 +79,6 @@ def last_status(path: Path) -> str | None:
     """Returns the status in the last record of a file; None where there is no whole one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return json.loads(lines[-1])["status"]
+        return str(json.loads(lines[-1])["status"])
     except (FileNotFoundError, IndexError, ValueError, KeyError):
         return None

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")

@@ -15,7 +15,7 @@ from tfx_tflite.components.process_end import run_to_the_end
 
 
 def aborts_when_taken_down() -> None:
-    """Loads a library with a destructor that aborts, as TensorFlow's plugin for S3 has one."""
+    """Loads a library with a destructor that aborts, as TensorFlow's plugin for S3 had one."""
     libc = ctypes.CDLL(None)
     libc.__cxa_atexit(ctypes.cast(libc.abort, ctypes.c_void_p), None, None)
 
@@ -93,14 +93,6 @@ def starts_a_job_server() -> None:
 
     job_server.StopOnExitJobServer(PythonJobServer()).start()
     print(port)
-
-
-def writes_to_s3() -> None:
-    """Writes through TensorFlow's plugin for S3."""
-    import tensorflow as tf
-    import tensorflow_io  # noqa: F401
-
-    tf.io.gfile.GFile("s3://models/written", "w").write("text")
 
 
 if __name__ == "__main__":

@@ -82,9 +82,3 @@ def test_beams_job_servers_are_stopped(tmp_path: Path):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("localhost", int(done.stdout)))
     assert list(tmp_path.glob("beam-temp*")) == []
-
-
-@pytest.mark.slow
-def test_tensorflows_plugin_for_s3_does_not_abort_it(s3: dict[str, str]):
-    done = ended("writes_to_s3", **s3)
-    assert done.returncode == 0, done.stderr

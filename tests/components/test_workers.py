@@ -18,7 +18,7 @@ from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.quantization.ranges import ranges
 
-PLAN = sampling.SamplePlan(10, "label")
+PLAN = sampling.SamplePlan(samples=10, stratify_by="label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
 METRICS = [
     batched_metric(ConfiguredMetric(name, name, config), (10,))
@@ -49,7 +49,7 @@ def of_the_evaluator() -> list[object]:
     judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))
     check = LabelCheck(judged, (ConfiguredMetric("accuracy", "SparseCategoricalAccuracy", {}),))
     signature = Signature("serving_tensors", (), (output,))
-    pair = prediction.ModelPair("saved_model", signature, None, "model.tflite", None)
+    pair = prediction.ModelPair("saved_model", signature, None, "model.tflite")
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
         compare_models._against,

@@ -1,19 +1,17 @@
 """A destination in a local directory: staged beside the versions, then renamed into place."""
 
 import contextlib
-import fcntl
 import os
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
+from tfx_tflite.components.locks import locked
 
 # What is being made or removed; left over where a process was killed.
 _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
-_POLL_INTERVAL = 0.05
 
 
 class LocalStore:
@@ -73,25 +71,15 @@ class LocalStore:
             TimeoutError: Others held it too long.
         """
         self._make(self._root)
-        descriptor = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            self._acquire(descriptor)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _acquire(self, descriptor: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while True:
+        with contextlib.ExitStack() as stack:
             try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"another process has been changing {self._root} for "
-                        f"{self._patience:.0f} s; try again"
-                    ) from None
-                time.sleep(_POLL_INTERVAL)
+                stack.enter_context(locked(self._root / _LOCK, self._patience))
+            except TimeoutError as error:
+                raise TimeoutError(
+                    f"another process has been changing {self._root} for {self._patience:.0f} s; "
+                    "try again"
+                ) from error
+            yield
 
     def _make(self, directory: Path) -> None:
         missing = []

@@ -1,26 +1,22 @@
-"""A destination in an object store (gs://, s3://, …) through TFX's file I/O.
+"""A destination in an object store: s3://, gs:// or az://.
 
-There is no rename there, so a version's files are written first and its manifest last: without a
-manifest it is no version. There is no lock either, so one is made of what such stores do have,
-reading and listing that see every finished write (S3 and Google Cloud Storage both promise it).
+There is no rename there, so a version's files are written first and its manifest last, if there is
+none yet: without a manifest it is no version. What keeps pushes from each other is a `Lease`.
 """
 
 import contextlib
-import importlib.util
 import posixpath
-import random
 import shutil
 import tempfile
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tfx_tflite.components.destinations.stores.store import MANIFEST_FILE, UNFINISHED
+from tfx_tflite.components.artifact_layout import MANIFEST_FILE
+from tfx_tflite.components.destinations.stores.lease import Lease
+from tfx_tflite.components.destinations.stores.object_requests import ConflictError, ObjectRequests
+from tfx_tflite.components.destinations.stores.store import UNFINISHED
 
-_LOCKS = ".locks"
-# A process that was killed cannot take its lock along.
-_LOCK_LIFETIME = 3600.0
+_LOCK = ".lock"
 
 
 class ObjectStore:
@@ -28,96 +24,45 @@ class ObjectStore:
 
     Args:
         uri: The URI.
+        requests: What talks to the store.
         patience: Seconds to wait for another push.
+        lifetime: Seconds after which a push that gives no sign of life is taken for killed.
     """
 
-    def __init__(self, uri: str, patience: float = 600.0):
+    def __init__(
+        self,
+        uri: str,
+        requests: ObjectRequests | None = None,
+        patience: float = 600.0,
+        lifetime: float = 60.0,
+    ):
         self.uri = uri.rstrip("/")
+        self._requests = requests or ObjectRequests(self.uri)
         self._patience = patience
-        scheme = uri.partition("://")[0]
-        if scheme == "s3" and importlib.util.find_spec("tensorflow_io"):
-            # TensorFlow has no S3 of its own; importing this gives it one.
-            importlib.import_module("tensorflow_io")
-        from tfx.dsl.io import fileio
-
-        self._fileio = fileio
-
-    def _path(self, *names: str) -> str:
-        return posixpath.join(self.uri, *filter(None, names))
+        self._lease = Lease(self._requests, _LOCK, lifetime)
 
     def entries(self, directory: str = "") -> list[str]:
         """Returns the names in a directory; none where it is not there."""
-        with _as_os_errors(self._path(directory)):
-            try:
-                names = self._fileio.listdir(self._path(directory))
-            except self._fileio.NotFoundError:
-                # Unlike listing, this says where there is no file system for the scheme.
-                self._fileio.exists(self.uri)
-                return []
-        return sorted({name.rstrip("/") for name in names} - {""})
+        objects, directories = self._requests.children(directory)
+        return sorted({*objects, *directories})
 
     def files(self, directory: str) -> list[str]:
         """Returns the files below a directory, relative to it."""
-        top = self._path(directory)
-        with _as_os_errors(top):
-            found = {
-                posixpath.relpath(posixpath.join(parent, name), top)
-                for parent, _, names in self._fileio.walk(top)
-                for name in names
-            }
-        return sorted(found - {UNFINISHED})
+        return [name for name in self._requests.descendants(directory) if name != UNFINISHED]
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes; FileNotFoundError where it is not there."""
-        with _as_os_errors(self._path(name)), self._fileio.open(self._path(name), "rb") as file:
-            return file.read()
+        return self._requests.get(posixpath.normpath(name))[0]
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps others from changing the destination.
 
-        Everyone puts an object of a name of its own and then looks: who is alone has the lock, who
-        is not takes its object away and tries again. Of two at once at least one sees the other.
-
         Raises:
             TimeoutError: Others held it too long.
         """
-        mine = uuid.uuid4().hex
-        deadline = time.monotonic() + self._patience
-        try:
-            while not self._acquired(mine):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"another push has been at work for {self._patience:.0f} s; if there is "
-                        f"none, remove what is in {self._path(_LOCKS)}"
-                    )
-                time.sleep(random.uniform(0.1, 1.0))
+        with self._lease.hold(self._patience):
             yield
-        finally:
-            # One that stays is not held for ever.
-            with contextlib.suppress(OSError):
-                self._delete(_LOCKS, mine)
-
-    def _acquired(self, mine: str) -> bool:
-        name = posixpath.join(_LOCKS, mine)
-        self.replace(name, repr(time.time()).encode("ascii"))
-        others = [entry for entry in self.entries(_LOCKS) if entry != mine]
-        if not any(self._is_held(other) for other in others):
-            return True
-        self._delete(_LOCKS, mine)
-        return False
-
-    def _is_held(self, lock: str) -> bool:
-        try:
-            taken = float(self.read(posixpath.join(_LOCKS, lock)))
-        except FileNotFoundError:
-            return False
-        except ValueError:
-            return True
-        if time.time() - taken < _LOCK_LIFETIME:
-            return True
-        self._delete(_LOCKS, lock)
-        return False
 
     def clean(self, versions: Sequence[str]) -> None:
         """Removes versions that have no manifest: under the lock nobody is at work on them."""
@@ -146,26 +91,33 @@ class ObjectStore:
         target.write_bytes(content)
 
     def publish(self, staged: Path, version: str) -> None:
-        """Uploads a staged directory, the manifest last."""
+        """Uploads a staged directory, the manifest last and only if there is none."""
         names = sorted(
             path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file()
         )
         self._mark(version)
-        for name in sorted(names, key=lambda name: name == MANIFEST_FILE):
-            self.replace(posixpath.join(version, name), (staged / name).read_bytes())
+        for name in names:
+            if name != MANIFEST_FILE:
+                self.replace(posixpath.join(version, name), (staged / name).read_bytes())
+        self._create(posixpath.join(version, MANIFEST_FILE), (staged / MANIFEST_FILE).read_bytes())
         self._delete(version, UNFINISHED)
+
+    def _create(self, name: str, content: bytes) -> None:
+        self._lease.check()
+        try:
+            self._requests.create(name, content)
+        except ConflictError:
+            # An answer may have been lost, and the request sent again.
+            if self.read(name) != content:
+                raise
 
     def _mark(self, version: str) -> None:
         self.replace(posixpath.join(version, UNFINISHED), b"")
 
     def replace(self, name: str, content: bytes) -> None:
         """Puts an object, which readers see at once or not yet."""
-        path = self._path(name)
-        with _as_os_errors(path):
-            # Where directories are real ones they must be there; elsewhere this does nothing.
-            self._fileio.makedirs(posixpath.dirname(path))
-            with self._fileio.open(path, "wb") as file:
-                file.write(content)
+        self._lease.check()
+        self._requests.put(name, content)
 
     def remove(self, version: str) -> None:
         """Removes a version: its manifest first, after which it is none."""
@@ -175,37 +127,9 @@ class ObjectStore:
 
     def _delete_version(self, version: str) -> None:
         # The marker last: without it what is left would be taken for somebody else's.
-        for name in self.files(version):
+        for name in (*self.files(version), UNFINISHED):
             self._delete(version, name)
-        self._delete(version)
 
     def _delete(self, *names: str) -> None:
-        path = self._path(*names)
-        with _as_os_errors(path), contextlib.suppress(self._fileio.NotFoundError):
-            if self._fileio.isdir(path):
-                self._fileio.rmtree(path)
-            else:
-                self._fileio.remove(path)
-
-
-@contextlib.contextmanager
-def _as_os_errors(path: str) -> Iterator[None]:
-    """Raises OSError for the errors of TFX's file I/O and of TensorFlow below it."""
-    import tensorflow as tf
-    from tfx.dsl.io import fileio
-
-    try:
-        yield
-    except (fileio.NotFoundError, tf.errors.NotFoundError) as error:
-        raise FileNotFoundError(2, _reason(error) or "No such object", path) from error
-    except tf.errors.UnimplementedError as error:
-        scheme = path.partition("://")[0]
-        plugin = "; install tfx-tflite[s3]" if scheme == "s3" else ""
-        raise OSError(95, f"TensorFlow has no file system for {scheme}://{plugin}", path) from error
-    except tf.errors.OpError as error:
-        raise OSError(5, _reason(error), path) from error
-
-
-def _reason(error: Exception) -> str:
-    text = str(getattr(error, "message", None) or error).strip()
-    return text.splitlines()[0] if text else ""
+        self._lease.check()
+        self._requests.delete(posixpath.join(*names))

@@ -1,4 +1,4 @@
-"""What a destination is kept in: a local directory, or whatever else TFX's file I/O reaches."""
+"""What a destination is kept in: a local directory, or an object store."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -7,8 +7,6 @@ from typing import Protocol
 
 from tfx_tflite.components.uris import is_local
 
-# A version is a directory of this file and the files it lists; without it there is no version.
-MANIFEST_FILE = "manifest.json"
 # In a version's directory while it is being written or removed where there is no rename, so that
 # nothing else is taken for one that was left.
 UNFINISHED = ".unfinished"
@@ -68,12 +66,12 @@ def open_store(uri: str) -> Store:
     """Returns the store of a destination; nothing is read or made yet.
 
     Args:
-        uri: A path on this machine, or a URI of any file system that TFX's file I/O has.
+        uri: A path on this machine, or the URI of an object store.
     """
-    if is_local(uri):
+    if is_local(uri) or uri.startswith("file://"):
         from tfx_tflite.components.destinations.stores.local import LocalStore
 
-        return LocalStore(Path(uri))
+        return LocalStore(Path(uri.removeprefix("file://")))
     from tfx_tflite.components.destinations.stores.objects import ObjectStore
 
     return ObjectStore(uri)

@@ -3,12 +3,13 @@
 Only pydantic is imported here, because configs are parsed with it and workers import it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from tfx_tflite.components.examples.tensors import InputSpec
+if TYPE_CHECKING:  # It loads NumPy, which a config can do without.
+    from tfx_tflite.components.examples.tensors import InputSpec
 
 
 class Target(BaseModel):
@@ -43,19 +44,6 @@ class Target(BaseModel):
         return str(self.label if self.label_input is None else self.label_input)
 
 
-_TARGETS = TypeAdapter(tuple[Target, ...])
-
-
-def targets_to_json(targets: Sequence[Target]) -> str:
-    """Returns targets as JSON, which an execution property can hold."""
-    return _TARGETS.dump_json(tuple(targets)).decode()
-
-
-def targets_from_json(text: str) -> tuple[Target, ...]:
-    """Returns the targets that `targets_to_json` gave."""
-    return _TARGETS.validate_json(text)
-
-
 @dataclass(frozen=True)
 class JudgedOutput:
     """An output of the model with what it is judged by.
@@ -68,7 +56,7 @@ class JudgedOutput:
     """
 
     key: str | None
-    spec: InputSpec
+    spec: "InputSpec"
     target: Target
 
     @property

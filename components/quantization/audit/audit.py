@@ -9,67 +9,61 @@ docs/schemes.md, after the TensorFlow Lite quantization specification
 from collections.abc import Iterator
 
 from tfx_tflite.components.errors import ConversionError, listed
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Violation,
-    scales_of,
-    short_name,
-    tensor_type,
-)
+from tfx_tflite.components.models.flatbuffer import Graph, Violation, read_graph
 from tfx_tflite.components.quantization.audit import float_promises, integer_promises
 from tfx_tflite.components.quantization.audit.specification import FLOATS
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe
 
 _SHOWN = 4
 
 
-def audit(content: bytes, quantization: Quantization) -> list[Violation]:
+def audit(content: bytes, recipe: Recipe) -> list[Violation]:
     """Returns every way in which a TFLite model breaks what its scheme promises.
 
     Args:
         content: The flatbuffer.
-        quantization: What it was converted to.
+        recipe: What it was made to.
     """
     try:
-        graph = FlatbufferGraph(content)
+        graph = read_graph(content)
     except ValueError as error:
         return [Violation("model", str(error))]
     # Nothing else can be said of a graph that refers to what is not there.
     broken = list(graph.broken_references())
     if broken:
         return broken
-    if quantization.scheme.needs_calibration:
-        promises = integer_promises.violations(graph, quantization)
+    if recipe.scheme.needs_calibration:
+        promises = integer_promises.violations(graph, recipe)
     else:
-        promises = float_promises.violations(graph, quantization.scheme)
-    return list(dict.fromkeys([*_foreign_operators(graph), *_io(graph, quantization), *promises]))
+        promises = float_promises.violations(graph, recipe.scheme)
+    return list(dict.fromkeys([*_foreign_operators(graph), *_io(graph, recipe), *promises]))
 
 
-def check(content: bytes, quantization: Quantization) -> None:
+def check(content: bytes, recipe: Recipe) -> None:
     """Checks that a TFLite model is what its scheme promises.
 
     Raises:
         ConversionError: It is not; the operators that break the promise are named.
     """
-    violations = audit(content, quantization)
+    violations = audit(content, recipe)
     if violations:
         shown = "; ".join(str(violation) for violation in violations[:_SHOWN])
         rest = len(violations) - _SHOWN
         more = f" (and {rest} more)" if rest > 0 else ""
         raise ConversionError(
-            f"the converted model is not {quantization.scheme.value}: {shown}{more}. "
-            f"{_remedy(content, quantization, violations)}"
+            f"the converted model is not {recipe.scheme.value}: {shown}{more}. "
+            f"{_remedy(content, recipe, violations)}"
         )
 
 
-def _remedy(content: bytes, quantization: Quantization, violations: list[Violation]) -> str:
+def _remedy(content: bytes, recipe: Recipe, violations: list[Violation]) -> str:
     """Returns what to do about violations."""
     general = "Replace these operators in the model or choose another quantization.scheme"
-    if quantization.allows_float or not all("computes in" in each.reason for each in violations):
+    if recipe.allows_float or not all("computes in" in each.reason for each in violations):
         return general
-    operators = FlatbufferGraph(content).operators
+    operators = read_graph(content).operators
     staying = {op.name for op in operators if integer_promises.may_stay_float(op)}
-    if not staying or quantization.scheme not in (Scheme.INT8, Scheme.INT8_FLOAT_IO):
+    if not staying or recipe.scheme.traits.activations != "INT8":
         return general
     return (
         f"There is no integer form of {listed(sorted(staying))}: leave that in float with "
@@ -78,20 +72,16 @@ def _remedy(content: bytes, quantization: Quantization, violations: list[Violati
     )
 
 
-def _foreign_operators(graph: FlatbufferGraph) -> Iterator[Violation]:
+def _foreign_operators(graph: Graph) -> Iterator[Violation]:
     for operator in graph.operators:
-        if not graph.is_builtin(operator):
+        if not operator.is_builtin:
             yield Violation(operator.label, "is not a builtin operator of TensorFlow Lite")
 
 
-def _io(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
+def _io(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """Inputs and outputs that were float have the promised type; integer ones stay as they are."""
-    promised = quantization.resolved_io_type.upper()
+    promised = recipe.resolved_io_type.upper()
     for side, tensor in graph.io:
-        found = tensor_type(tensor)
-        if found != promised and (found in FLOATS or _is_quantized(tensor)):
-            yield Violation(f"{side} {short_name(tensor)}", f"is {found}, expected {promised}")
-
-
-def _is_quantized(tensor: object) -> bool:
-    return len(scales_of(tensor)) > 0
+        found = tensor.type
+        if found != promised and (found in FLOATS or tensor.is_quantized):
+            yield Violation(f"{side} {tensor.short_name}", f"is {found}, expected {promised}")

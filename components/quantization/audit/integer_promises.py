@@ -1,26 +1,13 @@
 """What a model with quantized activations promises, operator by operator."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from tfx_tflite.components.models.flatbuffer import (
-    FlatbufferGraph,
-    Operator,
-    Violation,
-    quantization_of,
-    scales_of,
-    short_name,
-    tensor_type,
-    zero_points_of,
-)
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, Violation
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, SchemeTraits
 
-ACTIVATIONS = {Scheme.INT8: "INT8", Scheme.INT8_FLOAT_IO: "INT8", Scheme.INT16X8: "INT16"}
-# The kernels take 32 bits beside 64 for 16-bit activations.
-_BIASES = {"INT8": ("INT32",), "INT16": ("INT64", "INT32")}
 # Types of few bits, which only quantization gives to what was float.
 _QUANTIZED = frozenset({"INT4", "INT8", "UINT8", "INT16"})
 # Scales are stored as float32; the kernels compare bias scales within 2 % and others exactly.
@@ -28,21 +15,25 @@ _SAME = 1e-5
 _SAME_BIAS = 0.02
 
 
-def violations(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
+def violations(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """Finds what breaks the promise of a scheme with quantized activations."""
-    yield from _floats(graph, quantization)
-    activation = ACTIVATIONS[quantization.scheme]
+    yield from _floats(graph, recipe)
     zeros = _zeros(graph)
     for operator in graph.operators:
-        if any(tensor_type(tensor) in spec.FLOATS for tensor in _tensors(operator)):
+        if any(tensor.type in spec.FLOATS for tensor in operator.tensors):
             continue
+        promised = recipe.scheme_of(_layer(operator)).traits
         yield from _treatment(operator)
-        yield from _types(graph, operator, activation)
+        yield from _types(graph, operator, promised.activations)
         yield from _parameters(operator, zeros)
         yield from _fixed_output(operator)
         yield from _same_scale(operator)
-        yield from _weights(graph, operator, activation)
-        yield from _bias(graph, operator, activation)
+        yield from _weights(operator, promised)
+        yield from _bias(operator, promised)
+
+
+def _layer(operator: Operator) -> str:
+    return operator.outputs[0].short_name if operator.outputs else ""
 
 
 def _treatment(operator: Operator) -> Iterator[Violation]:
@@ -50,19 +41,15 @@ def _treatment(operator: Operator) -> Iterator[Violation]:
     found = spec.treatment(operator.name)
     if found is spec.Treatment.NOT_ALLOWED:
         yield Violation(operator.label, "is not an operator of an integer model")
-    elif found is spec.Treatment.FLOAT_ONLY and any(len(scales_of(t)) for t in _tensors(operator)):
+    elif found is spec.Treatment.FLOAT_ONLY and any(t.is_quantized for t in operator.tensors):
         yield Violation(operator.label, "has no kernel for quantized numbers")
     elif found is None:
         yield Violation(operator.label, "is not known, so that its scales cannot be checked")
 
 
-def _tensors(operator: Operator) -> tuple[Any, ...]:
-    return (*operator.inputs, *operator.outputs)
-
-
-def _floats(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Violation]:
+def _floats(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """No operator reads or writes a float, but for conversions and those that may stay float."""
-    allowed = allowed_floats(graph, quantization)
+    allowed = allowed_floats(graph, recipe)
     converting: list[Violation] = []
     computing: list[Violation] = []
     for operator in graph.operators:
@@ -70,37 +57,37 @@ def _floats(graph: FlatbufferGraph, quantization: Quantization) -> Iterator[Viol
         if not floats or operator.name in spec.CALLS or operator.index in allowed:
             continue
         is_conversion = operator.name in spec.CONVERSIONS
-        types = ", ".join(sorted({tensor_type(tensor) for tensor in floats}))
-        beside = " though it has an integer form" if quantization.allows_float else ""
+        types = ", ".join(sorted({tensor.type for tensor in floats}))
+        beside = " though it has an integer form" if recipe.allows_float else ""
         found = Violation(operator.label, f"computes in {types}{beside}")
         (converting if is_conversion else computing).append(found)
     # A conversion inside the graph is there because of an operator that computes in float.
     yield from computing or converting
     for tensor in graph.idle_tensors:
-        if tensor_type(tensor) in spec.FLOATS:
-            yield Violation(f"tensor {short_name(tensor)}", f"is {tensor_type(tensor)}, unused")
+        if tensor.type in spec.FLOATS:
+            yield Violation(f"tensor {tensor.short_name}", f"is {tensor.type}, unused")
 
 
-def float_tensors(operator: Operator) -> list[Any]:
+def float_tensors(operator: Operator) -> list[Tensor]:
     """Returns the tensors of an operator that are float."""
-    return [tensor for tensor in _tensors(operator) if tensor_type(tensor) in spec.FLOATS]
+    return [tensor for tensor in operator.tensors if tensor.type in spec.FLOATS]
 
 
-def allowed_floats(graph: FlatbufferGraph, quantization: Quantization) -> dict[int, Operator]:
+def allowed_floats(graph: Graph, recipe: Recipe) -> dict[int, Operator]:
     """Returns the operators that may have float tensors, by index.
 
     These are conversions at the model's edge if its inputs and outputs are float and, if operators
     without an integer form may stay float, those and the conversions between them and the rest.
     """
     staying = [op for op in graph.operators if may_stay_float(op)]
-    edges = {id(tensor) for operator in staying for tensor in float_tensors(operator)}
-    if not quantization.allows_float:
+    edges = {tensor for operator in staying for tensor in float_tensors(operator)}
+    if not recipe.allows_float:
         staying, edges = [], set()
     found = {operator.index: operator for operator in staying}
     for operator in graph.operators:
         floats = float_tensors(operator)
-        at_the_edge = quantization.resolved_io_type == "float32" and graph.at_the_edge(floats)
-        beside = all(id(tensor) in edges or graph.at_the_edge([tensor]) for tensor in floats)
+        at_the_edge = recipe.resolved_io_type == "float32" and graph.at_the_edge(floats)
+        beside = all(tensor in edges or graph.at_the_edge([tensor]) for tensor in floats)
         if operator.name in spec.CONVERSIONS and floats and (at_the_edge or (edges and beside)):
             found[operator.index] = operator
     return found
@@ -112,53 +99,49 @@ def may_stay_float(operator: Operator) -> bool:
     return is_float_only and bool(float_tensors(operator))
 
 
-def _types(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:
+def _types(graph: Graph, operator: Operator, activation: str) -> Iterator[Violation]:
     """Quantized activations have the scheme's type; other integers are indices and shapes."""
     if operator.name in spec.RECURRENT:
-        tensors = [operator.operand(0), *operator.outputs]
+        tensors = (*operator.inputs[:1], *operator.outputs)
     else:
         kind = spec.WEIGHTED.get(operator.name)
-        weights = {id(operator.operand(i)) for i in kind.weights} if kind else set()
-        tensors = [t for t in _tensors(operator) if not _is_in(weights, t, graph)]
+        weights = {operator.operand(i) for i in kind.weights} if kind else set()
+        tensors = tuple(t for t in operator.tensors if not (t in weights and t.is_constant))
     for tensor in tensors:
-        found = tensor_type(tensor)
+        found = tensor.type
         is_edge = operator.name == "QUANTIZE" and graph.at_the_edge([tensor])
-        if found in _QUANTIZED and len(scales_of(tensor)) and found != activation and not is_edge:
+        if found in _QUANTIZED and tensor.is_quantized and found != activation and not is_edge:
             yield Violation(operator.label, f"has {found} activations, not {activation}")
             return
 
 
-def _is_in(weights: set[int], tensor: Any, graph: FlatbufferGraph) -> bool:
-    return id(tensor) in weights and graph.is_constant(tensor)
-
-
-def _zeros(graph: FlatbufferGraph) -> frozenset[int]:
-    """Returns the ids of tensors that hold nothing but zeros, whose range and scale may be 0."""
-    found: set[int] = set()
+def _zeros(graph: Graph) -> frozenset[Tensor]:
+    """Returns the tensors that hold nothing but zeros, whose range and scale may be 0."""
+    found: set[Tensor] = set()
     for operator in graph.operators:
         for tensor in operator.inputs:
-            values = graph.values(tensor) if graph.is_constant(tensor) else None
+            values = tensor.integers if tensor.is_constant else None
             if values is not None and not values.any():
-                found.add(id(tensor))
-        if operator.name == "FILL" and id(operator.inputs[-1]) in found:
-            found.update(map(id, operator.outputs))
+                found.add(tensor)
+        if operator.name == "FILL" and operator.inputs[-1] in found:
+            found.update(operator.outputs)
     return frozenset(found)
 
 
-def _parameters(operator: Operator, zeros: frozenset[int]) -> Iterator[Violation]:
+def _parameters(operator: Operator, zeros: frozenset[Tensor]) -> Iterator[Violation]:
     """Quantized tensors have scales that are positive and zero points that their type holds."""
-    tensors = _tensors(operator)
-    if not any(len(scales_of(tensor)) for tensor in tensors):
+    tensors = operator.tensors
+    if not any(tensor.is_quantized for tensor in tensors):
         # Nothing but integers that were integers in the float model.
         return
     for tensor in tensors:
-        found = tensor_type(tensor)
-        scales, points = scales_of(tensor), zero_points_of(tensor)
-        name = short_name(tensor)
+        found = tensor.type
+        scales, points = tensor.scales, tensor.zero_points
+        name = tensor.short_name
         if found in _QUANTIZED and not len(scales):
             yield Violation(operator.label, f"{found} tensor {name} has no scale")
             continue
-        positive = (scales > 0) | ((scales == 0) & (id(tensor) in zeros))
+        positive = (scales > 0) | ((scales == 0) & (tensor in zeros))
         if not np.all(np.isfinite(scales) & positive):
             yield Violation(operator.label, f"tensor {name} has a scale that is not positive")
         lowest, highest = spec.ZERO_POINTS.get(found, (0, 0))
@@ -175,8 +158,8 @@ def _fixed_output(operator: Operator) -> Iterator[Violation]:
     if not fixed:
         return
     output = operator.outputs[0]
-    expected = fixed.get(tensor_type(output))
-    scale, point = quantization_of(output)
+    expected = fixed.get(output.type)
+    scale, point = output.quantization
     if expected is None or scale is None:
         return
     if not np.isclose(scale, expected[0], rtol=_SAME, atol=0) or point != expected[1]:
@@ -190,55 +173,54 @@ def _fixed_output(operator: Operator) -> Iterator[Violation]:
 def _same_scale(operator: Operator) -> Iterator[Violation]:
     if operator.name not in spec.SAME_SCALE:
         return
-    quantized = [t for t in _tensors(operator) if quantization_of(t)[0] is not None]
-    found = {quantization_of(tensor) for tensor in quantized}
+    found = {tensor.quantization for tensor in operator.tensors} - {(None, None)}
     if len(found) > 1:
         yield Violation(operator.label, "has inputs and outputs of different scales")
     elif operator.name in spec.ZERO_FILLED and any(zero_point for _, zero_point in found):
         yield Violation(operator.label, "fills up with the integer 0, which is not its zero point")
 
 
-def _weights(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:
+def _weights(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """Stored weights are INT8, symmetric and have a scale for each channel where that is said."""
     kind = spec.WEIGHTED.get(operator.name)
     if kind is None:
         return
     for position in kind.weights:
         weights = operator.operand(position)
-        if weights is None or not graph.is_constant(weights):
+        if weights is None or not weights.is_constant:
             continue
-        found = tensor_type(weights)
-        if found in ("INT32", "INT64", "BOOL") and not len(scales_of(weights)):
+        found = weights.type
+        if found in ("INT32", "INT64", "BOOL") and not weights.is_quantized:
             # A table of indices.
             continue
         # A factor whose partner is an activation has its type, and so do a table's rows.
-        promised = "INT8" if kind.symmetric else activation
+        promised = scheme.weights if kind.symmetric else scheme.activations
         if found != promised:
             yield Violation(operator.label, f"has {found} weights, not {promised}")
         elif kind.symmetric:
-            yield from _symmetry(graph, operator, weights)
+            yield from _symmetry(operator, weights)
             yield from channel_scales(operator, weights, kind)
 
 
-def _symmetry(graph: FlatbufferGraph, operator: Operator, weights: Any) -> Iterator[Violation]:
-    points = zero_points_of(weights)
+def _symmetry(operator: Operator, weights: Tensor) -> Iterator[Violation]:
+    points = weights.zero_points
     if points.any():
         worst = points[np.argmax(np.abs(points))]
         yield Violation(operator.label, f"has weights with zero point {worst}, not 0")
-    values = graph.values(weights)
+    values = weights.integers
     if values is not None and values.min(initial=0) < -127:
         yield Violation(operator.label, "has weights of -128, which is outside [-127, 127]")
 
 
 def channel_scales(
-    operator: Operator, weights: Any, kind: spec.WeightedOperator
+    operator: Operator, weights: Tensor, kind: spec.WeightedOperator
 ) -> Iterator[Violation]:
     """Checks that weights have one scale, or one a channel, as the specification says."""
-    scales = len(scales_of(weights))
+    scales = len(weights.scales)
     if scales == 0:
         # Said of each tensor already.
         return
-    channels = 1 if kind.channels is None else int(weights.shape[kind.channels])
+    channels = 1 if kind.channels is None else weights.shape[kind.channels]
     if scales == 1:
         if kind.per_channel and channels > 1:
             yield Violation(
@@ -246,37 +228,36 @@ def channel_scales(
             )
     elif scales != channels:
         yield Violation(operator.label, f"has {scales} scales for {channels} channels of weights")
-    elif weights.quantization.quantizedDimension != kind.channels:
+    elif weights.channel_axis != kind.channels:
         yield Violation(
             operator.label,
-            f"has its weights' scales along dimension {weights.quantization.quantizedDimension}, "
-            f"not {kind.channels}",
+            f"has its weights' scales along dimension {weights.channel_axis}, not {kind.channels}",
         )
 
 
-def _bias(graph: FlatbufferGraph, operator: Operator, activation: str) -> Iterator[Violation]:
+def _bias(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """A bias has 32 (or 64) bits and scale = scale of the activations x scale of the weights."""
     kind = spec.WEIGHTED.get(operator.name)
     bias = None if kind is None or kind.bias is None else operator.operand(kind.bias)
     if kind is None or bias is None:
         return
-    found, allowed = tensor_type(bias), _BIASES[activation]
-    if found not in allowed:
-        yield Violation(operator.label, f"has {found} biases, not {' or '.join(allowed)}")
+    if bias.type not in scheme.biases:
+        allowed = " or ".join(scheme.biases)
+        yield Violation(operator.label, f"has {bias.type} biases, not {allowed}")
         return
-    activations, weights = operator.operand(kind.activation), operator.operand(kind.weights[0])
-    values = graph.values(bias)
+    values = bias.integers
     if values is not None and not values.any():
         # Operators share a bias of zeros, whose scale is then that of one of them.
         return
-    scales, of_weights = scales_of(bias), scales_of(weights)
-    of_activations = scales_of(activations)
-    if not len(of_weights) or len(of_activations) != 1:
+    activations, weights = operator.operand(kind.activation), operator.operand(kind.weights[0])
+    if activations is None or weights is None:
+        return
+    if not weights.is_quantized or len(activations.scales) != 1:
         # Said of these tensors already.
         return
-    expected = of_activations * of_weights
-    if len(scales) not in (1, len(expected)) or not np.allclose(
-        scales, expected, rtol=_SAME_BIAS, atol=0
+    expected = activations.scales * weights.scales
+    if len(bias.scales) not in (1, len(expected)) or not np.allclose(
+        bias.scales, expected, rtol=_SAME_BIAS, atol=0
     ):
         yield Violation(
             operator.label, "has biases whose scale is not that of its input times its weights'"

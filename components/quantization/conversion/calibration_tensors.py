@@ -6,13 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.examples.tensors import format_shape
+from tfx_tflite.components.examples.tensors import Array, format_shape
 from tfx_tflite.components.models.float_model import InputReader
 
 
-def collect_tensors(
-    batches: Iterable[pa.RecordBatch], reader: InputReader
-) -> dict[str, np.ndarray]:
+def collect_tensors(batches: Iterable[pa.RecordBatch], reader: InputReader) -> dict[str, Array]:
     """Returns all calibration tensors by input name, each of shape (samples, *example_shape).
 
     Args:
@@ -42,7 +40,7 @@ def collect_tensors(
 
 def tensor_groups(
     batches: Iterable[pa.RecordBatch], reader: InputReader
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[dict[str, Array]]:
     """Yields the calibration tensors of examples of one shape, by input name.
 
     Args:
@@ -61,7 +59,7 @@ def tensor_groups(
         read += batch.num_rows
 
 
-def _check_finite(name: str, values: np.ndarray, places: np.ndarray) -> None:
+def _check_finite(name: str, values: Array, places: Array) -> None:
     if values.dtype.kind != "f":
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)

@@ -1,4 +1,4 @@
-"""The child process of `conversion.py`: answers requests until nobody asks any more.
+"""The child process of `converter.py`: answers requests until nobody asks any more.
 
 Run as `python -m tfx_tflite.components.quantization.conversion.child_main PIPE PARENT`: PIPE is the
 number of an inherited file descriptor and PARENT the process that asks.
@@ -13,6 +13,7 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tfx_tflite.components.deferred_imports import OF_KERAS, deferred_imports
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.conversion import messages
 from tfx_tflite.components.quantization.conversion.messages import (
@@ -36,7 +37,11 @@ def main(pipe: int, parent: int) -> None:
     connection = Connection(pipe)
     try:
         # Only to find out whether it can be; it takes seconds and may fail.
-        pass
+        with deferred_imports(OF_KERAS):
+            from tfx_tflite.components.quantization.conversion import (  # noqa: F401
+                from_ranges,
+                stock,
+            )
     except Exception as error:
         connection.send(Failed.at(Step.IMPORT, error))
         raise
@@ -79,28 +84,14 @@ def _answer(request: Request) -> Answer:
 
 
 def _convert(request: Request) -> bytes:
-    from tfx_tflite.components.quantization.conversion import (
-        from_ranges as calibrated,
-    )
-    from tfx_tflite.components.quantization.conversion import (
-        stock as stock_conversion,
-    )
+    from tfx_tflite.components.quantization.conversion import from_ranges, stock
 
     match request:
-        case messages.Float32Request():
-            return stock_conversion.to_float32(
-                request.saved_model, request.signature, request.batch_size
-            )
-        case messages.ConvertRequest():
-            return stock_conversion.to_scheme(
-                request.saved_model,
-                request.signature,
-                request.quantization,
-                messages.read_samples(request.directory),
-            )
-        case messages.QuantizeRequest():
-            model = (request.directory / messages.CALIBRATED).read_bytes()
-            return calibrated.quantize(model, request.quantization)
+        case messages.ConvertRequest(directory, saved_model, signature, recipe):
+            samples = messages.read_samples(directory)
+            return stock.convert(saved_model, signature, recipe, samples)
+        case messages.QuantizeRequest(directory, recipe):
+            return from_ranges.quantize((directory / messages.CALIBRATED).read_bytes(), recipe)
 
 
 if __name__ == "__main__":

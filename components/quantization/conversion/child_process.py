@@ -9,10 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.messages import Answer, Request
 
 LOG = "converter.log"
@@ -21,29 +20,6 @@ _TEMPORARY = "converter.tmp"
 # Seconds between two looks at the child's memory: a fast allocator overshoots a limit by what it
 # can touch in this time (some 200 MB).
 _POLL_INTERVAL = 0.05
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a child process may use; past that it is stopped.
-
-    Attributes:
-        time: Seconds for one request; the import of TensorFlow counts as one of its own.
-        memory: Bytes of resident memory (TensorFlow alone takes some 500 MB), or None for as much
-            as there is. Address space would say nothing: TensorFlow reserves far more than it uses.
-
-    Raises:
-        ConfigError: A limit is not positive.
-    """
-
-    time: float = 3600.0
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.time <= 0:
-            raise ConfigError(f"the time limit is {self.time} s, expected more than 0")
-        if self.memory is not None and self.memory <= 0:
-            raise ConfigError(f"the memory limit is {self.memory} bytes, expected more than 0")
 
 
 class TimeLimitExceeded(Exception):
@@ -76,14 +52,12 @@ class ChildProcess:
         command: What to run; the pipe's file descriptor and this process's id are appended.
         directory: Where it runs, and where its log and its temporary files are: whatever ends it,
             they go with it.
-        limits: What it may use.
 
     Raises:
         OSError: The log cannot be written or the process not started.
     """
 
-    def __init__(self, command: Sequence[str], directory: Path, limits: Limits):
-        self._limits = limits
+    def __init__(self, command: Sequence[str], directory: Path):
         self._log = directory / LOG
         self._temporary = directory / _TEMPORARY
         self._connection, theirs = multiprocessing.Pipe()
@@ -127,8 +101,16 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def ask(self, request: Request) -> Answer:
+    def is_alive(self) -> bool:
+        """Returns whether the process runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: Request, limits: Limits) -> Answer:
         """Returns the answer to a request.
+
+        Args:
+            request: What is asked for.
+            limits: What the process may use for it.
 
         Raises:
             TimeLimitExceeded: There was none in time.
@@ -140,27 +122,31 @@ class ChildProcess:
             self._connection.send(request)
         except OSError as error:
             raise Died(self._process.wait()) from error
-        return self.answer()
+        return self.answer(limits)
 
-    def answer(self) -> Answer:
+    def answer(self, limits: Limits) -> Answer:
         """Waits for an answer, the first of which comes unasked, and watches the limits meanwhile.
+
+        Args:
+            limits: What the process may use from now on.
 
         Raises:
             TimeLimitExceeded, MemoryLimitExceeded, Died: As for `ask`.
         """
-        deadline = time.monotonic() + self._limits.time
+        deadline = time.monotonic() + limits.time
         # A process that is gone makes the pipe readable as well, or else is noticed itself.
         while not self._connection.poll(_POLL_INTERVAL) and self._process.poll() is None:
             if time.monotonic() > deadline:
                 self._stop()
                 raise TimeLimitExceeded
-            if self._limits.memory and self._resident_memory() > self._limits.memory:
+            if limits.memory and self._resident_memory() > limits.memory:
                 self._stop()
                 raise MemoryLimitExceeded
         try:
-            return self._connection.recv()
+            answer: Answer = self._connection.recv()
         except (EOFError, OSError) as error:
             raise Died(self._process.wait()) from error
+        return answer
 
     def _resident_memory(self) -> int:
         """Returns the bytes of the process that are in memory (man 5 proc)."""

@@ -6,63 +6,64 @@ The converter ends its process on some models (an LLVM fatal error, a segmentati
 
 import re
 import signal
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
+from absl import logging
 
 from tfx_tflite.components.errors import ConversionError, listed, telling_line
-from tfx_tflite.components.quantization.conversion import messages
+from tfx_tflite.components.examples.tensors import Tensors
+from tfx_tflite.components.quantization.conversion import early_start, messages
 from tfx_tflite.components.quantization.conversion.child_process import (
     ChildProcess,
     Died,
-    Limits,
     MemoryLimitExceeded,
     TimeLimitExceeded,
 )
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.log import last_complaint, without_paths
 from tfx_tflite.components.quantization.conversion.messages import Failed, Request, Step
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.schemes import Making, Recipe, Scheme
 
-# The float model's name beside a quantized one.
-FLOAT_TFLITE = "float32.tflite"
-
-# The fault handler says where it was when it crashes without a word.
-_CONVERTER = (
-    *(sys.executable, "-X", "faulthandler"),
-    *("-m", "tfx_tflite.components.quantization.conversion.child_main"),
-)
 _MEGABYTE = 2**20
 _NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class ConvertedModels:
-    """What a conversion gives: the same graph as float32 and as quantized TFLite flatbuffer."""
+    """What a conversion gives.
+
+    Attributes:
+        float32: The graph as a float32 TFLite flatbuffer.
+        quantized: The same graph, quantized.
+        ranges: What the activations of the float32 model took, if we measured it.
+    """
 
     float32: bytes
     quantized: bytes
+    ranges: TensorRanges | None = None
 
 
 def convert(
     saved_model: Path,
     signature: str,
-    quantization: Quantization,
-    samples: Mapping[str, np.ndarray] | None,
+    recipe: Recipe,
+    samples: Tensors | None,
     working_directory: Path,
     limits: Limits = _NO_LIMITS,
 ) -> ConvertedModels:
-    """Converts one signature of a SavedModel, once as it is and once quantized.
+    """Converts one signature of a SavedModel, once as it is and once by the converter's own means.
 
     Args:
         saved_model: The float SavedModel.
         signature: The signature to convert; its inputs are tensors.
-        quantization: What to convert to.
+        recipe: What to convert to.
         samples: Calibration tensors by input name, each of shape (samples, *example_shape); only
             needed by schemes that calibrate.
         working_directory: A directory for this conversion's files, which do not stay.
@@ -71,22 +72,21 @@ def convert(
     Raises:
         ConversionError: The converter refused the model, crashed, or went past a limit.
     """
-    _check_samples(quantization, samples)
+    _check_samples(recipe, samples)
     with Converter(working_directory, limits) as converter:
-        float32 = converter.float32(saved_model, signature, quantization.batch_size)
-        if quantization.scheme is Scheme.FLOAT32:
+        float32 = converter.float32(saved_model, signature, recipe.batch_size)
+        if recipe.scheme.traits.making is Making.AS_IT_IS:
             return ConvertedModels(float32, float32)
-        return ConvertedModels(
-            float32, converter.convert(saved_model, signature, quantization, samples)
-        )
+        quantized = converter.convert(saved_model, signature, recipe, samples)
+        return ConvertedModels(float32, quantized)
 
 
 class Converter:
     """The TensorFlow Lite converter, quarantined in a child process.
 
-    One child answers all requests, so that TensorFlow is imported once. It is started by the first
-    request, and anew by the one after a crash. It ends with the `with` block, with this process,
-    and with the thread that started it.
+    One child answers all requests, so that TensorFlow is imported once. The first request takes the
+    one that was started early (see `early_start.py`) or starts one, and so does the one after a
+    crash. It ends with the `with` block, with this process, and with the thread that started it.
 
     Example:
         with Converter(directory, Limits(time=600)) as converter:
@@ -130,27 +130,21 @@ class Converter:
         Raises:
             ConversionError: The converter refused the model, crashed, or went past a limit.
         """
-        with self._request_directory() as directory:
-            return self._ask(
-                messages.Float32Request(
-                    directory, str(saved_model.resolve()), signature, batch_size
-                ),
-                f"converting signature {signature!r} to float32",
-            )
+        return self.convert(saved_model, signature, Recipe(Scheme.FLOAT32, batch_size=batch_size))
 
     def convert(
         self,
         saved_model: Path,
         signature: str,
-        quantization: Quantization,
-        samples: Mapping[str, np.ndarray] | None = None,
+        recipe: Recipe,
+        samples: Tensors | None = None,
     ) -> bytes:
-        """Returns one signature of a SavedModel quantized by the converter's own means.
+        """Returns one signature of a SavedModel made to a recipe by the converter's own means.
 
         Args:
             saved_model: The float SavedModel.
             signature: The signature to convert; its inputs are tensors.
-            quantization: What to convert to.
+            recipe: What to convert to.
             samples: Calibration tensors by input name, each of shape (samples, *example_shape);
                 only needed by schemes that calibrate.
 
@@ -158,24 +152,22 @@ class Converter:
             ConversionError: There are no samples, the converter refused the model, crashed, or
                 went past a limit.
         """
-        _check_samples(quantization, samples)
+        _check_samples(recipe, samples)
         with self._request_directory() as directory:
-            if quantization.scheme.needs_calibration:
+            if recipe.scheme.needs_calibration:
                 with _writing():
                     messages.write_samples(samples or {}, directory)
             return self._ask(
-                messages.ConvertRequest(
-                    directory, str(saved_model.resolve()), signature, quantization
-                ),
-                f"converting signature {signature!r} to {quantization.scheme.value}",
+                messages.ConvertRequest(directory, str(saved_model.resolve()), signature, recipe),
+                f"converting signature {signature!r} to {recipe.scheme.value}",
             )
 
-    def quantize(self, calibrated: bytes, quantization: Quantization) -> bytes:
+    def quantize(self, calibrated: bytes, recipe: Recipe) -> bytes:
         """Returns a float flatbuffer whose tensors carry their ranges, quantized.
 
         Args:
             calibrated: The flatbuffer; each activation has a min and a max.
-            quantization: What to quantize to: a scheme that quantizes activations.
+            recipe: What to quantize to: a scheme that quantizes activations.
 
         Raises:
             ConversionError: The converter refused the model, crashed, or went past a limit.
@@ -184,8 +176,8 @@ class Converter:
             with _writing():
                 (directory / messages.CALIBRATED).write_bytes(calibrated)
             return self._ask(
-                messages.QuantizeRequest(directory, quantization),
-                f"quantizing the calibrated model to {quantization.scheme.value}",
+                messages.QuantizeRequest(directory, recipe),
+                f"quantizing the calibrated model to {recipe.scheme.value}",
             )
 
     @contextmanager
@@ -200,7 +192,7 @@ class Converter:
     def _ask(self, request: Request, doing: str) -> bytes:
         """Returns what the child made of a request, or says why it could not."""
         try:
-            answer = self._started().ask(request)
+            answer = self._started().ask(request, self._limits)
         except (Died, TimeLimitExceeded, MemoryLimitExceeded) as error:
             log = self._child.log() if self._child else ""
             self.close()
@@ -213,13 +205,18 @@ class Converter:
         if self._child is not None:
             return self._child
         try:
-            self._child = ChildProcess(_CONVERTER, self._directory, self._limits)
+            self._child = early_start.take_early_converter() or ChildProcess(
+                early_start.COMMAND, self._directory
+            )
         except OSError as error:
             raise ConversionError(
                 f"the converter's process cannot be started: {error.strerror or error}; it needs "
-                f"{Path(_CONVERTER[0]).name} and a directory for its log that can be written"
+                f"{Path(early_start.COMMAND[0]).name} and a directory for its log that can be "
+                "written"
             ) from error
-        answer = self._child.answer()
+        start = time.monotonic()
+        answer = self._child.answer(self._limits)
+        logging.info("Waited %.2f s for the converter's process", time.monotonic() - start)
         if isinstance(answer, Failed):
             self.close()
             raise ConversionError(_explain(answer, ""))
@@ -242,8 +239,8 @@ class Converter:
         return _explain_death(error.returncode, log, doing)
 
 
-def _check_samples(quantization: Quantization, samples: Mapping[str, np.ndarray] | None) -> None:
-    if not quantization.scheme.needs_calibration:
+def _check_samples(recipe: Recipe, samples: Tensors | None) -> None:
+    if not recipe.scheme.needs_calibration:
         return
     # An empty set converts without a warning to a model that is float inside.
     if not samples or any(len(values) == 0 for values in samples.values()):

@@ -5,26 +5,25 @@ dataset or target set. The converter calibrates the same graph for int8 and int1
 thing that int8's quantizer does itself: a bias that several operators share is copied for each.
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
 from tensorflow.lite.python import convert, lite, util
 from tensorflow.lite.python.optimize.calibrator import Calibrator
-from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
+from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.object_tree import range_tree
 from tfx_tflite.components.quantization.conversion.integer_kernels import with_integer_kernels
-from tfx_tflite.components.quantization.conversion.rewrites import fixed_range
-from tfx_tflite.components.quantization.ranges.collection import model_digest
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
-
-_schema = flatbuffer_utils.schema_fb
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
@@ -48,28 +47,30 @@ def write_ranges(
         ConversionError: The ranges belong to another model.
         ConfigError: The policy leaves out more extremes than are kept.
     """
-    digest = model_digest(float_tflite)
+    digest = bytes_digest(float_tflite)
     if digest != ranges.model_digest:
         raise ConversionError(
             f"the ranges were collected from model {ranges.model_digest[:15]}…, not from "
             f"{digest[:15]}…; calibrate this model anew"
         )
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-    resolved = without_mask_values(model, ranges.resolve(policy))
-    for found in harmonized(model, resolved, scheme):
-        if fixed_range(model.subgraphs[0].tensors[found.tensor.index]) is not None:
+    graph = read_graph(float_tflite)
+    draft = graph.draft()
+    tensors = draft.main.tensors
+    masked = without_mask_values(graph, ranges.resolve(policy))
+    for index, values in masked.constants.items():
+        draft.store(tensors[index], values)
+    for found in harmonized(graph, masked.ranges, scheme):
+        # The range that an input has by its integer type stays.
+        if graph.main.tensors[found.tensor.index].range is not None:
             continue
         # Of a tensor that was always zero nothing is known, and a scale of zero, which the 16-bit
         # quantizer would make of that, is none.
         maximum = found.maximum if (found.minimum, found.maximum) != (0, 0) else 1.0
-        quantization = _schema.QuantizationParametersT()
-        quantization.min = np.array([found.minimum], np.float32)
-        quantization.max = np.array([maximum], np.float32)
-        model.subgraphs[0].tensors[found.tensor.index].quantization = quantization
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        tensors[found.tensor.index].quantization = range_tree(found.minimum, maximum)
+    return draft.content()
 
 
-def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
+def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     """Returns the quantized model, as the stock converter would make it from these ranges.
 
     It takes what the stock converter takes after its calibration: the MLIR quantizer for int8, and
@@ -78,15 +79,15 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
 
     Args:
         calibrated: The calibrated model.
-        quantization: What to quantize to; the scheme is one that calibrates.
+        recipe: What to make of it; the scheme is one that calibrates.
 
     Raises:
         ConversionError: The quantizer refuses the model.
     """
-    run = _int16x8 if quantization.scheme is Scheme.INT16X8 else _int8
+    quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
     try:
-        quantized = run(_without_metadata(calibrated), tf.as_dtype(quantization.resolved_io_type))
+        quantized = quantizer.run(_without_metadata(calibrated), recipe)
     except (RuntimeError, ValueError, convert.ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
@@ -97,44 +98,62 @@ def quantize(calibrated: bytes, quantization: Quantization) -> bytes:
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
     deduplicated = lite._deduplicate_readonly_buffers(mended)
-    return _with_metadata(deduplicated, metadata, quantization.scheme)
+    return _with_metadata(deduplicated, metadata, quantizer.mode)
 
 
-def _int8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    return convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
-
-
-def _int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
-    """Runs the older quantizer, which takes the ranges in the model where none were fed to it."""
-
-    def number(dtype: tf.DType) -> int:
-        return np.dtype(dtype.as_numpy_dtype).num
-
-    return Calibrator(calibrated)._calibrator.QuantizeModel(
-        number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
+def _int8(calibrated: bytes, recipe: Recipe) -> bytes:
+    io_type = tf.as_dtype(recipe.resolved_io_type)
+    return bytes(
+        convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
     )
+
+
+def _int16x8(calibrated: bytes, recipe: Recipe) -> bytes:
+    """Runs the older quantizer, which takes the ranges in the model if none were fed to it."""
+    io_type = np.dtype(recipe.resolved_io_type).num
+    activations = np.dtype(recipe.scheme.traits.activations.lower()).num
+    biases = np.dtype(recipe.scheme.traits.biases[0].lower()).num
+    return bytes(
+        Calibrator(calibrated)._calibrator.QuantizeModel(
+            io_type, io_type, False, activations, biases, False
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Quantizer:
+    """One of TensorFlow Lite's quantizers.
+
+    Attributes:
+        run: Quantizes a calibrated model.
+        mode: What the converter's record in the model calls it, a ModelOptimizationMode.
+    """
+
+    run: Callable[[bytes, Recipe], bytes]
+    mode: int
+
+
+# By the type of activations that they make.
+_QUANTIZERS = {
+    "INT8": _Quantizer(_int8, metadata_schema.ModelOptimizationMode.PTQ_FULL_INTEGER),
+    "INT16": _Quantizer(_int16x8, metadata_schema.ModelOptimizationMode.PTQ_INT16),
+}
 
 
 def _without_metadata(content: bytes) -> bytes:
     """Returns a model without the converter's record of itself, which one quantizer would keep."""
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    name = util.CONVERSION_METADATA_FIELD_NAME.encode()
-    records = [entry for entry in model.metadata or () if entry.name == name]
-    model.metadata = [entry for entry in model.metadata or () if entry.name != name]
-    # The converter appends the record, so no index of another buffer changes.
-    if records and records[0].buffer == len(model.buffers) - 1:
-        model.buffers.pop()
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    draft = read_graph(content).draft()
+    draft.drop_metadata(util.CONVERSION_METADATA_FIELD_NAME)
+    return draft.content()
 
 
-def _with_metadata(content: bytes, metadata: Any, scheme: Scheme) -> bytes:
-    """Returns a model with the converter's record of itself, naming the scheme."""
+def _with_metadata(
+    content: bytes, metadata: metadata_schema.ConversionMetadataT | None, mode: int
+) -> bytes:
+    """Returns a model with the converter's record of itself, naming how it was quantized."""
     if metadata is None:
         return bytes(content)
-    modes = metadata_schema.ModelOptimizationMode
-    metadata.options.modelOptimizationModes = [
-        modes.PTQ_INT16 if scheme is Scheme.INT16X8 else modes.PTQ_FULL_INTEGER
-    ]
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    util.populate_conversion_metadata(model, metadata)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    metadata.options.modelOptimizationModes = [mode]
+    draft = read_graph(content).draft()
+    util.populate_conversion_metadata(draft.tree, metadata)
+    return draft.content()

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from tensorflow.lite.tools import flatbuffer_utils
-
-from tfx_tflite.components.quantization.conversion.unused_parts import drop_unused_tensors
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, Subgraph, read_graph
 
 # Its kernel for 8 bits looks each number up in a table that it makes of both scales (elementwise
 # activations: tensorflow/lite/kernels/activations.cc, `EluPrepare`).
@@ -22,49 +19,45 @@ def with_integer_kernels(content: bytes) -> bytes:
     Returns:
         The very bytes if there is nothing to change.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    found = [change for graph in model.subgraphs for change in _changes(model, graph)]
-    if not found:
+    graph = read_graph(content)
+    rows = [row for subgraph in graph.subgraphs for row in _rows(graph, subgraph)]
+    if not rows:
         return content
-    for change in found:
-        change.apply()
-    drop_unused_tensors(model)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    draft = graph.draft()
+    trees = draft.operators
+    for row in rows:
+        trees[row.operator.index].inputs = [row.dequantize.inputs[0].index]
+        trees[row.operator.index].outputs = [row.quantize.outputs[0].index]
+    draft.drop_operators(trees[each.index] for each in _not_needed(graph, rows))
+    draft.drop_unused_tensors()
+    return draft.content()
 
 
 @dataclass(frozen=True)
-class _Change:
-    """An operator that is to read and write integers."""
+class _Row:
+    """An operator that is to read what is dequantized for it and write what is quantized of it."""
 
-    graph: Any
-    operator: Any
-    dequantize: Any
-    quantize: Any
-
-    def apply(self) -> None:
-        """Makes the operator read what is dequantized for it and write what is quantized of it."""
-        floats = int(self.dequantize.outputs[0])
-        self.operator.inputs = [int(self.dequantize.inputs[0])]
-        self.operator.outputs = [int(self.quantize.outputs[0])]
-        gone = [self.quantize]
-        if not _readers(self.graph, floats) and floats not in self.graph.outputs:
-            gone.append(self.dequantize)
-        self.graph.operators = [each for each in self.graph.operators if each not in gone]
+    dequantize: Operator
+    operator: Operator
+    quantize: Operator
 
 
-def _changes(model: Any, graph: Any) -> Iterator[_Change]:
-    writers = {int(i): operator for operator in graph.operators for i in operator.outputs}
-    for operator in graph.operators:
-        if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) not in _TABLE_LOOKUPS:
+def _rows(graph: Graph, subgraph: Subgraph) -> Iterator[_Row]:
+    for operator in subgraph.operators:
+        if operator.name not in _TABLE_LOOKUPS:
             continue
-        [source], [target] = operator.inputs, operator.outputs
-        before, after = writers.get(int(source)), _readers(graph, int(target))
-        if before is None or len(after) != 1 or target in graph.outputs:
+        before, after = graph.writers.get(operator.inputs[0]), graph.readers(operator.outputs[0])
+        if before is None or len(after) != 1 or operator.outputs[0] in subgraph.outputs:
             continue
-        kinds = [flatbuffer_utils.opcode_to_name(model, o.opcodeIndex) for o in (before, *after)]
-        if kinds == ["DEQUANTIZE", "QUANTIZE"]:
-            yield _Change(graph, operator, before, after[0])
+        if (before.name, after[0].name) == ("DEQUANTIZE", "QUANTIZE"):
+            yield _Row(before, operator, after[0])
 
 
-def _readers(graph: Any, tensor: int) -> list[Any]:
-    return [each for each in graph.operators if each.inputs is not None and tensor in each.inputs]
+def _not_needed(graph: Graph, rows: list[_Row]) -> Iterator[Operator]:
+    outputs = {tensor for subgraph in graph.subgraphs for tensor in subgraph.outputs}
+    changed = {row.operator for row in rows}
+    for row in rows:
+        yield row.quantize
+        [floats] = row.dequantize.outputs
+        if changed.issuperset(graph.readers(floats)) and floats not in outputs:
+            yield row.dequantize

@@ -1,17 +1,17 @@
-"""What `conversion.py` and its child process say to each other.
+"""What `converter.py` and its child process say to each other.
 
 Messages are small and go through a pipe; tensors and models lie in a request's directory, so that
 no side ever blocks on a pipe that the other does not read.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
-from tfx_tflite.components.quantization.schemes import Quantization
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.quantization.schemes import Recipe
 
 # Files of a request's directory.
 CALIBRATED = "calibrated.tflite"
@@ -19,37 +19,20 @@ RESULT = "result.tflite"
 
 
 @dataclass(frozen=True)
-class Float32Request:
-    """Convert one signature of a SavedModel as it is.
-
-    Attributes:
-        directory: Where the result goes.
-        saved_model: The float SavedModel.
-        signature: The signature to convert.
-        batch_size: A fixed batch size, or None to keep the signature's.
-    """
-
-    directory: Path
-    saved_model: str
-    signature: str
-    batch_size: int | None
-
-
-@dataclass(frozen=True)
 class ConvertRequest:
-    """Convert and quantize one signature of a SavedModel by the converter's own means.
+    """Convert one signature of a SavedModel by the converter's own means.
 
     Attributes:
         directory: Where the calibration samples lie, if any, and where the result goes.
         saved_model: The float SavedModel.
         signature: The signature to convert.
-        quantization: What to convert to.
+        recipe: What to make of it.
     """
 
     directory: Path
     saved_model: str
     signature: str
-    quantization: Quantization
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -58,14 +41,14 @@ class QuantizeRequest:
 
     Attributes:
         directory: Where the calibrated model lies and where the result goes.
-        quantization: What to quantize to.
+        recipe: What to make of it.
     """
 
     directory: Path
-    quantization: Quantization
+    recipe: Recipe
 
 
-Request = Float32Request | ConvertRequest | QuantizeRequest
+Request = ConvertRequest | QuantizeRequest
 
 
 class Step(Enum):
@@ -104,14 +87,14 @@ class Failed:
 Answer = Done | Failed
 
 
-def write_samples(samples: Mapping[str, np.ndarray], directory: Path) -> None:
+def write_samples(samples: Tensors, directory: Path) -> None:
     """Writes calibration tensors, each of shape (samples, *example_shape), by input name."""
     for index, (name, values) in enumerate(sorted(samples.items())):
         np.save(directory / f"{index}.npy", values)
         (directory / f"{index}.name").write_text(name, encoding="utf-8")
 
 
-def read_samples(directory: Path) -> dict[str, np.ndarray]:
+def read_samples(directory: Path) -> dict[str, Array]:
     """Returns calibration tensors by input name, mapped from disk."""
     return {
         name.read_text(encoding="utf-8"): np.load(name.with_suffix(".npy"), mmap_mode="r")

@@ -1,54 +1,55 @@
 """TensorFlow Lite's converter, asked as it wants to be asked. Runs in the child process only."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python import convert
+from tensorflow.lite.python.convert import ConverterError
 
 from tfx_tflite.components.errors import ConversionError, listed
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Making, Recipe
 
-_Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
+# What the converter calls operators with integer activations, by the type of those.
+_OPERATOR_SETS = {
+    "INT8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "INT16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 
-
-def to_float32(saved_model: str, signature: str, batch_size: int | None) -> bytes:
-    """Returns one signature of a SavedModel as a flatbuffer, nothing quantized.
-
-    Raises:
-        ConversionError: There is no such signature.
-    """
-    function = _function(saved_model, signature, batch_size)
-    return _converted(_converter(saved_model, signature, batch_size), function)
+_Samples = Callable[[], Iterator[dict[str, Array]]]
 
 
-def to_scheme(
+def convert(
     saved_model: str,
     signature: str,
-    quantization: Quantization,
-    samples: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    samples: Tensors,
 ) -> bytes:
-    """Returns one signature of a SavedModel as a quantized flatbuffer.
+    """Returns one signature of a SavedModel as a flatbuffer, made to a recipe.
 
     Args:
         saved_model: The float SavedModel.
         signature: The signature to convert.
-        quantization: What to convert to.
-        samples: Calibration tensors by input name, each of shape (samples, *example_shape).
+        recipe: What to make of it.
+        samples: Calibration tensors by input name, each of shape (samples, *example_shape); empty
+            if the recipe's scheme needs none.
 
     Raises:
         ConversionError: There is no such signature.
     """
-    converter = _converter(saved_model, signature, quantization.batch_size)
-    function = _function(saved_model, signature, quantization.batch_size)
-    if quantization.scheme is not Scheme.FLOAT32:
-        _configure(converter, quantization, _one_batch_at_a_time(samples, _batch_size(function)))
-    converted = _converted(converter, function)
-    return with_copied_constants(converted) if quantization.scheme.needs_calibration else converted
+    function = _function(saved_model, signature, recipe.batch_size)
+    # Not from_saved_model, which aborts on what tf.saved_model.save writes from a Keras 3 model
+    # with batch normalisation.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], _load(saved_model))
+    _configure(converter, recipe)
+    if not recipe.scheme.needs_calibration:
+        return _converted(converter, function)
+    converter.representative_dataset = _one_batch_at_a_time(samples, _batch_size(function))
+    return with_copied_constants(_converted(converter, function))
 
 
 # A run asks for several conversions of the same SavedModel.
@@ -57,14 +58,9 @@ def _load(saved_model: str) -> Any:
     return tf.saved_model.load(saved_model)
 
 
-def _converter(saved_model: str, signature: str, batch_size: int | None) -> tf.lite.TFLiteConverter:
-    # Not from_saved_model, which aborts on what tf.saved_model.save writes from a Keras 3 model
-    # with batch normalisation.
-    function = _function(saved_model, signature, batch_size)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function], _load(saved_model))
-
-
-def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
+def _function(
+    saved_model: str, signature: str, batch_size: int | None
+) -> tf.types.experimental.ConcreteFunction:
     signatures = _load(saved_model).signatures
     if signature not in signatures:
         raise ConversionError(
@@ -82,47 +78,44 @@ def _function(saved_model: str, signature: str, batch_size: int | None) -> Any:
     return tf.function(lambda **inputs: function(**inputs)).get_concrete_function(**specs)
 
 
-def _converted(converter: tf.lite.TFLiteConverter, function: Any) -> bytes:
+def _converted(
+    converter: tf.lite.TFLiteConverter, function: tf.types.experimental.ConcreteFunction
+) -> bytes:
     try:
-        return converter.convert()
-    except convert.ConverterError as error:
+        return bytes(converter.convert())
+    except ConverterError as error:
         if LIST_COMPLAINT not in str(error):
             raise
         raise ConversionError(explain_list_loop(function.graph.as_graph_def())) from error
 
 
-def _batch_size(function: Any) -> int:
+def _batch_size(function: tf.types.experimental.ConcreteFunction) -> int:
     """Returns the batch size that a function has built in, 1 where it takes any."""
     _, arguments = function.structured_input_signature
     return max((spec.shape[0] or 1) for spec in arguments.values())
 
 
-def _configure(
-    converter: tf.lite.TFLiteConverter, quantization: Quantization, samples: _Samples
-) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization.scheme is Scheme.FLOAT16:
-        converter.target_spec.supported_types = [tf.float16]
-    if not quantization.scheme.needs_calibration:
+def _configure(converter: tf.lite.TFLiteConverter, recipe: Recipe) -> None:
+    traits = recipe.scheme.traits
+    if traits.making is Making.AS_IT_IS:
         return
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        if quantization.scheme is Scheme.INT16X8
-        else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-    ]
-    io_type = tf.as_dtype(quantization.resolved_io_type)
-    converter.inference_input_type = converter.inference_output_type = io_type
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if traits.weights == "FLOAT16":
+        converter.target_spec.supported_types = [tf.float16]
+    if traits.activations in _OPERATOR_SETS:
+        converter.target_spec.supported_ops = [_OPERATOR_SETS[traits.activations]]
+        io_type = tf.as_dtype(recipe.resolved_io_type)
+        converter.inference_input_type = converter.inference_output_type = io_type
 
 
-def _one_batch_at_a_time(samples: Mapping[str, np.ndarray], batch_size: int) -> _Samples:
+def _one_batch_at_a_time(samples: Tensors, batch_size: int) -> _Samples:
     """Returns the calibration set as dicts by input name.
 
     Lists would have to be in an order that is neither the declared nor the alphabetical one, and a
     wrong order converts silently. The last batch repeats its last example to be full.
     """
 
-    def batches() -> Iterator[dict[str, np.ndarray]]:
+    def batches() -> Iterator[dict[str, Array]]:
         count = len(next(iter(samples.values())))
         for start in range(0, count, batch_size):
             rows = np.minimum(np.arange(start, start + batch_size), count - 1)

@@ -10,25 +10,24 @@ not depend on which examples share a batch, as the last bits of some kernels do;
 is used than the activations of one example take.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from apache_beam.utils import shared
-from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.errors import ConversionError, telling_line
-from tfx_tflite.components.models.flatbuffer import text
+from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.flatbuffer import Graph, read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
     input_reader,
     read_tensor_signature,
 )
 from tfx_tflite.components.models.loops_and_state import check_no_loops
+from tfx_tflite.components.models.runtime import TensorInfo, open_observable
 from tfx_tflite.components.quantization.ranges.ranges import (
     ActivationTensor,
     BatchExtremes,
@@ -37,18 +36,12 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     TensorRanges,
 )
 
-_TYPES = flatbuffer_utils.schema_fb.TensorType
-
 
 def read_tflite(source: RangeSource) -> bytes:
     """Returns the bytes of the float flatbuffer that `source` names."""
     with tf.io.gfile.GFile(source.tflite, "rb") as file:
-        return file.read()
-
-
-def model_digest(content: bytes) -> str:
-    """Returns the digest by which ranges know the flatbuffer that they belong to."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+        content: bytes = file.read()
+    return content
 
 
 def activation_tensors(float_tflite: bytes) -> tuple[ActivationTensor, ...]:
@@ -61,44 +54,29 @@ def activation_tensors(float_tflite: bytes) -> tuple[ActivationTensor, ...]:
         ConversionError: The model has control flow or keeps a state.
     """
     check_no_loops(float_tflite)
-    return _activations(flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite)))
-
-
-def _activations(model: Any) -> tuple[ActivationTensor, ...]:
-    _check_calibratable(model)
-    graph = model.subgraphs[0]
-    inputs = {int(spec.tensorIndex): text(spec.name) for spec in model.signatureDefs[0].inputs}
-    computed = [index for operator in graph.operators for index in _indices(operator.outputs)]
+    graph = read_graph(float_tflite)
+    _check_calibratable(graph)
+    inputs = {tensor: name for name, tensor in graph.signatures[0].inputs.items()}
+    computed = [tensor for operator in graph.main.operators for tensor in operator.outputs]
     return tuple(
-        ActivationTensor(
-            index, inputs.get(index) or text(graph.tensors[index].name), index in inputs
-        )
-        for index in (*inputs, *computed)
-        if graph.tensors[index].type == _TYPES.FLOAT32
+        ActivationTensor(tensor.index, inputs.get(tensor) or tensor.name, tensor in inputs)
+        for tensor in (*inputs, *computed)
+        if tensor.type == "FLOAT32"
     )
 
 
-def _check_calibratable(model: Any) -> None:
-    if not model.signatureDefs or len(model.signatureDefs) > 1:
+def _check_calibratable(graph: Graph) -> None:
+    if len(graph.signatures) != 1:
         raise ConversionError(
-            f"the float model has {len(model.signatureDefs or ())} signatures, expected one"
+            f"the float model has {len(graph.signatures)} signatures, expected one"
         )
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        indices = (*_indices(operator.inputs), *_indices(operator.outputs))
-        tensors = [graph.tensors[index] for index in indices]
-        if any(tensor.isVariable or tensor.type == _TYPES.RESOURCE for tensor in tensors):
+    for operator in graph.main.operators:
+        if any(tensor.is_variable or tensor.type == "RESOURCE" for tensor in operator.tensors):
             raise ConversionError(
-                f"operator {name} keeps a state from one run to the next, so its ranges would "
-                "depend on the order of the examples; write the recurrence out (unroll=True) "
+                f"operator {operator.name} keeps a state from one run to the next, so its ranges "
+                "would depend on the order of the examples; write the recurrence out (unroll=True) "
                 "or set calibration.ranges: stock"
             )
-
-
-def _indices(tensors: Any) -> list[int]:
-    """Returns which tensors an operator lists; one that is left out is -1, an empty list None."""
-    return [] if tensors is None else [int(index) for index in tensors if index >= 0]
 
 
 class ActivationObserver:
@@ -112,23 +90,16 @@ class ActivationObserver:
     """
 
     def __init__(self, float_tflite: bytes):
-        check_no_loops(float_tflite)
-        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(float_tflite))
-        self.tensors = _activations(model)
-        exposed = [tensor.index for tensor in self.tensors if not tensor.is_input]
-        model.subgraphs[0].outputs = list(dict.fromkeys([*model.subgraphs[0].outputs, *exposed]))
-        # The interpreter refers to the bytes without a copy.
-        self._content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-        self._interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
-        runner = self._interpreter.get_signature_runner()
-        self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
-        self._shapes: list[tuple[int, ...]] | None = None
+        self.tensors = activation_tensors(float_tflite)
+        graph = read_graph(float_tflite)
+        exposed = [graph.main.tensors[each.index] for each in self.tensors if not each.is_input]
+        self._model = open_observable(graph.with_outputs(exposed))
 
     def __call__(
         self,
-        inputs: Mapping[str, np.ndarray],
+        inputs: Tensors,
         position: int = 0,
-        places: np.ndarray | None = None,
+        places: Array | None = None,
     ) -> BatchExtremes:
         """Returns the extremes of every tensor in each example.
 
@@ -155,44 +126,30 @@ class ActivationObserver:
             self._reduce(given, minima[row], maxima[row])
         return BatchExtremes(position, minima, maxima)
 
-    def _run(self, example: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
-        """Runs the model on one example and returns its inputs by index."""
-        given = {
-            int(detail["index"]): self._fitted(example[name], detail)
-            for name, detail in self._inputs.items()
-        }
-        shapes = [values.shape for values in given.values()]
-        if shapes != self._shapes:
-            for index, values in given.items():
-                self._interpreter.resize_tensor_input(index, values.shape)
-            self._interpreter.allocate_tensors()
-            self._shapes = shapes
-        for index, values in given.items():
-            self._interpreter.set_tensor(index, values)
-        self._interpreter.invoke()
+    def _run(self, example: Tensors) -> dict[str, Array]:
+        """Runs the model on one example and returns its inputs by name."""
+        inputs = self._model.inputs
+        given = {name: _fitted(example[name], info) for name, info in inputs.items()}
+        self._model.run(given)
         return given
 
-    def _fitted(self, values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-        """Returns an example as the model takes it: a batch size built in is filled with copies.
-
-        Integers become floats for an input that was rewritten to take them.
-        """
-        size = int(detail["shape_signature"][0])
-        is_rewritten = detail["dtype"] == np.float32 and values.dtype.kind in "iub"
-        taken = values.astype(np.float32) if is_rewritten else values
-        return taken if size in (-1, 1) else np.repeat(taken, size, axis=0)
-
-    def _reduce(
-        self, given: Mapping[int, np.ndarray], minima: np.ndarray, maxima: np.ndarray
-    ) -> None:
+    def _reduce(self, given: Tensors, minima: Array, maxima: Array) -> None:
         for column, tensor in enumerate(self.tensors):
             # A view, given up before the interpreter runs again.
-            values = (
-                given[tensor.index] if tensor.is_input else self._interpreter.tensor(tensor.index)()
-            )
+            values = given[tensor.name] if tensor.is_input else self._model.activation(tensor.index)
             # Every quantized range holds zero, so that a tensor without values has no say.
             minima[column] = values.min() if values.size else 0
             maxima[column] = values.max() if values.size else 0
+
+
+def _fitted(values: Array, info: TensorInfo) -> Array:
+    """Returns an example as the model takes it: a batch size built in is filled with copies.
+
+    Integers become floats for an input that was rewritten to take them.
+    """
+    is_rewritten = info.dtype == np.float32 and values.dtype.kind in "iub"
+    taken = values.astype(np.float32) if is_rewritten else values
+    return info.filled(taken)
 
 
 @dataclass
@@ -243,9 +200,7 @@ class ExampleObserver:
         )
 
 
-def collect_ranges(
-    float_tflite: bytes, batches: Iterable[Mapping[str, np.ndarray]]
-) -> TensorRanges:
+def collect_ranges(float_tflite: bytes, batches: Iterable[Tensors]) -> TensorRanges:
     """Returns the ranges of a model's activations, in this process and one pass.
 
     Args:
@@ -264,4 +219,4 @@ def collect_ranges(
     for batch in batches:
         extremes = combine.add_input(extremes, observer(batch, position))
         position += len(next(iter(batch.values())))
-    return extremes.ranges(model_digest(float_tflite), observer.tensors)
+    return extremes.ranges(read_graph(float_tflite).digest, observer.tensors)

@@ -7,13 +7,13 @@ beside 1/256, the step of an 8-bit softmax. The ranges are set for that: an acti
 there, and a constant is stored anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor
 from tfx_tflite.components.quantization.ranges.ranges import TensorRange
 
 # Scores are not so low, masks are (-1e4 in 16-bit training, -1e9 in Keras, -3e38 elsewhere).
@@ -22,89 +22,89 @@ _BELOW = 16.0
 
 
 @dataclass(frozen=True)
-class _Masked:
-    """An addition of a mask to scores that a softmax reads, as tensors of the main graph.
+class MaskedRanges:
+    """Ranges in which masks before a softmax go no lower than they must.
 
-    The mask is a constant, or 0 to 1 times one.
+    Attributes:
+        ranges: The range of each activation of the main graph.
+        constants: What is to be stored anew, float32 and flat, by the tensor's index.
     """
 
-    scores: int
-    mask: int
-    constant: int
-    total: int
+    ranges: tuple[TensorRange, ...]
+    constants: Mapping[int, Array]
 
 
-def without_mask_values(model: Any, ranges: Sequence[TensorRange]) -> tuple[TensorRange, ...]:
-    """Returns ranges in which masks before a softmax go no lower than they must.
+def without_mask_values(graph: Graph, ranges: Sequence[TensorRange]) -> MaskedRanges:
+    """Returns ranges without the values that masks have and need not have.
 
     Args:
-        model: The float model's object tree; constants that are masks are stored anew in it.
+        graph: The float model.
         ranges: The range of each activation of its main graph.
     """
-    found = {each.tensor.index: each for each in ranges}
-    for masked in _masked(model, found):
-        scores = found[masked.scores]
-        lowest = -(scores.maximum - scores.minimum) - _BELOW
-        _store_no_lower(model, masked.constant, lowest)
-        if masked.mask in found:
-            mask = found[masked.mask]
-            found[masked.mask] = TensorRange(mask.tensor, lowest, max(mask.maximum, 0.0))
-        total = found[masked.total]
-        found[masked.total] = TensorRange(total.tensor, scores.minimum + lowest, total.maximum)
-    return tuple(found[each.tensor.index] for each in ranges)
+    search = _Search(graph, ranges)
+    for operator in graph.main.operators:
+        for scores, mask in search.masked(operator):
+            search.lift(operator.outputs[0], scores, mask)
+    return MaskedRanges(
+        tuple(search.ranges[each.tensor.index] for each in ranges), search.constants
+    )
 
 
-def _masked(model: Any, ranges: dict[int, TensorRange]) -> Iterator[_Masked]:
-    graph = model.subgraphs[0]
-    read_by_softmax = {
-        int(operator.inputs[0])
-        for operator in graph.operators
-        if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) == "SOFTMAX"
-    }
-    for operator in graph.operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        if name != "ADD" or int(operator.outputs[0]) not in read_by_softmax:
-            continue
-        operands = [int(index) for index in operator.inputs]
-        lowest = [_lowest(model, index, ranges) for index in operands]
-        for scores, mask in ((0, 1), (1, 0)):
-            constant = _constant_of(model, operands[mask], ranges)
-            is_mask = lowest[mask] < MASK < lowest[scores] and operands[scores] in ranges
-            if is_mask and constant is not None:
-                yield _Masked(operands[scores], operands[mask], constant, int(operator.outputs[0]))
+class _Search:
+    """The additions of masks to scores that a softmax reads.
 
+    A mask is a constant, or 0 to 1 times one.
+    """
 
-def _constant_of(model: Any, mask: int, ranges: dict[int, TensorRange]) -> int | None:
-    """Returns which constant makes a mask; None if it is made in another way."""
-    if mask not in ranges:
-        return mask
-    for operator in model.subgraphs[0].operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        if name == "MUL" and int(operator.outputs[0]) == mask:
-            operands = [int(index) for index in operator.inputs]
-            constants = [index for index in operands if index not in ranges]
-            factors = [ranges[index] for index in operands if index in ranges]
-            # Nothing but 0 to 1 keeps the mask as low as the constant.
-            if constants and all(each.minimum >= 0 and each.maximum <= 1 for each in factors):
-                return constants[0]
-    return None
+    def __init__(self, graph: Graph, ranges: Sequence[TensorRange]):
+        self._graph = graph
+        self._read_by_softmax = {
+            operator.inputs[0] for operator in graph.main.operators if operator.name == "SOFTMAX"
+        }
+        self.ranges = {each.tensor.index: each for each in ranges}
+        self.constants: dict[int, Array] = {}
 
+    def masked(self, operator: Operator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the scores and the mask that an operator adds, if it does."""
+        if operator.name != "ADD" or operator.outputs[0] not in self._read_by_softmax:
+            return
+        first, second = operator.inputs
+        for scores, mask in ((first, second), (second, first)):
+            is_mask = self._lowest(mask) < MASK < self._lowest(scores)
+            if is_mask and scores.index in self.ranges and self._constant_of(mask) is not None:
+                yield scores, mask
 
-def _lowest(model: Any, index: int, ranges: dict[int, TensorRange]) -> float:
-    if index in ranges:
-        return ranges[index].minimum
-    values = _stored(model, index)
-    return float(values.min()) if values.size else 0.0
+    def lift(self, total: Tensor, scores: Tensor, mask: Tensor) -> None:
+        """Makes a mask as low as it must be, and what it is added to."""
+        seen = self.ranges[scores.index]
+        lowest = -(seen.maximum - seen.minimum) - _BELOW
+        constant = self._constant_of(mask)
+        assert constant is not None
+        self.constants[constant.index] = np.maximum(self._stored(constant), np.float32(lowest))
+        if mask.index in self.ranges:
+            known = self.ranges[mask.index]
+            self.ranges[mask.index] = TensorRange(known.tensor, lowest, max(known.maximum, 0.0))
+        known = self.ranges[total.index]
+        self.ranges[total.index] = TensorRange(known.tensor, seen.minimum + lowest, known.maximum)
 
+    def _constant_of(self, mask: Tensor) -> Tensor | None:
+        """Returns which constant makes a mask; None if it is made in another way."""
+        if mask.index not in self.ranges:
+            return mask
+        product = self._graph.writers.get(mask)
+        if product is None or product.name != "MUL":
+            return None
+        constants = [tensor for tensor in product.inputs if tensor.index not in self.ranges]
+        known = [self.ranges.get(tensor.index) for tensor in product.inputs]
+        # Nothing but 0 to 1 keeps the mask as low as the constant.
+        are_shares = all(each is None or 0 <= each.minimum <= each.maximum <= 1 for each in known)
+        return constants[0] if constants and are_shares else None
 
-def _stored(model: Any, index: int) -> np.ndarray:
-    data = model.buffers[model.subgraphs[0].tensors[index].buffer].data
-    return np.asarray([] if data is None else data, np.uint8).view(np.float32)
+    def _lowest(self, tensor: Tensor) -> float:
+        if tensor.index in self.ranges:
+            return self.ranges[tensor.index].minimum
+        values = self._stored(tensor)
+        return float(values.min()) if values.size else 0.0
 
-
-def _store_no_lower(model: Any, index: int, lowest: float) -> None:
-    """Stores a constant anew; in a buffer of its own, because tensors share those."""
-    buffer = type(model.buffers[0])()
-    buffer.data = np.maximum(_stored(model, index), np.float32(lowest)).view(np.uint8)
-    model.buffers.append(buffer)
-    model.subgraphs[0].tensors[index].buffer = len(model.buffers) - 1
+    def _stored(self, tensor: Tensor) -> Array:
+        return self.constants.get(tensor.index, tensor.floats)

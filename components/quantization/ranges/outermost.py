@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.quantization.ranges.policy import KEPT
 
 
@@ -16,11 +17,11 @@ class Lowest:
         examples: The positions of the examples that they are from, int64 of the same shape.
     """
 
-    values: np.ndarray
-    examples: np.ndarray
+    values: Array
+    examples: Array
 
     @classmethod
-    def of(cls, values: np.ndarray, first: int) -> "Lowest":
+    def of(cls, values: Array, first: int) -> "Lowest":
         """Returns the values of some examples in a row.
 
         Args:

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.quantization.ranges.policy import FEWEST_TO_LEAVE_OUT, KEPT
 
 # One example in so many may be an outlier: the outermost 2 %.
@@ -29,7 +30,7 @@ _TIMES_THE_USUAL = 8.0
 _FEWEST_BEHIND, _BEHIND_ONE_IN = 20, 10
 
 
-def outliers(outermost: np.ndarray, examples: int) -> np.ndarray:
+def outliers(outermost: Array, examples: int) -> Array:
     """Returns how many of each tensor's outermost extremes are beyond a gap.
 
     Args:

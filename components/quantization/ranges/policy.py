@@ -6,11 +6,14 @@ Nothing here needs TensorFlow, Beam or NumPy: a policy is parsed from a config.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from tfx_tflite.components.errors import ConfigError
 
-ROBUST, MINMAX, PERCENTILE = "robust", "minmax", "percentile"
-POLICIES = (MINMAX, PERCENTILE, ROBUST)
+PolicyKind = Literal["robust", "minmax", "percentile"]
+ROBUST: Literal["robust"] = "robust"
+MINMAX: Literal["minmax"] = "minmax"
+PERCENTILE: Literal["percentile"] = "percentile"
 
 # The outermost extremes of a tensor that are kept at either end. They make the percentile 99.9
 # exact up to 255,001 examples, 99 up to 25,501 and 95 up to 5,101.
@@ -33,24 +36,11 @@ class RangePolicy:
 
     Attributes:
         kind: `robust`, `minmax` or `percentile`.
-        percentile: From 50 to below 100.
-
-    Raises:
-        ConfigError: A value is out of its range.
+        percentile: From 50 to below 100, which `RangeSettings` checks.
     """
 
-    kind: str = ROBUST
+    kind: PolicyKind = ROBUST
     percentile: float = 99.9
-
-    def __post_init__(self) -> None:
-        if self.kind not in POLICIES:
-            raise ConfigError(
-                f"calibration.ranges is {self.kind!r}, expected one of {', '.join(POLICIES)}"
-            )
-        if not 50 <= self.percentile < 100:
-            raise ConfigError(
-                f"calibration.percentile is {self.percentile}, expected 50 or more and below 100"
-            )
 
     def left_out(self, examples: int) -> int:
         """Returns how many examples' extremes a range leaves out at either end of every tensor.

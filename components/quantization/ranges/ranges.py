@@ -3,7 +3,8 @@
 Each example is reduced to the smallest and the largest value of every tensor. Of these extremes
 the outermost ones of each tensor are kept exactly, so that accumulators merge in any order to the
 same result, to the last bit, and any percentile near the ends can be read off without a histogram's
-bins. What runs the model is in `range_collection.py`, what uses the ranges in `calibrated.py`.
+bins. What runs the model is in `collection.py`, what uses the ranges in
+`conversion/from_ranges.py`.
 
 Only Beam, NumPy and Arrow are imported here, because workers import this module.
 """
@@ -19,13 +20,15 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE
+from tfx_tflite.components.examples.tensors import (
+    EXAMPLES_A_FILE,
+    Array,
+)
 from tfx_tflite.components.quantization.ranges.outermost import Lowest
 from tfx_tflite.components.quantization.ranges.outliers import most_outliers, outliers
 from tfx_tflite.components.quantization.ranges.policy import MINMAX, ROBUST, RangePolicy
-
-FILE_NAME = "ranges.json"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Outlier:
     limit: float
 
 
-def _no_examples() -> np.ndarray:
+def _no_examples() -> Array:
     return np.empty((0, 0), np.int64)
 
 
@@ -96,10 +99,10 @@ class TensorRanges:
     model_digest: str
     tensors: tuple[ActivationTensor, ...]
     examples: int
-    minima: np.ndarray
-    maxima: np.ndarray
-    lowest_examples: np.ndarray = field(default_factory=_no_examples)
-    highest_examples: np.ndarray = field(default_factory=_no_examples)
+    minima: Array
+    maxima: Array
+    lowest_examples: Array = field(default_factory=_no_examples)
+    highest_examples: Array = field(default_factory=_no_examples)
 
     def resolve(self, policy: RangePolicy) -> tuple[TensorRange, ...]:
         """Returns each tensor's range.
@@ -117,7 +120,7 @@ class TensorRanges:
             for tensor, minimum, maximum in zip(self.tensors, minima, maxima, strict=True)
         )
 
-    def _left_out(self, policy: RangePolicy, outermost: np.ndarray) -> np.ndarray:
+    def _left_out(self, policy: RangePolicy, outermost: Array) -> Array:
         """Returns how many extremes each tensor's range leaves out on one side."""
         if policy.kind == ROBUST:
             return outliers(outermost, self.examples)
@@ -213,11 +216,11 @@ def _outlier_warning(found: Sequence[Outlier]) -> str:
     )
 
 
-def _at_rank(extremes: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+def _at_rank(extremes: Array, ranks: Array) -> Array:
     return np.take_along_axis(extremes, ranks[:, None], axis=1)[:, 0]
 
 
-def _decimals(values: np.ndarray) -> list[float]:
+def _decimals(values: Array) -> list[float]:
     """Returns float32 values with no more digits than they need to be read back exactly."""
     return [float(str(value)) for value in values]
 
@@ -233,8 +236,8 @@ class BatchExtremes:
     """
 
     position: int
-    minima: np.ndarray
-    maxima: np.ndarray
+    minima: Array
+    maxima: Array
 
 
 @dataclass(frozen=True, order=True)
@@ -376,18 +379,6 @@ class RangeSource:
     schema: bytes | None = None
 
 
-def positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yields each batch of a calibration sample with the position of its first example, from 0.
-
-    Args:
-        batches: All examples in the order of their file.
-    """
-    position = 0
-    for batch in batches:
-        yield position, batch
-        position += batch.num_rows
-
-
 class _ObserveDoFn(beam.DoFn):
     """(position, RecordBatch) to `BatchExtremes`; what is slow to load is loaded once a process."""
 
@@ -397,9 +388,9 @@ class _ObserveDoFn(beam.DoFn):
 
     def setup(self) -> None:
         # Only the workers that run the model pay for TensorFlow's import.
-        from tfx_tflite.components.quantization.ranges import collection as range_collection
+        from tfx_tflite.components.quantization.ranges.collection import ExampleObserver
 
-        self._observer = range_collection.ExampleObserver.load(self._source, self._shared)
+        self._observer = ExampleObserver.load(self._source, self._shared)
 
     def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
         position, batch = element
@@ -415,8 +406,7 @@ def write(ranges: TensorRanges, path: str) -> None:
 class CollectRanges(beam.PTransform):
     """PCollection of (position, RecordBatch) to a PCollection of one `TensorRanges`.
 
-    The positions are those of `splits.with_position`, or of `positioned`; errors name
-    examples by them.
+    The positions are those of `splits.with_position`; errors name examples by them.
 
     Args:
         source: The model, and how examples become its inputs.
@@ -432,11 +422,10 @@ class CollectRanges(beam.PTransform):
         Raises:
             ConversionError: The model cannot be calibrated.
         """
-        from tfx_tflite.components.quantization.ranges import collection as range_collection
+        from tfx_tflite.components.quantization.ranges import collection
 
-        content = range_collection.read_tflite(self._source)
-        digest = range_collection.model_digest(content)
-        tensors = range_collection.activation_tensors(content)
+        content = collection.read_tflite(self._source)
+        digest, tensors = bytes_digest(content), collection.activation_tensors(content)
         return (
             batches
             | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))

@@ -7,18 +7,15 @@ the ranges that it is given for them are made equal, and their constants are sto
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
 
-from tfx_tflite.components.models.flatbuffer import items, quantization_of, tensor_type, text
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
+from tfx_tflite.components.models.object_tree import numbers
 from tfx_tflite.components.quantization.audit import specification as spec
 from tfx_tflite.components.quantization.ranges.ranges import TensorRange
 from tfx_tflite.components.quantization.schemes import Scheme
-
-_schema = flatbuffer_utils.schema_fb
-_FLOAT32 = _schema.TensorType.FLOAT32
 
 # The operators that the quantizer gives several scales, by what it quantizes to.
 _SEVERAL_SCALES = frozenset({"SPARSE_TO_DENSE", "MATRIX_SET_DIAG"})
@@ -31,21 +28,21 @@ _LOWEST, _HIGHEST = -128, 127
 
 
 def harmonized(
-    model: Any, ranges: Sequence[TensorRange], scheme: Scheme
+    graph: Graph, ranges: Sequence[TensorRange], scheme: Scheme
 ) -> tuple[TensorRange, ...]:
     """Returns ranges that are equal where an operator needs one scale and would get several.
 
     Args:
-        model: The float model's object tree.
+        graph: The float model.
         ranges: The range of each activation of its main graph.
         scheme: What the model is to be quantized to.
     """
     needed = _SEVERAL_SCALES | spec.ZERO_FILLED
-    if scheme is Scheme.INT16X8:
+    if scheme.traits.activations == "INT16":
         needed |= _SEVERAL_SCALES_OF_16_BITS
     groups = _Groups()
     demanding: list[tuple[int, bool]] = []
-    for name, tensors in _same_scale_operators(model, needed):
+    for name, tensors in _same_scale_operators(graph, needed):
         groups.join(tensors)
         if name in needed and tensors:
             demanding.append((tensors[0], name in spec.ZERO_FILLED))
@@ -57,14 +54,12 @@ def harmonized(
     )
 
 
-def _same_scale_operators(model: Any, needed: frozenset[str]) -> Iterator[tuple[str, list[int]]]:
+def _same_scale_operators(graph: Graph, needed: frozenset[str]) -> Iterator[tuple[str, list[int]]]:
     """Yields what moves numbers, with the float tensors that are to have one scale."""
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        if name in spec.SAME_SCALE or name in needed:
-            indices = [int(i) for i in (*items(operator.inputs), *items(operator.outputs))]
-            yield name, [i for i in indices if i >= 0 and graph.tensors[i].type == _FLOAT32]
+    for operator in graph.main.operators:
+        if operator.name in spec.SAME_SCALE | needed:
+            floats = [tensor.index for tensor in operator.tensors if tensor.type == "FLOAT32"]
+            yield operator.name, floats
 
 
 class _Groups:
@@ -110,50 +105,36 @@ def with_copied_constants(content: bytes) -> bytes:
     Args:
         content: The quantized flatbuffer.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    graph = model.subgraphs[0]
-    changed = False
-    for operator in graph.operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
-        output = graph.tensors[operator.outputs[0]] if len(items(operator.outputs)) else None
-        for position in _COPIED_CONSTANTS.get(name, ()):
-            stored = _requantized(model, graph.tensors[operator.inputs[position]], output)
-            if stored is not None:
-                shape = graph.tensors[operator.inputs[position]].shape
-                operator.inputs[position] = _appended(model, graph, output, stored, shape)
-                changed = True
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
+    draft = None
+    graph = read_graph(content)
+    for place, operator in enumerate(graph.main.operators):
+        for position in _COPIED_CONSTANTS.get(operator.name, ()):
+            constant, output = operator.operands[position], operator.outputs[0]
+            stored = None if constant is None else _requantized(constant, output)
+            if constant is None or stored is None:
+                continue
+            draft = draft or graph.draft()
+            inputs = numbers(draft.main.operators[place].inputs)
+            copied, like = (draft.main.tensors[each.index] for each in (constant, output))
+            inputs[position] = draft.add_constant(draft.main, stored, f"{output.name}/", like)
+            draft.main.tensors[-1].shape = copied.shape
+            draft.main.operators[place].inputs = inputs
+    return content if draft is None else draft.content()
 
 
-def _requantized(model: Any, constant: Any, output: Any) -> np.ndarray | None:
+def _requantized(constant: Tensor, output: Tensor) -> Array | None:
     """Returns a constant's integers at its output's scale, None if they are right or impossible."""
-    data = model.buffers[constant.buffer].data
-    (old, old_zero), (new, new_zero) = quantization_of(constant), quantization_of(output)
-    kind = tensor_type(output)
-    if data is None or tensor_type(constant) != kind:
+    (old, old_zero), (new, new_zero) = constant.quantization, output.quantization
+    values = constant.integers
+    if values is None or constant.type != output.type:
         return None
     if old is None or new is None or old_zero is None or new_zero is None:
         return None
     if (old, old_zero) == (new, new_zero):
         return None
-    dtype = np.dtype(kind.lower())
-    values = np.asarray(data, np.uint8).view(dtype).astype(np.float64)
-    integers = np.rint((values - old_zero) * old / new) + new_zero
-    limits = np.iinfo(dtype)
+    integers = np.rint((values.astype(np.float64) - old_zero) * old / new) + new_zero
+    limits = np.iinfo(values.dtype)
     if integers.min() < limits.min or integers.max() > limits.max:
         return None
-    return integers.astype(dtype)
-
-
-def _appended(model: Any, graph: Any, output: Any, values: np.ndarray, shape: Any) -> int:
-    """Stores a constant with the output's type and scale and returns its index in the graph."""
-    buffer = _schema.BufferT()
-    buffer.data = values.view(np.uint8)
-    model.buffers.append(buffer)
-    tensor = _schema.TensorT()
-    tensor.name = f"{text(output.name)}/constant{len(graph.tensors)}"
-    tensor.shape = shape
-    tensor.type, tensor.quantization = output.type, output.quantization
-    tensor.buffer = len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
+    stored: Array = integers.astype(values.dtype)
+    return stored

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples.settings import SamplePlan
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def examples(tmp_path: Path, write_records):
     return make
 
 
-def run(artifact, output: Path, **properties):
+def run(artifact, output: Path, **options):
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
@@ -37,7 +38,7 @@ def run(artifact, output: Path, **properties):
     Executor(context).Do(
         {"examples": [artifact]},
         {"calibration_examples": [sample]},
-        {"split": "train", "samples": 20, "allocation": "equal", "seed": 0, **properties},
+        {"settings": SamplePlan.given(None, {"samples": 20, **options}).to_property()},
     )
     return sample
 

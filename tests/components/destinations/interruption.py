@@ -9,8 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.destinations.stores.local import LocalStore
+from tfx_tflite.components.destinations.stores.object_requests import (
+    ObjectRequests,
+    ObjectVersion,
+)
+from tfx_tflite.components.destinations.stores.objects import ObjectStore
 from tfx_tflite.components.digests import file_digest
 
 NEVER = 1 << 30
@@ -103,7 +109,7 @@ def make_candidate(directory: Path, content: bytes, beside: Mapping[str, bytes])
     return Candidate(
         files=files,
         digests={name: file_digest(path) for name, path in files.items()},
-        description={"scheme": "int8", "verdict": "blessed"},
+        description=Description(scheme="int8", verdict="blessed"),
     )
 
 
@@ -154,3 +160,61 @@ def killed_at(point: int, act: Act, root: Path) -> bool:
 
 def _act_and_stop(point: int, act: Act, root: Path) -> None:
     act(destination_with(root, StoppedOperations(point, kill)))
+
+
+class StoppedRequests(ObjectRequests):
+    """Kills the process before one of the requests that change something.
+
+    Args:
+        uri: As of `ObjectRequests`.
+        point: Which, counted from 0.
+    """
+
+    def __init__(self, uri: str, point: int = NEVER):
+        super().__init__(uri)
+        self.points = 0
+        self._point = point
+
+    def _stop_here(self) -> None:
+        self.points += 1
+        if self.points - 1 == self._point:
+            kill()
+
+    def put(self, name: str, content: bytes) -> None:
+        self._stop_here()
+        super().put(name, content)
+
+    def create(self, name: str, content: bytes) -> ObjectVersion:
+        self._stop_here()
+        return super().create(name, content)
+
+    def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
+        self._stop_here()
+        return super().update(name, content, version)
+
+    def delete(self, name: str) -> None:
+        self._stop_here()
+        super().delete(name)
+
+
+def push_to(requests: ObjectRequests, uri: str, sources: Path, content: bytes) -> None:
+    destination = Destination(ObjectStore(uri, requests, lifetime=60))
+    destination.push(make_candidate(sources, content, {"golden/o.bin": b"g" + content}), keep=2)
+
+
+def _push_until(point: int, environment: Mapping[str, str], uri: str, sources: Path) -> None:
+    os.environ.update(environment)
+    push_to(StoppedRequests(uri, point), uri, sources, b"new %d" % point)
+
+
+def killed_at_request(point: int, *arguments: object) -> bool:
+    """Pushes in a process that is killed before a request, and returns whether it was.
+
+    Args:
+        point: The request's number.
+        arguments: Environment, URI and directory for sources of the push.
+    """
+    process = PROCESSES.Process(target=_push_until, args=(point, *arguments))
+    process.start()
+    process.join()
+    return process.exitcode != 0

@@ -7,14 +7,14 @@ import jsonschema
 
 from tests.conftest import ROOT
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.manifest import json_schema
+from tfx_tflite.components.destinations.manifest import Manifest
 
 SCHEMA = ROOT / "docs" / "manifest.schema.json"
 
 
 def test_the_schema_in_the_docs_is_that_of_the_code():
     """Mend with `python -m tfx_tflite.components.destinations.manifest`."""
-    assert SCHEMA.read_text() == json_schema()
+    assert SCHEMA.read_text() == Manifest.json_schema()
 
 
 def test_a_pushed_manifest_keeps_to_the_schema(candidate, tmp_path: Path):

@@ -60,12 +60,17 @@ def test_merging_in_another_order_gives_the_same_sample():
 
 
 def test_another_seed_gives_another_sample():
-    assert sample(SamplePlan(50, seed=1)).records != sample(SamplePlan(50, seed=2)).records
+    assert (
+        sample(SamplePlan(samples=50, seed=1)).records
+        != sample(SamplePlan(samples=50, seed=2)).records
+    )
 
 
 def test_every_example_is_as_likely_as_any_other():
     drawn = Counter(
-        record for seed in range(200) for record in sample(SamplePlan(100, seed=seed)).records
+        record
+        for seed in range(200)
+        for record in sample(SamplePlan(samples=100, seed=seed)).records
     )
     counts = np.array([drawn[record] for record in RECORDS])
     # Each is binomial with n = 200 and p = 0.2: mean 40, standard deviation 5.7.
@@ -161,7 +166,7 @@ def test_refuses_to_stratify_by_a_feature_with_several_values():
 @pytest.mark.parametrize("arguments", [{"samples": 0}, {"samples": 1, "allocation": "fair"}])
 def test_refuses_an_impossible_plan(arguments: dict):
     with pytest.raises(ConfigError):
-        SamplePlan(**arguments)
+        SamplePlan.given(None, arguments)
 
 
 def test_the_transform_gives_what_the_combiner_gives():

@@ -14,12 +14,8 @@ from tfx_tflite.components.judgement.gate import (
     MetricRule,
     SizeLimit,
 )
-from tfx_tflite.components.judgement.metrics.targets import (
-    JudgedOutput,
-    Target,
-    targets_from_json,
-    targets_to_json,
-)
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
 pytestmark = pytest.mark.slow
 
@@ -159,7 +155,9 @@ def test_one_name_for_metrics_of_two_classes_is_an_error():
 
 def test_targets_survive_json():
     targets = (Target(label_input="x"), Target(output="b", label="l", vocabulary=("ä", "b")))
-    assert targets_from_json(targets_to_json(targets)) == targets
+    rule = MetricRule(metric="m", max_drop=0)
+    settings = EvaluatorSettings(gate=Gate(rules=(rule,)), targets=targets)
+    assert EvaluatorSettings.from_property({"settings": settings.to_property()}) == settings
 
 
 def test_a_target_has_one_label():

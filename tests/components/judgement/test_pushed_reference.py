@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.tensors import InputSpec
@@ -19,7 +20,7 @@ def destination(tmp_path: Path) -> Destination:
     model = tmp_path / "model"
     model.write_bytes(b"TFL3")
     opened = Destination.open(str(tmp_path / "to"))
-    description = {"scheme": "int8", "verdict": "blessed"}
+    description = Description(scheme="int8", verdict="blessed")
     opened.push(
         Candidate({"model.tflite": model}, {"model.tflite": file_digest(model)}, description)
     )

@@ -11,11 +11,17 @@ INPUTS = {
 
 
 def saturation(inputs=INPUTS, groups=((0, 1), (2,))) -> Saturation:
-    found = Saturation()
     rows = {(): np.arange(len(inputs["x"]))}
     rows |= {(("group", index),): np.array(group) for index, group in enumerate(groups)}
-    found.add(InputsSeen.of(inputs, RANGES), rows)
-    return found
+    return seen_by_slice(InputsSeen.of(inputs, RANGES), rows)
+
+
+def seen_by_slice(seen: InputsSeen, rows: dict) -> Saturation:
+    return Saturation(
+        {key: seen.outside[numbers].sum(axis=0) for key, numbers in rows.items()},
+        seen.lowest.min(axis=0),
+        seen.highest.max(axis=0),
+    )
 
 
 def test_counts_the_values_outside_by_example_and_slice():
@@ -30,7 +36,7 @@ def test_parts_add_up_to_the_whole():
     whole, parts = saturation(), Saturation()
     for index in range(3):
         seen = InputsSeen.of({n: v[index : index + 1] for n, v in INPUTS.items()}, RANGES)
-        parts.add(seen, {(): np.array([0])})
+        parts.merge(seen_by_slice(seen, {(): np.array([0])}))
     np.testing.assert_allclose(parts.outside[()], whole.outside[()])
     np.testing.assert_array_equal(parts.lowest, whole.lowest)
 

@@ -7,25 +7,24 @@ import pytest
 
 from tfx_tflite.components.models.kernel_differences import compare
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.versions import Kernels
 
 MICRO = Path(__file__).parent / "micro"
 
 
-def test_the_report_says_runtime_reference_and_how_far_they_are_apart():
+def test_the_report_says_which_reference_and_how_far_they_are_apart():
     recorded = np.load(MICRO / "deep_residual.npz")
     content = recorded["model"].tobytes()
-    scale, zero_point = TFLiteModel(content).input_details["x"]["quantization"]
-    reals = ((recorded["inputs"].astype(np.float32) - zero_point) * scale).astype(np.float32)
+    reals = TFLiteModel(content).inputs["x"].reals(recorded["inputs"])
     kernels = default_kernels(content, {"x": reals[:2]})
-    found = compare(TFLiteModel(content, kernels), {"x": reals})
-    assert found["runtime"]["kernels"] == "xnnpack"
-    assert found["kernels"]["reference"]["kernels"] == "reference"
+    model = TFLiteModel(content, kernels)
+    found = compare(model, {"x": reals}, model.predict({"x": reals}), len(reals))
+    assert found.reference.kernels is Kernels.REFERENCE
     default = TFLiteModel(content).predict({"x": reals})["output"]
-    scale, zero_point = TFLiteModel(content).output_details["output"]["quantization"]
-    micro = (recorded["outputs"].astype(np.float32) - zero_point) * scale
-    assert found["kernels"]["examples"] == len(reals)
-    assert found["kernels"]["answers"] == (default.argmax(1) != micro.argmax(1)).sum() > 0
-    assert found["kernels"]["largest"] == pytest.approx(np.abs(default - micro).max())
+    micro = model.outputs["output"].reals(recorded["outputs"])
+    assert found.examples == len(reals)
+    assert found.answers == (default.argmax(1) != micro.argmax(1)).sum() > 0
+    assert found.largest == pytest.approx(np.abs(default - micro).max())
 
 
 def test_outputs_that_are_not_a_row_of_numbers_an_example_are_left_out():
@@ -41,5 +40,6 @@ def test_outputs_that_are_not_a_row_of_numbers_an_example_are_left_out():
     concrete = module.function.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
     inputs = np.arange(12, dtype=np.float32).reshape(3, 4)
-    found = compare(TFLiteModel(content), {"x": inputs})["kernels"]
-    assert (found["examples"], found["answers"], found["largest"]) == (3, 0, 0.0)
+    model = TFLiteModel(content)
+    found = compare(model, {"x": inputs}, model.predict({"x": inputs}), 2)
+    assert (found.examples, found.answers, found.largest) == (2, 0, 0.0)

@@ -8,18 +8,17 @@ import pytest
 import tensorflow as tf
 
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless, layer_of
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
-from tfx_tflite.components.quantization.conversion.child_process import Limits
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
-from tfx_tflite.components.quantization.conversion.stock import to_float32, to_scheme
+from tfx_tflite.components.quantization.conversion.stock import convert
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 
@@ -27,8 +26,9 @@ pytestmark = pytest.mark.slow
 
 layers = tf.keras.layers
 STEPS, FEATURES = 5, 4
-INT8 = Quantization(Scheme.INT8)
-DYNAMIC_RANGE = Quantization(Scheme.DYNAMIC_RANGE)
+INT8 = Recipe(Scheme.INT8)
+FLOAT32 = Recipe(Scheme.FLOAT32)
+DYNAMIC_RANGE = Recipe(Scheme.DYNAMIC_RANGE)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def examples() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_an_unrolled_layer_is_an_integer_model(recurrent, kind: str):
-    float32 = rewritten(to_float32(str(recurrent(kind, unroll=True)), "serving_tensors", None))
+    float32 = rewritten(convert(str(recurrent(kind, unroll=True)), "serving_tensors", FLOAT32, {}))
     ranges = collect_ranges(float32, [{"x": examples()}])
     content = quantize(write_ranges(float32, ranges, RangePolicy()), INT8)
     assert audit(content, INT8) == []
@@ -63,13 +63,13 @@ def test_an_unrolled_layer_is_an_integer_model(recurrent, kind: str):
     assert 10 * np.log10(np.square(expected).sum() / noise.sum()) > 20
 
 
-@pytest.mark.parametrize("quantization", [Quantization(Scheme.FLOAT32), DYNAMIC_RANGE])
+@pytest.mark.parametrize("quantization", [Recipe(Scheme.FLOAT32), DYNAMIC_RANGE])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_rolled_layer_with_any_batch_names_the_layer_and_what_to_do(
-    recurrent, kind: str, quantization: Quantization
+    recurrent, kind: str, quantization: Recipe
 ):
     with pytest.raises(ConversionError) as caught:
-        to_scheme(str(recurrent(kind)), "serving_tensors", quantization, {})
+        convert(str(recurrent(kind)), "serving_tensors", quantization, {})
     message = str(caught.value)
     assert "/memory" in message and "/while" not in message and ".py" not in message
     for remedy in ("unroll=True", "an input and an output of the signature", "batch_size=1"):
@@ -79,9 +79,9 @@ def test_a_rolled_layer_with_any_batch_names_the_layer_and_what_to_do(
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_rolled_layer_with_a_batch_of_one_works_with_float_activations(recurrent, kind: str):
     path = str(recurrent(kind, batch_size=1))
-    float32 = to_float32(path, "serving_tensors", None)
+    float32 = convert(path, "serving_tensors", FLOAT32, {})
     check_stateless(float32)
-    content = to_scheme(path, "serving_tensors", DYNAMIC_RANGE, {})
+    content = convert(path, "serving_tensors", DYNAMIC_RANGE, {})
     assert audit(content, DYNAMIC_RANGE) == []
     given = {"x": examples()}
     expected = TFLiteModel(float32).predict(given)["output"]
@@ -89,14 +89,14 @@ def test_a_rolled_layer_with_a_batch_of_one_works_with_float_activations(recurre
 
 
 def test_and_is_named_where_activations_are_quantized(recurrent):
-    content = to_float32(str(recurrent("LSTM", batch_size=1)), "serving_tensors", None)
+    content = convert(str(recurrent("LSTM", batch_size=1)), "serving_tensors", FLOAT32, {})
     with pytest.raises(ConversionError, match=r"operator WHILE .*layer \S*memory\S*; unroll it"):
         check_no_loops(content)
 
 
 def test_a_layer_that_keeps_its_state_is_refused_by_name(recurrent):
     path = recurrent("LSTM", batch_size=1, stateful=True)
-    content = to_float32(str(path), "serving_tensors", None)
+    content = convert(str(path), "serving_tensors", FLOAT32, {})
     with pytest.raises(ConversionError, match=r"memory.* keeps a state .*an input and an output"):
         check_stateless(content)
 
@@ -117,7 +117,7 @@ class Counter(tf.Module):
 def test_a_variable_that_is_written_is_refused(tmp_path: Path):
     module = Counter()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_tensors": module.serving})
-    content = to_float32(str(tmp_path), "serving_tensors", None)
+    content = convert(str(tmp_path), "serving_tensors", FLOAT32, {})
     with pytest.raises(ConversionError, match="keeps a state in a variable"):
         check_stateless(content)
 
@@ -161,11 +161,11 @@ def test_a_table_of_another_signature_is_no_obstacle(tmp_path: Path):
     module = WithTable()
     signatures = {"serving_tensors": module.serving, "look_up": module.look_up}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    content = to_float32(str(tmp_path), "serving_tensors", None)
-    assert "CALL_ONCE" in FlatbufferGraph(content).operator_counts()
+    content = convert(str(tmp_path), "serving_tensors", FLOAT32, {})
+    assert "CALL_ONCE" in Graph(content).operator_counts()
     check_stateless(content)
     float32 = rewritten(content)
-    assert set(FlatbufferGraph(float32).operator_counts()) == {"MUL", "SOFTMAX"}
+    assert set(Graph(float32).operator_counts()) == {"MUL", "SOFTMAX"}
     given = {"x": np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)}
     np.testing.assert_array_equal(
         TFLiteModel(float32).predict(given)["output"], TFLiteModel(content).predict(given)["output"]
@@ -179,12 +179,10 @@ def test_a_report_leaves_out_what_fills_a_table_of_another_signature(tmp_path: P
     module = WithTable()
     signatures = {"serving_tensors": module.serving, "look_up": module.look_up}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    content = to_float32(str(tmp_path), "serving_tensors", None)
-    settings = QuantizerSettings(
-        "serving_tensors", None, Quantization(Scheme(scheme)), None, Limits()
-    )
+    content = convert(str(tmp_path), "serving_tensors", FLOAT32, {})
+    settings = QuantizerSettings(signature="serving_tensors", scheme=scheme)
     summary = summarize(ConvertedModels(content, content), settings, "digest", None)
-    assert [layer["operator"] for layer in summary["layers"]][:2] == ["MUL", "SOFTMAX"]
+    assert [layer.operator for layer in summary.layers][:2] == ["MUL", "SOFTMAX"]
 
 
 @pytest.mark.parametrize(

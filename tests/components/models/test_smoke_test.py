@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor
 from tfx_tflite.components.errors import EvaluationError, PushError
 from tfx_tflite.components.models.golden_samples import GoldenSamples, run
 from tfx_tflite.components.models.smoke_test import try_model
@@ -64,7 +65,7 @@ def test_a_model_with_free_axes_and_without_golden_samples_is_run_on_an_examples
 
 def test_an_output_that_is_off_by_one_bit_stops_the_push(shipped):
     directory, golden = shipped
-    file = directory / golden["outputs"][0]["file"]
+    file = directory / golden.outputs[0].file
     bits = np.fromfile(file, "<u4")
     bits[3] += 1
     bits.tofile(file)
@@ -77,8 +78,8 @@ def test_an_output_that_is_off_by_one_bit_stops_the_push(shipped):
 def test_kernels_that_promise_nothing_of_the_kind_need_not_give_the_same_bits(shipped):
     """Those that record if the reference kernels lack an operator."""
     directory, golden = shipped
-    golden["runtime"] = Runtime.of(Kernels.BUILTIN).model_dump(mode="json")
-    file = directory / golden["outputs"][0]["file"]
+    golden = golden.model_copy(update={"runtime": Runtime.of(Kernels.BUILTIN)})
+    file = directory / golden.outputs[0].file
     (np.fromfile(file, "<f4") + np.float32(0.001)).tofile(file)
     found = try_model(directory, golden).kernels_deviate
     assert found.largest == pytest.approx(0.001, rel=0.01)
@@ -100,12 +101,13 @@ def test_nan_from_the_default_kernels_stops_the_push(tmp_path: Path, tensor_mode
     import tensorflow as tf
 
     (tmp_path / "model.tflite").write_bytes(tensor_model(lambda x: tf.math.log(x), [None, 2]))
-    golden = {
-        "batch_size": 1,
-        "runtime": Runtime.of(Kernels.REFERENCE).model_dump(mode="json"),
-        "inputs": [{"name": "x", "file": "x.bin", "dtype": "float32", "shape": [1, 2]}],
-        "outputs": [],
-    }
+    golden = Golden(
+        samples=1,
+        batch_size=1,
+        runtime=Runtime.of(Kernels.REFERENCE),
+        inputs=(GoldenTensor(name="x", file="x.bin", dtype="float32", shape=(1, 2)),),
+        outputs=(),
+    )
     np.array([[1, -1]], "<f4").tofile(tmp_path / "x.bin")
     with pytest.raises(PushError, match="output 'output' of golden sample 0 is not finite"):
         try_model(tmp_path, golden)
@@ -144,10 +146,10 @@ def test_a_model_that_takes_too_long_stops_the_push(shipped):
 
 def test_golden_files_are_plain_little_endian_values(shipped, digits_arrays):
     directory, golden = shipped
-    [entry] = golden["inputs"]
-    content = (directory / entry["file"]).read_bytes()
+    [entry] = golden.inputs
+    content = (directory / entry.file).read_bytes()
     expected = digits_arrays["eval"][0][:4]
-    assert entry["shape"] == [4, 8, 8, 1] and entry["dtype"] == "float32"
+    assert entry.shape == (4, 8, 8, 1) and entry.dtype == "float32"
     assert content == expected.astype("<f4").tobytes()
 
 
@@ -160,26 +162,28 @@ def test_samples_are_repeated_for_a_model_of_a_larger_fixed_batch(tensor_model):
     np.testing.assert_array_equal(samples.outputs["output"], 2 * rows[[0, 1, 2, 0]])
 
 
-class Interpreter:
+class OddModel:
     """Gives outputs such as models have that are no plain tensors of a batch."""
 
-    def __init__(self, outputs):
-        self._outputs = outputs
+    def __init__(self):
+        self._lengths = iter(range(1, 9))
 
-    def get_signature_runner(self):
-        return self
-
-    def __call__(self, x):
-        return self._outputs(x)
+    def run(self, inputs):
+        return {
+            "y": inputs["x"],
+            "word": np.array([b"cat"], object),
+            "varying": np.zeros((1, next(self._lengths)), np.float32),
+            "scalar": np.float32(2),
+        }
 
 
 def test_outputs_of_strings_and_of_varying_shapes_are_no_golden_samples():
-    lengths = iter(range(1, 9))
-
-    def outputs(x):
-        word = np.array([b"cat"], object)
-        varying = np.zeros((1, next(lengths)), np.float32)
-        return {"y": x, "word": word, "varying": varying, "scalar": np.float32(2)}
-
     rows = np.ones((3, 2), np.float32)
-    assert set(run(Interpreter(outputs), {"x": rows}, 1)) == {"y", "scalar"}
+    assert set(run(OddModel(), {"x": rows}, 1)) == {"y", "scalar"}
+
+
+def test_golden_samples_of_before_kernels_were_named_are_to_be_recorded_again(shipped):
+    directory, golden = shipped
+    old = golden.model_copy(update={"runtime": "ai-edge-litert 1.0"})
+    with pytest.raises(PushError, match=r"name no kernels \(ai-edge-litert 1.0\); evaluate"):
+        try_model(directory, old)

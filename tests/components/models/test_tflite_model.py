@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.models.tflite_model import InputQuantizer, dequantize
+from tfx_tflite.components.models.runtime import TensorInfo
+from tfx_tflite.components.models.tflite_model import InputQuantizer
+
+
+def tensor_info(dtype: type, size: int, scale: float = 0.0, zero_point: int = 0) -> TensorInfo:
+    return TensorInfo(0, "x", np.dtype(dtype), (1, size), (-1, size), scale, zero_point)
 
 
 def quantize(values: list, scale: float, zero_point: int = 0, dtype: type = np.int8) -> list:
     array = np.array([values], np.float32)
-    detail = {
-        "name": "x",
-        "shape": np.array([1, len(values)]),
-        "quantization": (scale, zero_point),
-        "dtype": dtype,
-    }
-    quantized = InputQuantizer({"x": detail})({"x": array})["x"]
+    info = tensor_info(dtype, len(values), scale, zero_point)
+    quantized = InputQuantizer({"x": info})({"x": array})["x"]
     assert quantized.dtype == dtype and quantized.shape == array.shape
     return quantized[0].tolist()
 
@@ -40,16 +40,10 @@ def test_quantizing_refuses_nan():
 
 
 def test_each_input_is_quantized_with_its_own_scale_in_batches_of_any_size():
-    details = {
-        name: {
-            "name": name,
-            "shape": np.array([1, 1]),
-            "quantization": (scale, 0),
-            "dtype": np.int8,
-        }
-        for name, scale in (("narrow", 0.01), ("wide", 100.0))
-    }
-    quantizer = InputQuantizer(details)
+    scales = {"narrow": 0.01, "wide": 100.0}
+    quantizer = InputQuantizer(
+        {name: tensor_info(np.int8, 1, scale) for name, scale in scales.items()}
+    )
     for rows in (3, 1, 20):
         values = np.full((rows, 1), 1.0, np.float32)
         quantized = quantizer({"narrow": values, "wide": values * 1000})
@@ -58,23 +52,16 @@ def test_each_input_is_quantized_with_its_own_scale_in_batches_of_any_size():
 
 
 def test_inputs_that_are_not_quantized_stay_as_they_are():
-    detail = {
-        "name": "x",
-        "shape": np.array([1, 1]),
-        "quantization": (0.0, 0),
-        "dtype": np.int64,
-    }
     values = np.array([[7]], np.int64)
-    assert InputQuantizer({"x": detail})({"x": values})["x"] is values
+    assert InputQuantizer({"x": tensor_info(np.int64, 1)})({"x": values})["x"] is values
 
 
 def test_dequantizing_gives_float32_reals():
-    detail = {"quantization": (0.5, -10), "dtype": np.int8}
-    real = dequantize(np.array([-128, 0, 127], np.int8), detail)
+    real = tensor_info(np.int8, 3, 0.5, -10).reals(np.array([-128, 0, 127], np.int8))
     assert real.dtype == np.float32
     np.testing.assert_array_equal(real, [-59.0, 5.0, 68.5])
 
 
 def test_float_outputs_stay_as_they_are():
     values = np.array([12.8], np.float32)
-    assert dequantize(values, {"quantization": (0.0, 0), "dtype": np.float32}) is values
+    assert tensor_info(np.float32, 1).reals(values) is values

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.report.document import Pushed, Report
 
 
 @pytest.fixture
@@ -48,7 +50,12 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
     return artifacts
 
 
-def push(tmp_path: Path, model, blessing=None, **properties):
+def pushed_as(version: int) -> dict[str, object]:
+    """Returns a version that a model was compared with, as a report has it."""
+    return {"version": version, "uri": f"somewhere/{version}", "digest": "sha256:0"}
+
+
+def push(tmp_path: Path, model, blessing=None, **options):
     from google.protobuf import json_format
     from tfx.proto import pusher_pb2
     from tfx.types import standard_artifacts
@@ -66,8 +73,7 @@ def push(tmp_path: Path, model, blessing=None, **properties):
             "push_destination": json_format.MessageToJson(
                 pusher_pb2.PushDestination(filesystem=filesystem)
             ),
-            "force": 0,
-            **properties,
+            "settings": PusherSettings.given(None, options).to_property(),
         },
     )
     return pushed
@@ -82,6 +88,9 @@ def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path, digits_f
     for directory in (path, Path(pushed.uri)):
         assert (directory / "model.tflite").read_bytes() == digits_flatbuffer
         assert (directory / "schema.pbtxt").read_bytes() == b"feature {}"
+    report = Report.parse((Path(pushed.uri) / "report.json").read_bytes(), "report.json")
+    assert report.pushed == Pushed(version=int(path.name), uri=str(path))
+    assert path.name in (Path(pushed.uri) / "report.html").read_text()
     manifest = Destination.open(str(tmp_path / "to")).manifest(int(path.name))
     assert manifest.metadata.model_artifact == 1 and manifest.metadata.blessing_artifact == 101
     assert manifest.versions["smoke_test"].startswith("ai-edge-litert ")
@@ -149,7 +158,7 @@ def test_what_was_rolled_back_from_is_recorded_as_not_pushed(make, tmp_path: Pat
     destination = Destination.open(str(tmp_path / "to"))
     model, blessing = make()
     first = push(tmp_path, model, blessing)
-    push(tmp_path, model, blessing, force=1)
+    push(tmp_path, model, blessing, force=True)
     destination.roll_back()
     # Both versions hold this model; the one that is current counts.
     assert push(tmp_path, model, blessing).get_int_custom_property("pushed") == 1
@@ -167,18 +176,18 @@ def test_what_was_compared_with_a_version_that_is_not_current_any_more_is_not_pu
     where = {"pushed_destination": f"{tmp_path}/to/"}
     push(tmp_path, *make(1, pushed_reference=None, **where))
     [first] = Destination.open(str(tmp_path / "to")).versions()
-    for index, reference, named in ((2, None, "no version"), (3, {"version": 7}, "version 7")):
+    for index, reference, named in ((2, None, "no version"), (3, pushed_as(7), "version 7")):
         late = make(index, pushed_reference=reference, **where)
         expected = f"compared with {named} at .*/to, but version {first} is current by now; run aga"
         with pytest.raises(PushError, match=expected):
-            push(tmp_path, *late, force=1)
+            push(tmp_path, *late, force=True)
     assert Destination.open(str(tmp_path / "to")).versions() == [first]
-    push(tmp_path, *make(4, pushed_reference={"version": first}, **where), force=1)
+    push(tmp_path, *make(4, pushed_reference=pushed_as(first), **where), force=True)
     assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
 
 
 def test_what_was_compared_with_another_destination_is_pushed(make, tmp_path: Path):
-    elsewhere = {"pushed_destination": f"{tmp_path}/production", "pushed_reference": {"version": 7}}
+    elsewhere = {"pushed_destination": f"{tmp_path}/production", "pushed_reference": pushed_as(7)}
     pushed = push(tmp_path, *make(**elsewhere))
     assert pushed.get_int_custom_property("pushed") == 1
 
@@ -193,7 +202,7 @@ def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
 
     def push_another_and_copy(source: str, target: str) -> None:
         monkeypatch.setattr(executor.io_utils, "copy_dir", copy)
-        push(tmp_path, model, blessing, force=1, keep=1)
+        push(tmp_path, model, blessing, force=True, keep=1)
         copy(source, target)
 
     monkeypatch.setattr(executor.io_utils, "copy_dir", push_another_and_copy)
@@ -205,7 +214,7 @@ def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
 def test_keeps_as_many_versions_as_asked_for(make, tmp_path: Path):
     model, blessing = make()
     for _ in range(3):
-        push(tmp_path, model, blessing, force=1, keep=2)
+        push(tmp_path, model, blessing, force=True, keep=2)
     assert len(Destination.open(str(tmp_path / "to")).versions()) == 2
 
 

@@ -1,6 +1,4 @@
 import functools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,12 +12,12 @@ def convert_digits(
 ) -> Iterator[Callable]:
     """Converts the digits net, once for each quantization and all in one child process."""
     from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
-    done: dict[Quantization, ConvertedModels] = {}
+    done: dict[Recipe, ConvertedModels] = {}
 
     def run(scheme: str, **settings) -> ConvertedModels:
-        quantization = Quantization(Scheme(scheme), **settings)
+        quantization = Recipe(Scheme(scheme), **settings)
         if quantization not in done:
             images, _ = digits_arrays["train"]
             signature, samples = "serving_tensors", {"image": images[:100]}
@@ -113,16 +111,16 @@ def convert_zoo(zoo_saved_model, zoo_samples, calibrate_zoo) -> Callable[..., by
     from tfx_tflite.components.quantization.conversion import (
         stock as stock_conversion,
     )
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     @functools.cache
     def convert(name: str, scheme: str, io_type: str | None = None) -> bytes:
-        quantization = Quantization(Scheme(scheme), io_type)
+        quantization = Recipe(Scheme(scheme), io_type)
         path = str(zoo_saved_model(name))
         if scheme in ("int8", "int8_float_io"):
             return calibrated.quantize(calibrate_zoo(name), quantization)
         samples = zoo_samples(name) if quantization.scheme.needs_calibration else {}
-        return stock_conversion.to_scheme(path, "serving_tensors", quantization, samples)
+        return stock_conversion.convert(path, "serving_tensors", quantization, samples)
 
     return convert
 
@@ -148,30 +146,3 @@ def calibrate_zoo(zoo_saved_model, zoo_samples) -> Callable[[str], bytes]:
         return converter.convert()
 
     return calibrate
-
-
-@pytest.fixture(scope="session")
-def float_tflite() -> Callable[..., bytes]:
-    """Converts a function of tensors, described by name, to a float TFLite model."""
-    import tensorflow as tf
-
-    def convert(function: Callable, **inputs: tuple) -> bytes:
-        specs = [tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in inputs.items()]
-
-        class Module(tf.Module):
-            @tf.function(input_signature=specs)
-            def __call__(self, *tensors):
-                return {"output": function(*tensors)}
-
-        module = Module()
-        path = tempfile.mkdtemp()
-        concrete = module.__call__.get_concrete_function()
-        tf.saved_model.save(module, path, signatures={"s": concrete})
-        loaded = tf.saved_model.load(path)
-        shutil.rmtree(path)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [loaded.signatures["s"]], loaded
-        )
-        return converter.convert()
-
-    return convert

@@ -12,11 +12,11 @@ from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
-INT8 = Quantization(Scheme.INT8_FLOAT_IO)
+INT8 = Recipe(Scheme.INT8_FLOAT_IO)
 GENERATOR = np.random.default_rng(0)
 HIDDEN = GENERATOR.normal(size=(6, 16)).astype(np.float32)
 OUT = GENERATOR.normal(size=(16, 4)).astype(np.float32)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def twins(request, tmp_path_factory: pytest.TempPathFactory):
         converted = convert(
             saved_model,
             "serving_tensors",
-            Quantization(scheme),
+            Recipe(scheme),
             {name: values[:100] for name, values in samples.items()},
             directory / scheme.value,
         )
@@ -132,9 +132,9 @@ def test_they_agree_on_ties_between_two_integers(twins):
     generator = np.random.default_rng(0)
     ties = {}
     for name, values in inputs.items():
-        scale, zero_point = strict.input_details[name]["quantization"]
+        info = strict.inputs[name]
         levels = generator.integers(-140, 140, size=values.shape) + 0.5
-        ties[name] = ((levels - zero_point) * np.float32(scale)).astype(np.float32)
+        ties[name] = ((levels - info.zero_point) * np.float32(info.scale)).astype(np.float32)
     assert agreement(strict, twin, ties) == 1.0
 
 

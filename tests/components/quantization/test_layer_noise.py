@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph, tensor_name
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.layer_noise import measure
 
 pytestmark = pytest.mark.slow
@@ -13,8 +13,8 @@ def inputs(digits_arrays) -> dict[str, np.ndarray]:
 
 
 def outputs_of(content: bytes, kind: str) -> list[str]:
-    graph = FlatbufferGraph(content)
-    return [tensor_name(op.outputs[0]) for op in graph.operators if op.name == kind]
+    graph = Graph(content)
+    return [op.outputs[0].name for op in graph.operators if op.name == kind]
 
 
 def test_the_noise_of_the_last_layer_is_that_of_the_outputs(convert_digits, inputs):

@@ -1,7 +1,7 @@
 import pytest
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import SCHEMES, Making, Override, Recipe, Scheme
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from tfx_tflite.components.quantization.schemes import Quantization, Scheme
     ],
 )
 def test_each_scheme_has_its_own_io_type(scheme: str, io_type: str):
-    assert Quantization(Scheme(scheme)).resolved_io_type == io_type
+    assert Recipe(Scheme(scheme)).resolved_io_type == io_type
 
 
 def test_only_schemes_with_quantized_activations_need_calibration():
@@ -26,26 +26,33 @@ def test_only_schemes_with_quantized_activations_need_calibration():
 
 @pytest.mark.parametrize(("scheme", "io_type"), [("int8", "uint8"), ("int16x8", "int16")])
 def test_offers_other_io_types_where_tflite_does(scheme: str, io_type: str):
-    assert Quantization(Scheme(scheme), io_type).resolved_io_type == io_type
+    assert Recipe(Scheme(scheme), io_type).resolved_io_type == io_type
 
 
 def test_refuses_an_io_type_that_the_scheme_does_not_offer():
     with pytest.raises(ConfigError, match=r"'int8' does not go with scheme 'float16'.*float32"):
-        Quantization(Scheme.FLOAT16, "int8")
-
-
-def test_refuses_a_batch_size_of_zero():
-    with pytest.raises(ConfigError, match="batch_size is 0"):
-        Quantization(Scheme.INT8, batch_size=0)
+        Recipe(Scheme.FLOAT16, "int8")
 
 
 @pytest.mark.parametrize("scheme", [each for each in Scheme if each is not Scheme.INT8_FLOAT_IO])
 def test_floats_between_integers_are_for_one_scheme(scheme: Scheme):
     with pytest.raises(ConfigError, match=r"float_fallback: allow does not go .*int8_float_io"):
-        Quantization(scheme, float_fallback="allow")
-    assert Quantization(Scheme.INT8_FLOAT_IO, float_fallback="allow").allows_float
+        Recipe(scheme, float_fallback="allow")
+    assert Recipe(Scheme.INT8_FLOAT_IO, float_fallback="allow").allows_float
 
 
-def test_refuses_a_float_fallback_that_it_does_not_know():
-    with pytest.raises(ConfigError, match="float_fallback is 'maybe', expected refuse or allow"):
-        Quantization(Scheme.INT8_FLOAT_IO, float_fallback="maybe")
+def test_a_layer_is_made_to_the_scheme_of_the_recipe():
+    assert Recipe(Scheme.INT8).scheme_of("conv1/Relu") is Scheme.INT8
+
+
+def test_refuses_to_make_a_layer_otherwise_if_the_scheme_cannot():
+    overrides = (Override("conv1/Relu", Scheme.FLOAT32),)
+    with pytest.raises(ConfigError, match=r"'conv1/Relu' .* 'int8' cannot be made float32"):
+        Recipe(Scheme.INT8, overrides=overrides)
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+def test_every_scheme_has_a_row_that_fits_together(scheme: Scheme):
+    traits = SCHEMES[scheme]
+    assert (traits.making is Making.FROM_RANGES) == scheme.needs_calibration
+    assert all(biases.startswith("INT") == scheme.needs_calibration for biases in traits.biases)

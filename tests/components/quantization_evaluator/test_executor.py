@@ -15,6 +15,7 @@ from tfx_tflite.components.judgement.gate import (
     MetricRule,
     NoiseLimit,
 )
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +44,12 @@ def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
 @pytest.fixture(scope="module")
 def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     models = convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"image": digits_arrays["train"][0][:100]},
         tmp_path_factory.mktemp("conversion"),
     )
@@ -79,7 +80,7 @@ def artifacts(digits_model: Path, digits_data: Path, tflite_model: Path, tmp_pat
     return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
 
 
-def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **properties):
+def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **options):
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
@@ -102,11 +103,10 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
         },
         {
             "eval_config": proto_utils.proto_to_json(config or eval_config()),
-            "gate": gate.model_dump_json(),
-            "split": "eval",
-            "signature": "serving_tensors",
-            "golden_samples": 5,
-            **properties,
+            "settings": EvaluatorSettings.given(
+                None,
+                {"gate": gate, "signature": "serving_tensors", "golden_samples": 5, **options},
+            ).to_property(),
         },
     )
     return evaluation, blessing
@@ -139,6 +139,7 @@ def test_the_page_lies_beside_the_report(evaluated):
 def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest(
     evaluated, digits_arrays
 ):
+    from tfx_tflite.components.destinations.manifest import Golden
     from tfx_tflite.components.digests import file_digest
     from tfx_tflite.components.models import golden_samples
 
@@ -151,7 +152,7 @@ def test_what_ships_along_are_golden_samples_and_the_schema_each_with_its_digest
     golden = report["golden"]
     assert golden["samples"] == 5 and golden["outputs"][0]["shape"] == [5, 10]
     [image] = report["signature"]["inputs"]
-    recorded = golden_samples.read(shipped, golden["inputs"][0])
+    [recorded] = golden_samples.read(shipped, Golden.model_validate(golden).inputs).values()
     real = (recorded.astype(np.float32) - (image["zero_point"] or 0)) * (image["scale"] or 1)
     eval_images = digits_arrays["eval"][0].reshape(-1, 64)
     distances = np.abs(eval_images[:, None] - real.reshape(1, 5, 64)).max(axis=2).min(axis=0)
@@ -219,7 +220,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     from tfx.types import artifact_utils, standard_artifacts
 
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("score")
     weights = tf.constant([[1.5], [-2.0], [0.5]])
@@ -243,7 +244,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     converted = convert(
         directory / "model",
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"x": rows},
         directory / "work",
     )
@@ -724,11 +725,10 @@ def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     from tfx_tflite.components.models.float_model import read_tensor_signature
 
     signature = read_tensor_signature(save_two_outputs, "serving_tensors")
-    pair = ModelPair(str(save_two_outputs), signature, None, "unused", None)
+    pair = ModelPair(str(save_two_outputs), signature, None, "unused")
     with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
-        pair.resolve_output()
-    named = ModelPair(str(save_two_outputs), signature, None, "unused", "b")
-    assert named.resolve_output().name == "b"
+        pair.output_named(None)
+    assert pair.output_named("b").name == "b"
 
 
 @pytest.fixture

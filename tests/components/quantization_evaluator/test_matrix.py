@@ -364,7 +364,7 @@ def float_outputs(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray
 def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str, Path]:
     """The TFLite file of each scheme."""
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     found = {}
     for scheme in SCHEMES:
@@ -372,7 +372,7 @@ def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str,
         converted = convert(
             saved_model,
             "serving_tensors",
-            Quantization(Scheme(scheme)),
+            Recipe(Scheme(scheme)),
             {"x": inputs},
             directory,
         )
@@ -555,7 +555,6 @@ def evaluate(
         read_tensor_signature(saved_model, "serving_tensors"),
         preprocessing,
         str(tflite),
-        None,
         known,
         reference,
     )

@@ -30,7 +30,7 @@ def two_heads(tmp_path_factory, write_records_to):
     from tfx.types import artifact_utils, standard_artifacts
 
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("heads")
     generator = np.random.default_rng(0)
@@ -61,7 +61,7 @@ def two_heads(tmp_path_factory, write_records_to):
     converted = convert(
         directory / "model",
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"x": rows},
         directory / "work",
     )

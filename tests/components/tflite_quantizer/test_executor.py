@@ -8,16 +8,11 @@ import pytest
 
 from tfx_tflite.components.errors import DataError, user_error_in
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 pytestmark = pytest.mark.slow
 
-PROPERTIES = {
-    "signature": "serving_tensors",
-    "scheme": "int8",
-    "ranges": "minmax",
-    "percentile": 99.9,
-    "time_limit": 600.0,
-}
+OPTIONS = {"signature": "serving_tensors", "ranges": "minmax", "time_limit": 600}
 
 
 @pytest.fixture
@@ -28,7 +23,7 @@ def quantize(digits_model: Path, write_records, tmp_path: Path):
 
     from tfx_tflite.components.tflite_quantizer.executor import Executor
 
-    def run(images: np.ndarray, name: str = "model", beam_args=(), **properties) -> Path:
+    def run(images: np.ndarray, name: str = "model", beam_args=(), **options) -> Path:
         examples = standard_artifacts.Examples()
         examples.uri = str(tmp_path / f"{name}-sample")
         examples.split_names = artifact_utils.encode_split_names(["calibration"])
@@ -41,7 +36,7 @@ def quantize(digits_model: Path, write_records, tmp_path: Path):
         Executor(context).Do(
             {"model": [model], "calibration_examples": [examples]},
             {"quantized_model": [output]},
-            {**PROPERTIES, **properties},
+            {"settings": QuantizerSettings.given(None, {**OPTIONS, **options}).to_property()},
         )
         return Path(output.uri)
 
@@ -74,18 +69,18 @@ def test_the_order_of_the_examples_and_the_workers_do_not_change_the_model(quant
     np.testing.assert_array_equal(ranges[0].maxima, ranges[2].maxima)
 
 
-def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images, convert_digits):
+def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images):
     from tfx_tflite.components.quantization.conversion.from_ranges import (
         quantize as quantize_calibrated,
     )
     from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
     from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = quantize(images)
     ranges = TensorRanges.from_json((directory / "ranges.json").read_text())
     calibrated = write_ranges((directory / "float32.tflite").read_bytes(), ranges, RangePolicy())
-    again = quantize_calibrated(calibrated, Quantization(Scheme.INT8_FLOAT_IO))
+    again = quantize_calibrated(calibrated, Recipe(Scheme.INT8_FLOAT_IO))
     assert again == model_of(quantize(images, "twin", scheme="int8_float_io"))
 
 
@@ -144,3 +139,24 @@ def test_names_the_example_that_is_not_finite(quantize, images, ranges: str):
         quantize(bad, ranges=ranges)
     error = user_error_in(caught.value)
     assert isinstance(error, DataError) and "input 'image'" in str(error)
+
+
+def test_each_model_is_parsed_once(quantize, images, monkeypatch: pytest.MonkeyPatch):
+    """By the process of the stage: ranges, audit, noise and report have the same graph."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    from tfx_tflite.components.digests import bytes_digest, file_digest
+    from tfx_tflite.components.models.flatbuffer import read_graph
+
+    parsed: list[str] = []
+    parse = flatbuffer_utils.convert_bytearray_to_object
+
+    def counted(content: bytearray) -> object:
+        parsed.append(bytes_digest(bytes(content)))
+        return parse(content)
+
+    monkeypatch.setattr(flatbuffer_utils, "convert_bytearray_to_object", counted)
+    read_graph.cache_clear()
+    directory = quantize(images)
+    models = (directory / "float32.tflite", directory / "Format-Serving" / "tflite")
+    assert parsed == [file_digest(model) for model in models]

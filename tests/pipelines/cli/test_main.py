@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.components.destinations.interruption import make_candidate
-from tests.conftest import CONFIGS
+from tests.conftest import CONFIGS, ROOT
+from tests.pipelines.cli.results import RESULT
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.pipelines.cli.console import RunPrinter
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict
 
@@ -86,15 +88,15 @@ def test_a_push_that_fails_prints_what_the_evaluation_found(
     run_below, monkeypatch: pytest.MonkeyPatch, capfd
 ):
     def fail(*arguments):
-        result = {"status": "failed", "rules": [{"verdict": "blessed"}], "report": "report.json"}
+        result = RESULT.model_copy(update={"status": "failed"})
         raise FailedAfterVerdict(PushError("the model was not pushed: no space"), result)
 
-    monkeypatch.setattr("tfx_tflite.pipelines.cli.main._run_with", fail)
+    monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", fail)
     assert run_below("--json").exit_code == 1
     # A run prints to the process's own stdout.
     document = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert document["error"] == "the model was not pushed: no space"
-    assert document["rules"] == [{"verdict": "blessed"}] and document["report"] == "report.json"
+    assert document["rules"] == RESULT.to_keys()["rules"] and document["report"] == "report.json"
 
 
 def test_a_log_that_cannot_be_written_is_json_where_json_was_asked_for(run_below, tmp_path: Path):
@@ -114,7 +116,7 @@ def test_whatever_stops_a_run_early_ends_in_one_line_and_json(
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("tfx_tflite.pipelines.config.preflight.check_files", fail)
+    monkeypatch.setattr("tfx_tflite.pipelines.config.preflight.inspect", fail)
     result = run_below("--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout.splitlines()[-1])
@@ -126,8 +128,8 @@ def test_whatever_stops_a_run_early_ends_in_one_line_and_json(
 def test_sigterm_while_the_config_is_read_ends_in_json(tmp_path: Path):
     script = (
         "import os, signal\n"
-        "from tfx_tflite.pipelines import config_file\n"
-        "config_file.load_config = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from tfx_tflite.pipelines.config import file\n"
+        "file.load_config = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "from tfx_tflite.pipelines.cli.main import main\n"
         f"main(['run', {DIGITS!r}, '--json'])\n"
     )
@@ -163,20 +165,14 @@ def test_a_wrong_call_is_json_where_json_was_asked_for(arguments: list[str]):
     assert document["status"] == "failed" and document["error"] in result.stderr
 
 
-def run_with_a_result(directory: Path, redirection: str) -> subprocess.CompletedProcess:
-    """Runs digits with a stage's worth of result and its output somewhere else."""
-    script = directory / "run.py"
-    script.write_text(
-        "from tfx_tflite.pipelines import cli\n"
-        f"cli._run_with = lambda *_: {RESULT!r}\n"
-        "cli.command_line()\n"
-    )
+def with_a_result(directory: Path, when: str, redirection: str) -> subprocess.CompletedProcess:
+    """Runs digits with a result of no stage and its output somewhere else."""
     command = (
-        f"{sys.executable} {script} run {DIGITS} --json --set root={directory}/runs "
-        f"--set push.destination={directory}/pushed"
+        f"{sys.executable} -m tests.pipelines.cli.results {when} run {DIGITS} --json "
+        f"--set root={directory}/runs --set push.destination={directory}/pushed"
     )
     return subprocess.run(
-        ["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True
+        ["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, cwd=ROOT
     )
 
 
@@ -188,11 +184,11 @@ def run_with_a_result(directory: Path, redirection: str) -> subprocess.Completed
 def test_a_result_that_cannot_be_printed_is_kept_and_has_its_exit_code(
     tmp_path: Path, redirection: str
 ):
-    done = run_with_a_result(tmp_path, redirection)
+    done = with_a_result(tmp_path, "whole", redirection)
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     [result] = (tmp_path / "runs" / "logs").glob("*.json")
-    assert json.loads(result.read_text()) == RESULT
+    assert result.read_text() == RESULT.to_json()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +202,7 @@ def test_a_result_that_cannot_be_printed_is_kept_and_has_its_exit_code(
 )
 def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path, command: str, code: int):
     (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "20260101-000000.json").write_text(json.dumps(RESULT))
+    (tmp_path / "logs" / "20260101-000000.json").write_text(RESULT.to_json())
     Destination.open(str(tmp_path / "pushed")).push(make_candidate(tmp_path, b"a", {}))
     text = f"{sys.executable} -m tfx_tflite.pipelines {command.format(root=tmp_path)} >/dev/full"
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
@@ -221,23 +217,9 @@ def test_a_full_disk_under_stderr_leaves_json_and_exit_code():
 
 
 def test_a_stop_once_the_result_is_there_changes_nothing(tmp_path: Path):
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import os, signal\n"
-        "from tfx_tflite.pipelines import cli, console\n"
-        f"cli._run_with = lambda *_: {RESULT!r}\n"
-        "save = console.save_result\n"
-        "def stopped(*args):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    save(*args)\n"
-        "console.save_result = stopped\n"
-        "cli.command_line()\n"
-    )
-    settings = ["--set", f"root={tmp_path}/runs", "--set", f"push.destination={tmp_path}/pushed"]
-    command = [sys.executable, str(script), "run", DIGITS, "--json", *settings]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = with_a_result(tmp_path, "stopped", "")
     assert done.returncode == 3
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [RESULT]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [RESULT.to_keys()]
 
 
 HEAVY = "tensorflow tfx apache_beam tensorflow_model_analysis kfp sklearn pyarrow".split()
@@ -273,40 +255,21 @@ def test_help_validate_and_config_errors_load_nothing_heavy(arguments: list[str]
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-RESULT = {
-    "status": "refused",
-    "scheme": "int8",
-    "rules": [
-        {
-            "metric": "AUC",
-            "slice": "country:[bold]x[/]",
-            "float": 0.9,
-            "quantized": 0.8,
-            "drop": 0.1,
-            "upper": 0.12,
-            "bound": 0.01,
-            "confidence": 0.95,
-            "verdict": "refused",
-        }
-    ],
-    "reasons": ["AUC (overall) is worse by 0.1, more than 0.01"],
-    "warnings": [],
-    "size_bytes": {"float": 1000, "quantized": 400},
-    "pushed_to": None,
-    "report": "report.json",
-    "page": "report.html",
-}
-
-
 def test_report_shows_the_last_run_that_came_to_a_verdict(tmp_path: Path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "20260101-000000.json").write_text("{}")
-    (tmp_path / "logs" / "20260102-000000.json").write_text(json.dumps(RESULT))
+    (tmp_path / "logs" / "20260102-000000.json").write_text(RESULT.to_json())
     (tmp_path / "logs" / "20260103-000000.log").write_text("a run that failed")
     result = invoke("report", str(tmp_path))
     assert result.exit_code == 0
-    for text in ("AUC", "country:[bold]x[/]", "0.1200", "refused: AUC (overall) is worse", "40%"):
+    for text in ("at most", "undecided", f"refused: {RESULT.reasons[0]}", "report.html", "(47%)"):
         assert text in result.stdout
+
+
+def test_a_name_in_brackets_is_no_mark_up(capsys: pytest.CaptureFixture):
+    rule = RESULT.rules[0].model_copy(update={"slice": "country:[bold]x[/]"})
+    RunPrinter(sys.stdout).result(RESULT.model_copy(update={"rules": (rule,)}))
+    assert "country:[bold]x[/]" in capsys.readouterr().out
 
 
 def test_report_of_a_result_that_was_cut_off_exits_with_2_and_names_it(tmp_path: Path):
@@ -323,8 +286,6 @@ def test_report_of_nothing_exits_with_2(tmp_path: Path):
 
 
 def test_a_run_goes_on_when_nobody_reads_its_output_any_more():
-    from tfx_tflite.pipelines.cli.console import RunPrinter
-
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "w") as stream:

@@ -1,3 +1,4 @@
+import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.components.report.document import Provenance
+from tfx_tflite.pipelines.config.file import load_config, without_secret
 from tfx_tflite.pipelines.config.vocabulary import read_vocabulary, vocabulary_of
 
 MINIMAL = """\
@@ -49,6 +51,25 @@ def test_shipped_configs_are_valid(path: Path):
     assert load_config(path).name == path.stem
 
 
+def test_a_config_knows_the_file_and_the_command_line_that_it_is_of(config, tmp_path: Path):
+    provenance = config(MINIMAL, "calibration.samples=20").provenance
+    path = tmp_path / "c.yaml"
+    assert provenance == Provenance(
+        pipeline=config().name,
+        config=str(path),
+        config_digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        overrides=("calibration.samples=20",),
+    )
+
+
+@pytest.mark.parametrize("key", ["metadata", "metadata.mysql", "metadata.mysql.password_file"])
+def test_what_may_hold_a_password_is_not_noted(key: str):
+    values = {"metadata": "{mysql: {user: s3cret}}", "metadata.mysql": "{user: s3cret}"}
+    override = f"{key}={values.get(key, 's3cret')}"
+    assert without_secret(override) == f"{key}=…"
+    assert without_secret("calibration.samples=20") == "calibration.samples=20"
+
+
 def test_paths_are_relative_to_the_file(config, tmp_path: Path):
     loaded = config()
     assert loaded.root == str(tmp_path / "runs")
@@ -60,7 +81,7 @@ def test_everything_else_has_a_default(config):
     loaded = config()
     assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
     assert loaded.quantization.scheme.value == "int8"
-    assert loaded.quantization.fixed_batch_size is None
+    assert loaded.quantization.recipe.batch_size is None
     assert loaded.beam.args == ("--runner=FnApiRunner",)
 
 
@@ -73,7 +94,7 @@ def test_names_file_line_and_key_of_an_unknown_key_and_suggests_the_right_one(co
 
 def test_lists_the_known_keys_where_none_is_close(config):
     found = problem(config, MINIMAL + "calibration: {qqq: 1}\n")
-    assert "calibration.qqq: unknown key; expected one of: split, samples, strategy" in found
+    assert "calibration.qqq: unknown key; expected one of: split, samples, stratify_by" in found
 
 
 def test_names_line_and_value_of_a_wrong_type(config):

@@ -4,8 +4,8 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.config import KubeflowConfig
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.config.kubernetes import bytes_of, secret_in
 
 VALUE = "hunter2/K7MDENG"

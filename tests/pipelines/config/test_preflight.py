@@ -14,6 +14,8 @@ from tfx_tflite.pipelines.config.file import load_config
 def check(tmp_path: Path):
     """Checks the data of a config whose splits are CSV files of some content."""
     (tmp_path / "c.yaml").write_text(MINIMAL)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").touch()
     for split in ("train", "eval"):
         (tmp_path / "data" / split).mkdir(parents=True)
 
@@ -22,7 +24,7 @@ def check(tmp_path: Path):
         for index, content in enumerate(contents):
             (tmp_path / f"data/eval/{index}.csv").write_text(content)
         config = load_config(tmp_path / "c.yaml", ["data.format=csv"])
-        preflight.check_data(config, str(tmp_path / "data"))
+        preflight.check_examples(preflight.inspect(config))
 
     return with_eval
 

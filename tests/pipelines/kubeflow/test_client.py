@@ -14,9 +14,11 @@ import pytest
 
 from tests.pipelines.kubeflow.kfp_recordings import Recording, names, recording, whole
 from tests.pipelines.kubeflow.kfp_server import Answer, listening, send
-from tfx_tflite.pipelines.config.config import KubeflowConfig, PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
-from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Run, Server, ServerError
+from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Server, ServerError
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
 
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -244,8 +246,8 @@ CRON = "'0 30 2 * * *'"
 def test_recurring_runs_are_those_of_exactly_a_name(recorded: str, name: str, expected: list):
     with replaying(recording(f"list_recurring_runs_{recorded}")) as server:
         found = server.recurring_runs(name)
-    assert [(r.trigger, r.is_enabled, r.is_untouched) for r in found] == expected
-    assert all(run.name == name and run.pipeline == "digits" for run in found)
+    assert [(str(r.trigger), r.is_enabled, r.is_untouched) for r in found] == expected
+    assert all(run.name == name and run.spec.name == "digits" for run in found)
 
 
 def test_recurring_runs_are_read_page_by_page():
@@ -262,17 +264,11 @@ def test_a_recurring_run_is_all_that_the_server_says():
     with replaying(recording("list_recurring_runs_one")) as server:
         [found] = server.recurring_runs("digits")
     digest = "b67fb4d132a76411b992a64fd27a237c52279af80f668adad89e44228ea87d20"
-    assert found == RecurringRun(
-        DIGITS,
-        "digits",
-        f"digits.yaml, tfx-tflite sha256:{digest}",
-        "565be56b-b9dd-4d4a-995f-ac41a89c6168",
-        "digits",
-        CRON,
-        True,
-        at("2026-11-26T02:25:20"),
-        at("2026-11-26T02:25:20"),
-    )
+    assert (found.id, found.name, found.spec.name) == (DIGITS, "digits", "digits")
+    assert found.description == f"digits.yaml, tfx-tflite sha256:{digest}"
+    assert found.experiment_id == "565be56b-b9dd-4d4a-995f-ac41a89c6168"
+    assert str(found.trigger) == CRON and found.is_enabled
+    assert found.created_at == found.updated_at == at("2026-11-26T02:25:20")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +295,7 @@ def test_a_recurring_run_that_was_made_is_known(name: str):
     answer = recording(name).answer
     assert made.id == answer["recurring_run_id"]
     assert made.is_enabled is (answer["mode"] == "ENABLE")
-    assert made.trigger == repr(answer["trigger"]["cron_schedule"]["cron"])
+    assert str(made.trigger) == repr(answer["trigger"]["cron_schedule"]["cron"])
 
 
 @pytest.mark.parametrize(
@@ -350,14 +346,11 @@ def test_a_run_is_all_that_the_server_says():
     run = RecurringRun.read(whole(recording("get_recurring_run").answer))
     with replaying(recording("list_runs_succeeded")) as server:
         [found] = server.last_runs(run, 10)
-    assert found == Run(
-        "22222222-2222-4333-8444-555555555555",
-        "43811bc2-2310-4902-bbb3-de0256759992",
-        "digits",
-        at("2026-11-26T02:41:27"),
-        at("2026-11-26T02:30:00"),
-        "succeeded",
-    )
+    assert found.id == "22222222-2222-4333-8444-555555555555"
+    assert found.recurring_run_id == "43811bc2-2310-4902-bbb3-de0256759992"
+    assert (found.spec.name, found.state) == ("digits", "succeeded")
+    assert found.created_at == at("2026-11-26T02:41:27")
+    assert found.scheduled_at == at("2026-11-26T02:30:00")
 
 
 def test_runs_are_read_page_by_page_until_they_are_too_old():

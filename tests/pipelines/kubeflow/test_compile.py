@@ -14,10 +14,11 @@ from tests.conftest import CONFIGS
 from tests.pipelines.kubeflow.kfp_server import serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
-from tfx_tflite.pipelines.config.config import CONTAINERS, KubeflowConfig, PipelineConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.kubeflow import CONTAINERS, KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import compile as kubeflow
-from tfx_tflite.pipelines.kubeflow import recurring as kubeflow_schedule
+from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
 DIGITS = CONFIGS / "digits.yaml"
 
@@ -472,8 +473,8 @@ def test_scheduling_the_real_pipeline_again_changes_nothing(
     monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     settings = config(f"root={root}", "schedule.cron=0 3 * * *")
     with serving() as server:
-        assert "created" in kubeflow_schedule.apply(settings, server.url, DIGITS)
-        assert "unchanged" in kubeflow_schedule.apply(settings, server.url, DIGITS)
+        assert "created" in RecurringSchedule(settings, server.url).apply(DIGITS)
+        assert "unchanged" in RecurringSchedule(settings, server.url).apply(DIGITS)
         assert len(server.recurring_runs) == 1
 
 

@@ -10,6 +10,7 @@ from tfx.components.example_gen.driver import FileBasedDriver
 
 from tfx_tflite.components.report.kubeflow_artifacts import CLASS_PATHS
 from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+from tfx_tflite.pipelines.tfx import patches
 
 EXAMPLES = pb.ArtifactTypeSchema(schema_title="tfx.Examples")
 IMPORT_EXAMPLE_GEN = "tfx.components.example_gen.import_example_gen.executor.Executor"
@@ -131,7 +132,7 @@ def test_a_blessing_names_the_model_by_the_id_that_the_pusher_gets():
         "model": pb.ArtifactList(artifacts=[model]),
         "model_blessing": blessing(current_model_id="gs://b/m", blessed=1),
     }
-    with kubeflow_entry_point._blessings_with_ids():
+    with patches.named_models_of_blessings(kubeflow_entry_point._MODEL_IDS):
         parsed = utils.parse_raw_artifact_dict(entries, {})
     [pushed], [blessed] = parsed["model"], parsed["model_blessing"]
     assert pushed.id == blessed.get_int_custom_property("current_model_id") != 0
@@ -142,7 +143,7 @@ def test_a_blessing_of_another_model_does_not():
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as utils
 
     names: dict[int, str] = {}
-    with kubeflow_entry_point._blessings_with_ids():
+    with patches.named_models_of_blessings(kubeflow_entry_point._MODEL_IDS):
         parsed = utils.parse_raw_artifact_dict(
             {"model_blessing": blessing(current_model_id="gs://b/other")}, names
         )

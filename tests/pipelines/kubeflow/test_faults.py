@@ -35,7 +35,7 @@ from tfx_tflite.pipelines.kubeflow import (
     recurring as kubeflow_schedule,
 )
 from tfx_tflite.pipelines.kubeflow.client import ServerError, connect
-from tfx_tflite.pipelines.kubeflow.recurring import Mark
+from tfx_tflite.pipelines.kubeflow.recurring import Mark, RecurringSchedule
 
 CHANGED = "calibration.samples=100"
 UPPER = ("name=DIGITS", "kubeflow.experiment=upper")
@@ -96,7 +96,7 @@ def test_actions_leave_a_name_in_other_letters_alone(server: FakeKubeflow, actio
     schedule(server.url)
     before = dict(only(server.recurring_runs))
     with pytest.raises(ServerError, match=r"^DIGITS is not scheduled at"):
-        getattr(kubeflow_schedule, action)(config(*NIGHTLY, *UPPER), server.url)
+        getattr(RecurringSchedule(config(*NIGHTLY, *UPPER), server.url), action)()
     assert only(server.recurring_runs) == before
 
 
@@ -126,12 +126,12 @@ def test_what_somebody_else_made_is_left_alone(server: FakeKubeflow, description
     before = dict(server.recurring_runs[theirs])
     said = schedule(server.url, CHANGED)
     assert "digits: updated" in said and "was not made for this config and is left alone" in said
-    kubeflow_schedule.pause(config(*NIGHTLY), server.url)
-    kubeflow_schedule.resume(config(*NIGHTLY), server.url)
-    kubeflow_schedule.delete(config(*NIGHTLY), server.url)
+    RecurringSchedule(config(*NIGHTLY), server.url).pause()
+    RecurringSchedule(config(*NIGHTLY), server.url).resume()
+    RecurringSchedule(config(*NIGHTLY), server.url).delete()
     assert only(server.recurring_runs) == before
     with pytest.raises(ServerError, match="theirs was not made for this config"):
-        kubeflow_schedule.delete(config(*NIGHTLY), server.url)
+        RecurringSchedule(config(*NIGHTLY), server.url).delete()
 
 
 @pytest.mark.parametrize(("pipeline", "is_own"), [("digits", True), ("other", False)])
@@ -425,7 +425,7 @@ def test_a_first_schedule_that_fails_is_finished_by_the_next(server: FakeKubeflo
 @pytest.mark.parametrize("step", ["create_recurring_run", "delete_recurring_run"])
 def test_an_update_of_what_is_paused_that_fails_leaves_it_paused(server: FakeKubeflow, step: str):
     schedule(server.url)
-    kubeflow_schedule.pause(config(*NIGHTLY), server.url)
+    RecurringSchedule(config(*NIGHTLY), server.url).pause()
     server.failing = {step: STEPS[step][0]}
     with pytest.raises(ServerError):
         schedule(server.url, CHANGED)
@@ -442,15 +442,15 @@ def test_what_an_update_left_is_shown_in_the_list(server: FakeKubeflow):
     server.failing = {"enable_recurring_run": "error_500_disable_kubernetes"}
     with pytest.raises(ServerError):
         schedule(server.url, CHANGED)
-    [line] = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    [line] = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert line.startswith("digits: not started, an update was cut short: schedule again to finish")
 
 
 def test_what_an_update_left_can_be_resumed_deleted_and_paused(server: FakeKubeflow):
     for action, left in (
-        (kubeflow_schedule.pause, [(200, "DISABLED"), (100, "DISABLED")]),
-        (kubeflow_schedule.resume, [(100, "ENABLED")]),
-        (kubeflow_schedule.delete, []),
+        (RecurringSchedule.pause, [(200, "DISABLED"), (100, "DISABLED")]),
+        (RecurringSchedule.resume, [(100, "ENABLED")]),
+        (RecurringSchedule.delete, []),
     ):
         server.recurring_runs.clear()
         schedule(server.url)
@@ -458,25 +458,25 @@ def test_what_an_update_left_can_be_resumed_deleted_and_paused(server: FakeKubef
         with pytest.raises(ServerError):
             schedule(server.url, CHANGED)
         server.failing = {}
-        action(config(*NIGHTLY), server.url)
+        action(RecurringSchedule(config(*NIGHTLY), server.url))
         assert states(server) == left
 
 
 @pytest.mark.parametrize(
     ("action", "operation", "expected"),
     [
-        (kubeflow_schedule.pause, "disable_recurring_run", "not paused, it may still start runs"),
-        (kubeflow_schedule.resume, "enable_recurring_run", "not resumed, nothing runs; --resume"),
-        (kubeflow_schedule.delete, "delete_recurring_run", "not deleted, it may still start runs"),
+        (RecurringSchedule.pause, "disable_recurring_run", "not paused, it may still start runs"),
+        (RecurringSchedule.resume, "enable_recurring_run", "not resumed, nothing runs; --resume"),
+        (RecurringSchedule.delete, "delete_recurring_run", "not deleted, it may still start runs"),
     ],
 )
 def test_an_action_that_fails_says_what_is_left(
-    server: FakeKubeflow, action: Callable[[Any, str], str], operation: str, expected: str
+    server: FakeKubeflow, action: Callable[[RecurringSchedule], str], operation: str, expected: str
 ):
     schedule(server.url)
     server.failing = {operation: "error_500_disable_kubernetes"}
     with pytest.raises(ServerError, match=rf"^digits: {expected}"):
-        action(config(*NIGHTLY), server.url)
+        action(RecurringSchedule(config(*NIGHTLY), server.url))
 
 
 # What the server does not know of itself
@@ -511,7 +511,7 @@ def test_an_orphan_in_kubernetes_is_found_by_the_runs_that_it_starts(
 def found_by(look: str, server: FakeKubeflow) -> str:
     if look == "schedule":
         return schedule(server.url)
-    return "\n".join(kubeflow_schedule.list_runs(config(*NIGHTLY), server.url))
+    return "\n".join(RecurringSchedule(config(*NIGHTLY), server.url).list_runs())
 
 
 def test_runs_of_another_pipeline_are_no_orphans(server: FakeKubeflow):
@@ -528,7 +528,7 @@ def test_a_periodic_recurring_run_is_listed(server: FakeKubeflow):
     schedule(server.url)
     trigger = {"periodic_schedule": {"interval_second": "3600"}}
     add_recurring_run(server, description="by hand", trigger=trigger)
-    lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    lines = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert lines[1].startswith("digits: not made for this config, enabled, every 3600 s: http")
 
 
@@ -540,7 +540,7 @@ def test_runs_are_listed_however_many_newer_ones_are_in_the_experiment(server: F
         add_run(server, recurring, f"own-{index}", recurring["recurring_run_id"], when)
     for index in range(120):
         add_run(server, recurring, f"by hand {index}", "", f"2030-01-02T00:{index % 60:02}:00Z")
-    lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    lines = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert [line.rpartition("/")[2] for line in lines[1:]] == [f"own-{i}" for i in range(11, 1, -1)]
 
 
@@ -557,7 +557,7 @@ def test_many_recurring_runs_of_a_name_are_all_looked_at(server: FakeKubeflow):
         }
     server.recurring_runs[own[0]] = own[1]
     assert "digits: unchanged" in schedule(server.url)
-    assert kubeflow_schedule.pause(config(*NIGHTLY), server.url) == "digits: paused"
+    assert RecurringSchedule(config(*NIGHTLY), server.url).pause() == "digits: paused"
     assert own[1]["status"] == "DISABLED"
 
 
@@ -566,7 +566,7 @@ def test_a_deleted_experiment_is_said_and_mended_by_scheduling_again(server: Fak
     recurring = only(server.recurring_runs)
     add_run(server, recurring, "own", recurring["recurring_run_id"])
     server.experiments.clear()
-    lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    lines = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert lines[0].endswith(" (its experiment is gone; schedule again to make another)")
     assert lines[1].endswith("/own")
     assert "digits: updated" in schedule(server.url)
@@ -576,7 +576,7 @@ def test_a_deleted_experiment_is_said_and_mended_by_scheduling_again(server: Fak
 def test_an_archived_experiment_is_said_in_the_list(server: FakeKubeflow):
     schedule(server.url)
     only(server.experiments)["storage_state"] = "ARCHIVED"
-    lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    lines = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert lines[0].endswith(" (its experiment is archived)")
 
 

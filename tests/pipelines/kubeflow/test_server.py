@@ -18,8 +18,9 @@ from tests.conftest import CONFIGS
 from tests.pipelines.kubeflow.kfp_server import Answer, FakeKubeflow, listening, send, serving
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
-from tfx_tflite.pipelines.config.config import PipelineConfig, ScheduleConfig
+from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow import recurring as kubeflow_schedule
 from tfx_tflite.pipelines.kubeflow.compile import (
@@ -29,6 +30,7 @@ from tfx_tflite.pipelines.kubeflow.compile import (
     pipeline_name,
     runtime_parameters,
 )
+from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
 DIGITS = CONFIGS / "digits.yaml"
 NIGHTLY = ("schedule.cron=30 2 * * 1-5",)
@@ -93,7 +95,7 @@ def submit(host: str, *arguments: str):
 
 
 def schedule(host: str, *overrides: str) -> str:
-    return kubeflow_schedule.apply(config(*NIGHTLY, *overrides), host, DIGITS)
+    return RecurringSchedule(config(*NIGHTLY, *overrides), host).apply(DIGITS)
 
 
 def use_context(directory: Path, namespace: str = "") -> None:
@@ -368,18 +370,18 @@ def test_the_new_one_starts_only_when_the_old_one_is_gone(server: FakeKubeflow):
 
 def test_what_is_paused_stays_so_when_it_is_scheduled_again(server: FakeKubeflow):
     schedule(server.url)
-    assert kubeflow_schedule.pause(config(*NIGHTLY), server.url) == "digits: paused"
+    assert RecurringSchedule(config(*NIGHTLY), server.url).pause() == "digits: paused"
     for overrides in ([], ["calibration.samples=100"]):
         assert "paused, --resume starts it" in schedule(server.url, *overrides)
         assert only(server.recurring_runs)["status"] == "DISABLED"
-    assert kubeflow_schedule.resume(config(*NIGHTLY), server.url) == "digits: resumed"
+    assert RecurringSchedule(config(*NIGHTLY), server.url).resume() == "digits: resumed"
     assert only(server.recurring_runs)["status"] == "ENABLED"
 
 
 def test_deleting_leaves_other_recurring_runs_alone(server: FakeKubeflow):
     schedule(server.url)
     schedule(server.url, "name=other")
-    assert kubeflow_schedule.delete(config(*NIGHTLY), server.url).startswith("digits: deleted")
+    assert RecurringSchedule(config(*NIGHTLY), server.url).delete().startswith("digits: deleted")
     assert only(server.recurring_runs)["display_name"] == "other"
 
 
@@ -403,25 +405,25 @@ def test_listing_shows_the_recurring_run_and_its_last_runs(server: FakeKubeflow)
     recurring = only(server.recurring_runs)
     for index, source in enumerate((recurring["recurring_run_id"], "of another")):
         add_run(server, recurring, f"run-{index}", source)
-    lines = kubeflow_schedule.list_runs(config(*NIGHTLY), server.url)
+    lines = RecurringSchedule(config(*NIGHTLY), server.url).list_runs()
     assert lines[0].startswith("digits: enabled, '0 30 2 * * 1-5' in UTC: http")
     assert lines[1:] == [f"  2030-01-01T00:01:00Z succeeded: {server.url}/#/runs/details/run-0"]
 
 
 def test_listing_nothing_says_so(server: FakeKubeflow):
-    [line] = kubeflow_schedule.list_runs(config(), server.url)
+    [line] = RecurringSchedule(config(), server.url).list_runs()
     assert line == f"digits: not scheduled at {server.url}"
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "delete"])
 def test_what_is_not_scheduled_cannot_be_changed(server: FakeKubeflow, action: str):
     with pytest.raises(kubeflow_client.ServerError, match="digits is not scheduled at"):
-        getattr(kubeflow_schedule, action)(config(*NIGHTLY), server.url)
+        getattr(RecurringSchedule(config(*NIGHTLY), server.url), action)()
 
 
 def test_a_config_without_a_schedule_is_refused():
     with pytest.raises(ConfigError, match="schedule: this section is needed"):
-        kubeflow_schedule.apply(config("schedule=null"), "http://127.0.0.1:1", DIGITS)
+        RecurringSchedule(config("schedule=null"), "http://127.0.0.1:1").apply(DIGITS)
 
 
 @pytest.mark.parametrize(
@@ -443,6 +445,6 @@ def test_cron_gets_seconds_and_numbers_with_days_from_0_for_sunday(cron: str, ex
 def test_a_zone_that_is_not_the_clusters_is_refused():
     settings = config("schedule={cron: '0 3 * * *', time_zone: Europe/Berlin}")
     with pytest.raises(ConfigError, match="reads cron expressions in its cluster's zone, UTC"):
-        kubeflow_schedule.apply(settings, "http://127.0.0.1:1", DIGITS)
+        RecurringSchedule(settings, "http://127.0.0.1:1").apply(DIGITS)
     assert settings.schedule is not None
     assert kubeflow_schedule.kubeflow_cron(settings.schedule, "Europe/Berlin") == "0 0 3 * * *"

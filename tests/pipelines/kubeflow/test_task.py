@@ -13,19 +13,22 @@ from tfx_tflite.pipelines.kubeflow import task as kubeflow_task
 from tfx_tflite.pipelines.kubeflow.call import Call
 from tfx_tflite.pipelines.kubeflow.task import check_scheme, put_in_place
 
+MARGIN = ["settings", "gate", "rules", 0, "max_drop"]
+
 
 def test_a_parameter_can_be_a_whole_property():
-    values = {"scheme": "int8", "quantization_scheme": "float16"}
-    assert put_in_place(values, {"quantization_scheme": ["scheme"]}) == {"scheme": "float16"}
+    values = {"module_file": "a.py", "file": "b.py"}
+    assert put_in_place(values, {"file": ["module_file"]}) == {"module_file": "b.py"}
 
 
 def test_a_parameter_can_be_inside_a_property_that_holds_json():
     first, second = ({"metric": "AUC", "max_drop": bound} for bound in (0.2, 0.1))
     gate = {"min_examples": 9, "rules": [first, second]}
-    values = {"gate": json.dumps(gate), "margin": 0.5}
-    found = put_in_place(values, {"margin": ["gate", "rules", 1, "max_drop"]})
-    assert set(found) == {"gate"}
-    assert json.loads(found["gate"]) == {**gate, "rules": [first, {**second, "max_drop": 0.5}]}
+    values = {"settings": json.dumps({"gate": gate}), "margin": 0.5}
+    found = put_in_place(values, {"margin": ["settings", "gate", "rules", 1, "max_drop"]})
+    assert set(found) == {"settings"}
+    judged = json.loads(found["settings"])["gate"]
+    assert judged == {**gate, "rules": [first, {**second, "max_drop": 0.5}]}
 
 
 def test_a_count_that_travelled_as_a_double_is_a_count_again():
@@ -37,14 +40,25 @@ def test_a_count_that_travelled_as_a_double_is_a_count_again():
 @pytest.mark.parametrize(
     ("name", "value", "target", "expected"),
     [
-        ("calibration_samples", 0.0, ["samples"], "a whole number of at least 1, received 0.0"),
+        (
+            "calibration_samples",
+            0.0,
+            ["settings", "samples"],
+            "a whole number of at least 1, received 0.0",
+        ),
         ("model_trainer_train_steps", 1.5, ["train_args", "num_steps"], "at least 1, received 1.5"),
         ("data_span", -2.0, ["range_config", "span"], "at least -1, received -2.0"),
-        ("gate_rules_0_max_drop", -1.0, ["gate", "rules", 0, "max_drop"], "greater than or equal"),
+        (
+            "gate_rules_0_max_drop",
+            -1.0,
+            ["settings", "gate", "rules", 0, "max_drop"],
+            "greater than or equal",
+        ),
     ],
 )
 def test_a_value_that_is_not_possible_is_refused_by_name(name, value, target, expected):
-    values = {name: value, "gate": '{"rules": [{"metric": "AUC", "max_drop": 0.1}]}'}
+    gate = {"rules": [{"metric": "AUC", "max_drop": 0.1}]}
+    values = {name: value, "settings": json.dumps({"gate": gate})}
     with pytest.raises(ConfigError, match=f"^{name}: .*{expected}"):
         put_in_place(values, {name: target})
 
@@ -53,7 +67,7 @@ def test_what_a_user_can_mend_is_one_line_in_the_containers_log():
     call = {"inputs": {"parameterValues": {"calibration_samples": 0}}}
     command = [sys.executable, "-m", "tfx_tflite.pipelines.kubeflow.task"]
     command += ["--json_serialized_invocation_args", json.dumps(call)]
-    command += ["--parameters", json.dumps({"calibration_samples": ["samples"]})]
+    command += ["--parameters", json.dumps({"calibration_samples": ["settings", "samples"]})]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
@@ -75,9 +89,9 @@ def test_what_nobody_foresaw_is_a_line_after_its_traceback(
 
 
 def test_a_margin_of_1_stays_a_number_with_a_fraction():
-    values = {"gate": '{"rules": [{"metric": "AUC", "max_drop": 0.1}]}', "margin": 1.0}
-    found = put_in_place(values, {"margin": ["gate", "rules", 0, "max_drop"]})
-    assert found == {"gate": '{"rules": [{"metric": "AUC", "max_drop": 1.0}]}'}
+    text = '{"gate": {"rules": [{"metric": "AUC", "max_drop": 0.1}]}}'
+    found = put_in_place({"settings": text, "margin": 1.0}, {"margin": MARGIN})
+    assert found == {"settings": text.replace("0.1", "1.0")}
 
 
 def test_a_span_becomes_a_range_of_that_span_alone():
@@ -100,13 +114,14 @@ def test_a_span_range_is_what_tfx_reads():
 
 
 def test_a_parameter_that_a_back_end_leaves_out_changes_nothing():
-    assert put_in_place({"scheme": "int8"}, {"quantization_scheme": ["scheme"]}) == {
-        "scheme": "int8"
-    }
+    values = {"settings": '{"scheme": "int8"}'}
+    target = ["settings", "scheme"]
+    assert put_in_place(dict(values), {"quantization_scheme": target}) == values
 
 
 def invocation(scheme: str, **artifacts: object) -> Call:
-    inputs = {"parameterValues": {"scheme": scheme}, "artifacts": artifacts}
+    values = {"settings": json.dumps({"scheme": scheme})}
+    inputs = {"parameterValues": values, "artifacts": artifacts}
     return Call.model_validate({"inputs": inputs})
 
 

@@ -14,6 +14,7 @@ from tests.conftest import CONFIGS
 from tests.pipelines.metadata.servers import PASSWORD, SERVERS, USER, Server
 from tfx_tflite.components.errors import ConfigError, MetadataError
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.preflight import inspect
 from tfx_tflite.pipelines.metadata.store import check_connection, connected
 
 pytestmark = pytest.mark.slow
@@ -118,7 +119,7 @@ def run_again(two_runs, server: Server, digits_model: Path):
         stages = []
         overrides = settings(homes[0], digits_model, server.settings(password))
         observer = StageObserver(started=lambda name: None, ended=stages.append)
-        result = run(load_config(CONFIGS / "digits.yaml", overrides), "local", observer)
+        result = run(inspect(load_config(CONFIGS / "digits.yaml", overrides)), "local", observer)
         assert result.status == "pushed"
         assert result.report_path.startswith(str(homes[0]))
         return {stage.name: stage.outcome for stage in stages}
@@ -195,7 +196,7 @@ def test_a_server_that_stops_during_a_run_fails_the_stage_and_names_the_server(
 
         observer = StageObserver(started=lambda name: None, ended=stop)
         with pytest.raises(RunFailed) as caught:
-            run(load_config(CONFIGS / "digits.yaml", overrides), "local", observer)
+            run(inspect(load_config(CONFIGS / "digits.yaml", overrides)), "local", observer)
     assert f"127.0.0.1:{own.port}" in str(caught.value)
     assert is_secret(str(caught.value))
 

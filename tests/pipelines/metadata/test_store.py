@@ -11,9 +11,9 @@ from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.metadata.store import (
     check_connection,
     connection_config,
-    in_order_of,
     read_password,
 )
+from tfx_tflite.pipelines.tfx.patches import in_order_of
 
 MYSQL = "metadata={mysql: {host: db, database: team, user: me, password_env: DB_PASSWORD}}"
 POSTGRESQL = "metadata={postgresql: {host: db, database: team, user: it's me}}"

@@ -52,6 +52,7 @@ def rows(count: int = 30, **changes) -> list[dict]:
 def run(tmp_path: Path, digits_model: Path, write_records):
     """Runs a config on examples and returns its JSON."""
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run as run_once
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
@@ -62,7 +63,7 @@ def run(tmp_path: Path, digits_model: Path, write_records):
         path = tmp_path / "c.yaml"
         path.write_text(CONFIG.format(model=model))
         observer = StageObserver(started=lambda name: None, ended=lambda result: None)
-        return run_once(load_config(path, overrides), runner, observer).to_json()
+        return run_once(inspect(load_config(path, overrides)), runner, observer).to_keys()
 
     return once
 
@@ -196,7 +197,7 @@ def test_a_push_that_fails_keeps_what_the_evaluation_found(
     monkeypatch.setattr("tfx_tflite.components.pusher.executor.try_model", no_trial)
     with pytest.raises(FailedAfterVerdict, match="it cannot be tried") as caught:
         run()
-    result = caught.value.result
+    result = caught.value.result.to_keys()
     assert result["status"] == "failed" and result["pushed_to"] is None
     assert [rule["verdict"] for rule in result["rules"]] == ["blessed"]
     assert result["size_bytes"]["quantized"] > 0

@@ -12,10 +12,13 @@ from click.testing import CliRunner
 
 from tests.components.examples.test_spans import deliver
 from tests.pipelines.config.test_config import MINIMAL
-from tfx_tflite.pipelines.runs import file_lock
+from tfx_tflite.components import locks
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.pipelines.config.preflight import Preflight, inspect
+from tfx_tflite.pipelines.runs import RUN_LOCK
 from tfx_tflite.pipelines.runs.new_data import RunInputs
+from tfx_tflite.pipelines.runs.results import RunResult
 
 ROLLING = (
     MINIMAL.replace(
@@ -37,15 +40,15 @@ def inputs(tmp_path: Path):
     deliver(tmp_path / "data", "span-1", "span-2")
 
     def now(*overrides: str) -> RunInputs:
-        found = RunInputs.of(load_config(path, overrides))
+        found = RunInputs.of(inspect(load_config(path, overrides)))
         assert found is not None
         return found
 
     return now
 
 
-def result(status: str, pushed_to: Path | None = None) -> dict:
-    return {"status": status, "pushed_to": pushed_to and str(pushed_to)}
+def result(status: str, pushed_to: Path | None = None) -> RunResult:
+    return RunResult(status=status, pushed_to=pushed_to and str(pushed_to))
 
 
 def run(tmp_path: Path, *options: str):
@@ -162,7 +165,7 @@ def test_a_record_that_is_cut_off_is_none(inputs, tmp_path: Path):
 def test_data_without_spans_are_never_asked(tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text(MINIMAL)
-    assert RunInputs.of(load_config(path)) is None
+    assert RunInputs.of(Preflight(load_config(path), str(tmp_path / "data"), (), ())) is None
 
 
 def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: Path):
@@ -180,15 +183,10 @@ def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: P
     assert list((tmp_path / "runs" / "logs").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_its_json_has_the_keys_of_other_results(inputs, tmp_path: Path):
-    from tfx_tflite.pipelines.runs.run import RunResult
-
-    report = dict.fromkeys(["scheme", "examples", "rules", "reasons", "size_bytes"])
-    other = RunResult("pushed", (), report, "report.json", None).to_json()
     inputs().remember(tmp_path / "runs", result("pushed"))
     found = inputs().nothing_new(load_config(tmp_path / "c.yaml"))
-    assert found is not None and found.keys() == other.keys()
+    assert found is not None and found.to_keys().keys() == result("pushed").to_keys().keys()
 
 
 def test_saying_so_loads_nothing_heavy(inputs, tmp_path: Path):
@@ -218,7 +216,7 @@ def test_a_delivery_under_way_is_a_failure_not_a_wrong_config(inputs, tmp_path: 
 
 
 def test_a_run_below_a_root_where_one_is_going_on_fails_at_once(inputs, tmp_path: Path):
-    with file_lock.held(tmp_path / "runs" / file_lock.RUN_LOCK, "run"):
+    with locks.only_one(tmp_path / "runs" / RUN_LOCK, "run"):
         found = run(tmp_path, "--json")
     assert found.exit_code == 1
     assert f"another run is going on below {tmp_path}/runs (process {os.getpid()}" in found.stderr

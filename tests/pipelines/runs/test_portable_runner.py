@@ -86,6 +86,7 @@ def files_of_a_run(directory: Path, name: str, model: Path, args: list[str]) -> 
     Every run has the same root, because artifacts name each other by where they are.
     """
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
@@ -97,7 +98,7 @@ def files_of_a_run(directory: Path, name: str, model: Path, args: list[str]) -> 
         f"beam.args={json.dumps(args)}",
     ]
     observer = StageObserver(started=lambda name: None, ended=stages.append)
-    result = run(load_config(CONFIGS / "digits.yaml", overrides), "local", observer)
+    result = run(inspect(load_config(CONFIGS / "digits.yaml", overrides)), "local", observer)
     assert result.status == "pushed"
     assert {stage.outcome for stage in stages} == {"done"}
     kept = directory / name

@@ -34,6 +34,7 @@ def deliver(tmp_path: Path, write_records):
 def run(tmp_path: Path, digits_model: Path):
     """Runs the pipeline; returns its stages, and how many examples each label has by split."""
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run as run_once
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
@@ -41,7 +42,7 @@ def run(tmp_path: Path, digits_model: Path):
         path = tmp_path / "c.yaml"
         path.write_text(CONFIG.replace("input_base: data", SPLITS).format(model=digits_model))
         stages = []
-        run_once(load_config(path), "local", StageObserver(lambda name: None, stages.append))
+        run_once(inspect(load_config(path)), "local", StageObserver(lambda name: None, stages.append))
         return {stage.name: stage for stage in stages}, _labels(tmp_path)
 
     return once

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIGS
-from tfx_tflite.pipelines.runs.file_lock import RUN_LOCK
+from tfx_tflite.pipelines.runs import RUN_LOCK
 
 pytestmark = pytest.mark.slow
 
@@ -46,14 +46,15 @@ def processes_with(temporary: Path) -> list[str]:
 def run_in_process(config: str, directory: Path, *overrides: str, runner: str = "local"):
     """Runs a config in this process, which has TFX loaded already."""
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
     stages = []
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
     observer = StageObserver(started=lambda name: None, ended=stages.append)
-    result = run(load_config(CONFIGS / config, settings), runner, observer)
-    return result.to_json(), {stage.name: stage for stage in stages}
+    result = run(inspect(load_config(CONFIGS / config, settings)), runner, observer)
+    return result.to_keys(), {stage.name: stage for stage in stages}
 
 
 def pushed_versions(directory: Path) -> list[str]:
@@ -88,8 +89,8 @@ def test_the_pushed_model_takes_and_gives_integers(digits):
 
     _, _, document = digits
     model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
-    assert model.input_details["image"]["dtype"] is np.int8
-    assert model.output_details["probabilities"]["dtype"] is np.int8
+    assert model.inputs["image"].dtype == np.int8
+    assert model.outputs["probabilities"].dtype == np.int8
 
 
 def test_the_manifest_names_what_was_blessed(digits):
@@ -148,7 +149,7 @@ def test_another_scheme_reuses_data_training_and_sample(digits):
     assert stages["TFLiteQuantizer"].outcome == "done"
     assert Path(document["pushed_to"]).name > Path(first["pushed_to"]).name
     model = TFLiteModel((Path(document["pushed_to"]) / "model.tflite").read_bytes())
-    assert model.input_details["image"]["dtype"] is np.uint8
+    assert model.inputs["image"].dtype == np.uint8
 
 
 def test_a_destination_that_was_emptied_is_filled_again_though_all_is_cached(digits):

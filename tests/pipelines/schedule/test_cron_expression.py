@@ -138,6 +138,45 @@ def test_every_hour_is_every_hour_whatever_the_clock_does():
     ]
 
 
+def test_a_star_as_the_minute_changes_nothing_of_what_a_clock_change_does_to_an_hour():
+    """cronsim alone leaves the day out in spring and has six ticks in autumn."""
+    assert ticks("*/20 2 * * *", "2026-03-28T03:00", 2, BERLIN) == [
+        "2026-03-29T03:00+02:00",
+        "2026-03-30T02:00+02:00",
+    ]
+    assert ticks("*/20 2 * * *", "2026-10-24T03:00", 4, BERLIN) == [
+        "2026-10-25T02:00+02:00",
+        "2026-10-25T02:20+02:00",
+        "2026-10-25T02:40+02:00",
+        "2026-10-26T02:00+01:00",
+    ]
+
+
+def test_a_clock_that_is_changed_by_half_an_hour_keeps_its_hours():
+    """cronsim alone steps over six o'clock on that day."""
+    assert ticks("0 */6 * * *", "2026-04-05T00:00", 2, ZoneInfo("Australia/Lord_Howe")) == [
+        "2026-04-05T06:00+10:30",
+        "2026-04-05T12:00+10:30",
+    ]
+
+
+def test_a_midnight_that_a_clock_change_skips_comes_with_the_change():
+    """cronsim alone leaves the day out."""
+    assert ticks("*/30 0 * * *", "2026-04-23T12:00", 2, ZoneInfo("Africa/Cairo")) == [
+        "2026-04-24T01:00+03:00",
+        "2026-04-25T00:00+03:00",
+    ]
+
+
+def test_a_day_that_no_month_has_does_not_keep_days_of_the_week_from_coming():
+    """cronsim alone refuses it."""
+    assert days("0 0 30 2 mon", "2026-01-01", 2) == ["2026-02-02", "2026-02-09"]
+
+
+def test_a_range_of_one_value_with_a_step_is_that_value():
+    assert CronExpression.parse("5-5/15 0 * * *").minutes == (5,)
+
+
 def test_a_leap_day_is_found_years_ahead():
     assert days("0 0 29 2 *", "2096-03-01", 1) == ["2104-02-29"]
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -14,20 +15,44 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components.errors import BusyError, ConfigError
+from tfx_tflite.components.locks import only_one
 from tfx_tflite.pipelines.config.file import load_config
-from tfx_tflite.pipelines.runs import file_lock
-from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTrigger
+from tfx_tflite.pipelines.runs import RUN_LOCK
+from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTicks
 from tfx_tflite.pipelines.schedule.records import elapsed
 
 RESULT = {"status": "pushed", "pushed_to": "/pushed/1", "reasons": []}
 # Prints a run's JSON and exits with the code it goes with.
 RUN = f"import json, sys; print('note'); print(json.dumps({RESULT!r}))"
+
+
+class Every:
+    """A tick every so often."""
+
+    def __init__(self, interval: timedelta = timedelta(seconds=0.2)):
+        self._interval = interval
+
+    def first(self, now: datetime) -> datetime:
+        return now + self._interval
+
+    def after(self, previous: datetime, now: datetime) -> datetime:
+        return previous + self._interval
+
+
+class Once:
+    """One tick, some time from now."""
+
+    def __init__(self, delay: timedelta):
+        self.at = datetime.now(timezone.utc) + delay
+
+    def first(self, now: datetime) -> datetime:
+        return self.at
+
+    def after(self, previous: datetime, now: datetime) -> None:
+        return None
 
 
 def config(root: Path, *overrides: str):
@@ -56,13 +81,13 @@ def wait_for(condition, seconds: float = 20) -> None:
 def serve(tmp_path: Path):
     """Runs a clock until a condition holds, then stops it by a signal; returns its lines."""
 
-    def until(condition, command, *overrides: str, trigger=None, number=signal.SIGTERM):
+    def until(condition, command, *overrides: str, ticks=None, number=signal.SIGTERM):
         lines: list[str] = []
         clock = LocalClock(
             config(tmp_path, *overrides),
             command,
             lines.append,
-            trigger or IntervalTrigger(seconds=0.2, timezone=timezone.utc),
+            ticks or Every(),
         )
 
         serving = True
@@ -90,7 +115,7 @@ def test_runs_at_every_tick_and_records_each_run(serve, tmp_path: Path):
     lines = serve(lambda: len(records(tmp_path)) >= 2, python(RUN))
     first, second, *_ = records(tmp_path)
     assert first["status"] == "pushed" and first["exit_code"] == 0 and first["result"] == RESULT
-    assert first["scheduled"] < first["started"] < first["ended"] < second["started"]
+    assert first["scheduled"] <= first["started"] < first["ended"] < second["started"]
     assert first["scheduled"] < second["scheduled"]
     assert "pushed" in lines[1] and "/pushed/1" in lines[1]
 
@@ -174,7 +199,7 @@ def test_runs_never_overlap(serve, tmp_path: Path):
 
 
 def test_a_tick_is_skipped_while_another_process_runs_below_the_root(serve, tmp_path: Path):
-    with file_lock.held(tmp_path / "runs" / file_lock.RUN_LOCK, "run"):
+    with only_one(tmp_path / "runs" / RUN_LOCK, "run"):
         lines = serve(lambda: records(tmp_path), python("raise SystemExit(9)"))
     assert records(tmp_path)[0]["status"] == "skipped"
     assert records(tmp_path)[0]["reason"] == "another run is going on"
@@ -184,46 +209,112 @@ def test_a_tick_is_skipped_while_another_process_runs_below_the_root(serve, tmp_
 def test_a_second_scheduler_for_the_same_root_is_refused(serve, tmp_path: Path):
     (tmp_path / "runs").mkdir()
     with (
-        file_lock.held(tmp_path / "runs" / "schedule" / "scheduler.lock", "scheduler"),
+        only_one(tmp_path / "runs" / "schedule" / "scheduler.lock", "scheduler"),
         pytest.raises(BusyError, match=f"another scheduler is going on .*process {os.getpid()}"),
     ):
         LocalClock(config(tmp_path), python(RUN), print).serve()
 
 
-def test_a_look_at_the_lock_is_not_in_the_way_of_a_run(tmp_path: Path):
-    path, looking = tmp_path / file_lock.RUN_LOCK, True
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 2, "schedule": "x", "due": null}',
+        "\x80\x04X",
+        '{"format": 1, "schedule": "x", "due": "noon"}',
+    ],
+    ids=["empty", "cut", "list", "newer", "pickle", "no_time"],
+)
+def test_a_damaged_state_is_one_line(tmp_path: Path, damaged: str):
+    directory = tmp_path / "runs" / "schedule"
+    directory.mkdir(parents=True)
+    (directory / "state.json").write_text(damaged)
+    with pytest.raises(ConfigError, match=r"state.json cannot be used: not the state of") as error:
+        LocalClock(config(tmp_path), python(RUN), print).serve()
+    assert "\n" not in str(error.value) and "the schedule begins anew" in str(error.value)
 
-    def look() -> None:
-        while looking:
-            file_lock.is_held(path)
 
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        for _ in range(20):
-            with file_lock.held(path, "run"):
-                pass
-    finally:
-        looking = False
-        looker.join()
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("x"), os.mkfifo, Path.mkdir])
+def test_only_a_regular_file_is_read_as_the_state(tmp_path: Path, put):
+    directory = tmp_path / "runs" / "schedule"
+    directory.mkdir(parents=True)
+    put(directory / "state.json")
+    with pytest.raises(ConfigError, match=r"state.json cannot be used: "):
+        LocalClock(config(tmp_path), python(RUN), print).serve()
 
 
-def test_a_damaged_job_store_is_one_line(tmp_path: Path):
+def test_a_kill_while_the_state_is_written_leaves_the_one_of_before(serve, tmp_path: Path):
+    serve(lambda: records(tmp_path), python(RUN))
+    directory = tmp_path / "runs" / "schedule"
+    (directory / "state.new").write_text("half")
+    count = len(records(tmp_path))
+    serve(lambda: len(records(tmp_path)) > count, python(RUN))
+    assert json.loads((directory / "state.json").read_text())["format"] == 1
+    assert not (directory / "state.new").exists()
+
+
+def store_of_an_earlier_version(root: Path, job_state: bytes, due: datetime) -> Path:
+    """Writes the data base that the scheduler kept when it was built on APScheduler."""
+    path = root / "runs" / "schedule" / "schedule.sqlite"
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "create table apscheduler_jobs (id varchar(191) primary key, next_run_time float, "
+            "job_state blob not null)"
+        )
+        row = ("run", due.timestamp(), job_state)
+        connection.execute("insert into apscheduler_jobs values (?, ?, ?)", row)
+    connection.close()
+    return path
+
+
+class Executed:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace: Path, schedule: str):
+        self._arguments = (str(trace), schedule)
+
+    def __reduce__(self):
+        return os.makedirs, (self._arguments[0], 0o777, False, self._arguments[1])
+
+
+def specification(root: Path) -> str:
+    return config(root, "schedule.catch_up=true").schedule.model_dump_json(exclude={"catch_up"})
+
+
+def test_what_an_earlier_version_knew_to_be_due_is_made_up_for(serve, tmp_path: Path):
+    job = pickle.dumps({"args": (specification(tmp_path),)})
+    due = datetime.now(timezone.utc) - timedelta(hours=3)
+    earlier = store_of_an_earlier_version(tmp_path, job, due)
+    far = Every(timedelta(days=1))
+    lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=far)
+    assert "runs at once" in lines[0] and not earlier.exists()
+    assert [record["scheduled"][:16] for record in records(tmp_path)] == [due.isoformat()[:16]]
+
+
+def test_another_schedule_of_an_earlier_version_is_forgotten(serve, tmp_path: Path):
+    due = datetime.now(timezone.utc) - timedelta(hours=3)
+    earlier = store_of_an_earlier_version(tmp_path, pickle.dumps("another"), due)
+    lines = serve(lambda: True, python(RUN), ticks=Every(timedelta(days=1)))
+    assert "next run" in lines[0] and not earlier.exists()
+
+
+def test_nothing_that_an_earlier_version_left_is_executed(serve, tmp_path: Path):
+    trace = tmp_path / "executed"
+    job = pickle.dumps(Executed(trace, specification(tmp_path)))
+    store_of_an_earlier_version(tmp_path, job, datetime.now(timezone.utc))
+    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true")
+    assert not trace.exists()
+
+
+def test_a_damaged_job_store_of_an_earlier_version_is_one_line(tmp_path: Path):
     directory = tmp_path / "runs" / "schedule"
     directory.mkdir(parents=True)
     (directory / "schedule.sqlite").write_text("not a database" * 100)
     with pytest.raises(ConfigError, match=r"schedule.sqlite cannot be used: .*not a database"):
         LocalClock(config(tmp_path), python(RUN), print).serve()
-
-
-def test_a_job_that_another_version_has_kept_is_made_anew(serve, tmp_path: Path):
-    serve(lambda: records(tmp_path), python(RUN))
-    store = tmp_path / "runs" / "schedule" / "schedule.sqlite"
-    with sqlite3.connect(store) as connection:
-        connection.execute("update apscheduler_jobs set job_state = x'00'")
-    count = len(records(tmp_path))
-    lines = serve(lambda: len(records(tmp_path)) > count, python(RUN))
-    assert "the schedule begins anew" in lines[0]
 
 
 def test_time_is_counted_across_a_clock_change():
@@ -243,18 +334,21 @@ def test_a_closed_terminal_stops_it_as_sigterm_does(serve, tmp_path: Path):
     assert lines[-1] == "mine: stopped by SIGHUP"
 
 
-class Once(BaseTrigger):
+class Missed:
     """A tick hours ago and then one far away."""
 
     def __init__(self) -> None:
-        self.first = datetime.now(timezone.utc) - timedelta(hours=3)
+        self._tick = datetime.now(timezone.utc) - timedelta(hours=3)
 
-    def get_next_fire_time(self, previous, now):
-        return self.first if previous is None else datetime(2099, 1, 1, tzinfo=timezone.utc)
+    def first(self, now: datetime) -> datetime:
+        return self._tick
+
+    def after(self, previous: datetime, now: datetime) -> datetime:
+        return datetime(2099, 1, 1, tzinfo=timezone.utc)
 
 
 def test_a_missed_tick_is_skipped_by_default(serve, tmp_path: Path):
-    lines = serve(lambda: records(tmp_path), python(RUN), trigger=Once())
+    lines = serve(lambda: records(tmp_path), python(RUN), ticks=Missed())
     [record] = records(tmp_path)
     assert record["status"] == "skipped" and record["reason"].startswith("missed by 3:00:0")
     assert record["started"] is None and record["result"] is None
@@ -262,22 +356,20 @@ def test_a_missed_tick_is_skipped_by_default(serve, tmp_path: Path):
 
 
 def test_a_missed_tick_is_made_up_for_where_the_schedule_catches_up(serve, tmp_path: Path):
-    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=Once())
+    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=Missed())
     assert [record["status"] for record in records(tmp_path)] == ["pushed"]
 
 
-class Minutes(ScheduleTrigger):
+class Minutes(ScheduleTicks):
     """The ticks of every minute, begun three hours ago."""
 
-    def get_next_fire_time(self, previous, now):
-        if previous is None:
-            now -= timedelta(hours=3)
-        return super().get_next_fire_time(previous, now)
+    def first(self, now: datetime) -> datetime | None:
+        return super().first(now - timedelta(hours=3))
 
 
 def test_all_missed_ticks_are_made_up_for_by_one_run(serve, tmp_path: Path):
-    trigger = Minutes(config(tmp_path).schedule)
-    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=trigger)
+    ticks = Minutes(config(tmp_path).schedule)
+    serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=ticks)
     scheduled = [record["scheduled"] for record in records(tmp_path)]
     last = datetime.fromisoformat(scheduled[0])
     assert datetime.now(timezone.utc) - last < timedelta(minutes=2)
@@ -287,32 +379,32 @@ def test_all_missed_ticks_are_made_up_for_by_one_run(serve, tmp_path: Path):
 def test_a_tick_that_was_missed_while_the_scheduler_was_not_there_is_known_after_a_restart(
     serve, tmp_path: Path
 ):
-    soon = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=6))
-    serve(lambda: True, python(RUN), "schedule.catch_up=true", trigger=soon)
+    soon = Once(timedelta(seconds=3))
+    serve(lambda: True, python(RUN), "schedule.catch_up=true", ticks=soon)
     assert records(tmp_path) == []
-    wait_for(lambda: datetime.now(timezone.utc) > soon.run_date)
-    lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", trigger=soon)
+    wait_for(lambda: datetime.now(timezone.utc) > soon.at)
+    lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=soon)
     assert "runs at once" in lines[0]
-    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
+    assert [record["status"] for record in records(tmp_path)] == ["pushed"], lines
 
 
 def test_another_schedule_forgets_the_ticks_of_the_old_one(serve, tmp_path: Path):
-    soon = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=6))
-    serve(lambda: True, python(RUN), "schedule.catch_up=true", trigger=soon)
-    wait_for(lambda: datetime.now(timezone.utc) > soon.run_date)
+    soon = Once(timedelta(seconds=3))
+    serve(lambda: True, python(RUN), "schedule.catch_up=true", ticks=soon)
+    wait_for(lambda: datetime.now(timezone.utc) > soon.at)
     yearly = ["schedule.catch_up=true", "schedule.cron=0 0 1 1 *"]
-    trigger = ScheduleTrigger(config(tmp_path, *yearly).schedule)
-    lines = serve(lambda: True, python(RUN), *yearly, trigger=trigger)
+    ticks = ScheduleTicks(config(tmp_path, *yearly).schedule)
+    lines = serve(lambda: True, python(RUN), *yearly, ticks=ticks)
     assert "next run" in lines[0] and records(tmp_path) == []
 
 
 def test_an_interrupted_run_is_made_up_for_after_a_restart(serve, tmp_path: Path):
     begun = tmp_path / "begun"
     script = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
-    far = IntervalTrigger(days=1, timezone=timezone.utc, start_date=datetime.now(timezone.utc))
-    trigger = Once()
-    serve(begun.exists, python(script), "schedule.catch_up=true", trigger=trigger)
-    serve(lambda: len(records(tmp_path)) > 1, python(RUN), "schedule.catch_up=true", trigger=far)
+    far = Every(timedelta(days=1))
+    ticks = Missed()
+    serve(begun.exists, python(script), "schedule.catch_up=true", ticks=ticks)
+    serve(lambda: len(records(tmp_path)) > 1, python(RUN), "schedule.catch_up=true", ticks=far)
     assert [record["status"] for record in records(tmp_path)] == ["interrupted", "pushed"]
 
 
@@ -325,7 +417,7 @@ def test_a_schedule_that_is_over_ends_the_scheduler(tmp_path: Path):
 
 def test_the_scheduler_ends_after_the_last_tick(tmp_path: Path):
     lines: list[str] = []
-    once = DateTrigger(datetime.now(timezone.utc) + timedelta(seconds=0.3))
+    once = Once(timedelta(seconds=0.3))
     LocalClock(config(tmp_path), python(RUN), lines.append, once).serve()
     assert lines[-1] == "mine: the schedule has ended" and len(records(tmp_path)) == 1
 
@@ -338,18 +430,18 @@ def test_a_killed_scheduler_leaves_the_lock_free_and_its_tick_due(tmp_path: Path
     script = (
         "import sys\n"
         "from datetime import datetime, timezone\n"
-        "from tests.pipelines.schedule.test_local import Once\n"
+        "from tests.pipelines.schedule.test_local import Missed\n"
         "from tfx_tflite.pipelines.config.file import load_config\n"
         "from tfx_tflite.pipelines.schedule.local import LocalClock\n"
         f"command = [sys.executable, '-c', {run!r}]\n"
-        f"LocalClock(load_config({str(settings)!r}), command, print, Once()).serve()\n"
+        f"LocalClock(load_config({str(settings)!r}), command, print, Missed()).serve()\n"
     )
     process = subprocess.Popen(python(script))
     wait_for(begun.exists)
     process.kill()
     process.wait()
     lines: list[str] = []
-    clock = LocalClock(load_config(settings), python(RUN), lines.append, Once())
+    clock = LocalClock(load_config(settings), python(RUN), lines.append, Missed())
 
     def stop() -> None:
         wait_for(lambda: records(tmp_path))

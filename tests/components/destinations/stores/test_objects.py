@@ -1,218 +1,319 @@
-"""A destination on a real S3 server, through TFX's file I/O and TensorFlow's own S3 plugin.
+"""A destination on a real S3 server on this machine."""
 
-The plugin aborts the process that has used it when it ends, so each test's work is done in one of
-its own.
-"""
-
-import json
-import os
+import functools
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import boto3
 import pytest
 
+from tests.components.destinations.interruption import (
+    StoppedRequests,
+    killed_at_request,
+    make_candidate,
+    push_to,
+)
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.destinations.stores.object_requests import (
+    ConflictError,
+    ObjectRequests,
+    ObjectVersion,
+)
+from tfx_tflite.components.destinations.stores.objects import ObjectStore
+from tfx_tflite.components.destinations.verification import destination_problems
+from tfx_tflite.components.errors import DestinationError, PushError
 
 pytestmark = pytest.mark.slow
+# Seconds after which a killed push is taken over here.
+SHORT = 0.6
 
 
-def run(s3: dict[str, str], tmp_path: Path, code: str) -> dict:
-    """Runs code with a destination `to` and `candidate`; returns what it puts into `found`."""
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-import json, os, sys
-from pathlib import Path
-from tests.components.destinations.interruption import make_candidate
-from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.object_store import ObjectStore
-from tfx_tflite.components.destinations.verification import destination_problems
-from tfx_tflite.components.errors import TfxTfliteError
-from tfx.dsl.io import fileio
-URI = "s3://models/{tmp_path.name}"
-to = Destination.open(URI)
-def candidate(content):
-    return make_candidate(Path({str(tmp_path)!r}), content, {{"golden/o.bin": b"g" + content}})
-def put(name, content):
-    with fileio.open(URI + "/" + name, "wb") as file:
-        file.write(content)
-found = {{}}
-{code}
-print("FOUND" + json.dumps(found), flush=True)
-os._exit(0)
-""")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, **s3, "PYTHONPATH": str(Path(__file__).parents[4])},
-        capture_output=True,
-        text=True,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
-    assert lines, done.stderr[-3000:]
-    return json.loads(lines[-1].removeprefix("FOUND"))
+@pytest.fixture
+def uri(s3: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://models/{tmp_path.name}"
 
 
-def test_pushes_rolls_back_keeps_and_verifies(s3, tmp_path: Path):
-    found = run(
-        s3,
-        tmp_path,
-        """
-numbers = [to.push(candidate(content)).number for content in (b"a", b"b", b"b", b"c")]
-found["numbers"] = numbers
-found["versions"] = to.versions()
-found["latest"] = to.read(numbers[-1], "../LATEST").decode()
-found["problems"] = destination_problems(to)
-found["model"] = to.read(numbers[0], "model.tflite").decode()
-found["back"] = to.roll_back()
-found["again"] = to.push(candidate(b"c")).outcome
-to.sign_off(numbers[0])
-last = to.push(candidate(b"d"), keep=1).number
-found["kept"] = to.versions() == [numbers[0], last] and to.current() == last
-found["events"] = [event.kind for event in to.events()]
-put(f"{last}/model.tflite", b"changed")
-found["changed"] = destination_problems(to)
-found["locks"] = fileio.exists(URI + "/.locks") and fileio.listdir(URI + "/.locks")
-""",
-    )
-    a, b, again, c = found["numbers"]
-    assert a < b == again < c and found["versions"] == [a, b, c]
-    assert found["latest"] == f"{c}\n" and found["problems"] == [] and found["model"] == "a"
-    assert found["back"] == [c, b] and found["again"] == "withdrawn" and found["kept"]
-    assert found["events"] == ["rolled_back", "signed_off", "removed", "removed"]
-    assert len(found["changed"]) == 1 and "/model.tflite was changed" in found["changed"][0]
-    assert not found["locks"]
+@pytest.fixture
+def bucket(s3: Mapping[str, str]):
+    """The bucket, as another tool sees it."""
+    return boto3.resource(
+        "s3",
+        endpoint_url=s3["S3_ENDPOINT"],
+        region_name=s3["AWS_REGION"],
+        aws_access_key_id=s3["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=s3["AWS_SECRET_ACCESS_KEY"],
+    ).Bucket("models")
+
+
+def put(bucket, uri: str, name: str, content: bytes) -> None:
+    bucket.put_object(Key=f"{uri.removeprefix('s3://models/')}/{name}", Body=content)
+
+
+def names(bucket, uri: str) -> Iterator[str]:
+    directory = f"{uri.removeprefix('s3://models/')}/"
+    for entry in bucket.objects.filter(Prefix=directory):
+        yield entry.key.removeprefix(directory)
+
+
+def test_pushes_rolls_back_keeps_and_verifies(uri: str, bucket, candidate):
+    to = Destination.open(uri)
+    a, b, again, c = (to.push(candidate(content)).number for content in (b"a", b"b", b"b", b"c"))
+    assert a < b == again < c and to.versions() == [a, b, c]
+    assert to.read(c, "../LATEST") == b"%d\n" % c and to.read(a, "model.tflite") == b"a"
+    assert destination_problems(to) == []
+    assert to.roll_back() == (c, b) and to.push(candidate(b"c")).outcome == "withdrawn"
+    to.sign_off(a)
+    last = to.push(candidate(b"d"), keep=1).number
+    assert to.versions() == [a, last] and to.current() == last
+    events = [event.kind for event in to.events()]
+    assert events == ["rolled_back", "signed_off", "removed", "removed"]
+    put(bucket, uri, f"{last}/model.tflite", b"changed")
+    [problem] = destination_problems(to)
+    assert "/model.tflite was changed" in problem
+    assert ".lock" not in names(bucket, uri)
 
 
 def test_what_a_killed_push_left_is_no_version_and_is_removed_and_nothing_else_is(
-    s3, tmp_path: Path
+    uri: str, bucket, candidate
 ):
-    found = run(
-        s3,
-        tmp_path,
-        """
-first = to.push(candidate(b"a")).number
-# A push writes the marker first and the manifest last.
-put(f"{first + 1}/.unfinished", b"")
-put(f"{first + 1}/model.tflite", b"half")
-put("123/saved_model.pb", b"of another tool")
-found["before"] = to.versions() == [first] and to.current() == first
-second = to.push(candidate(b"b")).number
-found["after"] = to.versions() == [first, second]
-found["left"] = sorted(fileio.listdir(URI))
-found["problems"] = destination_problems(to)
-found["numbers"] = [first, second]
-""",
-    )
-    first, second = found["numbers"]
-    assert found["before"] and found["after"] and found["problems"] == []
-    assert sorted({"123", "LATEST", str(first), str(second)}) == [
-        name for name in found["left"] if name != ".locks"
-    ]
+    to = Destination.open(uri)
+    first = to.push(candidate(b"a")).number
+    # A push writes the marker first and the manifest last.
+    put(bucket, uri, f"{first + 1}/.unfinished", b"")
+    put(bucket, uri, f"{first + 1}/model.tflite", b"half")
+    put(bucket, uri, "123/saved_model.pb", b"of another tool")
+    assert to.versions() == [first] and to.current() == first
+    second = to.push(candidate(b"b")).number
+    assert to.versions() == [first, second] and destination_problems(to) == []
+    left = {name.partition("/")[0] for name in names(bucket, uri)}
+    assert left == {"123", "LATEST", str(first), str(second)}
 
 
-def test_killed_between_any_two_objects_the_store_is_that_of_before_or_after(s3, tmp_path: Path):
-    found = run(
-        s3,
-        tmp_path,
-        """
-class Killed(BaseException): pass
-first = to.push(candidate(b"first")).number
-put_object, delete = ObjectStore.replace, ObjectStore._delete
-known, found["points"] = {first}, 0
-for point in range(100):
-    left = [point]
-    def step(original):
-        def act(self, *arguments):
-            if left[0] == 0:
-                raise Killed
-            left[0] -= 1
-            return original(self, *arguments)
-        return act
-    ObjectStore.replace, ObjectStore._delete = step(put_object), step(delete)
-    try:
-        to.push(candidate(b"model %d" % point))
-        ended = True
-    except Killed:
-        ended = False
-    finally:
-        ObjectStore.replace, ObjectStore._delete = put_object, delete
-    assert known <= set(to.versions()) and destination_problems(to) == [], point
-    assert to.current() in to.versions()
-    # The lock of a process that is gone is held until it is old, or removed by hand.
-    if fileio.exists(URI + "/.locks"):
-        fileio.rmtree(URI + "/.locks")
-    known = set(to.versions())
-    found["points"] += 1
-    if ended:
-        break
-found["current"] = to.current() == max(known)
-""",
-    )
-    assert found["points"] > 8 and found["current"]
+def test_markers_of_directories_that_tensorflow_has_left_are_no_files(uri: str, bucket, candidate):
+    to = Destination.open(uri)
+    number = to.push(candidate(b"a")).number
+    for marker in ("", f"{number}/", f"{number}/golden/", "123/"):
+        put(bucket, uri, marker, b"")
+    assert to.versions() == [number] and destination_problems(to) == []
+    assert to.files(number) == ["golden/input_0.bin", "manifest.json", "model.tflite"]
 
 
-def test_two_pushers_never_hold_the_lock_at_once(s3, tmp_path: Path):
-    found = run(
-        s3,
-        tmp_path,
-        """
-import threading
-holders, most, done = set(), [], []
-def work(worker):
-    store = ObjectStore(URI)
-    for _ in range(3):
-        with store.lock():
-            holders.add(worker)
-            most.append(len(holders))
-            holders.discard(worker)
-    done.append(worker)
-threads = [threading.Thread(target=work, args=(worker,)) for worker in range(3)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-found["most"], found["done"], found["held"] = max(most), len(done), len(most)
-""",
-    )
-    assert found == {"most": 1, "done": 3, "held": 9}
+def test_killed_between_any_two_objects_the_store_is_that_of_before_or_after(
+    uri: str, s3: Mapping[str, str], tmp_path: Path
+):
+    for content in (b"a", b"b"):
+        push_to(ObjectRequests(uri), uri, tmp_path, content)
+    counting = StoppedRequests(uri)
+    push_to(counting, uri, tmp_path, b"c")
+    # It is the next one that removes what was left, and takes the lock over.
+    to = Destination(ObjectStore(uri, lifetime=0.2))
+    assert counting.points > 12
+    for point in range(counting.points):
+        before, current = set(to.versions()), to.current()
+        assert killed_at_request(point, s3, uri, tmp_path)
+        after = set(to.versions())
+        assert destination_problems(to) == []
+        assert to.current() in ({current} | (after - before)) and len(after - before) <= 1
+        start = time.monotonic()
+        to.push(make_candidate(tmp_path, b"next %d" % point, {}), keep=2)
+        assert time.monotonic() - start < 20
+        assert destination_problems(to) == [] and to.current() == max(to.versions())
 
 
-def test_commands_on_it_end_with_their_own_exit_codes(s3, tmp_path: Path):
-    """TensorFlow's plugin aborts at the end of a process that has used it."""
-    found = run(
-        s3, tmp_path, 'found["uri"], found["number"] = URI, to.push(candidate(b"a")).number'
-    )
-    command = [sys.executable, "-m", "tfx_tflite.pipelines"]
-    done = [
+def test_two_pushers_never_hold_the_lock_at_once(uri: str):
+    holders: set[int] = set()
+    most: list[int] = []
+
+    def work(worker: int) -> None:
+        store = ObjectStore(uri)
+        for _ in range(3):
+            with store.lock():
+                holders.add(worker)
+                most.append(len(holders))
+                holders.discard(worker)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 9
+
+
+def test_a_push_that_is_at_work_is_waited_for_and_not_taken_over(uri: str):
+    with (
+        ObjectStore(uri, lifetime=SHORT).lock(),
+        pytest.raises(TimeoutError, match="another push has been at work for 3 s"),
+        ObjectStore(uri, patience=3 * SHORT + 1.2, lifetime=SHORT).lock(),
+    ):
+        pass
+
+
+class CutOff(ObjectRequests):
+    """A connection that a process loses after it has the lock."""
+
+    cut = False
+
+    def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
+        if self.cut:
+            raise OSError(5, "error sending request", name)
+        return super().update(name, content, version)
+
+
+def test_a_push_that_stood_still_while_another_took_over_writes_nothing_more(uri: str):
+    requests = CutOff(uri)
+    slow, other = ObjectStore(uri, requests, lifetime=SHORT), ObjectStore(uri, lifetime=SHORT)
+    with slow.lock():
+        requests.cut = True
+        with other.lock():
+            requests.cut = False
+            with pytest.raises(OSError, match="another has taken over; try again"):
+                slow.replace("LATEST", b"1\n")
+            other.replace("LATEST", b"2\n")
+        assert other.read("LATEST") == b"2\n"
+
+
+class LostAnswers(ObjectRequests):
+    """A network in which a request arrives twice, because its answer was lost."""
+
+    def create(self, name: str, content: bytes) -> ObjectVersion:
+        super().create(name, content)
+        return super().create(name, content)
+
+    def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
+        super().update(name, content, version)
+        return super().update(name, content, version)
+
+
+def test_a_push_whose_requests_arrive_twice_lands(uri: str, candidate):
+    to = Destination(ObjectStore(uri, LostAnswers(uri), lifetime=SHORT))
+    pushed = to.push(candidate(b"a"))
+    assert to.current() == pushed.number and destination_problems(to) == []
+
+
+class Unconditional(ObjectRequests):
+    """A store that writes whatever the condition."""
+
+    def create(self, name: str, content: bytes) -> ObjectVersion:
+        self.put(name, content)
+        return self.get(name)[1]
+
+    def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
+        return self.create(name, content)
+
+
+class NoUpdate(Unconditional):
+    """A store that heeds only that an object is there already."""
+
+    def create(self, name: str, content: bytes) -> ObjectVersion:
+        return ObjectRequests.create(self, name, content)
+
+    def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
+        return Unconditional.create(self, name, content)
+
+
+@pytest.mark.parametrize("requests", [Unconditional, NoUpdate])
+def test_a_store_without_conditional_writes_is_refused(uri: str, candidate, requests):
+    to = Destination(ObjectStore(uri, requests(uri)))
+    with pytest.raises(PushError, match=r"the store ignores conditions of writes \(If-None-Match"):
+        to.push(candidate(b"a"))
+    assert to.versions() == []
+
+
+def test_a_version_that_is_there_already_is_never_overwritten(uri: str, bucket, tmp_path: Path):
+    store = ObjectStore(uri)
+    (tmp_path / "manifest.json").write_bytes(b"mine")
+    put(bucket, uri, "7/manifest.json", b"somebody else's")
+    with store.lock(), pytest.raises(ConflictError):
+        store.publish(tmp_path, "7")
+    assert store.read("7/manifest.json") == b"somebody else's"
+
+
+def test_commands_on_it_end_with_their_own_exit_codes(uri: str, candidate):
+    number = Destination.open(uri).push(candidate(b"a")).number
+    history, rollback = (
         subprocess.run(
-            [*command, *arguments], env={**os.environ, **s3}, capture_output=True, text=True
+            [sys.executable, "-m", "tfx_tflite.pipelines", command, uri],
+            capture_output=True,
+            text=True,
         )
-        for arguments in (["history", found["uri"]], ["rollback", found["uri"]])
-    ]
-    assert [process.returncode for process in done] == [0, 1]
-    assert str(found["number"]) in done[0].stdout
-    assert f"has no version before {found['number']}" in done[1].stderr
+        for command in ("history", "rollback")
+    )
+    assert (history.returncode, rollback.returncode) == (0, 1)
+    assert str(number) in history.stdout
+    assert f"has no version before {number}" in rollback.stderr
 
 
 @pytest.mark.parametrize(
-    ("uri", "named"),
-    [("s3://nowhere/x", "s3://nowhere/x"), ("nosuch://bucket/x", "nosuch")],
+    ("place", "reason"),
+    [
+        ("s3://nowhere/x", "bucket does not exist: s3://nowhere/x"),
+        ("nosuch://bucket/x", "there is no object store for nosuch://"),
+    ],
     ids=["no_such_bucket", "no_such_file_system"],
 )
-def test_a_place_that_is_not_there_is_one_line(s3, tmp_path: Path, uri: str, named: str):
-    found = run(
-        s3,
-        tmp_path,
-        f"""
-try:
-    Destination.open("{uri}").push(candidate(b"a"))
-except TfxTfliteError as error:
-    found["error"] = str(error)
-""",
-    )
-    assert found["error"].startswith("the model was not pushed: ")
-    assert named in found["error"] and "\n" not in found["error"]
+def test_a_place_that_is_not_there_is_one_line(uri: str, candidate, place: str, reason: str):
+    with pytest.raises(PushError) as error:
+        Destination.open(place).push(candidate(b"a"))
+    assert str(error.value).startswith("the model was not pushed: ")
+    assert reason in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_scheme_without_a_file_system_is_said_before_anything_is_pushed():
-    with pytest.raises(DestinationError, match="TensorFlow has no file system for foo://"):
+    with pytest.raises(DestinationError, match="there is no object store for foo://"):
         Destination.open("foo://bucket/models").numbers()
+
+
+def test_a_store_that_does_not_answer_is_an_error_and_not_an_empty_one(monkeypatch):
+    monkeypatch.setenv("S3_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with pytest.raises(DestinationError, match="error sending request: s3://models/x"):
+        Destination.open("s3://models/x").versions()
+
+
+def without_scheme(endpoint: str) -> dict[str, str]:
+    return {"S3_ENDPOINT": endpoint.removeprefix("http://"), "S3_USE_HTTPS": "0"}
+
+
+def named_as(name: str, endpoint: str) -> dict[str, str]:
+    return {name: endpoint}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        without_scheme,
+        functools.partial(named_as, "S3_ENDPOINT"),
+        functools.partial(named_as, "AWS_ENDPOINT_URL"),
+        functools.partial(named_as, "AWS_ENDPOINT_URL_S3"),
+    ],
+    ids=["host_and_port", "S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"],
+)
+def test_the_endpoint_comes_from_the_environment(
+    uri: str, s3: Mapping[str, str], candidate, monkeypatch, variables
+):
+    monkeypatch.delenv("S3_ENDPOINT")
+    monkeypatch.delenv("S3_USE_HTTPS")
+    for name, value in variables(s3["S3_ENDPOINT"]).items():
+        monkeypatch.setenv(name, value)
+    pushed = Destination.open(uri).push(candidate(b"a"))
+    assert pushed.outcome == "pushed"
+
+
+def test_keys_come_from_amazons_file_if_the_environment_has_none(
+    uri: str, candidate, monkeypatch, tmp_path: Path
+):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    path = tmp_path / "credentials"
+    path.write_text("[models]\naws_access_key_id = test\naws_secret_access_key = test\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    monkeypatch.setenv("AWS_PROFILE", "models")
+    assert Destination.open(uri).push(candidate(b"a")).outcome == "pushed"

@@ -19,9 +19,9 @@ from tests.components.quantization.seeding import (
     store_float32,
 )
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +122,7 @@ SEEDED_IN_THE_ZOO = [
 
 @pytest.mark.parametrize(("scheme", "change", "found"), SEEDED_IN_DIGITS)
 def test_names_the_layer_that_breaks_the_promise(convert_digits, scheme: str, change, found: str):
-    quantization = Quantization(Scheme(scheme))
+    quantization = Recipe(Scheme(scheme))
     content = convert_digits(scheme).quantized
     violations = audit(seeding.seeded(content, change), quantization)
     assert any(found in str(violation) for violation in violations), violations
@@ -133,25 +133,25 @@ def test_names_layers_of_other_kinds(convert_zoo, model: str, change, found: str
     if model not in zoo.KERAS and model not in zoo.FUNCTIONS:
         pytest.skip("Keras 2 (tf_keras) is not installed")
     content = convert_zoo(model, "int8")
-    violations = audit(seeding.seeded(content, change), Quantization(Scheme.INT8))
+    violations = audit(seeding.seeded(content, change), Recipe(Scheme.INT8))
     assert any(found in str(violation) for violation in violations), violations
 
 
 @pytest.mark.parametrize("scheme", ["dynamic_range", "float16", "float32", "int8_float_io"])
 def test_a_model_of_another_scheme_is_not_int8(convert_digits, scheme: str):
-    assert audit(convert_digits(scheme).quantized, Quantization(Scheme.INT8))
+    assert audit(convert_digits(scheme).quantized, Recipe(Scheme.INT8))
 
 
 @pytest.mark.parametrize("made", [scheme.value for scheme in Scheme])
 @pytest.mark.parametrize("promised", list(Scheme))
 def test_no_scheme_passes_for_another(convert_digits, made: str, promised: Scheme):
-    violations = audit(convert_digits(made).quantized, Quantization(promised))
+    violations = audit(convert_digits(made).quantized, Recipe(promised))
     assert bool(violations) is (made != promised.value)
 
 
 def test_bytes_that_are_no_model_are_named_so():
     with pytest.raises(ConversionError, match="not a TensorFlow Lite flatbuffer"):
-        check(b"<html>not found</html>", Quantization(Scheme.INT8))
+        check(b"<html>not found</html>", Recipe(Scheme.INT8))
 
 
 # What TensorFlow 2.16's converter computes in float whatever it is asked for.
@@ -182,7 +182,7 @@ KINDS = [
 def test_real_models_are_refused_only_where_the_converter_left_operators_as_they_were(
     convert_zoo, model: str, scheme: str, io_type: str | None
 ):
-    quantization = Quantization(Scheme(scheme), io_type)
+    quantization = Recipe(Scheme(scheme), io_type)
     if (model, scheme) in CRASHES:
         pytest.skip("the converter does not survive it")
     if (model, io_type) == ("mobilenet", "int16"):
@@ -207,7 +207,7 @@ def test_16_bits_with_an_offset_are_refused_as_the_runtime_refuses_them(calibrat
 
     from tfx_tflite.components.quantization.conversion import from_ranges as calibrated
 
-    quantization = Quantization(Scheme.INT16X8)
+    quantization = Recipe(Scheme.INT16X8)
     content = calibrated.quantize(calibrate_zoo("dense_heads"), quantization)
     if any("has zero point" in str(violation) for violation in audit(content, quantization)):
         with pytest.raises(RuntimeError, match="zero_point != 0"):
@@ -215,14 +215,14 @@ def test_16_bits_with_an_offset_are_refused_as_the_runtime_refuses_them(calibrat
 
 
 def test_counts_the_operators(convert_digits):
-    counts = FlatbufferGraph(convert_digits("int8").quantized).operator_counts()
+    counts = Graph(convert_digits("int8").quantized).operator_counts()
     assert counts["CONV_2D"] == 2 and counts["FULLY_CONNECTED"] == 1
 
 
 def test_reads_stored_values(convert_digits):
-    graph = FlatbufferGraph(convert_digits("int8").quantized)
+    graph = Graph(convert_digits("int8").quantized)
     convolution = next(operator for operator in graph.operators if operator.name == "CONV_2D")
-    weights = graph.values(convolution.operand(1))
+    weights = convolution.operand(1).integers
     assert weights.dtype == np.int8 and np.abs(weights.astype(int)).max() == 127
-    assert graph.values(convolution.operand(2)).dtype == np.int32
-    assert graph.values(convolution.operand(0)) is None
+    assert convolution.operand(2).integers.dtype == np.int32
+    assert convolution.operand(0).integers is None

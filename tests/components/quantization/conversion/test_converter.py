@@ -1,6 +1,5 @@
 """Conversion through the real converter, in its child process."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,12 +8,14 @@ import pytest
 
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.tflite_model import TFLiteModel
-from tfx_tflite.components.quantization import summary as report
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import converter as conversion
-from tfx_tflite.components.quantization.conversion.child_process import Limits
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.conversion import early_start
+from tfx_tflite.components.quantization.conversion.limits import Limits
+from tfx_tflite.components.quantization.document import QuantizationReport
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.summary import summarize
 
 pytestmark = pytest.mark.slow
 
@@ -36,9 +37,9 @@ def test_a_keras_3_model_with_batch_norm_converts_and_keeps_its_promise(
 ):
     content = convert_digits(scheme, **settings).quantized
     model = TFLiteModel(content)
-    assert model.input_details["image"]["dtype"] is io_type
-    assert model.output_details["probabilities"]["dtype"] is io_type
-    assert audit.audit(content, Quantization(Scheme(scheme), **settings)) == []
+    assert model.inputs["image"].dtype == io_type
+    assert model.outputs["probabilities"].dtype == io_type
+    assert audit.audit(content, Recipe(Scheme(scheme), **settings)) == []
 
 
 @pytest.mark.parametrize(("scheme", "settings", "io_type"), SCHEMES)
@@ -58,16 +59,16 @@ def test_the_report_describes_every_layer(
 ):
     models = convert_digits(scheme, **settings)
     wanted = QuantizerSettings(
-        "serving_tensors", None, Quantization(Scheme(scheme), **settings), None, Limits()
+        signature="serving_tensors", scheme=scheme, ranges="stock", **settings
     )
-    summary = report.summarize(models, wanted, "sha256:float", None)
-    assert json.loads(json.dumps(summary)) == summary
-    assert sum(summary["operators"].values()) == len(summary["layers"])
-    convolution = next(layer for layer in summary["layers"] if layer["operator"] == "CONV_2D")
-    assert convolution["output_shape"][1:] == [8, 8, 16]
-    assert sum(summary["size_parts"].values()) == len(models.quantized)
-    assert ("image" in summary["input_ranges"]) == Scheme(scheme).needs_calibration
-    assert summary["inputs"] == [np.dtype(io_type).name.upper()]
+    summary = summarize(models, wanted, "sha256:float", None)
+    assert QuantizationReport.parse(summary.to_json(), "what is written") == summary
+    assert sum(summary.operators.values()) == len(summary.layers)
+    convolution = next(layer for layer in summary.layers if layer.operator == "CONV_2D")
+    assert convolution.output_shape[1:] == (8, 8, 16)
+    assert sum(dict(summary.size_parts).values()) == len(models.quantized)
+    assert ("image" in summary.input_ranges) == Scheme(scheme).needs_calibration
+    assert summary.inputs == (np.dtype(io_type).name.upper(),)
 
 
 def test_integer_models_are_less_than_half_the_size(convert_digits):
@@ -81,7 +82,7 @@ def test_the_same_request_gives_the_same_bytes(
     again = conversion.convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.INT8),
+        Recipe(Scheme.INT8),
         {"image": digits_arrays["train"][0][:100]},
         tmp_path,
     )
@@ -91,7 +92,7 @@ def test_the_same_request_gives_the_same_bytes(
 def test_a_fixed_batch_size_is_built_in_and_evaluated_all_the_same(convert_digits, digits_arrays):
     fixed = TFLiteModel(convert_digits("int8", batch_size=4).quantized)
     dynamic = TFLiteModel(convert_digits("int8").quantized)
-    assert list(fixed.input_details["image"]["shape_signature"]) == [4, 8, 8, 1]
+    assert fixed.inputs["image"].signature_shape == (4, 8, 8, 1)
     images = {"image": digits_arrays["eval"][0][:10]}
     np.testing.assert_allclose(
         fixed.predict(images)["probabilities"],
@@ -104,14 +105,11 @@ def test_inputs_are_calibrated_by_name(save_function, random_samples, tmp_path: 
     saved = save_function(lambda z_wide, y_narrow: z_wide * 2.0 + y_narrow, [None, 4], [None, 4])
     samples = random_samples(x=(50, 4), y=(50, 4))
     samples["y"] *= 1000
-    models = conversion.convert(
-        saved, "serving_tensors", Quantization(Scheme.INT8), samples, tmp_path
-    )
-    details = TFLiteModel(models.quantized).input_details
+    models = conversion.convert(saved, "serving_tensors", Recipe(Scheme.INT8), samples, tmp_path)
+    inputs = TFLiteModel(models.quantized).inputs
     for name in ("x", "y"):
-        scale, _ = details[name]["quantization"]
         spread = float(np.ptp(samples[name]))
-        assert scale == pytest.approx(spread / 255, rel=0.01)
+        assert inputs[name].scale == pytest.approx(spread / 255, rel=0.01)
 
 
 def test_names_the_operators_that_only_flex_has(save_function, random_samples, tmp_path: Path):
@@ -119,7 +117,7 @@ def test_names_the_operators_that_only_flex_has(save_function, random_samples, t
 
     saved = save_function(lambda x: tf.linalg.inv(tf.reshape(x, [-1, 2, 2])), [None, 4])
     with pytest.raises(ConversionError, match=r"no builtin for: MatrixInverse; replace"):
-        conversion.convert(saved, "serving_tensors", Quantization(Scheme.FLOAT32), None, tmp_path)
+        conversion.convert(saved, "serving_tensors", Recipe(Scheme.FLOAT32), None, tmp_path)
 
 
 def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model(
@@ -129,7 +127,7 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
 
     saved = save_function(lambda x: tf.math.floormod(x, 3.0) * 2.0, [None, 4])
     samples = random_samples(x=(20, 4))
-    quantization = Quantization(Scheme.INT8)
+    quantization = Recipe(Scheme.INT8)
     models = conversion.convert(saved, "serving_tensors", quantization, samples, tmp_path)
     with pytest.raises(
         ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "
@@ -140,32 +138,23 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
 def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    script = tmp_path / "aborts.py"
-    script.write_text(
-        "import tensorflow as tf\n"
-        f"tf.lite.TFLiteConverter.from_saved_model({str(digits_model)!r},"
-        " signature_keys=['serving_tensors']).convert()\n"
-    )
-    monkeypatch.setattr(conversion, "_CONVERTER", (sys.executable, str(script)))
+    child = Path(__file__).with_name("aborting_conversion.py")
+    monkeypatch.setattr(early_start, "COMMAND", (sys.executable, str(child), str(digits_model)))
     working = tmp_path / "work"
     working.mkdir()
     with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
-        conversion.convert(
-            digits_model, "serving_tensors", Quantization(Scheme.FLOAT32), None, working
-        )
+        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.FLOAT32), None, working)
 
 
 def test_a_converter_that_hangs_is_stopped(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(
-        conversion, "_CONVERTER", (sys.executable, "-c", "import time; time.sleep(60)")
-    )
+    monkeypatch.setattr(early_start, "COMMAND", ("/bin/sh", "-c", "exec sleep 60"))
     with pytest.raises(ConversionError, match="stopped after 1 s"):
         conversion.convert(
             digits_model,
             "serving_tensors",
-            Quantization(Scheme.FLOAT32),
+            Recipe(Scheme.FLOAT32),
             None,
             tmp_path,
             limits=Limits(time=1),
@@ -175,6 +164,4 @@ def test_a_converter_that_hangs_is_stopped(
 def test_refuses_to_calibrate_with_nothing(digits_model: Path, tmp_path: Path):
     empty = {"image": np.zeros((0, 8, 8, 1), np.float32)}
     with pytest.raises(ConversionError, match="no calibration examples"):
-        conversion.convert(
-            digits_model, "serving_tensors", Quantization(Scheme.INT8), empty, tmp_path
-        )
+        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.INT8), empty, tmp_path)

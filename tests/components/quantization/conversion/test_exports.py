@@ -12,13 +12,13 @@ from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.float_model import read_signature, read_signatures
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.conversion.child_process import Limits
 from tfx_tflite.components.quantization.conversion.converter import Converter
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.conversion.limits import Limits
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
-SCHEMES = [Quantization(Scheme.FLOAT32), Quantization(Scheme.INT8)]
+SCHEMES = [Recipe(Scheme.FLOAT32), Recipe(Scheme.INT8)]
 
 
 def by_model_export(model: tf.keras.Model, path: str) -> None:
@@ -75,7 +75,7 @@ def samples(path: Path, signature: str, rows: int = 4) -> dict[str, np.ndarray]:
 def convert(
     converter: Converter,
     path: Path,
-    quantization: Quantization,
+    quantization: Recipe,
     signature: str = "serving_default",
 ) -> TFLiteModel:
     content = converter.convert(path, signature, quantization, samples(path, signature))
@@ -110,12 +110,12 @@ WAYS = [
 @pytest.mark.parametrize("quantization", SCHEMES, ids=lambda q: q.scheme.value)
 @pytest.mark.parametrize("way", WAYS)
 def test_every_export_of_keras_3_converts(
-    converter: Converter, keras_3_exports, way: Callable, quantization: Quantization
+    converter: Converter, keras_3_exports, way: Callable, quantization: Recipe
 ):
     model, path = keras_3_exports(way)
     tflite = convert(converter, path, quantization)
     images = np.random.default_rng(1).normal(size=(8, 16, 16, 3)).astype(np.float32)
-    [name] = tflite.input_details
+    [name] = tflite.inputs
     [found] = tflite.predict({name: images}).values()
     atol = 1e-5 if quantization.scheme is Scheme.FLOAT32 else 0.1
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=atol)
@@ -126,13 +126,13 @@ def test_an_export_converts_in_every_other_scheme(
     converter: Converter, keras_3_exports, scheme: str
 ):
     _, path = keras_3_exports(by_save_without_signatures)
-    convert(converter, path, Quantization(Scheme(scheme)))
+    convert(converter, path, Recipe(Scheme(scheme)))
 
 
 @pytest.mark.parametrize("quantization", SCHEMES, ids=lambda q: q.scheme.value)
 @pytest.mark.parametrize("way", ["save", "export"])
 def test_every_export_of_keras_2_converts(
-    converter: Converter, tmp_path: Path, way: str, quantization: Quantization
+    converter: Converter, tmp_path: Path, way: str, quantization: Recipe
 ):
     keras_2 = pytest.importorskip("tf_keras", reason="Keras 2 (tf_keras) is not installed")
     model = keras_2.Sequential(
@@ -169,7 +169,7 @@ def save(path: Path, function: Callable, **specs: tf.TensorSpec) -> Path:
 
 @pytest.mark.parametrize("quantization", SCHEMES, ids=lambda q: q.scheme.value)
 def test_integers_and_booleans_beside_floats(
-    converter: Converter, tmp_path: Path, quantization: Quantization
+    converter: Converter, tmp_path: Path, quantization: Recipe
 ):
     table = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
 
@@ -184,21 +184,21 @@ def test_integers_and_booleans_beside_floats(
         index=tf.TensorSpec([None, 1], tf.int32),
         mask=tf.TensorSpec([None, 4], tf.bool),
     )
-    details = convert(converter, path, quantization)
-    types = {name: detail["dtype"] for name, detail in details.input_details.items()}
+    model = convert(converter, path, quantization)
+    types = {name: info.dtype for name, info in model.inputs.items()}
     assert types == {
         "x": np.float32 if quantization.scheme is Scheme.FLOAT32 else np.int8,
         "index": np.int32,
         "mask": np.bool_,
     }
-    assert details.output_details["next"]["dtype"] is np.int32
+    assert model.outputs["next"].dtype == np.int32
 
 
 @pytest.mark.parametrize("quantization", SCHEMES, ids=lambda q: q.scheme.value)
 @pytest.mark.parametrize("batch", [None, 2])
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
 def test_inputs_and_outputs_of_every_rank(
-    converter: Converter, tmp_path: Path, rank: int, batch: int | None, quantization: Quantization
+    converter: Converter, tmp_path: Path, rank: int, batch: int | None, quantization: Recipe
 ):
     shape = [batch, 4, 3, 2][:rank]
     path = save(
@@ -223,8 +223,8 @@ def test_an_image_of_bytes_converts_and_is_named_where_it_becomes_float(
         lambda x: {"y": tf.nn.conv2d(tf.cast(x, tf.float32) / 255.0, kernel, 1, "SAME")},
         x=tf.TensorSpec([None, 8, 8, 1], tf.uint8),
     )
-    model = convert(converter, path, Quantization(Scheme.FLOAT32))
-    assert model.input_details["x"]["dtype"] is np.uint8
+    model = convert(converter, path, Recipe(Scheme.FLOAT32))
+    assert model.inputs["x"].dtype == np.uint8
     content = converter.convert(
         path, "serving_default", SCHEMES[1], samples(path, "serving_default")
     )
@@ -241,7 +241,7 @@ def test_only_the_named_signature_is_converted(converter: Converter, tmp_path: P
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
     for name in signatures:
         model = convert(converter, tmp_path / "model", SCHEMES[1], signature=name)
-        assert list(model.output_details) == [name]
+        assert list(model.outputs) == [name]
 
 
 def test_an_operator_without_a_builtin_is_named(converter: Converter, tmp_path: Path):

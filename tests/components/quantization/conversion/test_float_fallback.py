@@ -1,6 +1,5 @@
 """Operators without an integer form stay float where that is allowed, and nothing else does."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,23 +9,22 @@ import tensorflow as tf
 
 from tests.components.quantization import seeding
 from tfx_tflite.components.errors import ConversionError
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph
-from tfx_tflite.components.quantization import summary as report
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.conversion.child_process import Limits
 from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.summary import summarize
 
 pytestmark = pytest.mark.slow
 
-REFUSED = Quantization(Scheme.INT8_FLOAT_IO)
+REFUSED = Recipe(Scheme.INT8_FLOAT_IO)
 ALLOWED = replace(REFUSED, float_fallback="allow")
-SETTINGS = QuantizerSettings("s", None, ALLOWED, RangePolicy(), Limits())
+SETTINGS = QuantizerSettings(scheme="int8_float_io", float_fallback="allow")
 GENERATOR = np.random.default_rng(0)
 VOLUME_KERNEL = GENERATOR.normal(size=(2, 2, 2, 1, 3)).astype(np.float32)
 KERNEL = GENERATOR.normal(size=(3, 3, 8, 5)).astype(np.float32)
@@ -110,27 +108,27 @@ def test_the_refusal_names_the_operators_and_the_remedies(converted):
 
 
 def test_the_report_lists_them_with_their_share_of_the_work(converted):
-    document = report.summarize(converted(mixed), SETTINGS, "sha256:0", None)
-    kinds = [(found["operator"], found["share"]) for found in document["float_operators"]]
+    document = summarize(converted(mixed), SETTINGS, "sha256:0", None)
+    kinds = [(found.operator, found.share) for found in document.float_operators]
     assert kinds == [("SQRT", 0.0), ("SIN", 0.0)]
-    assert document["warnings"] == [
-        "2 of the model's operators compute in float, with 0.0% of its multiply-adds: 1 SIN, 1 SQRT"
-    ]
-    json.dumps(document, allow_nan=False)
+    assert document.warnings == (
+        "2 of the model's operators compute in float, with 0.0% of its multiply-adds: "
+        "1 SIN, 1 SQRT",
+    )
 
 
 def test_a_convolution_that_stays_float_has_its_share(converted):
-    document = report.summarize(converted(with_volume), SETTINGS, "sha256:0", None)
-    [volume] = document["float_operators"]
+    document = summarize(converted(with_volume), SETTINGS, "sha256:0", None)
+    [volume] = document.float_operators
     # 4 x 4 x 8 places, 3 channels, a kernel of 2 x 2 x 2 with one channel.
-    assert volume["multiply_adds"] == 4 * 4 * 8 * 3 * 8
-    assert volume["share"] == 1.0 and volume["reason"] == "no integer form of CONV_3D"
+    assert volume.multiply_adds == 4 * 4 * 8 * 3 * 8
+    assert volume.share == 1.0 and volume.reason == "no integer form of CONV_3D"
 
 
 def test_without_the_permission_nothing_is_listed(converted):
-    settings = replace(SETTINGS, quantization=REFUSED)
-    document = report.summarize(converted(tf.nn.relu), settings, "sha256:0", None)
-    assert document["float_operators"] == [] and document["float_fallback"] == "refuse"
+    settings = QuantizerSettings(scheme="int8_float_io")
+    document = summarize(converted(tf.nn.relu), settings, "sha256:0", None)
+    assert document.float_operators == () and document.float_fallback == "refuse"
 
 
 TRANSPOSED = GENERATOR.normal(size=(3, 3, 5, 8)).astype(np.float32)
@@ -149,6 +147,6 @@ WORK = [
 
 @pytest.mark.parametrize(("function", "kind", "expected"), WORK)
 def test_counts_the_multiply_adds(float_tflite, function, kind: str, expected: int):
-    graph = FlatbufferGraph(float_tflite(function, x=((1, 4, 4, 8), tf.float32)))
+    graph = Graph(float_tflite(function, x=((1, 4, 4, 8), tf.float32)))
     [operator] = [each for each in graph.operators if each.name == kind]
     assert multiply_adds(operator) == expected

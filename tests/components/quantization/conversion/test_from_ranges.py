@@ -6,30 +6,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.collection import (
     activation_tensors,
     collect_ranges,
-    model_digest,
 )
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
 MINMAX, PERCENTILE = RangePolicy("minmax"), RangePolicy("percentile")
 QUANTIZATIONS = [
-    Quantization(Scheme.INT8),
-    Quantization(Scheme.INT8, "uint8"),
-    Quantization(Scheme.INT8_FLOAT_IO),
-    Quantization(Scheme.INT16X8),
-    Quantization(Scheme.INT16X8, "int16"),
+    Recipe(Scheme.INT8),
+    Recipe(Scheme.INT8, "uint8"),
+    Recipe(Scheme.INT8_FLOAT_IO),
+    Recipe(Scheme.INT16X8),
+    Recipe(Scheme.INT16X8, "int16"),
 ]
 
 
@@ -39,7 +39,7 @@ def stock(digits_model: Path, digits_arrays) -> Callable[..., bytes]:
     images = digits_arrays["train"][0][:100]
     sets = tf.lite.OpsSet
 
-    def convert(quantization: Quantization | None, calibrate_only: bool = False) -> bytes:
+    def convert(quantization: Recipe | None, calibrate_only: bool = False) -> bytes:
         loaded = tf.saved_model.load(str(digits_model))
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [loaded.signatures["serving_tensors"]], loaded
@@ -67,18 +67,17 @@ def digits_tflite(stock) -> bytes:
 
 
 def ranges_in(calibrated: bytes, float_tflite: bytes) -> TensorRanges:
-    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated)).subgraphs[0]
     tensors = activation_tensors(float_tflite)
-    found = [graph.tensors[tensor.index].quantization for tensor in tensors]
-    minima, maxima = np.array([q.min for q in found]), np.array([q.max for q in found])
-    return TensorRanges(model_digest(float_tflite), tensors, 1, minima, maxima)
+    stored = Graph(calibrated).main.tensors
+    minima, maxima = np.array([stored[tensor.index].range for tensor in tensors]).T[:, :, None]
+    return TensorRanges(bytes_digest(float_tflite), tensors, 1, minima, maxima)
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS, ids=str)
 def test_from_the_stock_ranges_comes_the_stock_model_byte_for_byte(
-    stock, digits_tflite: bytes, quantization: Quantization
+    stock, digits_tflite: bytes, quantization: Recipe
 ):
-    calibrated = stock(Quantization(quantization.scheme), calibrate_only=True)
+    calibrated = stock(Recipe(quantization.scheme), calibrate_only=True)
     ranges = ranges_in(calibrated, digits_tflite)
     calibrated = write_ranges(digits_tflite, ranges, MINMAX)
     assert quantize(calibrated, quantization) == stock(quantization)
@@ -127,4 +126,4 @@ def test_names_the_operator_that_the_quantizer_refuses(float_tflite):
     content = float_tflite(lambda x: tf.negative(x), x=([None, 2], "float32"))
     ranges = collect_ranges(content, [{"x": np.ones((2, 2), np.float32)}])
     with pytest.raises(ConversionError, match=r"16x8-bit not yet supported for op: 'NEG'"):
-        quantize(write_ranges(content, ranges, MINMAX), Quantization(Scheme.INT16X8))
+        quantize(write_ranges(content, ranges, MINMAX), Recipe(Scheme.INT16X8))

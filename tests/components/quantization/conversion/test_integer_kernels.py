@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from tfx_tflite.components.models.runtime import allocate, open_interpreter, reproducible_kernels
+from tfx_tflite.components.models.runtime import open_model, reproducible_kernels
 from tfx_tflite.components.versions import Kernels
 
 
 @pytest.mark.slow
 def test_an_operator_without_a_reference_kernel_is_run_with_the_builtin_ones(convert_zoo):
     content = convert_zoo("upsampling", "int8")
-    [name] = open_interpreter(content).get_signature_runner().get_input_details()
+    [name] = open_model(content).inputs
     inputs = {name: np.zeros((1, 16, 16, 3), np.int8)}
     assert reproducible_kernels(content, inputs) is Kernels.BUILTIN
 
@@ -33,12 +33,3 @@ def test_reference_kernels_that_end_the_process_on_a_model_are_not_taken(float_t
     content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     inputs = {"x": np.zeros((1, 4), np.int8)}
     assert reproducible_kernels(content, inputs) is Kernels.BUILTIN
-
-
-def test_free_axes_take_the_sizes_of_an_example(float_tflite):
-    import tensorflow as tf
-
-    content = float_tflite(lambda x: tf.nn.relu(x), x=([None, None, 3], tf.float32))
-    interpreter = open_interpreter(content)
-    allocate(interpreter, {"x": (1, 7, 3)})
-    assert interpreter.get_input_details()[0]["shape"].tolist() == [1, 7, 3]

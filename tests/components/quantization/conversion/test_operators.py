@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tests.components.quantization import seeding
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph, scales_of
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec
 from tfx_tflite.components.quantization.audit.audit import audit
@@ -16,7 +16,7 @@ from tfx_tflite.components.quantization.audit.specification import Treatment
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 SHAPE = (1, 4, 4, 8)
 EXAMPLES = 8
@@ -143,7 +143,7 @@ def quantized(float_tflite) -> Callable[..., tuple[bytes, bytes, np.ndarray]]:
         content = float_tflite(function, x=(SHAPE, tf.float32))
         ranges = collect_ranges(content, [{"x": examples}])
         calibrated = write_ranges(content, ranges, RangePolicy("minmax"), scheme)
-        return content, quantize(calibrated, Quantization(scheme)), examples
+        return content, quantize(calibrated, Recipe(scheme)), examples
 
     return convert
 
@@ -165,8 +165,8 @@ def signal_to_noise(float32: bytes, content: bytes, examples: np.ndarray) -> flo
 def test_an_operator_that_becomes_integer_gives_the_float_models_numbers(quantized, name: str):
     scheme = Scheme.INT8_FLOAT_IO
     float32, content, examples = quantized(INTEGER[name], scheme)
-    assert name in FlatbufferGraph(content).operator_counts()
-    assert audit(content, Quantization(scheme)) == []
+    assert name in Graph(content).operator_counts()
+    assert audit(content, Recipe(scheme)) == []
     assert spec.treatment(name) not in (Treatment.FLOAT_ONLY, Treatment.NOT_ALLOWED)
     assert signal_to_noise(float32, content, examples) > 27
 
@@ -186,9 +186,9 @@ def test_several_constants_that_are_copied_stay_several(float_tflite):
     ranges = collect_ranges(content, [{name: value[:1] for name, value in given.items()}])
     scheme = Scheme.INT8_FLOAT_IO
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"), scheme)
-    quantized = quantize(calibrated, Quantization(scheme))
-    assert "SPARSE_TO_DENSE" in FlatbufferGraph(quantized).operator_counts()
-    assert audit(quantized, Quantization(scheme)) == []
+    quantized = quantize(calibrated, Recipe(scheme))
+    assert "SPARSE_TO_DENSE" in Graph(quantized).operator_counts()
+    assert audit(quantized, Recipe(scheme)) == []
     interpreter = tf.lite.Interpreter(model_content=quantized)
     found = interpreter.get_signature_runner()(**given)["output"][0, [1, 6]]
     np.testing.assert_allclose(found, [1.0, 0.5], atol=0.05)
@@ -198,7 +198,7 @@ def test_several_constants_that_are_copied_stay_several(float_tflite):
 @pytest.mark.parametrize("name", INTEGER_OF_16_BITS)
 def test_16_bits_give_the_float_models_numbers_closely(quantized, name: str):
     float32, content, examples = quantized(INTEGER[name], Scheme.INT16X8)
-    assert audit(content, Quantization(Scheme.INT16X8)) == []
+    assert audit(content, Recipe(Scheme.INT16X8)) == []
     assert signal_to_noise(float32, content, examples) > 75
 
 
@@ -208,7 +208,7 @@ def test_an_operator_that_stays_float_is_in_the_table_and_named(quantized, name:
     scheme = Scheme.INT8_FLOAT_IO
     _, content, _ = quantized(FLOAT_ONLY[name], scheme)
     assert spec.treatment(name) is Treatment.FLOAT_ONLY
-    violations = audit(content, Quantization(scheme))
+    violations = audit(content, Recipe(scheme))
     assert any(found.layer.startswith(f"{name} #") for found in violations)
 
 
@@ -219,9 +219,9 @@ def test_one_hot_of_integers_is_exact(float_tflite, on: float, off: float):
     indices = np.array([[0, 3, 4, 7], [1, 2, 0, 0]])
     ranges = collect_ranges(content, [{"x": indices}])
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"))
-    integer = quantize(calibrated, Quantization(Scheme.INT8))
+    integer = quantize(calibrated, Recipe(Scheme.INT8))
     found = TFLiteModel(integer).predict({"x": indices})["output"]
-    assert audit(integer, Quantization(Scheme.INT8)) == []
+    assert audit(integer, Recipe(Scheme.INT8)) == []
     step = (max(on, off, 0) - min(on, off, 0)) / 255
     expected = np.where(indices[..., None] == np.arange(5), on, off)
     np.testing.assert_allclose(found, expected, atol=step / 2)
@@ -237,9 +237,9 @@ def test_a_one_hot_of_several_scales_is_refused(float_tflite, position: int):
     content = float_tflite(lambda x: tf.one_hot(x, 5), x=((1, 4), tf.int64))
     ranges = collect_ranges(content, [{"x": np.array([[0, 1, 2, 3]])}])
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"))
-    integer = quantize(calibrated, Quantization(Scheme.INT8))
+    integer = quantize(calibrated, Recipe(Scheme.INT8))
     broken = seeding.seeded(integer, change_constant(position))
-    assert "of different scales" in str(audit(broken, Quantization(Scheme.INT8)))
+    assert "of different scales" in str(audit(broken, Recipe(Scheme.INT8)))
 
 
 @pytest.mark.slow
@@ -248,10 +248,10 @@ def test_an_operator_that_fills_up_with_zeros_needs_zero_point_0(quantized):
 
     def shift(model: object, graph: object) -> None:
         for tensor in graph.tensors:
-            if len(scales_of(tensor)) == 1:
+            if tensor.quantization is not None and len(tensor.quantization.scale or ()) == 1:
                 tensor.quantization.zeroPoint = [7]
 
-    violations = audit(seeding.seeded(content, shift), Quantization(Scheme.INT8))
+    violations = audit(seeding.seeded(content, shift), Recipe(Scheme.INT8))
     assert any("fills up with the integer 0" in found.reason for found in violations)
 
 
@@ -259,4 +259,4 @@ def test_an_operator_that_fills_up_with_zeros_needs_zero_point_0(quantized):
 def test_an_operator_that_nobody_knows_is_refused(quantized, monkeypatch: pytest.MonkeyPatch):
     _, content, _ = quantized(tf.nn.relu, Scheme.INT8)
     monkeypatch.delitem(spec.TREATMENTS, "RELU")
-    assert "is not known" in str(audit(content, Quantization(Scheme.INT8)))
+    assert "is not known" in str(audit(content, Recipe(Scheme.INT8)))

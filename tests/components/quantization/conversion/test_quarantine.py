@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,37 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfx_tflite.components.errors import ConfigError, ConversionError
-from tfx_tflite.components.quantization.conversion import converter as conversion
-from tfx_tflite.components.quantization.conversion.child_process import Limits
+from tests.components.quantization.conversion import parent_of_converter
+from tests.components.quantization.conversion.stand_in import command
+from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.quantization.conversion import early_start, messages
 from tfx_tflite.components.quantization.conversion.converter import Converter
+from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.log import last_complaint
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
-INT8 = Quantization(Scheme.INT8)
-
-# The real child process, with something else than TensorFlow behind it: imports are quick.
-STAND_IN = """
-import ctypes, os, signal, sys, time, types
-for name in ("calibrated", "stock_conversion"):
-    sys.modules[f"tfx_tflite.components.tflite_quantizer.{name}"] = types.ModuleType(name)
-from tfx_tflite.components.tflite_quantizer import converter
-def convert(request):
-BODY
-converter._convert = convert
-converter.main(int(sys.argv[1]), int(sys.argv[2]))
-"""
+INT8 = Recipe(Scheme.INT8)
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Replaces what the child process does for a request."""
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Replaces what the child process does for a request by a function of `stand_in.py`."""
 
-    def replace(body: str) -> None:
-        script = tmp_path / "stand_in.py"
-        script.write_text(STAND_IN.replace("BODY", textwrap.indent(textwrap.dedent(body), "    ")))
-        command = (sys.executable, "-X", "faulthandler", str(script))
-        monkeypatch.setattr(conversion, "_CONVERTER", command)
+    def replace(behaviour: str) -> None:
+        monkeypatch.setattr(early_start, "COMMAND", command(behaviour))
 
     return replace
 
@@ -65,34 +51,30 @@ def failure(directory: Path, limits: Limits = Limits(time=60)) -> str:  # noqa: 
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("behaviour", "expected"),
     [
-        ("os.abort()", "crashed (SIGABRT) while quantizing the calibrated model to int8: no mes"),
-        ("ctypes.string_at(0)", "crashed (SIGSEGV) while quantizing"),
-        ("os._exit(3)", "crashed (exit code 3) while quantizing"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (SIGKILL) while quantizing"),
-        ("raise ValueError('at /tmp/abc/x.py')", "ValueError: at …/x.py"),
-        ("bytearray(1 << 60)", "memory ran out while quantizing"),
+        ("abort", "crashed (SIGABRT) while quantizing the calibrated model to int8: no mes"),
+        ("read_at_null", "crashed (SIGSEGV) while quantizing"),
+        ("exit_3", "crashed (exit code 3) while quantizing"),
+        ("kill_itself", "was killed (SIGKILL) while quantizing"),
+        ("raise_an_error", "ValueError: at …/x.py"),
+        ("ask_for_too_much", "memory ran out while quantizing"),
         (
-            """
-            print("loc(fused[\\"Conv2D:\\", \\"net/conv/Conv2D@f\\"]): error: bad", flush=True)
-            print("LLVM ERROR: Failed.", flush=True)
-            os.abort()
-            """,
+            "abort_with_a_message",
             "to int8: Conv2D at net/conv/Conv2D: bad; LLVM ERROR: Failed. Replace that layer",
         ),
     ],
 )
 def test_every_end_of_the_child_is_an_error(
-    stand_in, working_directory: Path, body: str, expected: str
+    stand_in, working_directory: Path, behaviour: str, expected: str
 ):
-    stand_in(body)
+    stand_in(behaviour)
     assert expected in failure(working_directory)
 
 
-@pytest.mark.parametrize("body", ["time.sleep(600)", "while True: pass"])
-def test_a_hang_is_stopped(stand_in, working_directory: Path, body: str):
-    stand_in(body)
+@pytest.mark.parametrize("behaviour", ["sleep", "loop"])
+def test_a_hang_is_stopped(stand_in, working_directory: Path, behaviour: str):
+    stand_in(behaviour)
     began = time.monotonic()
     message = failure(working_directory, Limits(time=1.5))
     assert "stopped after 1.5 s while quantizing the calibrated model" in message
@@ -101,38 +83,24 @@ def test_a_hang_is_stopped(stand_in, working_directory: Path, body: str):
 
 
 def test_memory_past_the_limit_is_stopped(stand_in, working_directory: Path):
-    stand_in("""
-        kept = []
-        while True:
-            kept.append(b"x" * (8 << 20))
-            time.sleep(0.005)
-    """)
+    stand_in("take_memory")
     message = failure(working_directory, Limits(time=60, memory=300 << 20))
     assert "stopped at 300 MB of memory while quantizing" in message
     assert "quantization.memory_limit" in message
 
 
 def test_memory_that_is_only_reserved_does_not_count(stand_in, working_directory: Path):
-    stand_in("""
-        import mmap
-        reserved = mmap.mmap(-1, 4 << 30)
-        time.sleep(0.5)
-        return b"fine"
-    """)
+    stand_in("reserve_memory")
     with Converter(working_directory, Limits(time=60, memory=300 << 20)) as converter:
         assert converter.quantize(b"model", INT8) == b"fine"
 
 
 def test_one_child_answers_until_it_crashes_and_then_another(stand_in, working_directory: Path):
-    stand_in("""
-        if request.quantization.scheme.value == "int16x8":
-            os.abort()
-        return str(os.getpid()).encode()
-    """)
+    stand_in("abort_at_int16")
     with Converter(working_directory) as converter:
         first, second = (converter.quantize(b"", INT8) for _ in range(2))
         with pytest.raises(ConversionError, match="SIGABRT"):
-            converter.quantize(b"", Quantization(Scheme.INT16X8))
+            converter.quantize(b"", Recipe(Scheme.INT16X8))
         third = converter.quantize(b"", INT8)
     assert first == second != third
     for process in (first, third):
@@ -141,16 +109,11 @@ def test_one_child_answers_until_it_crashes_and_then_another(stand_in, working_d
 
 
 def test_a_message_is_of_the_request_that_failed(stand_in, working_directory: Path):
-    stand_in("""
-        if request.quantization.scheme.value == "int16x8":
-            os._exit(1)
-        print("error: of the first request", flush=True)
-        return b""
-    """)
+    stand_in("exit_at_int16")
     with Converter(working_directory) as converter:
         converter.quantize(b"", INT8)
         with pytest.raises(ConversionError, match="it left no message"):
-            converter.quantize(b"", Quantization(Scheme.INT16X8))
+            converter.quantize(b"", Recipe(Scheme.INT16X8))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
@@ -158,15 +121,9 @@ def test_a_message_is_of_the_request_that_failed(stand_in, working_directory: Pa
 def test_a_full_disk_is_named(
     stand_in, working_directory: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ):
-    stand_in("return b'x' * 100_000")
-    name = "RESULT" if path.startswith("result") else "CALIBRATED"
-    monkeypatch.setattr(conversion.messages, name, "/dev/full")
-    if name == "RESULT":
-        # The child has the name from its own module.
-        stand_in(
-            "from tfx_tflite.components.tflite_quantizer import messages\n"
-            "messages.RESULT = '/dev/full'\nreturn b'x' * 100_000"
-        )
+    stand_in("fill_the_disk" if path.startswith("result") else "pid")
+    if path.startswith("calibrated"):
+        monkeypatch.setattr(messages, "CALIBRATED", "/dev/full")
     assert "cannot be used: No space left on device; free some space" in failure(working_directory)
 
 
@@ -181,7 +138,7 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):
 def test_a_converter_that_cannot_be_started_is_named(
     working_directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(conversion, "_CONVERTER", ("/nowhere/python",))
+    monkeypatch.setattr(early_start, "COMMAND", ("/nowhere/python",))
     assert "process cannot be started: No such file" in failure(working_directory)
 
 
@@ -198,26 +155,16 @@ def test_a_tensorflow_that_does_not_import_is_named(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_signal_to_the_parent_leaves_an_orphan(stand_in, working_directory: Path, number: int):
-    stand_in("""
-        print(f"pid {os.getpid()}", flush=True)
-        while True: pass
-    """)
-    script = f"""
-import signal
-from pathlib import Path
-from tfx_tflite.components.schemes import Quantization, Scheme
-from tfx_tflite.components.tflite_quantizer import conversion
-signal.signal(signal.SIGINT, signal.default_int_handler)
-conversion._CONVERTER = {conversion._CONVERTER!r}
-with conversion.Converter(Path({str(working_directory)!r})) as converter:
-    converter.quantize(b"", Quantization(Scheme.INT8))
-"""
-    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    stand_in("loop")
+    parent = subprocess.Popen(
+        [sys.executable, parent_of_converter.__file__, str(working_directory), "loop"],
+        stderr=subprocess.DEVNULL,
+    )
     log = working_directory / "converter.log"
     child = eventually(lambda: log.exists() and log.read_text().partition("pid ")[2].strip())
     parent.send_signal(number)
     assert parent.wait(timeout=20) == -number
-    assert eventually(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child))
+    assert eventually(lambda: has_ended(child))
     if number == signal.SIGINT:
         assert list(working_directory.iterdir()) == []
 
@@ -230,18 +177,13 @@ def eventually(condition: Callable[[], object]) -> object:
     return found
 
 
-def is_zombie(process: object) -> bool:
-    """Whether a process has ended, though nothing has collected its exit code."""
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-@pytest.mark.parametrize(
-    ("limits", "expected"),
-    [({"time": 0}, "time limit is 0 s"), ({"memory": -1}, "memory limit is -1 bytes")],
-)
-def test_limits_are_positive(limits: dict, expected: str):
-    with pytest.raises(ConfigError, match=expected):
-        Limits(**limits)
+def has_ended(process: object) -> bool:
+    """Whether a process has ended, even if nothing has collected its exit code."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +239,7 @@ def test_a_conversion_that_never_ends_and_takes_all_memory_is_stopped(
 ):
     """TensorFlow 2.16 takes 200 MB more a second for a fused LSTM in float16, until killed."""
     pytest.importorskip("tf_keras", reason="Keras 2 (tf_keras) is not installed")
-    float16 = Quantization(Scheme.FLOAT16)
+    float16 = Recipe(Scheme.FLOAT16)
     with (
         Converter(working_directory, Limits(time=120, memory=1 << 30)) as converter,
         pytest.raises(ConversionError, match="stopped at 1024 MB of memory while converting"),

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_tflite.components.models.flatbuffer import FlatbufferGraph, quantization_of, tensor_type
+from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def examples_of(shape: tuple, dtype: tf.DType, count: int = 12) -> np.ndarray:
 def integer_model(content: bytes, examples: np.ndarray, io_type: str | None = None) -> bytes:
     ranges = collect_ranges(content, [{"x": examples}])
     calibrated = write_ranges(content, ranges, RangePolicy("minmax"))
-    return quantize(calibrated, Quantization(Scheme.INT8, io_type))
+    return quantize(calibrated, Recipe(Scheme.INT8, io_type))
 
 
 def outputs(content: bytes, examples: np.ndarray) -> np.ndarray:
@@ -77,8 +77,8 @@ def test_the_float_results_are_the_same_to_the_last_bit(
     examples = examples_of(*spec)
     again = rewritten(content)
     assert again != content
-    assert not GONE & FlatbufferGraph(again).operator_counts().keys()
-    assert FlatbufferGraph(again).idle_tensors == ()
+    assert not GONE & Graph(again).operator_counts().keys()
+    assert Graph(again).idle_tensors == ()
     np.testing.assert_array_equal(outputs(again, examples), outputs(content, examples))
 
 
@@ -88,9 +88,9 @@ def test_what_was_refused_is_an_integer_model_that_is_right(
 ):
     content = float_tflite(function, x=spec)
     examples = examples_of(*spec)
-    before = audit(integer_model(content, examples), Quantization(Scheme.INT8))
+    before = audit(integer_model(content, examples), Recipe(Scheme.INT8))
     integer = integer_model(rewritten(content), examples)
-    assert before and audit(integer, Quantization(Scheme.INT8)) == []
+    assert before and audit(integer, Recipe(Scheme.INT8)) == []
     expected = outputs(content, examples)
     noise = np.square(outputs(integer, examples) - expected).sum()
     assert 10 * np.log10(np.square(expected).sum() / noise) > 25
@@ -103,9 +103,9 @@ def test_an_images_bytes_are_the_models_numbers(
     """None is lost, whatever the calibration examples held."""
     content = rewritten(float_tflite(classified, x=IMAGE))
     integer = integer_model(content, examples_of(*IMAGE), io_type)
-    [tensor] = FlatbufferGraph(integer).inputs
-    assert quantization_of(tensor) == (1.0, zero_point)
-    assert tensor_type(tensor) == io_type.upper()
+    [tensor] = Graph(integer).main.inputs
+    assert tensor.quantization == (1.0, zero_point)
+    assert tensor.type == io_type.upper()
 
 
 def test_an_integer_input_that_is_cast_has_the_range_of_its_values(
@@ -115,8 +115,8 @@ def test_an_integer_input_that_is_cast_has_the_range_of_its_values(
     content = rewritten(float_tflite(lambda x: tf.cast(x, tf.float32) * 0.5, x=spec))
     examples = examples_of(*spec)
     integer = integer_model(content, examples)
-    [tensor] = FlatbufferGraph(integer).inputs
-    assert quantization_of(tensor)[0] == pytest.approx(examples.max() / 255, rel=1e-3)
+    [tensor] = Graph(integer).main.inputs
+    assert tensor.quantization[0] == pytest.approx(examples.max() / 255, rel=1e-3)
     np.testing.assert_allclose(outputs(integer, examples), examples * 0.5, atol=0.3)
 
 
@@ -152,7 +152,7 @@ def test_an_operator_of_which_a_part_is_read_never_stays_float(float_tflite, see
         float_tflite(lambda x: tf.unstack(x, axis=1)[2] * tf.split(x, 4, 1)[1][:, 0], x=FLOATS)
     )
     examples = np.random.default_rng(seed).normal(size=(8, 4, 6)).astype(np.float32)
-    assert audit(integer_model(content, examples), Quantization(Scheme.INT8)) == []
+    assert audit(integer_model(content, examples), Recipe(Scheme.INT8)) == []
 
 
 def test_a_dynamic_batch_is_sliced_as_a_whole(float_tflite: Callable[..., bytes]):
@@ -177,7 +177,7 @@ def test_16_bits_take_a_model_whose_negation_was_rewritten(float_tflite):
     given = {"x": np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)}
     ranges = collect_ranges(float32, [given])
     calibrated = write_ranges(float32, ranges, RangePolicy("minmax"), Scheme.INT16X8)
-    quantization = Quantization(Scheme.INT16X8)
+    quantization = Recipe(Scheme.INT16X8)
     content = quantize(calibrated, quantization)
     assert audit(content, quantization) == []
     found = TFLiteModel(content).predict({"x": given["x"][:1]})["output"]

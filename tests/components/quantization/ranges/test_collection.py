@@ -17,7 +17,6 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     CollectRanges,
     RangeSource,
     TensorRanges,
-    positioned,
 )
 
 pytestmark = pytest.mark.slow
@@ -176,12 +175,10 @@ def source(save_function, tmp_path_factory: pytest.TempPathFactory) -> RangeSour
 
 def record_batches(x: np.ndarray, size: int) -> list[tuple[int, pa.RecordBatch]]:
     column = pa.array(x.tolist(), pa.list_(pa.float32()))
-    return list(
-        positioned(
-            pa.RecordBatch.from_pydict({"x": column[at : at + size]})
-            for at in range(0, len(x), size)
-        )
-    )
+    return [
+        (at, pa.RecordBatch.from_pydict({"x": column[at : at + size]}))
+        for at in range(0, len(x), size)
+    ]
 
 
 @pytest.mark.parametrize("shards", [1, 2, 8])

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from tfx_tflite.components.errors import ConfigError, DataError
@@ -17,7 +16,6 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     BatchExtremes,
     CombineExtremes,
     TensorRanges,
-    positioned,
 )
 
 TENSORS = (ActivationTensor(0, "x", is_input=True), ActivationTensor(5, "a/b;c/d"))
@@ -103,19 +101,6 @@ def test_a_percentile_is_refused_where_it_leaves_out_more_than_is_kept():
         policy.left_out(most + 1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (("median",), "calibration.ranges is 'median', expected one of minmax, percentile"),
-        (("percentile", 100.0), "calibration.percentile is 100.0"),
-        (("percentile", 0.1), "calibration.percentile is 0.1"),
-    ],
-)
-def test_a_policy_refuses_what_makes_no_sense(settings: tuple, message: str):
-    with pytest.raises(ConfigError, match=message):
-        RangePolicy(*settings)
-
-
 def test_ranges_survive_json_to_the_last_bit():
     ranges = combine([extremes_of(300)])
     read = TensorRanges.from_json(ranges.to_json())
@@ -155,11 +140,6 @@ def test_a_constant_input_is_a_warning():
     assert ranges.warnings() == (
         "input 'x' is 0 in all 10 calibration examples; its range in production is unknown",
     )
-
-
-def test_positions_count_examples_over_batches():
-    batches = [pa.RecordBatch.from_pydict({"x": [0] * size}) for size in (3, 1, 2)]
-    assert [position for position, _ in positioned(batches)] == [0, 3, 4]
 
 
 def test_workers_import_the_module_without_tensorflow():

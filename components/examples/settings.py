@@ -1,0 +1,92 @@
+"""Which examples there are, and which of them a model is calibrated with.
+
+Nothing here needs TensorFlow, Beam or NumPy: the settings are those of a config, too.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Self
+
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.examples.spans import RollingSplits, SpanPattern
+from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, problem
+
+
+def _pattern(pattern: str) -> str:
+    if not pattern or pattern.startswith("/"):
+        raise ValueError("expected a file pattern relative to data.input_base")
+    return pattern
+
+
+class RollingSettings(Settings):
+    """What of rolling data is taken.
+
+    Attributes:
+        spans: Of the splits that are rolled, how many of the newest spans are taken.
+        rolled_splits: Their names; of the others the newest span is taken.
+    """
+
+    spans: Count = 1
+    rolled_splits: tuple[str, ...] = ()
+
+
+class DataConfig(Settings):
+    """Where the examples are: the section `data` of a config."""
+
+    input_base: AnyPath | None = None
+    builtin: Literal["digits", "breast_cancer", "diabetes"] | None = None
+    format: Literal["tfrecord", "csv"] = "tfrecord"
+    splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
+        default={"train": "train/*", "eval": "eval/*"}, min_length=1
+    )
+    # Of rolling data, on how many of the newest spans is trained.
+    spans: Count = 1
+    # Not `schema`, which is a method of pydantic's models.
+    schema_file: LocalPath | None = Field(default=None, alias="schema")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.input_base is None) == (self.builtin is None):
+            raise ValueError("give exactly one of input_base and builtin")
+        if self.builtin is not None and self.format != "tfrecord":
+            raise ValueError("builtin data is in format tfrecord")
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_those_of_example_gen(self) -> Self:
+        for split, pattern in self.splits.items():
+            try:
+                SpanPattern.parse(pattern)
+            except ConfigError as error:
+                raise problem(f"data.splits.{split}", str(error)) from error
+        try:
+            rolling = RollingSplits.parse("", self.splits)
+        except ConfigError as error:
+            raise problem("data.splits", str(error)) from error
+        if rolling.is_rolling and self.builtin is not None:
+            raise problem("data.splits", "builtin data has no spans; give input_base")
+        if self.spans > 1 and not rolling.is_rolling:
+            raise problem(
+                "data.spans", f"is {self.spans}, but data.splits has neither {{SPAN}} nor a date"
+            )
+        return self
+
+
+class SamplePlan(Settings):
+    """Which examples a model is calibrated with.
+
+    Attributes:
+        split: The split to draw from.
+        samples: How many examples to draw.
+        stratify_by: The feature whose values are the strata; None samples from all alike.
+        allocation: `equal`: the same number from each stratum as far as it goes round;
+            `proportional`: as many as the stratum's share of the data.
+        seed: Another seed gives another sample.
+    """
+
+    split: str = "train"
+    samples: Count = 200
+    stratify_by: str | None = None
+    allocation: Literal["equal", "proportional"] = "equal"
+    seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)

@@ -1,0 +1,137 @@
+"""Locks between processes of one machine: files that the kernel unlocks when their holder is gone.
+
+A lock's file stays where it is. It must be a regular file: a link could lead to a file of somebody
+else, and a pipe would wait for a reader.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tfx_tflite.components.errors import BusyError, ConfigError
+
+# Seconds between two tries; and how long somebody who only looks (`is_locked`) is waited for.
+_INTERVAL = 0.01
+_LOOK = 0.2
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def locked(path: Path, patience: float) -> Iterator[int]:
+    """Keeps a lock while the block runs.
+
+    Args:
+        path: The lock's file; it is made if it is not there.
+        patience: Seconds to wait for another process.
+
+    Yields:
+        The file's descriptor.
+
+    Raises:
+        TimeoutError: Another process has kept it for that long.
+        OSError: The file cannot be opened, is none, or its file system has no locks.
+    """
+    descriptor = _opened(path, _FLAGS | os.O_CREAT)
+    try:
+        _lock(descriptor, path, patience)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Keeps other processes from doing the same while the block runs; they learn who does.
+
+    Args:
+        path: The lock's file; it and its directory are made if they are not there.
+        what: What is done once at a time, for the message to others: `run`.
+
+    Raises:
+        BusyError: Another process does it.
+        ConfigError: The file cannot be written, or its file system has no locks.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = stack.enter_context(locked(path, _LOOK))
+            _sign(descriptor)
+        except TimeoutError as error:
+            raise BusyError(
+                f"another {what} is going on below {path.parent} ({_holder(path)}); wait for it to "
+                "end, or give this one another root"
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be locked: {error.strerror}") from error
+        yield
+        # What was done is not undone by this.
+        with contextlib.suppress(OSError):
+            os.truncate(descriptor, 0)
+
+
+def is_locked(path: Path) -> bool:
+    """Returns whether a process keeps a lock; by the time of the answer it may have changed.
+
+    Raises:
+        OSError: The file cannot be opened, or is none.
+    """
+    try:
+        descriptor = _opened(path, _FLAGS)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _not_regular(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return descriptor
+
+
+def _not_regular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file, remove it", str(path))
+
+
+def _lock(descriptor: int, path: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process has kept {path} for {patience:g} s") from None
+            time.sleep(_INTERVAL)
+
+
+def _sign(descriptor: int) -> None:
+    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    os.truncate(descriptor, 0)
+    os.write(descriptor, json.dumps({"pid": os.getpid(), "since": since}).encode())
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        return "a process that has just begun"

@@ -1,0 +1,244 @@
+"""The object tree of a TensorFlow Lite flatbuffer, as the schema has it, with types.
+
+The schema's generated code has none, so that protocols name here what is used of its classes.
+Vectors that are empty are left out of a tree: they are None. `Graph` is for reading a model and
+`Draft` for changing one; nothing else knows the schema.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from tensorflow.lite.tools import flatbuffer_utils
+
+from tfx_tflite.components.examples.tensors import Array
+
+_schema = flatbuffer_utils.schema_fb
+
+Integers = Sequence[int] | Array | None
+Reals = Sequence[float] | Array | None
+Name = bytes | str | None
+
+
+class QuantizationTree(Protocol):
+    """Scales and zero points of a quantized tensor, or the range of one to be quantized."""
+
+    min: Reals
+    max: Reals
+    scale: Reals
+    zeroPoint: Integers
+    quantizedDimension: int
+
+
+class TensorTree(Protocol):
+    """A tensor of a subgraph; its values, if stored, are in a buffer."""
+
+    name: Name
+    shape: Integers
+    shapeSignature: Integers
+    type: int
+    buffer: int
+    isVariable: bool
+    quantization: QuantizationTree | None
+
+
+class OperatorTree(Protocol):
+    """An operator of a subgraph; it names tensors by number, -1 for an operand left out."""
+
+    opcodeIndex: int
+    inputs: Integers
+    outputs: Integers
+    intermediates: Integers
+    builtinOptionsType: int
+    builtinOptions: object
+
+
+class SubgraphTree(Protocol):
+    """A graph of operators."""
+
+    tensors: list[TensorTree]
+    operators: list[OperatorTree]
+    inputs: Integers
+    outputs: Integers
+
+
+class BufferTree(Protocol):
+    """Stored bytes; those of very large models lie beyond the flatbuffer."""
+
+    data: Array | None
+    size: int
+
+
+class CodeTree(Protocol):
+    """A kind of operator."""
+
+    builtinCode: int
+    deprecatedBuiltinCode: int
+    customCode: Name
+    version: int
+
+
+class NamedTensorTree(Protocol):
+    """An input or an output of a signature."""
+
+    name: Name
+    tensorIndex: int
+
+
+class SignatureTree(Protocol):
+    """How a subgraph is called."""
+
+    signatureKey: Name
+    subgraphIndex: int
+    inputs: list[NamedTensorTree] | None
+    outputs: list[NamedTensorTree] | None
+
+
+class MetadataTree(Protocol):
+    """What the converter or an author wrote of the model."""
+
+    name: Name
+    buffer: int
+
+
+class ModelTree(Protocol):
+    """A whole model."""
+
+    version: int
+    operatorCodes: list[CodeTree]
+    subgraphs: list[SubgraphTree]
+    buffers: list[BufferTree]
+    metadata: list[MetadataTree] | None
+    signatureDefs: list[SignatureTree] | None
+
+
+def parse(content: bytes) -> ModelTree:
+    """Returns the object tree of a flatbuffer."""
+    tree: ModelTree = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    return tree
+
+
+def pack(tree: ModelTree) -> bytes:
+    """Returns the flatbuffer of an object tree."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
+
+
+def model_tree() -> ModelTree:
+    """Returns a model of nothing but an empty graph and the empty buffer that each model has."""
+    tree: ModelTree = _schema.ModelT()
+    tree.version = 3
+    tree.operatorCodes, tree.subgraphs, tree.buffers = [], [_schema.SubGraphT()], [buffer_tree()]
+    tree.subgraphs[0].tensors, tree.subgraphs[0].operators = [], []
+    return tree
+
+
+def buffer_tree(values: Array | None = None) -> BufferTree:
+    """Returns a buffer that stores values, or nothing."""
+    tree: BufferTree = _schema.BufferT()
+    tree.data = None if values is None else values.reshape(-1).view(np.uint8)
+    return tree
+
+
+def tensor_tree(name: str, kind: str, shape: Sequence[int]) -> TensorTree:
+    """Returns a tensor of a type that is named as the schema does."""
+    tree: TensorTree = _schema.TensorT()
+    tree.name, tree.type, tree.shape = name, type_number(kind), list(shape)
+    return tree
+
+
+def operator_tree(code: int, inputs: Sequence[int], outputs: Sequence[int]) -> OperatorTree:
+    """Returns an operator without options, whose kind is at a place among the model's."""
+    tree: OperatorTree = _schema.OperatorT()
+    tree.opcodeIndex, tree.inputs, tree.outputs = code, list(inputs), list(outputs)
+    return tree
+
+
+def set_options(operator: OperatorTree, kind: str, **options: int) -> None:
+    """Gives an operator its options, which have a name of their own: `MulOptions`, say."""
+    tree = getattr(_schema, f"{kind}T")()
+    for name, value in options.items():
+        setattr(tree, name, value)
+    operator.builtinOptionsType = getattr(_schema.BuiltinOptions, kind)
+    operator.builtinOptions = tree
+
+
+def axis_of(operator: OperatorTree) -> int:
+    """Returns the axis among an operator's options."""
+    return int(getattr(operator.builtinOptions, "axis", 0))
+
+
+def range_tree(minimum: float, maximum: float) -> QuantizationTree:
+    """Returns the range of a tensor that is to be quantized."""
+    tree: QuantizationTree = _schema.QuantizationParametersT()
+    tree.min, tree.max = np.array([minimum], np.float32), np.array([maximum], np.float32)
+    return tree
+
+
+def scale_tree(scale: float, zero_point: int) -> QuantizationTree:
+    """Returns the scale and the zero point of a quantized tensor."""
+    tree: QuantizationTree = _schema.QuantizationParametersT()
+    tree.scale, tree.zeroPoint = [scale], [zero_point]
+    return tree
+
+
+def code_tree(kind: str) -> CodeTree:
+    """Returns a kind of builtin operator in its first version."""
+    tree: CodeTree = _schema.OperatorCodeT()
+    tree.builtinCode = tree.deprecatedBuiltinCode = getattr(_schema.BuiltinOperator, kind)
+    tree.version = 1
+    return tree
+
+
+def signature_tree(inputs: Collection[str], outputs: Collection[str]) -> SignatureTree:
+    """Returns a signature whose inputs are the first tensors, and whose outputs the next ones."""
+    tree: SignatureTree = _schema.SignatureDefT()
+    tree.signatureKey = "serving_default"
+    tree.inputs = [_named_tensor(*entry) for entry in enumerate(inputs)]
+    tree.outputs = [_named_tensor(*entry) for entry in enumerate(outputs, len(inputs))]
+    return tree
+
+
+def _named_tensor(number: int, name: str) -> NamedTensorTree:
+    tree: NamedTensorTree = _schema.TensorMapT()
+    tree.name, tree.tensorIndex = name, number
+    return tree
+
+
+@cache
+def _names(enumeration: str) -> dict[int, str]:
+    found = vars(getattr(_schema, enumeration)).items()
+    return {value: name for name, value in found if isinstance(value, int)}
+
+
+def type_name(number: int) -> str:
+    """Returns a tensor's type as the schema names it: INT8, FLOAT32 or another."""
+    return _names("TensorType").get(number, f"TYPE {number}")
+
+
+def type_number(name: str) -> int:
+    """Returns the number of a type, which has the name that NumPy has for it, in capitals."""
+    return int(getattr(_schema.TensorType, name))
+
+
+def kind_of(model: ModelTree, operator: OperatorTree) -> str:
+    """Returns an operator's kind, as the schema or a custom operator's author names it."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = _names("BuiltinOperator").get(number, f"OPERATOR {number}")
+    return text(code.customCode) if name == "CUSTOM" else name
+
+
+def is_builtin(kind: str) -> bool:
+    """Returns whether every TensorFlow Lite runtime has a kind of operator."""
+    return hasattr(_schema.BuiltinOperator, kind)
+
+
+def numbers(vector: Integers) -> list[int]:
+    """Returns a vector of an object tree, which leaves out empty ones."""
+    return [] if vector is None else [int(number) for number in vector]
+
+
+def text(name: Name) -> str:
+    """Returns a name of an object tree, which has bytes or nothing for some."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""

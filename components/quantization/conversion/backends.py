@@ -1,0 +1,115 @@
+"""The ways to make a quantized model of a float one; the table of schemes says which is whose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tfx_tflite.components.examples.tensors import Tensors
+from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
+from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
+from tfx_tflite.components.quantization.conversion.rewrites import rewritten
+from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.schemes import Making, Recipe
+
+
+class Calibration(Protocol):
+    """The calibration examples, as far as a backend asks for them."""
+
+    def tensors(self) -> Tensors:
+        """Returns all of them by input name, each of shape (samples, *example_shape)."""
+
+    def ranges(self, float32: bytes) -> TensorRanges:
+        """Returns what the activations of a float32 TFLite model take over them."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A model to be converted.
+
+    Attributes:
+        converter: What converts.
+        saved_model: The float SavedModel.
+        signature: The signature to convert; its inputs are tensors.
+        recipe: What to make of it.
+        policy: How ranges follow from what was observed; None leaves them to the converter's own
+            calibrator.
+        calibration: The calibration examples, if the recipe's scheme needs some.
+    """
+
+    converter: Converter
+    saved_model: Path
+    signature: str
+    recipe: Recipe
+    policy: RangePolicy | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def making(self) -> Making:
+        """How the model is made."""
+        making = self.recipe.scheme.traits.making
+        if making is Making.FROM_RANGES and self.policy is None:
+            return Making.BY_THE_CONVERTER
+        return making
+
+    def models(self) -> ConvertedModels:
+        """Returns the model as float32 TFLite model and as the recipe has it.
+
+        Raises:
+            ModelError: The model keeps state between calls, or has a loop that cannot be
+                calibrated.
+            DataError: The calibration examples do not fit the signature.
+            ConversionError: The converter refused the model.
+        """
+        float32 = self.converter.float32(self.saved_model, self.signature, self.recipe.batch_size)
+        check_stateless(float32)
+        return BACKENDS[self.making](self, float32)
+
+
+class Backend(Protocol):
+    """Makes the quantized model of a conversion."""
+
+    def __call__(self, conversion: Conversion, float32: bytes) -> ConvertedModels:
+        """Returns both models, and the ranges if they were measured.
+
+        Args:
+            conversion: What to convert, and to what.
+            float32: The model as a flatbuffer, nothing quantized.
+        """
+
+
+def as_it_is(conversion: Conversion, float32: bytes) -> ConvertedModels:
+    """Returns the float32 model twice."""
+    return ConvertedModels(float32, float32)
+
+
+def by_the_converter(conversion: Conversion, float32: bytes) -> ConvertedModels:
+    """Leaves everything to the TensorFlow Lite converter, calibration as well."""
+    samples = None
+    if conversion.calibration is not None:
+        # The stock calibrator crashes on loops.
+        check_no_loops(float32)
+        samples = conversion.calibration.tensors()
+    quantized = conversion.converter.convert(
+        conversion.saved_model, conversion.signature, conversion.recipe, samples
+    )
+    return ConvertedModels(float32, quantized)
+
+
+def from_ranges(conversion: Conversion, float32: bytes) -> ConvertedModels:
+    """Measures the ranges of activations on the float model, and quantizes with them."""
+    assert conversion.calibration is not None and conversion.policy is not None
+    float32 = rewritten(float32)
+    found = conversion.calibration.ranges(float32)
+    calibrated = write_ranges(float32, found, conversion.policy, conversion.recipe.scheme)
+    quantized = conversion.converter.quantize(calibrated, conversion.recipe)
+    return ConvertedModels(float32, quantized, found)
+
+
+BACKENDS: Mapping[Making, Backend] = {
+    Making.AS_IT_IS: as_it_is,
+    Making.BY_THE_CONVERTER: by_the_converter,
+    Making.FROM_RANGES: from_ranges,
+}

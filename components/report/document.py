@@ -1,0 +1,221 @@
+"""What an evaluation found: report.json.
+
+`python -m tfx_tflite.components.report.document` prints the JSON Schema in
+docs/report.schema.json.
+"""
+
+import shlex
+
+from pydantic import Field, JsonValue
+
+from tfx_tflite.components.destinations.manifest import (
+    CalibrationSample,
+    Evaluated,
+    Golden,
+    KernelComparison,
+    Signature,
+)
+from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
+from tfx_tflite.components.verdict import MetricValues, RuleResult, Verdict
+from tfx_tflite.components.versions import Runtime
+
+FORMAT = 3
+
+
+class Provenance(Part):
+    """Who asked for an evaluation.
+
+    Attributes:
+        pipeline: The pipeline's name, which is the model's.
+        config: The config file, as it was named on the command line.
+        config_digest: `sha256:<hex>` of its bytes.
+        overrides: The `key=value` pairs that were set beside it.
+    """
+
+    pipeline: str
+    config: str
+    config_digest: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the same again."""
+        settings = (part for override in self.overrides for part in ("--set", override))
+        return shlex.join(["tfx-tflite", "run", self.config, *settings])
+
+
+class Latency(Part):
+    """Medians of one inference, in milliseconds, and what they were measured with."""
+
+    float_ms: float = Field(validation_alias="float", serialization_alias="float")
+    quantized_ms: float = Field(validation_alias="quantized", serialization_alias="quantized")
+    ratio: float
+    batch_size: int | None = None
+    threads: int | None = None
+    # Of the quantized model.
+    runtime: Runtime | None = None
+    float_runtime: Runtime | None = None
+
+
+class Flip(Part):
+    """Answers of the float model that became others."""
+
+    float_answer: int = Field(validation_alias="float", serialization_alias="float")
+    quantized_answer: int = Field(validation_alias="quantized", serialization_alias="quantized")
+    examples: int
+
+
+class Agreement(Part):
+    """On which share of the decisions both models agree; the most frequent flips first."""
+
+    rate: float
+    flips: tuple[Flip, ...] = ()
+    # As many as examples, or more if each has several.
+    decisions: int | None = None
+
+
+class OutputDifferences(Part):
+    """How the values of both models differ; see `OutputSums`."""
+
+    sqnr_db: float | None = None
+    mean_absolute_difference: float | None = None
+    max_absolute_difference: float | None = None
+    kl_divergence: float | None = None
+
+
+class WorstExample(Part):
+    """An example whose outputs differ most."""
+
+    # In which file of the split, and as which of its records from 0.
+    file: str | None = None
+    index: int | None = None
+    digest: str
+    difference: float
+
+
+class OutputReport(Part):
+    """How both models' values of one output differ."""
+
+    # Its name, if several are judged.
+    output: str | None = None
+    label: str | None = None
+    agreement: Agreement | None = None
+    outputs: OutputDifferences | None = None
+    worst_examples: tuple[WorstExample, ...] = ()
+
+
+class OutsideShare(Part):
+    """Which share of an input's values in a slice is outside its range."""
+
+    slice: str
+    outside: float
+
+
+class InputSaturation(Part):
+    """An input of the eval split beside the range that it was calibrated for."""
+
+    input: str
+    range: tuple[float, float]
+    # The lowest and the highest value that was seen.
+    extent: tuple[float, float]
+    # Overall first, then the worst.
+    slices: tuple[OutsideShare, ...]
+
+
+class AskedGate(Part):
+    """The gate as the config has it."""
+
+    min_examples: int | None = None
+    min_slice_examples: int | None = None
+    rules: tuple[dict[str, JsonValue], ...] = ()
+
+
+class PushedReference(Part):
+    """The version that rules with `against: pushed` compared with."""
+
+    version: int
+    uri: str
+    digest: str
+
+
+class Pushed(Part):
+    """Which version the model is; only in the copy of the report beside a pushed model."""
+
+    version: int
+    uri: str
+
+
+class Report(Document):
+    """What an evaluation found.
+
+    Only the verdict must be there: reports of earlier formats, which caches and destinations have,
+    lack what was added since.
+    """
+
+    kind = "an evaluation report"
+
+    format: int = FORMAT
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    scheme: str | None = None
+    io_type: str | None = None
+    examples: int | None = None
+    rules: tuple[RuleResult, ...] = ()
+    metrics: tuple[MetricValues, ...] = ()
+    size_bytes: Bytes = Bytes()
+    # With one thread.
+    latency_ms: Latency | None = None
+    latency_by_threads: tuple[Latency, ...] = ()
+    arena_bytes: Bytes | None = None
+    # These three are of the first output; then come all, if several are judged.
+    agreement: Agreement | None = None
+    outputs: OutputDifferences | None = None
+    worst_examples: tuple[WorstExample, ...] = ()
+    by_output: tuple[OutputReport, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    size_parts: SizeParts | None = None
+    calibration: Calibration | None = None
+    saturation: tuple[InputSaturation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    # Of what the verdict rests on. Of `config_file` it is what `sha256sum` prints; `config` is of
+    # all that the evaluator was asked for.
+    digests: dict[str, str | None] = {}
+    evaluated: Evaluated = Evaluated()
+    calibration_sample: CalibrationSample | None = None
+    # Where what was compared lies.
+    lineage: dict[str, str] = {}
+    gate: AskedGate = AskedGate()
+    versions: dict[str, str] = {}
+    # What the quantized model's figures were measured with.
+    runtime: Runtime | None = None
+    kernels: KernelComparison | None = None
+    signature: Signature | None = None
+    golden: Golden | None = None
+    # What a push ships beside the model: a digest for each file.
+    shipped: dict[str, str] = {}
+    # With what rules against the pushed model compared; None if there are none.
+    pushed_destination: str | None = None
+    pushed_reference: PushedReference | None = None
+    provenance: Provenance | None = None
+    # The run that made the report, as TFX names it, and when in UTC.
+    run: str | None = None
+    evaluated_at: str | None = None
+    pushed: Pushed | None = None
+
+    @property
+    def parts(self) -> tuple[OutputReport, ...]:
+        """What is known of each output; of one alone it is the report's own, without a name."""
+        alone = OutputReport(
+            agreement=self.agreement, outputs=self.outputs, worst_examples=self.worst_examples
+        )
+        return self.by_output or (alone,)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that outputs were judged by, each once."""
+        return tuple(dict.fromkeys(each.label for each in self.evaluated.outputs if each.label))
+
+
+if __name__ == "__main__":
+    print(Report.json_schema(), end="")

@@ -1,0 +1,104 @@
+"""How figures, names and long text of a report read on its page."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MAX_CHARACTERS = 120
+MAX_REASON_CHARACTERS = 400
+
+DASH = "—"
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+# Unicode's bidirectional controls turn around the text that follows, a verdict too.
+_TURNS = dict.fromkeys(
+    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
+)
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Clipped(str):
+    """Text that is fit to be shown; still to be escaped."""
+
+
+def clip(text: object, characters: int = MAX_CHARACTERS) -> str:
+    """Returns text of at most so many characters, the middle cut out, without control characters.
+
+    A lone surrogate, which JSON may carry and UTF-8 may not, becomes a question mark; a character
+    that turns around the text after it is replaced.
+    """
+    plain = str(text).encode("utf-8", "replace").decode("utf-8")
+    if len(plain) > characters:
+        tail = characters // 3
+        plain = f"{plain[: characters - tail - 1]}…{plain[-tail:]}"
+    plain = "".join(" " if unicodedata.category(c) == "Cc" else c for c in plain)
+    return Clipped(plain.translate(_TURNS))
+
+
+def number(figure: float | None) -> str:
+    """Returns a figure to 4 significant digits, or a dash if there is none.
+
+    Example:
+        >>> number(0.00221), number(48.7813), number(12345.6), number(None)
+        ('0.00221', '48.78', '12,346', '—')
+    """
+    if figure is None or math.isnan(figure):
+        return DASH
+    if math.isinf(figure):
+        return "∞" if figure > 0 else f"{MINUS}∞"
+    if 1000 <= abs(figure) < 1e6:
+        return f"{figure:,.0f}".replace("-", MINUS)
+    mantissa, exponent, power = f"{figure:.4g}".partition("e")
+    if exponent:
+        mantissa += f" {TIMES} 10{str(int(power)).translate(_SUPERSCRIPTS)}"
+    return mantissa.replace("-", MINUS)
+
+
+def count(whole: int | None) -> str:
+    """Returns a whole number with its thousands set apart, or a dash if there is none."""
+    return DASH if whole is None else f"{whole:,}"
+
+
+def counted(whole: int, one: str, more: str) -> str:
+    """Returns a number and what it counts: 1 layer, 2 layers."""
+    return f"{whole:,} {one if whole == 1 else more}"
+
+
+def percent(share: float | None) -> str:
+    """Returns a share as per cent to 4 significant digits, or a dash if there is none."""
+    return DASH if share is None else f"{number(100 * share)}%"
+
+
+def size(bytes_: float | None) -> str:
+    """Returns bytes as B, kB (1,000 bytes), MB or GB, or a dash if there are none."""
+    if bytes_ is None:
+        return DASH
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        # 999,950 bytes and more would round to 1000 kB.
+        if abs(bytes_) >= 0.99995 * factor:
+            return f"{number(bytes_ / factor)} {unit}"
+    return f"{number(bytes_)} B"
+
+
+def shape(dimensions: Sequence[int]) -> str:
+    """Returns a tensor's shape; a dimension that is not fixed is a question mark."""
+    return f" {TIMES} ".join("?" if d == -1 else str(d) for d in dimensions) or "scalar"
+
+
+def words(name: str) -> str:
+    """Returns a name of the report as words: `not_judged` as `not judged`."""
+    return name.replace("_", " ")
+
+
+def humps(name: str, characters: int = MAX_CHARACTERS) -> "Markup":
+    """Returns a name as HTML that may break between its words, which CamelCase runs together."""
+    from markupsafe import Markup
+
+    parts = re.split(r"(?<=[a-z_])(?=[A-Z])|(?<=_)(?=[a-z])", clip(name, characters))
+    return Markup("<wbr>").join(parts)

@@ -1,0 +1,186 @@
+"""Settings: frozen typed values of configs and components, and what is said of a mistake in them.
+
+The rooms define the settings whose values are theirs, with all defaults and bounds. A config is
+composed of them, and a component has its part of them as JSON in one execution property. Nothing
+here needs more than pydantic.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import Self
+
+from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.components.uris import is_local
+
+# The execution property that holds a component's settings.
+PROPERTY = "settings"
+# Errors whose message says all; to others what was received is added.
+_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
+_LONGEST_SHOWN = 60
+
+
+class Settings(BaseModel):
+    """The base of all settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, *sections: BaseModel, **others: object) -> Self:
+        """Returns the settings that sections of a config have, by the names of their fields.
+
+        Args:
+            *sections: Settings that have some of these among theirs; later ones win.
+            **others: Values that no section has, or not as they are.
+        """
+        found = {
+            name: getattr(section, name)
+            for section in sections
+            for name in cls.model_fields.keys() & type(section).model_fields.keys()
+        }
+        return cls.model_validate({**found, **others})
+
+    @classmethod
+    def given(cls, settings: Self | None, options: Mapping[str, object]) -> Self:
+        """Returns what a component was given: its settings, or their fields as keyword arguments.
+
+        Args:
+            settings: The settings; None if there are only keyword arguments.
+            options: The keyword arguments.
+
+        Raises:
+            ConfigError: Both were given, or a value is not possible.
+        """
+        if settings is None:
+            return cls._checked(options)
+        if options:
+            raise ConfigError(f"give settings or {listed(options)}, not both")
+        return settings
+
+    @classmethod
+    def from_property(cls, exec_properties: Mapping[str, object]) -> Self:
+        """Returns the settings that a component's execution properties hold.
+
+        Raises:
+            ConfigError: They are not there, or a value is not possible.
+        """
+        return cls._checked(str(exec_properties.get(PROPERTY, "{}")))
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, object] | str) -> Self:
+        try:
+            if isinstance(values, str):
+                return cls.model_validate_json(values)
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(cls._explained(error)) from error
+
+    @classmethod
+    def _explained(cls, error: ValidationError) -> str:
+        """Returns what is wrong with each field."""
+        known = list(cls.model_fields)
+        messages: dict[str, list[str]] = {}
+        values: dict[str, str] = {}
+        for entry in error.errors():
+            # The steps after the first one may be no keys, such as the members of a union.
+            field = "".join(map(str, entry["loc"][:1]))
+            messages.setdefault(field, []).append(mistake(entry, known))
+            values[field] = received(entry)
+        return "; ".join(
+            (f"{field}: " if field else "") + " or ".join(found) + values[field]
+            for field, found in messages.items()
+        )
+
+    def to_property(self) -> str:
+        """Returns the settings as an execution property holds them."""
+        return self.model_dump_json()
+
+
+def problem(key: str, text: str) -> PydanticCustomError:
+    """Returns an error about another key than the one whose validator finds it.
+
+    Args:
+        key: The key, dotted from the top of the config.
+        text: What is wrong with it.
+    """
+    return PydanticCustomError("elsewhere", "{problem}", {"key": key, "problem": text})
+
+
+def mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
+    """Returns what is wrong with a value.
+
+    Args:
+        entry: What pydantic says.
+        known: The keys that may stand where an unknown one does.
+    """
+    kind = entry["type"]
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {listed(known, 20)}"
+        return f"unknown key; {hint}"
+    if kind == "missing":
+        return "this key is needed, see docs/config.md"
+    if kind == "too_short":
+        return "expected at least one entry"
+    if kind in ("tuple_type", "list_type"):
+        return "expected a list"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return "expected keys of its own"
+    message = entry["msg"].removeprefix("Value error, ")
+    if kind in ("value_error", "elsewhere"):
+        return message
+    return message.replace("Input should be", "expected").rstrip(".")
+
+
+def received(entry: ErrorDetails) -> str:
+    """Returns what was given, to be added to a message; nothing if that says all.
+
+    Args:
+        entry: What pydantic says.
+    """
+    if entry["type"] in _SELF_EXPLAINED:
+        return ""
+    value = entry["input"]
+    text = repr(value)
+    if isinstance(value, Mapping | list):
+        text = "a mapping" if isinstance(value, Mapping) else "a list"
+    shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "…"
+    return f", received {shown}"
+
+
+def absolute(path: str, info: ValidationInfo) -> str:
+    """Returns a path made absolute against `base` of the validation context; URIs as they are.
+
+    Raises:
+        ValueError: There is no such user, or a loop of links.
+    """
+    if not is_local(path):
+        return path
+    base = (info.context or {}).get("base", Path.cwd())
+    try:
+        return str((Path(base) / Path(path).expanduser()).resolve())
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path!r} is not a path: {error}") from error
+
+
+def _local(path: str) -> str:
+    if not is_local(path):
+        raise ValueError("expected a path on this machine")
+    return path
+
+
+AnyPath = Annotated[str, Field(min_length=1), AfterValidator(absolute)]
+LocalPath = Annotated[AnyPath, AfterValidator(_local)]
+# Not "200" or true.
+Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]

@@ -1,0 +1,227 @@
+"""Whether a run would only repeat the last one, found out without TensorFlow and TFX.
+
+TFX takes what a stage gives from its cache if nothing has changed that it depends on. To ask it, it
+must be imported, which takes longer than all the rest. So a run that came to a verdict notes what
+it depended on and what it left. If both are found as they were, its result stands. If anything is
+another, is gone, or cannot be seen without TFX, there is a run, and TFX decides.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.digests import bytes_digest, file_digest
+from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.versions import code_version
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.preflight import Preflight
+from tfx_tflite.pipelines.runs.new_data import named_files
+from tfx_tflite.pipelines.runs.results import RunResult
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_FILE_NAME = "last_run.json"
+# What is in the environment for the libraries that compute.
+_ENVIRONMENT = ("TF_", "TFX_", "XLA_", "KERAS_", "CUDA_", "BEAM_", "PYTHON")
+_CODE = ("tfx_tflite.components", "tfx_tflite.pipelines")
+
+
+class Stage(Part):
+    """A stage of a run.
+
+    Attributes:
+        name: The node's id.
+        is_cached: Whether a run that changes nothing takes it from the cache.
+    """
+
+    name: str
+    is_cached: bool
+
+
+class LastRun(Document):
+    """The last run below a root that came to a verdict.
+
+    Attributes:
+        inputs: The digest of what it depended on.
+        left: The digest of what it left.
+        stages: Its stages, in the order in which they ended.
+        result: What came of it.
+    """
+
+    kind = "the record of a run"
+
+    inputs: str
+    left: str
+    stages: tuple[Stage, ...]
+    result: RunResult
+
+    @classmethod
+    def repeated_by(cls, found: Preflight, inputs: str | None) -> "LastRun | None":
+        """Returns the last run if another one would only repeat it; None otherwise.
+
+        Args:
+            found: The config, and what was found of it.
+            inputs: As `inputs_of` returns it.
+        """
+        path = Path(found.config.root) / _FILE_NAME
+        try:
+            last = cls.parse(path.read_bytes(), str(path))
+            is_same = last.inputs == inputs and last.left == _left_by(found.config)
+            return last if is_same and _is_whole(last.result, found.config) else None
+        except (OSError, TfxTfliteError):
+            return None
+
+
+def remember(
+    found: Preflight, inputs: str | None, stages: Iterable[Stage], result: RunResult
+) -> None:
+    """Notes a run, if another one like it would come to the same result.
+
+    Args:
+        found: The config, and what was found of it before the run.
+        inputs: As `inputs_of` returned it before the run.
+        stages: The stages of the run.
+        result: What came of it.
+
+    Raises:
+        OSError: The note cannot be written.
+    """
+    path = Path(found.config.root) / _FILE_NAME
+    if inputs is None or not _is_repeatable(found, result):
+        path.unlink(missing_ok=True)
+        return
+    last = LastRun(
+        inputs=inputs, left=_left_by(found.config), stages=tuple(stages), result=result
+    )
+    # Whole or not there: a run may be killed at any time.
+    stage = path.with_name(f".{_FILE_NAME}")
+    stage.write_text(last.to_json(), encoding="utf-8")
+    stage.replace(path)
+
+
+def _is_repeatable(found: Preflight, result: RunResult) -> bool:
+    """Returns whether a run that finds what this one left comes to the same result."""
+    if result.status not in ("pushed", "refused") or result.push_note:
+        return False
+    current = Destination.open(found.config.push.destination).current()
+    # Of another version than the model was compared with, the evaluator may think otherwise.
+    if found.compared_version not in (None, current or 0):
+        return False
+    return result.status == "refused" or result.pushed_to == Destination.open(
+        found.config.push.destination
+    ).path(current or 0)
+
+
+def _is_whole(result: RunResult, config: PipelineConfig) -> bool:
+    """Returns whether the version that was pushed is what its manifest says, as a push looks."""
+    if result.pushed_to is None:
+        return True
+    destination = Destination.open(config.push.destination)
+    number = destination.current()
+    return number is not None and not destination.problems(number, _signer(config))
+
+
+def _signer(config: PipelineConfig) -> "Ed25519PublicKey | None":
+    if config.push.signing_key is None:
+        return None
+    from tfx_tflite.components.destinations.keys import load_private_key
+
+    return load_private_key(config.push.signing_key).public_key()
+
+
+def inputs_of(found: Preflight) -> str | None:
+    """Returns the digest of what a run depends on; None if it cannot be seen without TFX.
+
+    That is the config, the files that it names, the modules beside the trainer's, the data by
+    names, sizes and times, the code, the packages that are installed, and the environment.
+
+    Args:
+        found: The config, and what was found of it.
+
+    Raises:
+        OSError: A file was removed meanwhile.
+    """
+    config = found.config
+    places = (config.data.input_base or config.root, config.push.destination)
+    if config.metadata.server is not None or not all(map(is_local, places)):
+        return None
+    parts: dict[str, JsonValue] = {
+        "config": config.model_dump(mode="json", exclude={"schedule"}),
+        "files": dict(named_files(config)),
+        "modules": _modules_beside(config),
+        "data": _states(file for data in found.data for file in data.files),
+        "key": _states([config.push.signing_key] if config.push.signing_key else []),
+        "code": _states(_own_code()),
+        "versions": code_version(),
+        "packages": sorted(_installed()),
+        "python": sys.version,
+        "environment": {
+            name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)
+        },
+    }
+    return bytes_digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def _modules_beside(config: PipelineConfig) -> dict[str, JsonValue]:
+    """Returns the digests of the modules that TFX packs with the trainer's."""
+    if config.model.trainer is None:
+        return {}
+    directory = Path(config.model.trainer.module_file).parent
+    return {file.name: file_digest(file) for file in sorted(directory.glob("*.py"))}
+
+
+def _own_code() -> Iterator[str]:
+    for package in _CODE:
+        spec = find_spec(package)
+        for directory in (spec.submodule_search_locations or ()) if spec else ():
+            yield from map(str, Path(directory).rglob("*.py"))
+
+
+def _installed() -> set[str]:
+    """Returns the names and versions of the packages that can be imported."""
+    found: set[str] = set()
+    for directory in sys.path:
+        with contextlib.suppress(OSError):
+            found.update(name for name in os.listdir(directory or ".") if ".dist-info" in name)
+    return found
+
+
+def _left_by(config: PipelineConfig) -> str:
+    """Returns the digest of what a run leaves, by names, sizes and times: a change of any shows.
+
+    That is the store, the artifacts, the copies of data and schema, and what is at the destination.
+    """
+    root = Path(config.root)
+    trees = (
+        Path(config.artifacts_path), root / "data", root / "schemas", Path(config.push.destination)
+    )
+    store = Path(config.metadata_path)
+    files = [str(file) for file in store.parent.glob(f"{store.name}*")]
+    left = _states([*files, *(file for tree in trees for file in _files_below(tree))])
+    return bytes_digest(json.dumps(left).encode())
+
+
+def _files_below(directory: Path) -> Iterator[str]:
+    for parent, _, files in os.walk(directory):
+        for file in files:
+            yield os.path.join(parent, file)
+
+
+def _states(files: Iterable[str]) -> list[JsonValue]:
+    """Returns names, sizes and times of files; the time of a change cannot be set back."""
+    found: list[JsonValue] = []
+    for file in sorted(files):
+        status = os.stat(file)
+        found.append([file, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+    return found

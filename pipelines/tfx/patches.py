@@ -1,0 +1,343 @@
+"""All that is replaced of TFX, ML Metadata and Beam, and all their private names that are used.
+
+Each patch says what upstream does and offers no hook for. `tests/pipelines/tfx/test_patches.py`
+looks at upstream for each, and fails if a name, a signature or the behaviour is another one.
+Importing this loads nothing of theirs but the patched ML Metadata.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import absl.logging
+import ml_metadata
+from google.protobuf.message import Message
+from ml_metadata.proto import metadata_store_pb2
+
+from tfx_tflite.components.artifact_layout import PROVENANCE
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2
+    from tfx.orchestration import metadata
+    from tfx.orchestration.portable.data_types import ExecutionInfo
+    from tfx.types import Artifact
+
+_Connection = metadata_store_pb2.ConnectionConfig
+
+
+@contextmanager
+def _replaced(owner: object, name: str, replacement: object) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+@contextmanager
+def no_package_of_tfx() -> Iterator[None]:
+    """Keeps TFX from packing itself for Beam's workers while the block runs.
+
+    For every Beam job whose arguments name neither packages nor an image, TFX writes a source
+    package of itself: 2.5 s and 57 MB that it never deletes. Workers in this process or on this
+    machine do not install it, and others need this package besides: their image has both.
+    """
+    from tfx.utils import dependency_utils
+
+    with _replaced(dependency_utils, "make_beam_dependency_flags", list):
+        yield
+
+
+@contextmanager
+def named_beam_runner() -> Iterator[None]:
+    """Lets Beam's default runner be its FnApiRunner while the block runs.
+
+    Its own default looks for a runner to download first, and TFX's BeamDagRunner takes the default
+    for its own pipeline.
+    """
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    with _replaced(StandardOptions, "DEFAULT_RUNNER", "FnApiRunner"):
+        yield
+
+
+@contextmanager
+def cache_of_root(root: str) -> Iterator[None]:
+    """Keeps the runs of one root to the artifacts of that root while the block runs.
+
+    A key of TFX's cache has the pipeline's name in it and not its root. In a store that several
+    roots share, a run would be answered with artifacts that lie below another one's root, whose
+    owner may remove them at any time. Artifacts that are gone from a run's own root are made anew:
+    TFX looks whether they are there.
+
+    Args:
+        root: The directory below which the pipeline keeps its artifacts.
+    """
+    from tfx.orchestration.portable import cache_utils
+
+    original = cache_utils.get_cache_context
+
+    def with_root(
+        *arguments: Any, parameters: Mapping[str, object] | None = None, **settings: Any
+    ) -> metadata_store_pb2.Context:
+        keyed = {**(parameters or {}), "pipeline_root": root}
+        # Who asks decides nothing: the same model is judged the same from another command line.
+        keyed.pop(PROVENANCE, None)
+        return original(*arguments, parameters=keyed, **settings)
+
+    with _replaced(cache_utils, "get_cache_context", with_root):
+        yield
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A node that TFX is about to launch.
+
+    Attributes:
+        node: The node's id.
+        is_system_node: Whether it is an importer or a resolver, which is never taken from the
+            cache.
+        connection: The pipeline's store.
+        run: Launches it.
+    """
+
+    node: str
+    is_system_node: bool
+    connection: "metadata.Metadata"
+    run: "Callable[[], ExecutionInfo | None]"
+
+
+class LaunchObserver(Protocol):
+    """Who is told of launches."""
+
+    def launch(self, launch: Launch) -> "ExecutionInfo | None":
+        """Launches a node."""
+
+    def executes(self, node: str) -> None:
+        """Is told that the executor of a node is about to run: there is nothing in the cache."""
+
+
+@contextmanager
+def observed_launches(observer: LaunchObserver) -> Iterator[None]:
+    """Lets an observer launch the nodes of pipelines while the block runs.
+
+    Both runners launch nodes through `launcher.Launcher`.
+
+    Args:
+        observer: Is asked for every node.
+    """
+    from tfx.orchestration.portable import launcher
+
+    class ObservedLauncher(launcher.Launcher):
+        def launch(self) -> Any:
+            return observer.launch(
+                Launch(
+                    self._pipeline_node.node_info.id,
+                    self._system_node_handler is not None,
+                    self._mlmd_connection,
+                    super().launch,
+                )
+            )
+
+        def _run_executor(self, execution_info: Any) -> Any:
+            observer.executes(self._pipeline_node.node_info.id)
+            return super()._run_executor(execution_info)
+
+    with _replaced(launcher, "Launcher", ObservedLauncher):
+        yield
+
+
+@contextmanager
+def named_models_of_blessings(keys: Sequence[str]) -> Iterator[None]:
+    """Lets TFX's Kubeflow entry point hand out blessings whose models are named by id.
+
+    On the way out of an evaluator TFX replaces ids by names; on the way in it leaves the names.
+
+    Args:
+        keys: The custom properties of a blessing that name models.
+    """
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+    from tfx.types.standard_artifacts import ModelBlessing
+
+    parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
+
+    def parse_with_ids(
+        artifacts: Any, name_from_id: MutableMapping[int, str] | None = None
+    ) -> "dict[str, list[Artifact]]":
+        names = {} if name_from_id is None else name_from_id
+        parsed: dict[str, list[Artifact]] = parse(artifacts, names)
+        for artifact in (entry for entries in parsed.values() for entry in entries):
+            if isinstance(artifact, ModelBlessing):
+                _name_models_by_id(artifact, keys, names)
+        return parsed
+
+    with _replaced(kubeflow_v2_entrypoint_utils, "parse_raw_artifact_dict", parse_with_ids):
+        yield
+
+
+def _name_models_by_id(
+    blessing: "Artifact", keys: Sequence[str], name_from_id: MutableMapping[int, str]
+) -> None:
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+
+    for key in keys:
+        name = blessing.get_custom_property(key)
+        if isinstance(name, str) and name:
+            model_id = kubeflow_v2_entrypoint_utils._get_hashed_id(name, name_from_id)
+            del blessing.mlmd_artifact.custom_properties[key]
+            blessing.set_int_custom_property(key, model_id)
+
+
+def kubeflow_class_path(schema: "pipeline_spec_pb2.ArtifactTypeSchema") -> str:
+    """Returns the path of the class that TFX's Kubeflow entry point takes for an artifact type."""
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+
+    return str(kubeflow_v2_entrypoint_utils._retrieve_class_path(schema))
+
+
+def add_kubeflow_types(class_paths: Mapping[str, str]) -> None:
+    """Lets TFX's Kubeflow entry point know artifact types, by their titles, from now on."""
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+
+    compiler_utils.TITLE_TO_CLASS_PATH.update(class_paths)
+
+
+# Listings that PostgreSQL returns in no order, or in that of the last change; TFX takes the order
+# for that of the ids.
+_LISTINGS = (
+    "get_artifacts",
+    "get_artifacts_by_context",
+    "get_artifacts_by_type",
+    "get_artifacts_by_uri",
+    "get_contexts",
+    "get_contexts_by_artifact",
+    "get_contexts_by_execution",
+    "get_contexts_by_type",
+    "get_executions",
+    "get_executions_by_context",
+    "get_executions_by_type",
+)
+_LISTINGS_OF_IDS = ("get_artifacts_by_id", "get_contexts_by_id", "get_executions_by_id")
+
+
+class TextCode(Protocol):
+    """How texts are written in a store, which both functions change in place."""
+
+    def encode(self, message: Message) -> None:
+        """Makes the texts of a request fit for the store."""
+
+    def decode(self, message: Message) -> None:
+        """Makes the texts of a response what they were."""
+
+
+@contextmanager
+def metadata_server(
+    public: _Connection,
+    private: _Connection,
+    refusal: Callable[[str], str],
+    code: TextCode | None,
+) -> Iterator[None]:
+    """Lets this process use a server of ML Metadata by a connection without its password.
+
+    TFX connects wherever it needs the store, so ML Metadata's class is replaced by one that adds
+    the password, and that lists in the order that TFX expects.
+
+    Args:
+        public: The connection that TFX is given, without the password.
+        private: The connection with it.
+        refusal: Makes a message for people of ML Metadata's.
+        code: How texts are written; None if as they are.
+    """
+    client = _ordered_store(ml_metadata.MetadataStore, public, private, refusal, code)
+    with _replaced(ml_metadata, "MetadataStore", client):
+        yield
+
+
+def _ordered_store(
+    original: Any,
+    public: _Connection,
+    private: _Connection,
+    refusal: Callable[[str], str],
+    code: TextCode | None,
+) -> Any:
+    class OrderedStore(original):
+        """ML Metadata's client, with the password and with listings in order."""
+
+        def __init__(self, config: _Connection, *arguments: Any, **settings: Any):
+            self._is_ours = config == public
+            try:
+                with no_debug_log() if self._is_ours else nullcontext():
+                    super().__init__(private if self._is_ours else config, *arguments, **settings)
+            except RuntimeError as error:
+                if not self._is_ours:
+                    raise
+                # A RuntimeError too, as TFX then tries again for some seconds.
+                raise RuntimeError(refusal(str(error))) from None
+
+        def _call(self, name: str, request: Message, response: Message, *arguments: Any) -> None:
+            if code is None or not self._is_ours:
+                super()._call(name, request, response, *arguments)
+                return
+            code.encode(request)
+            super()._call(name, request, response, *arguments)
+            code.decode(response)
+
+    for name in _LISTINGS:
+        setattr(OrderedStore, name, _listing(name, getattr(original, name)))
+    for name in _LISTINGS_OF_IDS:
+        setattr(OrderedStore, name, _listing_of_ids(name, getattr(original, name)))
+    return OrderedStore
+
+
+@contextmanager
+def no_debug_log() -> Iterator[None]:
+    """Keeps ML Metadata from logging a connection, which it does at level DEBUG."""
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(min(verbosity, absl.logging.INFO))
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(verbosity)
+
+
+class _Numbered(Protocol):
+    id: int
+
+
+_Node = TypeVar("_Node", bound=_Numbered)
+_List = Callable[..., list[Any]]
+
+
+def _listing(name: str, original: _List) -> _List:
+    def listed(store: object, *arguments: object, **settings: object) -> list[Any]:
+        found = original(store, *arguments, **settings)
+        options = [*arguments, *settings.values()]
+        asked = any(getattr(option, "order_by", None) is not None for option in options)
+        return found if asked else sorted(found, key=lambda node: node.id)
+
+    listed.__name__ = name
+    return listed
+
+
+def _listing_of_ids(name: str, original: _List) -> _List:
+    def listed(
+        store: object, ids: Iterable[int], *arguments: object, **settings: object
+    ) -> list[Any]:
+        wanted = list(ids)
+        return in_order_of(wanted, original(store, wanted, *arguments, **settings))
+
+    listed.__name__ = name
+    return listed
+
+
+def in_order_of(ids: Sequence[int], nodes: Iterable[_Node]) -> list[_Node]:
+    """Returns nodes in the order in which they were asked for, each once.
+
+    Args:
+        ids: What was asked for; ids that are not there are left out.
+        nodes: What was found, in any order.
+    """
+    by_id = {node.id: node for node in nodes}
+    return [by_id[id_] for id_ in dict.fromkeys(ids) if id_ in by_id]

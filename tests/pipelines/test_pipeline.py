@@ -1,0 +1,88 @@
+"""Which nodes a config's pipeline has."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.config.test_config import MINIMAL
+from tfx_tflite.pipelines.config.file import load_config
+
+JUDGED = ["FloatModel", "CalibrationSampler", "TFLiteQuantizer", "QuantizationEvaluator", "Pusher"]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path):
+    """Makes the pipeline of a config."""
+    from tfx_tflite.pipelines.pipeline import create_pipeline
+
+    (tmp_path / "c.yaml").write_text(MINIMAL)
+    (tmp_path / "schema.pbtxt").write_text("")
+    (tmp_path / "model").mkdir()
+
+    def of(*overrides: str):
+        config = load_config(tmp_path / "c.yaml", overrides)
+        return create_pipeline(config, str(tmp_path / "data"))
+
+    return of
+
+
+@pytest.fixture
+def nodes(pipeline):
+    """Returns the ids of a pipeline's nodes and what each takes from others, by id."""
+    return lambda *overrides: {
+        node.id: {upstream.id for upstream in node.upstream_nodes}
+        for node in pipeline(*overrides).components
+    }
+
+
+@pytest.fixture
+def settings_of(pipeline):
+    """Returns what the stages of a pipeline are asked for, by id."""
+    return lambda *overrides: {
+        node.id: node.exec_properties.get("settings") for node in pipeline(*overrides).components
+    }
+
+
+def test_a_schema_that_is_inferred_takes_statistics(nodes):
+    found = nodes()
+    assert found.keys() == {
+        "ImportExampleGen",
+        "StatisticsGen",
+        "SchemaGen",
+        *JUDGED,
+    }
+    assert found["SchemaGen"] == {"StatisticsGen"}
+
+
+def test_a_schema_that_is_given_takes_no_statistics(nodes):
+    found = nodes("data.schema=schema.pbtxt")
+    assert found.keys() == {"ImportExampleGen", "SchemaGen", *JUDGED}
+    assert found["SchemaGen"] == set()
+    assert "SchemaGen" in found["CalibrationSampler"]
+
+
+def test_a_scheme_without_calibration_has_no_sampler(nodes):
+    assert "CalibrationSampler" not in nodes("quantization.scheme=float16")
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("calibration.samples=10", {"CalibrationSampler"}),
+        # Of a random sample the strata are nobody's.
+        ("calibration.stratify_by=label", set()),
+        ("calibration.ranges=minmax", {"TFLiteQuantizer"}),
+        ("quantization.scheme=int8_float_io", {"TFLiteQuantizer"}),
+        ("quantization.time_limit=60", {"TFLiteQuantizer"}),
+        ("gate.rules.0.max_drop=0.5", {"QuantizationEvaluator"}),
+        ("push.golden_samples=3", {"QuantizationEvaluator"}),
+        ("push.retention={keep: 3}", {"Pusher"}),
+        ("model.signature=other", {"TFLiteQuantizer", "QuantizationEvaluator"}),
+        ("beam.args=['--runner=FlinkRunner']", set()),
+    ],
+)
+def test_a_key_is_told_to_none_but_the_stages_whose_results_it_changes(
+    settings_of, override: str, stages: set[str]
+):
+    before, after = settings_of(), settings_of(override)
+    assert {stage for stage in JUDGED[1:] if before[stage] != after[stage]} == stages

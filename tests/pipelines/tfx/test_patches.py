@@ -1,0 +1,259 @@
+"""What upstream is, for each patch of it: if a test fails, upstream is not what we patch any more.
+
+Of each the name and signature that it rests on are looked at, and the behaviour that makes it
+needed.
+"""
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import ml_metadata
+import pytest
+from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
+
+from tfx_tflite.components.artifact_layout import PROVENANCE
+from tfx_tflite.pipelines.tfx import patches
+
+
+def parameters(function) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def test_tfx_packs_itself_for_beam_unless_it_is_kept_from_it(monkeypatch):
+    from tfx.utils import dependency_utils
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: "tfx.tar.gz")
+    flags = ["--runner=FnApiRunner"]
+    packed = [*flags, "--extra_package=tfx.tar.gz"]
+    assert dependency_utils.make_beam_dependency_flags(flags) == packed
+    with patches.no_package_of_tfx():
+        assert dependency_utils.make_beam_dependency_flags(flags) == flags
+    assert dependency_utils.make_beam_dependency_flags(flags) == packed
+
+
+def test_executors_ask_for_the_package_through_the_module():
+    from tfx.dsl.components.base import base_beam_executor
+
+    source = inspect.getsource(base_beam_executor)
+    assert "dependency_utils.make_beam_dependency_flags(" in source
+
+
+def test_a_pipeline_without_a_runner_takes_beams_default():
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    assert StandardOptions.DEFAULT_RUNNER == "DirectRunner"
+    with patches.named_beam_runner():
+        runner = beam.Pipeline().runner
+    assert type(runner).__name__ == "FnApiRunner"
+    assert StandardOptions.DEFAULT_RUNNER == "DirectRunner"
+
+
+@pytest.fixture
+def store() -> ml_metadata.MetadataStore:
+    config = metadata_store_pb2.ConnectionConfig()
+    config.fake_database.SetInParent()
+    return ml_metadata.MetadataStore(config)
+
+
+def cache_key(store: ml_metadata.MetadataStore, pipeline_root: str, **more: str) -> str:
+    """Returns the key that TFX takes for a node of a pipeline below a root."""
+    from tfx.orchestration.portable import cache_utils
+    from tfx.proto.orchestration import pipeline_pb2
+
+    node = pipeline_pb2.PipelineNode()
+    node.node_info.id = "Trainer"
+    context = cache_utils.get_cache_context(
+        SimpleNamespace(store=store),
+        pipeline_node=node,
+        pipeline_info=pipeline_pb2.PipelineInfo(id="digits"),
+        parameters={"train_steps": "1", **more},
+    )
+    return context.name
+
+
+def test_keys_of_tfx_cache_have_no_root_unless_they_are_given_one(store):
+    assert cache_key(store, "a") == cache_key(store, "b")
+    keys = []
+    for root in ("a", "b", "a"):
+        with patches.cache_of_root(root):
+            keys.append(cache_key(store, root))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_who_asks_is_no_part_of_a_key(store):
+    with patches.cache_of_root("a"):
+        assert cache_key(store, "a", **{PROVENANCE: "x"}) == cache_key(store, "a")
+        assert cache_key(store, "a", scheme="x") != cache_key(store, "a")
+
+
+def test_the_launcher_asks_for_keys_through_the_module():
+    from tfx.orchestration.portable import launcher
+
+    assert "cache_utils.get_cache_context(" in inspect.getsource(launcher.Launcher)
+
+
+def test_both_runners_launch_through_the_class_of_the_module():
+    from tfx.orchestration.beam import beam_dag_runner
+    from tfx.orchestration.local import local_dag_runner
+
+    for module in (beam_dag_runner, local_dag_runner):
+        assert "launcher.Launcher(" in inspect.getsource(module)
+
+
+def test_a_launcher_has_what_an_observed_one_reads():
+    from tfx.orchestration.portable import launcher
+
+    source = inspect.getsource(launcher.Launcher.__init__)
+    for name in ("_pipeline_node", "_mlmd_connection", "_system_node_handler"):
+        assert f"self.{name} = " in source
+    assert parameters(launcher.Launcher.launch) == ["self"]
+    assert parameters(launcher.Launcher._run_executor) == ["self", "execution_info"]
+
+
+class Observer:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def launch(self, launch: patches.Launch):
+        self.told.append(f"launch {launch.node}")
+        info = launch.run()
+        self.told.append(f"end {launch.node}")
+        return info
+
+    def executes(self, node: str) -> None:
+        self.told.append(f"execute {node}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["beam", "local"])
+def test_an_executor_runs_inside_the_launch_and_only_if_nothing_is_cached(
+    tmp_path: Path, runner: str
+):
+    from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+    from tfx.orchestration import metadata
+    from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.pipeline import Pipeline
+
+    (tmp_path / "schema.pbtxt").write_text("")
+    observer = Observer()
+    for _ in range(2):
+        pipeline = Pipeline(
+            "schema",
+            str(tmp_path / "root"),
+            components=[ImportSchemaGen(schema_file=str(tmp_path / "schema.pbtxt"))],
+            enable_cache=True,
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(
+                str(tmp_path / "store")
+            ),
+        )
+        with patches.named_beam_runner(), patches.observed_launches(observer):
+            (BeamDagRunner() if runner == "beam" else LocalDagRunner()).run(pipeline)
+    name = "ImportSchemaGen"
+    first = [f"launch {name}", f"execute {name}", f"end {name}"]
+    assert observer.told == [*first, f"launch {name}", f"end {name}"]
+
+
+def test_the_entry_point_leaves_names_of_models_in_blessings():
+    utils = pytest.importorskip(
+        "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils"
+    )
+    assert parameters(utils.parse_raw_artifact_dict) == ["inputs_dict", "name_from_id"]
+    names: dict[int, str] = {}
+    number = utils._get_hashed_id("projects/1/model", names)
+    assert names == {number: "projects/1/model"}
+    assert utils._get_hashed_id("projects/1/model", names) == number
+
+
+def test_the_entry_point_finds_classes_by_title():
+    utils = pytest.importorskip(
+        "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils"
+    )
+    from kfp.pipeline_spec import pipeline_spec_pb2
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+
+    assert parameters(utils._retrieve_class_path) == ["type_schema"]
+    patches.add_kubeflow_types({"test.OfATest": "tfx.types.standard_artifacts.Model"})
+    try:
+        schema = pipeline_spec_pb2.ArtifactTypeSchema(schema_title="test.OfATest")
+        assert patches.kubeflow_class_path(schema) == "tfx.types.standard_artifacts.Model"
+    finally:
+        del compiler_utils.TITLE_TO_CLASS_PATH["test.OfATest"]
+
+
+def test_ml_metadata_sends_every_request_through_one_method():
+    client = ml_metadata.MetadataStore
+    assert parameters(client._call)[:4] == ["self", "method_name", "request", "response"]
+    for name in (*patches._LISTINGS, *patches._LISTINGS_OF_IDS):
+        assert "self._call" in inspect.getsource(getattr(client, name))
+    assert "self._call(" in inspect.getsource(client._call_method_with_list_options)
+
+
+def test_ml_metadata_has_no_listing_that_is_not_put_in_order():
+    returning_lists = {
+        name
+        for name in vars(ml_metadata.MetadataStore)
+        if name.startswith(("get_artifacts", "get_contexts", "get_executions"))
+    }
+    known = {*patches._LISTINGS, *patches._LISTINGS_OF_IDS}
+    # Of relations between contexts, which TFX does not use.
+    assert returning_lists - known <= {
+        "get_artifacts_and_types_by_artifact_ids",
+        "get_contexts_by_external_ids",
+        "get_artifacts_by_external_ids",
+        "get_executions_by_external_ids",
+    }
+
+
+class Reversing:
+    """Writes texts backwards."""
+
+    def encode(self, message) -> None:
+        for artifact in getattr(message, "artifacts", ()):
+            artifact.name = artifact.name[::-1]
+
+    decode = encode
+
+
+def test_the_replaced_client_keeps_order_password_and_texts(store):
+    public, private = (metadata_store_pb2.ConnectionConfig() for _ in range(2))
+    public.fake_database.SetInParent()
+    private.CopyFrom(public)
+    private.retry_options.max_num_retries = 7
+    original = ml_metadata.MetadataStore
+    with patches.metadata_server(public, private, str, Reversing()):
+        client = ml_metadata.MetadataStore(public)
+        kind = client.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
+        first, second = client.put_artifacts(
+            [metadata_store_pb2.Artifact(type_id=kind, name=name) for name in ("ab", "cd")]
+        )
+        found = client.get_artifacts_by_id([second, first])
+        assert [artifact.name for artifact in found] == ["cd", "ab"]
+        request = metadata_store_service_pb2.GetArtifactsRequest()
+        response = metadata_store_service_pb2.GetArtifactsResponse()
+        original._call(client, "GetArtifacts", request, response)
+        assert {artifact.name for artifact in response.artifacts} == {"ba", "dc"}
+    assert ml_metadata.MetadataStore is original
+
+
+def test_a_refusal_is_said_in_our_words_and_other_connections_are_left_alone():
+    public = metadata_store_pb2.ConnectionConfig()
+    public.fake_database.SetInParent()
+    # A connection without any database is refused.
+    private = metadata_store_pb2.ConnectionConfig()
+    with patches.metadata_server(public, private, lambda message: "no login", None):
+        with pytest.raises(RuntimeError, match=r"^no login$"):
+            ml_metadata.MetadataStore(public)
+        other = metadata_store_pb2.ConnectionConfig()
+        other.fake_database.SetInParent()
+        other.retry_options.max_num_retries = 3
+        assert ml_metadata.MetadataStore(other).get_artifacts() == []
+
+
+def test_ml_metadata_writes_connections_into_its_debug_log():
+    source = inspect.getsource(ml_metadata.MetadataStore.__init__)
+    assert "logging.log(logging.DEBUG" in source or "logging.debug" in source
