@@ -31,14 +31,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLitePredictExtractor
 
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
-from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
-from tfx_tflite.components.judgement.gate import Gate, GateRule
-from tfx_tflite.components.judgement.metric_plan import (
-    MetricPlan,
-    judged_outputs,
-    targets_of,
-    two_model_config,
-)
+from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
+from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
+from tfx_tflite.components.judgement.evaluation import load_evaluation
+from tfx_tflite.components.judgement.gate import AgreementLimit, Gate
+from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
@@ -236,7 +233,7 @@ def peak_megabytes(directory: Path, rows: int) -> float:
 def print_memory(directory: Path, rows: int) -> int:
     """Evaluates rows, the same file over and over, and prints the peak memory in MB."""
     source = rows_source(directory, FEW_ROWS, repeat=rows // FEW_ROWS)
-    pair = ModelPair(str(directory / "model"), "serving_tensors", None, str(directory / "tflite"))
+    pair = model_pair(directory / "model", directory)
     ours(pair, source, directory / f"memory-{rows}")
     found = load_evaluation(str(directory / f"memory-{rows}"), plan(pair)).examples
     assert found == rows, (found, rows)
@@ -276,7 +273,13 @@ def make_models(directory: Path) -> ModelPair:
         path, "serving_tensors", Recipe(Scheme.INT8), {"x": samples}, directory / "conversion"
     )
     (directory / "tflite").write_bytes(converted.quantized)
-    return ModelPair(str(path), "serving_tensors", None, str(directory / "tflite"))
+    return model_pair(path, directory)
+
+
+def model_pair(saved_model: Path, directory: Path) -> ModelPair:
+    """Returns the models in a directory."""
+    signature = read_tensor_signature(saved_model, "serving_tensors")
+    return ModelPair(str(saved_model), signature, None, str(directory / "tflite"))
 
 
 def write_rows(directory: Path, rows: int) -> SplitFiles:
@@ -387,18 +390,15 @@ def plan(pair: ModelPair) -> MetricPlan:
     """Returns which metrics are computed on batches: all of them."""
     config = two_model_config(eval_config())
     judged = judged_outputs(pair, config, targets_of(config, None))
-    return MetricPlan.make(config, judged, Gate(rules=(GateRule(min_agreement=0),)))
+    return MetricPlan.make(config, judged, Gate(rules=(AgreementLimit(min_agreement=0),)))
 
 
 def ours(pair: ModelPair, source: SplitFiles, output: Path) -> None:
     """Evaluates with this project's evaluator."""
     config = two_model_config(eval_config())
+    comparison = PlannedComparison("float", plan(pair), str(output))
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = (
-            pipeline
-            | ReadBatches(source)
-            | CompareModels(pair, config, plan(pair), None, str(output))
-        )
+        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, [comparison], None)
 
 
 def theirs(pair: ModelPair, source: SplitFiles, output: Path) -> None:

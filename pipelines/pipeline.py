@@ -79,7 +79,7 @@ def create_pipeline(
         schema=schema,
         settings=QuantizerSettings.of(config.model, config.quantization, config.calibration),
     )
-    against_pushed = bool(config.gate.against("pushed").rules)
+    against_pushed = bool(config.gate.against("pushed"))
     try:
         evaluator = QuantizationEvaluator(
             examples=examples,

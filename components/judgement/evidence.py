@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tfx_tflite.components.judgement.evaluation import Evaluation
-from tfx_tflite.components.judgement.gate import GateRule, allowed_drop
+from tfx_tflite.components.judgement.gate import MetricRule
+from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.statistics.paired_tests import (
@@ -59,24 +60,20 @@ class ComparisonEvidence:
         lacks = counted or not output.comparison.weight_of(key, value.metric)
         return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
-    def interval(self, rule: GateRule, value: MetricValues, sign: int) -> DropInterval:
+    def interval(self, rule: MetricRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
         assert rule.confidence is not None
         output = self.evaluation.output(value.output)
         metric = output.batched[value.metric]
-        margin = allowed_drop(rule, value)
+        margin = rule.allowed_drop(value.float_value)
         if isinstance(metric, ScoreMetric):
             return self._of_scores(rule, value, sign, margin)
         key = self._slices[value.slice]
-        if output.comparison.is_weighted:
-            moments = output.comparison.weighted_moments(key, value.metric).paired(sign)
-        else:
-            sums = output.comparison.sums(key, value.metric)
-            # A label between 0 and 1 makes a change of less than one.
-            if metric.is_correctness and sums.dd == sums.worse + sums.better:
-                changes = (sums.worse, sums.better)
-                return _of_share(sums.examples, changes, sign, margin, rule.confidence)
-            moments = sums.moments(sign)
+        sums = output.comparison.sums(key, value.metric)
+        if metric.is_correctness and isinstance(sums, MetricSums) and sums.counts_changes:
+            changes = (sums.worse, sums.better)
+            return _of_share(sums.examples, changes, sign, margin, rule.confidence)
+        moments = sums.moments(sign)
         relative = rule.max_relative_drop
         return mean_interval(
             moments.of_roots() if metric.is_root else moments,
@@ -90,7 +87,7 @@ class ComparisonEvidence:
         return self.evaluation.comparison.slices_by_name
 
     def _of_scores(
-        self, rule: GateRule, value: MetricValues, sign: int, margin: float
+        self, rule: MetricRule, value: MetricValues, sign: int, margin: float
     ) -> DropInterval:
         assert rule.confidence is not None
         output = self.evaluation.output(value.output)

@@ -1,90 +1,47 @@
 """The gate: rules that say how much worse than the float model a quantized model may be.
 
-Nothing here needs TensorFlow: a gate is parsed from a config and judged on plain numbers.
+Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `verdict` judges by it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
-
-if TYPE_CHECKING:  # It loads SciPy, which a config can do without.
-    from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval
-
-# Whether a higher value is a better one, for the TFMA metrics with one number a slice.
-_HIGHER_IS_BETTER = frozenset(
-    """
-    AUC AUCPrecisionRecall Accuracy BalancedAccuracy BinaryAccuracy BinaryIoU CategoricalAccuracy
-    CosineSimilarity DiagnosticOddsRatio ExactMatch F1Score FBetaScore FowlkesMallowsIndex
-    Informedness IoU Markedness MatthewsCorrelationCoefficient MeanIoU NDCG NPV
-    NegativePredictiveValue OneHotIoU OneHotMeanIoU PPV PositiveLikelihoodRatio Precision
-    PrecisionAtRecall R2Score Recall RecallAtPrecision
-    SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy Specificity
-    SpecificityAtSensitivity SquaredPearsonCorrelation CoefficientOfDiscrimination
-    RelativeCoefficientOfDiscrimination TN TNR TP TPR ThreatScore TopKCategoricalAccuracy
-    TrueNegatives TruePositives
-    """.split()
-)
-_LOWER_IS_BETTER = frozenset(
-    """
-    BinaryCrossEntropy BinaryCrossentropy CategoricalCrossEntropy CategoricalCrossentropy FN FNR FP
-    FPR FallOut FalseDiscoveryRate FalseNegatives FalsePositives Hinge KLDivergence LogCoshError
-    MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError
-    MissRate NegativeLikelihoodRatio Poisson RootMeanSquaredError SparseCategoricalCrossentropy
-    SquaredHinge
-    """.split()
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
 )
 
-Direction = Literal["higher_is_better", "lower_is_better"]
+from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
+
+Reference = Literal["float", "pushed"]
+# Not true, nor a string that looks like a number.
+_FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
-def direction_of(class_name: str) -> Direction | None:
-    """Returns which way a TFMA metric is better, or None where that is not known."""
-    if class_name in _HIGHER_IS_BETTER:
-        return "higher_is_better"
-    return "lower_is_better" if class_name in _LOWER_IS_BETTER else None
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _with_all_keys(self, own_keys: Callable[["_Rule"], dict[str, object]]) -> dict[str, object]:
+        return {**_NOT_GIVEN, **own_keys(self)}
 
 
-def rule_directions(rules: Iterable[tuple["GateRule", str]]) -> dict[str, Direction]:
-    """Returns which way the metric of each rule is better, by the metric's name.
-
-    Args:
-        rules: Rules on metrics, each with the TFMA class of its metric.
-
-    Raises:
-        ValueError: A metric's direction is not known and not given, or a rule gives another one
-            than is known or than another rule gives.
-    """
-    found: dict[str, Direction] = {}
-    for rule, class_name in rules:
-        name, known = str(rule.metric), direction_of(class_name)
-        direction = rule.direction or known
-        if direction is None:
-            raise ValueError(
-                f"which way {name} is better is not known; add a direction, higher_is_better or "
-                "lower_is_better"
-            )
-        if known not in (None, direction):
-            raise ValueError(
-                f"direction is {direction}, but of {class_name} {known.replace('_', ' ')}; leave "
-                "direction out"
-            )
-        if found.setdefault(name, direction) != direction:
-            raise ValueError(f"two rules on {name} give it different directions; which is right?")
-    return found
-
-
-class GateRule(BaseModel):
-    """One rule of a gate: on a metric, or on one figure of the model as a whole.
+class MetricRule(_Rule):
+    """A rule on the drop of a metric.
 
     Attributes:
         metric: The name of a metric that is evaluated.
-        output: The output that the metric, or the figure, is of; needed where several outputs have
-            a metric of that name. A limit on a figure that names none must hold for all outputs.
+        output: The output that the metric is of; needed if several outputs have a metric of that
+            name.
         max_drop: The largest drop allowed, in the metric's unit.
         max_relative_drop: The largest drop allowed, as a share of the float model's value.
         slices: `overall`, or `each` for every value of every slice that is evaluated.
@@ -93,121 +50,211 @@ class GateRule(BaseModel):
         direction: Which way the metric is better; needed only if that is not known.
         against: What the quantized model is compared with: today's `float` model, or the one that
             was `pushed` last, on today's examples.
-        max_size_ratio: The largest size allowed, as a multiple of the float32 TFLite file.
-        max_latency_ratio: The longest inference allowed, as a multiple of the float32 TFLite
-            model's on the machine of the evaluation.
-        max_arena_ratio: The most working memory allowed, as a multiple of the float32 TFLite
-            model's.
-        min_agreement: The smallest share of decisions that both models make alike.
-        max_kl_divergence: The largest mean divergence of the quantized model's probabilities from
-            the float model's, in nats.
-        max_mean_absolute_difference: The largest mean absolute difference of the outputs.
-        min_sqnr_db: The smallest signal-to-quantization-noise ratio of the outputs, in dB.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    metric: str | None = None
+    metric: str
     output: str | None = None
-    max_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
-    max_relative_drop: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
+    max_drop: _FromZero | None = None
+    max_relative_drop: _FromZero | None = None
     slices: Literal["overall", "each"] = "overall"
     confidence: float | None = Field(default=None, strict=True, gt=0.5, lt=1)
     direction: Direction | None = None
-    against: Literal["float", "pushed"] = "float"
-    max_size_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
-    max_latency_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
-    max_arena_ratio: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
-    min_agreement: float | None = Field(default=None, strict=True, ge=0, le=1)
-    max_kl_divergence: float | None = Field(default=None, strict=True, ge=0, allow_inf_nan=False)
-    max_mean_absolute_difference: float | None = Field(
-        default=None, strict=True, ge=0, allow_inf_nan=False
-    )
-    min_sqnr_db: float | None = Field(default=None, strict=True, allow_inf_nan=False)
+    against: Reference = "float"
 
     @model_validator(mode="after")
-    def _one_limit(self) -> "GateRule":
-        whole = [limit.key for limit in LIMITS if getattr(self, limit.key) is not None]
-        if not whole:
-            if self.metric is None:
-                keys = ", ".join(limit.key for limit in LIMITS)
-                raise ValueError(f"give a metric, or one of {keys}")
-            if (self.max_drop is None) == (self.max_relative_drop is None):
-                raise ValueError("give exactly one of max_drop and max_relative_drop")
-        elif self != self._alone(whole[0]):
-            beside = " but for output" if _is_of_outputs(whole[0]) else ""
-            raise ValueError(f"{whole[0]} stands in a rule by itself{beside}")
+    def _one_bound(self) -> "MetricRule":
+        if (self.max_drop is None) == (self.max_relative_drop is None):
+            raise ValueError("give exactly one of max_drop and max_relative_drop")
         return self
 
-    def _alone(self, key: str) -> "GateRule":
-        """Returns a rule with nothing but a limit and, where it may have one, an output."""
-        output = self.output if _is_of_outputs(key) else None
-        return GateRule.model_construct(**{key: getattr(self, key), "output": output})
+    def allowed_drop(self, float_value: float) -> float:
+        """Returns the largest drop that is allowed, in the metric's unit.
+
+        Args:
+            float_value: What the metric is for the model that is compared with.
+        """
+        if self.max_drop is not None:
+            return self.max_drop
+        assert self.max_relative_drop is not None
+        return self.max_relative_drop * abs(float_value)
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A limit that a rule may set on one figure of the model as a whole.
+class LimitRule(_Rule):
+    """A limit on one figure of the model as a whole, always beside the float model.
 
     Attributes:
-        key: The rule's key.
+        key: The key of the limit.
         figure: What evidence and reports call the figure.
         side: Which way it is limited.
-        float_value: What it is for the float model itself; None where that is no number.
+        float_value: What it is for the float model itself; None if that is no number.
         explanation: The reason for a refusal, with `found` and `limit` to be filled in.
-        is_of_outputs: Whether each output has the figure, rather than the model.
     """
 
-    key: str
-    figure: str
-    side: Literal["at most", "at least"]
-    float_value: float | None
-    explanation: str
-    is_of_outputs: bool = True
+    key: ClassVar[str]
+    figure: ClassVar[str]
+    side: ClassVar[Literal["at most", "at least"]] = "at most"
+    float_value: ClassVar[float | None] = 1.0
+    explanation: ClassVar[str]
 
-    def holds(self, found: float, limit: float) -> bool:
-        """Returns whether a figure keeps to a limit."""
-        return _within(found, limit) if self.side == "at most" else _within(limit, found)
+    @property
+    def limit(self) -> float:
+        """The largest, or smallest, figure that is allowed."""
+        return float(getattr(self, self.key))
+
+    def holds(self, found: float) -> bool:
+        """Returns whether a figure keeps to the limit."""
+        sides = (found, self.limit) if self.side == "at most" else (self.limit, found)
+        return is_within(*sides)
 
 
-_RATIO = "{name} is {found:.3g} of the float32 model's, more than {limit:g}"
-LIMITS = (
-    Limit("max_size_ratio", "size_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
-    Limit("max_latency_ratio", "latency_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
-    Limit("max_arena_ratio", "arena_ratio", "at most", 1.0, _RATIO, is_of_outputs=False),
-    Limit(
-        "min_agreement",
-        "agreement",
-        "at least",
-        1.0,
-        "both models decide alike in {found:.2%} of the cases, less than {limit:.2%}",
-    ),
-    Limit(
-        "max_kl_divergence",
-        "kl_divergence",
-        "at most",
-        0.0,
-        "the probabilities diverge by {found:.4g} nats, more than {limit:g}",
-    ),
-    Limit(
-        "max_mean_absolute_difference",
-        "mean_absolute_difference",
-        "at most",
-        0.0,
-        "the outputs differ by {found:.4g} in the mean, more than {limit:g}",
-    ),
-    Limit(
-        "min_sqnr_db",
-        "sqnr_db",
-        "at least",
-        None,
-        "the outputs have a signal-to-noise ratio of {found:.4g} dB, less than {limit:g}",
-    ),
+class CostLimit(LimitRule):
+    """A limit on what the model costs, as a multiple of the float32 TFLite model's."""
+
+    explanation = "{name} is {found:.3g} of the float32 model's, more than {limit:g}"
+
+
+class SizeLimit(CostLimit):
+    """The largest size allowed, as a multiple of the float32 TFLite file."""
+
+    key, figure = "max_size_ratio", "size_ratio"
+    max_size_ratio: _AboveZero
+
+
+class LatencyLimit(CostLimit):
+    """The longest inference allowed, on the machine of the evaluation."""
+
+    key, figure = "max_latency_ratio", "latency_ratio"
+    max_latency_ratio: _AboveZero
+
+
+class ArenaLimit(CostLimit):
+    """The most working memory allowed."""
+
+    key, figure = "max_arena_ratio", "arena_ratio"
+    max_arena_ratio: _AboveZero
+
+
+class OutputLimit(LimitRule):
+    """A limit on how one output differs from the float model's.
+
+    Attributes:
+        output: The output; None if the limit must hold for all.
+    """
+
+    output: str | None = None
+
+
+class AgreementLimit(OutputLimit):
+    """The smallest share of decisions that both models make alike."""
+
+    key, figure, side = "min_agreement", "agreement", "at least"
+    explanation = "both models decide alike in {found:.2%} of the cases, less than {limit:.2%}"
+    min_agreement: Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class DivergenceLimit(OutputLimit):
+    """The largest mean divergence of the quantized probabilities from the float ones, in nats."""
+
+    key, figure, float_value = "max_kl_divergence", "kl_divergence", 0.0
+    explanation = "the probabilities diverge by {found:.4g} nats, more than {limit:g}"
+    max_kl_divergence: _FromZero
+
+
+class DifferenceLimit(OutputLimit):
+    """The largest mean absolute difference of the outputs."""
+
+    key, figure, float_value = "max_mean_absolute_difference", "mean_absolute_difference", 0.0
+    explanation = "the outputs differ by {found:.4g} in the mean, more than {limit:g}"
+    max_mean_absolute_difference: _FromZero
+
+
+class NoiseLimit(OutputLimit):
+    """The smallest signal-to-quantization-noise ratio of the outputs, in dB."""
+
+    key, figure, side, float_value = "min_sqnr_db", "sqnr_db", "at least", None
+    explanation = "the outputs have a signal-to-noise ratio of {found:.4g} dB, less than {limit:g}"
+    min_sqnr_db: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+LIMITS: tuple[type[LimitRule], ...] = (
+    SizeLimit,
+    LatencyLimit,
+    ArenaLimit,
+    AgreementLimit,
+    DivergenceLimit,
+    DifferenceLimit,
+    NoiseLimit,
 )
+# The keys of all rules as a gate's JSON has them, each rule with all of them, and what stands for
+# a key that is not given.
+_NOT_GIVEN: Mapping[str, object] = {
+    **{key: field.get_default() for key, field in MetricRule.model_fields.items()},
+    **dict.fromkeys(limit.key for limit in LIMITS),
+    "metric": None,
+}
 
 
-def _is_of_outputs(key: str) -> bool:
-    return any(limit.key == key and limit.is_of_outputs for limit in LIMITS)
+def is_within(drop: float, bound: float) -> bool:
+    """Returns whether a drop is at most its bound."""
+    # Metrics are quotients of counts: a drop of exactly the bound may come out an ulp above it.
+    return drop <= bound or math.isclose(drop, bound, rel_tol=1e-9)
+
+
+def rule_of(keys: object) -> object:
+    """Returns the rule that some keys make; which kind it is, its keys say.
+
+    Args:
+        keys: A mapping as configs and JSON have it; a rule is returned as it is.
+
+    Raises:
+        ValidationError: A key is not known, or its value is none that it may have.
+        ValueError: The keys belong to different kinds of rules, or to none.
+    """
+    if isinstance(keys, _Rule):
+        return keys
+    if not isinstance(keys, Mapping):
+        return MetricRule.model_validate(keys)
+    given = {key: value for key, value in keys.items() if not _is_left_out(key, value)}
+    _check_known(given)
+    kinds = [limit for limit in LIMITS if limit.key in given]
+    if kinds:
+        _check_alone(kinds[0], given)
+        return kinds[0].model_validate(given)
+    if "metric" not in given:
+        keys_of_limits = ", ".join(limit.key for limit in LIMITS)
+        raise ValueError(f"give a metric, or one of {keys_of_limits}")
+    return MetricRule.model_validate(given)
+
+
+def _is_left_out(key: object, value: object) -> bool:
+    return key in _NOT_GIVEN and value == _NOT_GIVEN[str(key)]
+
+
+def _check_known(given: Mapping[str, object]) -> None:
+    unknown = [key for key in given if key not in _NOT_GIVEN]
+    if unknown:
+        raise ValidationError.from_exception_data(
+            "rule",
+            [{"type": "extra_forbidden", "loc": (key,), "input": given[key]} for key in unknown],
+        )
+
+
+def _check_alone(kind: type[LimitRule], given: Mapping[str, object]) -> None:
+    if not given.keys() <= kind.model_fields.keys():
+        beside = " but for output" if issubclass(kind, OutputLimit) else ""
+        raise ValueError(f"{kind.key} stands in a rule by itself{beside}")
+
+
+GateRule = (
+    MetricRule
+    | SizeLimit
+    | LatencyLimit
+    | ArenaLimit
+    | AgreementLimit
+    | DivergenceLimit
+    | DifferenceLimit
+    | NoiseLimit
+)
 
 
 class Gate(BaseModel):
@@ -223,304 +270,139 @@ class Gate(BaseModel):
 
     min_examples: int = Field(default=100, strict=True, ge=1)
     min_slice_examples: int = Field(default=20, strict=True, ge=1)
-    rules: tuple[GateRule, ...] = Field(min_length=1)
+    rules: tuple[Annotated[GateRule, BeforeValidator(rule_of)], ...] = Field(min_length=1)
 
-    def against(self, reference: Literal["float", "pushed"]) -> "Gate":
-        """Returns the gate with only the rules against one reference, maybe none."""
-        rules = tuple(rule for rule in self.rules if rule.against == reference)
-        return self.model_copy(update={"rules": rules})
+    def against(self, reference: Reference) -> tuple[GateRule, ...]:
+        """Returns the rules that compare with one reference, maybe none."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if (rule.against if isinstance(rule, MetricRule) else "float") == reference
+        )
+
+    @property
+    def on_metrics(self) -> tuple[MetricRule, ...]:
+        """The rules on metrics."""
+        return tuple(rule for rule in self.rules if isinstance(rule, MetricRule))
 
 
-class GateResult(BaseModel):
-    """The verdict of a gate and how it came about.
+# --- Which metrics the rules are on ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MetricInQuestion:
+    """A metric of an output that rules may be on.
 
     Attributes:
-        verdict: `blessed` where every rule that was judged holds and enough examples were seen.
-        examples: The number of examples that both models were compared on.
-        rules: The result of each rule on each of its slices.
-        reasons: Why the model was refused, one a line; empty where it was blessed.
+        output: The output; None if its name goes without saying.
+        name: What rules and reports call the metric.
+        class_name: TFMA's or Keras' class.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    verdict: Verdict
-    examples: int
-    rules: tuple[RuleResult, ...]
-    reasons: tuple[str, ...]
-
-    @property
-    def blessed(self) -> bool:
-        """Whether the model may be pushed."""
-        return self.verdict is Verdict.BLESSED
+    output: str | None
+    name: str
+    class_name: str
 
 
-class Evidence(Protocol):
-    """What is known of the two models beyond the metrics' values."""
+class RuleError(EvaluationError):
+    """A rule that does not go with what is evaluated.
 
-    def interval(self, rule: GateRule, value: MetricValues, sign: int) -> "DropInterval":
-        """Returns how sure the drop of a metric on a slice is.
+    Args:
+        problem: What is wrong.
+        index: Which rule of the gate.
+        key: Which of its keys; empty for the rule as a whole.
+    """
 
-        Args:
-            rule: A rule with a confidence.
-            value: The metric on the slice.
-            sign: 1 where higher is better, else -1.
-        """
-
-    def has_no_figure(self, value: MetricValues) -> bool:
-        """Returns whether the examples of a slice leave a metric undefined for both models."""
-
-    def figure(self, name: str, output: str | None) -> float | None:
-        """Returns a figure of the model as a whole, None where it is not known.
-
-        Args:
-            name: The `figure` of one of `LIMITS`.
-            output: The output that it is of, where it is of outputs and they have names.
-        """
-
-    @property
-    def output_keys(self) -> Sequence[str | None]:
-        """The names of the outputs that are judged; None for one whose name is not said."""
+    def __init__(self, problem: str, index: int, key: str = ""):
+        self.problem = problem
+        self.key = f"gate.rules.{index}" + (f".{key}" if key else "")
+        super().__init__(f"{self.key}: {problem}")
 
 
-def judge(
-    gate: Gate,
-    values: Sequence[MetricValues],
-    examples: int,
-    directions: Mapping[str, Direction],
-    evidence: Evidence,
-) -> GateResult:
-    """Returns whether a quantized model passes a gate.
-
-    A model is blessed where all rules hold on all slices that are judged. With a confidence, the
-    probability of blessing a model that breaks any of them is at most 1 - confidence however many
-    there are, since all must hold at once (an intersection-union test: Berger 1982, Technometrics
-    24:295). A slice is called refused, rather than undecided, with Holm's correction for the
-    number of slices, so that a good slice is accused with probability at most 1 - confidence.
+def rule_directions(gate: Gate, metrics: Sequence[MetricInQuestion]) -> dict[str, Direction]:
+    """Returns which way the metric of each rule is better, by the metric's name.
 
     Args:
         gate: The rules.
-        values: Each metric on each slice.
-        examples: The number of examples that both models were compared on.
-        directions: Which way each metric is better.
-        evidence: What else is known.
+        metrics: What is evaluated.
+
+    Raises:
+        RuleError: A rule is on a metric or an output that is not evaluated, or it is not clear on
+            which; a metric's direction is not known and not given, or a rule gives another one
+            than is known or than another rule gives.
     """
-    results: list[RuleResult] = []
-    reasons: list[str] = []
-    if examples < gate.min_examples:
-        reasons.append(
-            f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
-        )
-    for rule in gate.rules:
-        if rule.metric is None:
-            found = _judge_whole_model(rule, examples, evidence)
-        else:
-            found = _judge_metric(rule, gate, values, directions, evidence)
-        results += found
-        reasons += [result.reason for result in found if result.verdict in _AGAINST]
-        if all(result.verdict is Verdict.NOT_JUDGED for result in found):
-            where = "overall" if rule.slices == "overall" else "on any slice with enough examples"
-            reasons.append(f"{rule.metric}: there is no figure to judge {where}")
-    return GateResult(
-        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
-        examples=examples,
-        rules=tuple(results),
-        reasons=tuple(reasons),
-    )
+    found: dict[str, Direction] = {}
+    for index, rule in enumerate(gate.rules):
+        if isinstance(rule, MetricRule | OutputLimit):
+            _check_output(rule.output, metrics, index)
+        if isinstance(rule, MetricRule):
+            direction = _direction(rule, _class_of(rule, metrics, index), index)
+            if found.setdefault(rule.metric, direction) != direction:
+                raise RuleError(
+                    f"two rules on {rule.metric} give it different directions; which is right?",
+                    index,
+                )
+    return found
 
 
-_AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
-
-
-def _judge_whole_model(rule: GateRule, examples: int, evidence: Evidence) -> list[RuleResult]:
-    """Returns the results of a limit: one, or one an output if it names none of several."""
-    [limit] = [limit for limit in LIMITS if getattr(rule, limit.key) is not None]
-    outputs = evidence.output_keys if limit.is_of_outputs and rule.output is None else [rule.output]
-    return [_judge_figure(rule, limit, output, examples, evidence) for output in outputs]
-
-
-def _judge_figure(
-    rule: GateRule, limit: Limit, output: str | None, examples: int, evidence: Evidence
-) -> RuleResult:
-    """Returns the result of a limit on one figure, as a drop from what the float model has."""
-    allowed, found = getattr(rule, limit.key), evidence.figure(limit.figure, output)
-    if found is None:
-        reason = f"{limit.figure} is not known, so it cannot be judged"
-    elif limit.holds(found, allowed):
-        reason = ""
+def _check_output(output: str | None, metrics: Sequence[MetricInQuestion], index: int) -> None:
+    outputs = _outputs(metrics)
+    if output is None or output in outputs:
+        return
+    if outputs == [None]:
+        problem = "only one output is judged; leave it out, or use evaluation.outputs"
     else:
-        reason = limit.explanation.format(name=limit.figure, found=found, limit=allowed)
-    if reason and output is not None:
-        reason = f"output {output}: {reason}"
-    # Where the float model has no figure, the limit itself is what a drop counts from.
-    reference = allowed if limit.float_value is None else limit.float_value
-    sign = 1 if limit.side == "at least" else -1
-    return RuleResult(
-        metric=limit.figure,
-        output=output,
-        slice=OVERALL,
-        examples=examples,
-        float_value=math.nan if limit.float_value is None else limit.float_value,
-        quantized_value=math.nan if found is None else found,
-        drop=math.nan if found is None else sign * (reference - found),
-        bound=sign * (reference - allowed),
-        limit=allowed,
-        verdict=Verdict.REFUSED if reason else Verdict.BLESSED,
-        reason=reason,
-    )
+        problem = f"{output!r} is not judged; evaluation.outputs has: {listed(outputs)}"
+    raise RuleError(problem, index, "output")
 
 
-def _judge_metric(
-    rule: GateRule,
-    gate: Gate,
-    values: Sequence[MetricValues],
-    directions: Mapping[str, Direction],
-    evidence: Evidence,
-) -> list[RuleResult]:
-    assert rule.metric is not None
-    sign = 1 if directions[rule.metric] == "higher_is_better" else -1
-    wanted = [
-        value
-        for value in values
-        if value.metric == rule.metric
-        and rule.output in (None, value.output)
-        and (value.slice == OVERALL) == (rule.slices == "overall")
-    ]
-    left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
-    judged = [value for value in wanted if not left_out[value.slice]]
-    found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(v)}
-    judged = [value for value in judged if value.slice not in found]
-    if rule.confidence is None:
-        found |= {value.slice: _compare(rule, value, sign) for value in judged}
-    else:
-        found |= _test(rule, judged, sign, evidence)
-    return [
-        found.get(value.slice)
-        or _result(rule, value, sign, Verdict.NOT_JUDGED, left_out[value.slice])
-        for value in wanted
-    ]
+def _outputs(metrics: Iterable[MetricInQuestion]) -> list[str | None]:
+    return list(dict.fromkeys(metric.output for metric in metrics))
 
 
-def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
-    """Returns why a slice is only reported; empty where it is judged."""
-    if value.slice == OVERALL:
-        return ""
-    if value.examples < gate.min_slice_examples:
-        return f"{value.examples} examples, fewer than gate.min_slice_examples"
-    if evidence.has_no_figure(value):
-        return f"none of the {value.examples} examples are of a class that {value.metric} needs"
-    return ""
-
-
-def _result(
-    rule: GateRule, value: MetricValues, sign: int, verdict: Verdict, reason: str, **evidence: Any
-) -> RuleResult:
-    return RuleResult(
-        **value.model_dump(),
-        drop=sign * (value.float_value - value.quantized_value),
-        bound=allowed_drop(rule, value),
-        verdict=verdict,
-        reason=reason,
-        confidence=rule.confidence,
-        **evidence,
-    )
-
-
-def allowed_drop(rule: GateRule, value: MetricValues) -> float:
-    """Returns the largest drop that a rule allows on a slice, in the metric's unit."""
-    if rule.max_drop is not None:
-        return rule.max_drop
-    assert rule.max_relative_drop is not None
-    return rule.max_relative_drop * abs(value.float_value)
-
-
-def _is_finite(value: MetricValues) -> bool:
-    return math.isfinite(value.float_value) and math.isfinite(value.quantized_value)
-
-
-def _no_number(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
-    """Returns what any rule says of a figure that is no finite number."""
-    model = "quantized" if math.isfinite(value.float_value) else "float"
-    reason = (
-        f"{_where(value)} of the {model} model is not a finite number, so no drop can be judged"
-    )
-    return _result(rule, value, sign, Verdict.REFUSED, reason)
-
-
-def _compare(rule: GateRule, value: MetricValues, sign: int) -> RuleResult:
-    """Returns what a rule without confidence says: the figures are compared as they are."""
-    drop = sign * (value.float_value - value.quantized_value)
-    bound = allowed_drop(rule, value)
-    reason = ""
-    if not _within(drop, bound):
-        reason = f"{_where(value)} is worse by {drop:.4g}, more than {bound:.4g}"
-    return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
-
-
-def _where(value: MetricValues) -> str:
-    of = "" if value.output is None else f" of {value.output}"
-    return f"{value.metric}{of} ({value.slice})"
-
-
-def _within(drop: float, bound: float) -> bool:
-    # Metrics are quotients of counts: a drop of exactly the bound may come out an ulp above it.
-    return drop <= bound or math.isclose(drop, bound, rel_tol=1e-9)
-
-
-def _test(
-    rule: GateRule, values: Sequence[MetricValues], sign: int, evidence: Evidence
-) -> dict[str, RuleResult]:
-    """Returns what a rule with a confidence says of each slice."""
-    from tfx_tflite.components.judgement.statistics.paired_tests import holm
-
-    assert rule.confidence is not None
-    intervals = [evidence.interval(rule, value, sign) for value in values]
-    alpha = 1 - rule.confidence
-    accused = holm([interval.p_refused for interval in intervals], alpha)
-    results = {}
-    for value, interval, is_accused in zip(values, intervals, accused, strict=True):
-        verdict, reason, more = _weigh(rule, value, interval, bool(is_accused))
-        results[value.slice] = _result(
-            rule,
-            value,
-            sign,
-            verdict,
-            reason,
-            lower=interval.lower,
-            upper=interval.upper,
-            method=interval.method,
-            more_examples=more,
+def _class_of(rule: MetricRule, metrics: Sequence[MetricInQuestion], index: int) -> str:
+    """Returns the class of a rule's metric, after checking that it is clear which is meant."""
+    named = [metric for metric in metrics if metric.name == rule.metric]
+    meant = [metric for metric in named if rule.output in (None, metric.output)]
+    if not meant:
+        names = listed(dict.fromkeys(metric.name for metric in metrics))
+        on = f" on output {rule.output!r}, only on {listed(_outputs(named))}" if named else ""
+        raise RuleError(
+            f"{rule.metric!r} is not evaluated{on}; evaluation.metrics has: {names}",
+            index,
+            "metric",
         )
-    return results
+    if len(meant) > 1:
+        raise RuleError(
+            f"several outputs have a metric {rule.metric!r}; name one of: "
+            f"{listed(_outputs(meant))}",
+            index,
+            "output",
+        )
+    classes = dict.fromkeys(metric.class_name for metric in named)
+    if len(classes) > 1:
+        raise RuleError(
+            f"{rule.metric!r} is of class {listed(sorted(classes))} on different outputs; give one "
+            "a config.name",
+            index,
+            "metric",
+        )
+    return meant[0].class_name
 
 
-def _weigh(
-    rule: GateRule, value: MetricValues, interval: "DropInterval", is_accused: bool
-) -> tuple[Verdict, str, int | None]:
-    """Returns verdict, reason, and how many more examples would settle it."""
-    from tfx_tflite.components.judgement.statistics.paired_tests import examples_to_settle
-
-    assert rule.confidence is not None
-    where, bound = _where(value), allowed_drop(rule, value)
-    if interval.p_blessed < 1 - rule.confidence:
-        return Verdict.BLESSED, "", None
-    if is_accused:
-        reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
-        return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
-    more = examples_to_settle(
-        interval.examples,
-        interval.drop,
-        interval.standard_error,
-        bound,
-        rule.confidence,
-        correction=interval.correction,
-    )
-    reason = (
-        f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
-        f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "
-        "examples are too few"
-    )
-    return (
-        Verdict.UNDECIDED,
-        reason + (f", some {more:,} more would settle it" if more else ""),
-        more,
-    )
+def _direction(rule: MetricRule, class_name: str, index: int) -> Direction:
+    known = direction_of(class_name)
+    direction = rule.direction or known
+    if direction is None:
+        raise RuleError(
+            f"which way {rule.metric} is better is not known; add a direction, higher_is_better or "
+            "lower_is_better",
+            index,
+        )
+    if known not in (None, direction):
+        raise RuleError(
+            f"direction is {direction}, but of {class_name} {str(known).replace('_', ' ')}; leave "
+            "direction out",
+            index,
+        )
+    return direction

@@ -1,8 +1,4 @@
-"""Both models' predictions on the same batches, as a TFMA extractor.
-
-TFMA's own extractors refuse a SavedModel beside a TFLite model, and quantize inputs by truncation
-and wrap-around.
-"""
+"""The models' predictions on the same batches, as TFMA's extracts have them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +24,8 @@ from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
 from tfx_tflite.components.models.float_model import (
     FloatModel,
     InputReader,
+    Signature,
     input_reader,
-    read_tensor_signature,
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.versions import Kernels
@@ -39,22 +35,22 @@ Extracts = dict[str, Any]
 # Values of the only output, or of each by its key.
 ByOutput = Array | Mapping[str | None, Array]
 
-FLOAT, QUANTIZED = "float", "quantized"
+FLOAT, QUANTIZED, PUSHED = "float", "quantized", "pushed"
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
 INPUTS_SEEN_KEY = "inputs_seen"
 
 
 @dataclass(frozen=True)
 class ModelPair:
-    """The two models to compare.
+    """The models to compare.
 
     Attributes:
         saved_model: The float SavedModel's directory.
-        signature: The signature that was converted.
+        signature: The signature that was converted, as `read_tensor_signature` gives it.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
-        reference: The TFLite file that is compared with instead of the float model, from which only
-            the inputs come then.
+        reference: The TFLite file of the pushed model, which predicts beside the two; None if
+            nothing is compared with it.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
         kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
         input_ranges: What the quantized model's inputs were calibrated for, where that is known.
@@ -63,7 +59,7 @@ class ModelPair:
     """
 
     saved_model: str
-    signature: str
+    signature: Signature
     preprocessing_signature: str | None
     tflite: str
     input_ranges: tuple[InputRange, ...] = ()
@@ -75,9 +71,8 @@ class ModelPair:
 
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""
-        signature = read_tensor_signature(self.saved_model, self.signature)
         return input_reader(
-            self.saved_model, signature, self.preprocessing_signature, self.schema, beside
+            self.saved_model, self.signature, self.preprocessing_signature, self.schema, beside
         )
 
     def quantized_model(self) -> TFLiteModel:
@@ -96,15 +91,15 @@ class ModelPair:
         if name is None or name not in outputs:
             named = "names none" if name is None else f"is {name!r}"
             raise EvaluationError(
-                f"evaluation.output {named}; signature {self.signature!r} has: {listed(outputs)}"
+                f"evaluation.output {named}; signature {self.signature.name!r} has: "
+                f"{listed(outputs)}"
             )
         return outputs[name]
 
     @property
     def outputs(self) -> dict[str, InputSpec]:
         """The signature's outputs by name."""
-        signature = read_tensor_signature(self.saved_model, self.signature)
-        return {spec.name: spec for spec in signature.outputs}
+        return {spec.name: spec for spec in self.signature.outputs}
 
 
 @dataclass
@@ -113,23 +108,19 @@ class _FloatSide:
 
     Attributes:
         reader: What turns examples into inputs.
-        model: The model; None where another is compared with.
+        model: The model.
     """
 
     reader: InputReader
-    model: FloatModel | None
+    model: FloatModel
 
     @classmethod
     def load(cls, pair: ModelPair, labels: Sequence[str]) -> "_FloatSide":
-        signature = read_tensor_signature(pair.saved_model, pair.signature)
-        return cls(
-            pair.reader(labels),
-            FloatModel(pair.saved_model, signature) if pair.reference is None else None,
-        )
+        return cls(pair.reader(labels), FloatModel(pair.saved_model, pair.signature))
 
 
 class _PredictDoFn(beam.DoFn):
-    """Adds predictions and labels to batched extracts; the float model is loaded once a process."""
+    """Batches to extracts with predictions and labels; a process loads the float model once."""
 
     def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck], handle: shared.Shared):
         self._pair = pair
@@ -140,30 +131,27 @@ class _PredictDoFn(beam.DoFn):
         labels = [output.label for output in self._outputs]
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
         # An interpreter serves one thread.
-        self._tflite = self._pair.quantized_model()
-        self._reference = self._float.model or _tflite_model(str(self._pair.reference))
-        signature = read_tensor_signature(self._pair.saved_model, self._pair.signature)
-        self._inputs = [spec.name for spec in signature.inputs]
+        self._tflite = {QUANTIZED: self._pair.quantized_model()}
+        if self._pair.reference is not None:
+            self._tflite[PUSHED] = _tflite_model(self._pair.reference)
+        self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
-    def process(self, extracts: Extracts) -> Iterator[Extracts]:
-        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
         groups = self._float.reader.groups(batch)
         for group in groups:
             # A batch for each shape, as a model takes only one at once.
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
-            yield self._predicted({**extracts, tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
+            yield self._predicted({tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
 
     def _predicted(self, extracts: Extracts, prepared: Tensors) -> Extracts:
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
-        predictions = {
-            FLOAT: self._reference.predict(inputs),
-            QUANTIZED: self._tflite.predict(inputs),
-        }
-        names = {FLOAT: FLOAT if self._float.model else "pushed", QUANTIZED: QUANTIZED}
+        predictions = {FLOAT: self._float.model.predict(inputs)}
+        for name, tflite in self._tflite.items():
+            predictions[name] = tflite.predict(inputs)
         for model, outputs in predictions.items():
-            finite.check_outputs(batch, inputs, outputs, names[model])
+            finite.check_outputs(batch, inputs, outputs, model)
         extracts.update(_by_kind(self._outputs, batch, inputs, prepared, predictions))
         if self._pair.input_ranges:
             seen = InputsSeen.of(inputs, self._pair.input_ranges)
@@ -263,24 +251,23 @@ def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:
         return TFLiteModel(file.read(), kernels)
 
 
-class _Predict(beam.PTransform):
+class Predict(beam.PTransform):
+    """A PCollection of RecordBatches to TFMA's extracts, with predictions, labels and weights.
+
+    Each model predicts once a batch, however many of its outputs are judged, and however many
+    comparisons there are. TFMA's own extractors refuse a SavedModel beside a TFLite model, and
+    quantize inputs by truncation and wrap-around.
+
+    Args:
+        pair: The models.
+        checks: The outputs that are judged, and what their labels must be.
+    """
+
     def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck]):
         super().__init__()
         self._pair = pair
         self._checks = tuple(checks)
 
-    def expand(self, extracts: beam.PCollection) -> beam.PCollection:
-        return extracts | beam.ParDo(_PredictDoFn(self._pair, self._checks, shared.Shared()))
-
-
-def PredictExtractor(pair: ModelPair, checks: Sequence[LabelCheck]) -> tfma.extractors.Extractor:
-    """Returns the extractor that gives both models' predictions, and the labels, for each batch.
-
-    Each model predicts once a batch, however many of its outputs are judged. It takes Arrow
-    RecordBatches, so it goes before TFMA's features extractor, which drops them.
-
-    Args:
-        pair: The two models.
-        checks: The outputs that are judged, and what their labels must be.
-    """
-    return tfma.extractors.Extractor("ExtractFloatAndQuantizedPredictions", _Predict(pair, checks))
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Builds the transform."""
+        return batches | beam.ParDo(_PredictDoFn(self._pair, self._checks, shared.Shared()))

@@ -9,7 +9,8 @@ from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples.tensors import format_shape
-from tfx_tflite.components.judgement.gate import Gate, GateResult, GateRule
+from tfx_tflite.components.judgement.gate import Gate, MetricRule
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.models.float_model import Signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
@@ -113,46 +114,17 @@ def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
     )
 
 
-def merged(result: GateResult, against_pushed: GateResult, number: int) -> GateResult:
-    """Returns the verdict of the rules against the float and against the pushed model together.
-
-    Args:
-        result: Of the rules against the float model.
-        against_pushed: Of those against the pushed one.
-        number: The pushed version.
-    """
-    beside = f" (against the pushed version {number})"
-    reasons = (*result.reasons, *(reason + beside for reason in against_pushed.reasons))
-    return GateResult(
-        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
-        examples=result.examples,
-        rules=(
-            *result.rules,
-            *(
-                rule.model_copy(
-                    update={
-                        "against": "pushed",
-                        "reason": rule.reason + beside if rule.reason else "",
-                    }
-                )
-                for rule in against_pushed.rules
-            ),
-        ),
-        reasons=reasons,
-    )
-
-
 def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricValues]) -> GateResult:
     """Returns a verdict with the rules that had nothing to compare with, which refuse nothing.
 
     Args:
         result: Of the rules against the float model.
-        gate: The rules against the pushed one.
+        gate: The rules, of which those against the pushed one are meant.
         values: The metrics, for the quantized model's own.
     """
     unknown = [
         RuleResult(
-            metric=str(rule.metric),
+            metric=rule.metric,
             output=rule.output,
             slice=OVERALL,
             examples=result.examples,
@@ -165,12 +137,13 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
             against="pushed",
             reason="nothing was pushed yet, so there is no reference",
         )
-        for rule in gate.rules
+        for rule in gate.on_metrics
+        if rule.against == "pushed"
     ]
     return result.model_copy(update={"rules": (*result.rules, *unknown)})
 
 
-def _overall(rule: GateRule, values: Sequence[MetricValues]) -> float:
+def _overall(rule: MetricRule, values: Sequence[MetricValues]) -> float:
     """Returns the quantized model's figure that a rule is about, on all examples."""
     for value in values:
         is_meant = value.metric == rule.metric and rule.output in (None, value.output)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
 from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
 from tfx_tflite.components.settings import LocalPath, Settings, problem
@@ -133,6 +133,17 @@ class EvaluationConfig(Settings):
             ),
         )
 
+    @property
+    def metrics_in_question(self) -> tuple[MetricInQuestion, ...]:
+        """The metrics that rules may be on."""
+        return tuple(
+            MetricInQuestion(
+                None if self.outputs is None else judged.output, metric.name, metric.class_name
+            )
+            for judged in self.judged
+            for metric in judged.metrics
+        )
+
     def vocabulary_files(self) -> dict[str, str]:
         """Returns the files that list vocabularies, by key."""
         prefix = "evaluation." if self.outputs is None else "evaluation.outputs.{}."
@@ -168,6 +179,6 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
 
     @model_validator(mode="after")
     def _destination_is_known(self) -> Self:
-        if self.gate.against("pushed").rules and self.pushed_destination is None:
+        if self.gate.against("pushed") and self.pushed_destination is None:
             raise ConfigError("a rule is against: pushed, which needs pushed_destination")
         return self

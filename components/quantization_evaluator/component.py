@@ -7,7 +7,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_tflite.components.artifact_layout import PROVENANCE
-from tfx_tflite.components.judgement.metric_plan import (
+from tfx_tflite.components.judgement.eval_config import (
     check_metrics,
     metric_directions,
     two_model_config,

@@ -20,28 +20,21 @@ from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
-from tfx_tflite.components.errors import DataError, EvaluationError, listed
+from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
-from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
-from tfx_tflite.components.judgement.evaluation import CompareModels, Evaluation, load_evaluation
-from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import Gate, GateResult, judge
-from tfx_tflite.components.judgement.metric_plan import (
-    MetricPlan,
+from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.case import Case
+from tfx_tflite.components.judgement.eval_config import (
     judged_outputs,
-    metric_directions,
     targets_of,
     two_model_config,
 )
-from tfx_tflite.components.judgement.metrics.label_schema import check_schema
+from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import (
-    PushedReference,
-    merged,
-    without_reference,
-)
+from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
@@ -55,10 +48,10 @@ from tfx_tflite.components.verdict import OVERALL
 from tfx_tflite.components.versions import Runtime
 
 _COMPONENT = "QuantizationEvaluator"
-# TFMA's result files of the comparison with the pushed model, below those with the float model.
-_AGAINST_PUSHED = "against_pushed"
 # On how many examples the default kernels are compared with the reference kernels.
 _COMPARED_KERNELS = 200
+# For how many seconds latency is measured, with each number of threads.
+_JUDGED_LATENCY, _REPORTED_LATENCY = 0.5, 0.1
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
     "quantized_model": layout.MODEL_DIGEST,
@@ -99,40 +92,26 @@ class Executor(tfx_evaluator.Executor):
         judged = judged_outputs(pair, eval_config, _targets(settings, eval_config))
         samples = settings.golden_samples
         first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
-        model = _model_properties(input_dict, first)
+        with fileio.open(pair.tflite, "rb") as file:
+            content = file.read()
+        model = _model_properties(input_dict, content, first, _latency_seconds(gate))
         _check_origin(input_dict, settings, model)
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
-            kernels=default_kernels(pair.quantized_model().content, first.take(2)),
+            kernels=default_kernels(content, first.take(2)),
         )
-        quantized = pair.quantized_model()
+        quantized = TFLiteModel(content, pair.kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
+        reference = _reference(settings)
+        if reference is not None:
+            reference.check(pair.signature, [output.spec.name for output in judged])
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
-        float_gate, pushed_gate = gate.against("float"), gate.against("pushed")
-        evaluation = self._evaluate(
-            output_path, eval_config, float_gate, source, pair, judged, first
-        )
-        directions = metric_directions(eval_config, gate)
-        result = judge(
-            float_gate,
-            evaluation.values,
-            evaluation.examples,
-            directions,
-            ComparisonEvidence(evaluation, model.ratios),
-        )
-        reference = None
-        if pushed_gate.rules:
-            reference = PushedReference.at(
-                str(settings.pushed_destination), settings.pushed_version
-            )
-            if reference is None:
-                result = without_reference(result, pushed_gate, evaluation.values)
-            else:
-                compared = self._judge_against(
-                    reference, output_path, eval_config, pushed_gate, source, pair, judged, first
-                )
-                result = merged(result, compared, reference.number)
+        case = Case(pair, eval_config, gate, judged, source, first, reference, output_path)
+        with self._make_beam_pipeline() as pipeline:
+            case.compare(pipeline)
+        judgement = case.judge(model.ratios)
+        result, evaluation = judgement.result, judgement.evaluation
         document = build(
             Findings(
                 result=result,
@@ -149,10 +128,10 @@ class Executor(tfx_evaluator.Executor):
             self._request(settings, exec_properties),
         )
         write_validation(
-            artifact_utils.get_single_uri(output_dict["evaluation"]),
+            output_path,
             gate,
             result,
-            directions,
+            judgement.directions,
             evaluation.comparison.slices_by_name,
         )
         _write_report(output_dict, document)
@@ -167,7 +146,7 @@ class Executor(tfx_evaluator.Executor):
             settings: The settings.
             properties: All the execution's properties.
         """
-        is_against_pushed = bool(settings.gate.against("pushed").rules)
+        is_against_pushed = bool(settings.gate.against("pushed"))
         provenance = properties.get(layout.PROVENANCE)
         return Request(
             evaluated=Evaluated(
@@ -181,70 +160,12 @@ class Executor(tfx_evaluator.Executor):
             evaluated_at=utc_now(),
         )
 
-    def _evaluate(
-        self,
-        output_path: str,
-        eval_config: tfma.EvalConfig,
-        gate: Gate,
-        source: SplitFiles,
-        pair: ModelPair,
-        judged: Sequence[JudgedOutput],
-        first: FirstExamples,
-    ) -> Evaluation:
-        representations = None if source.schema is None else source.tfxio().TensorRepresentations()
-        plan = MetricPlan.make(eval_config, judged, gate)
-        check_schema(plan.checks, source.schema)
-        plan = plan.with_origins(first)
-        with self._make_beam_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "ReadSplit" >> ReadBatches(source)
-                | "Compare" >> CompareModels(pair, eval_config, plan, representations, output_path)
-            )
-        evaluation = load_evaluation(output_path, plan)
-        if not evaluation.examples:
-            raise DataError(f"split {source.split!r} holds no examples; nothing to evaluate on")
-        return evaluation
 
-    def _judge_against(
-        self,
-        reference: PushedReference,
-        output_path: str,
-        eval_config: tfma.EvalConfig,
-        gate: Gate,
-        source: SplitFiles,
-        pair: ModelPair,
-        judged: Sequence[JudgedOutput],
-        first: FirstExamples,
-    ) -> GateResult:
-        """Returns what the rules against the pushed model say, on the same examples."""
-        reference.check(
-            read_tensor_signature(pair.saved_model, pair.signature),
-            [output.spec.name for output in judged],
-        )
-        directory = posixpath.join(output_path, _AGAINST_PUSHED)
-        # Where every worker can read it.
-        copy = posixpath.join(directory, "reference.tflite")
-        fileio.makedirs(directory)
-        with fileio.open(copy, "wb") as file:
-            file.write(reference.content)
-        evaluation = self._evaluate(
-            directory,
-            eval_config,
-            gate,
-            source,
-            dataclasses.replace(pair, reference=copy, input_ranges=()),
-            judged,
-            first,
-        )
-        return judge(
-            # Whether there are enough examples is said once.
-            gate.model_copy(update={"min_examples": 1}),
-            evaluation.values,
-            evaluation.examples,
-            metric_directions(eval_config, gate),
-            ComparisonEvidence(evaluation, {}),
-        )
+def _reference(settings: EvaluatorSettings) -> PushedReference | None:
+    """Returns the pushed model if a rule is against it."""
+    if not settings.gate.against("pushed"):
+        return None
+    return PushedReference.at(str(settings.pushed_destination), settings.pushed_version)
 
 
 def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
@@ -255,8 +176,8 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
     """Returns a warning for each output of the signature that nothing is judged by."""
     known = {output.spec.name for output in judged}
     return [
-        f"output {name!r} of signature {pair.signature!r} is not judged: nothing here says whether "
-        "it is still right; add it to evaluation.outputs"
+        f"output {name!r} of signature {pair.signature.name!r} is not judged: nothing here says "
+        "whether it is still right; add it to evaluation.outputs"
         for name in pair.outputs
         if name not in known
     ]
@@ -291,7 +212,7 @@ def _model_pair(
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     return ModelPair(
         saved_model=saved_model,
-        signature=settings.signature,
+        signature=read_tensor_signature(saved_model, settings.signature),
         preprocessing_signature=settings.preprocessing_signature,
         tflite=tflite,
         schema=source.schema,
@@ -304,8 +225,8 @@ def _first_examples(
     source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
 ) -> FirstExamples:
     labels = [output.target.label_name for output in judged]
-    inputs = read_tensor_signature(pair.saved_model, pair.signature).inputs
-    return FirstExamples.read(source, pair.reader(labels), [spec.name for spec in inputs], count)
+    inputs = [spec.name for spec in pair.signature.inputs]
+    return FirstExamples.read(source, pair.reader(labels), inputs, count)
 
 
 def _ship(
@@ -327,12 +248,21 @@ def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
     return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
 
 
+def _latency_seconds(gate: Gate) -> float:
+    """Returns how long to measure latency: thoroughly if a rule limits it, else for the report."""
+    is_judged = any(isinstance(rule, LatencyLimit) for rule in gate.rules)
+    return _JUDGED_LATENCY if is_judged else _REPORTED_LATENCY
+
+
 def _model_properties(
-    input_dict: dict[str, list[types.Artifact]], first: FirstExamples
+    input_dict: dict[str, list[types.Artifact]],
+    content: bytes,
+    first: FirstExamples,
+    latency_seconds: float,
 ) -> ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
-        return ModelProperties.read(directory, artifact_files.tflite_file(directory), first.shapes)
+        return ModelProperties.read(directory, content, first.shapes, latency_seconds)
 
 
 def _check_origin(

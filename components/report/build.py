@@ -11,12 +11,12 @@ import tensorflow_model_analysis as tfma
 
 from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE, QUANTIZATION_FILE
 from tfx_tflite.components.destinations.manifest import Evaluated, JudgedOutput, KernelComparison
-from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.examples.splits import SplitFiles
-from tfx_tflite.components.judgement.comparison import OutputSums
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
-from tfx_tflite.components.judgement.gate import GateResult
+from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.slices import slice_name
+from tfx_tflite.components.judgement.output_differences import OutputSums
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange, adequacy
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles
@@ -74,14 +74,19 @@ class ModelProperties:
 
     @classmethod
     def read(
-        cls, directory: Path, tflite: Path, shapes: Mapping[str, tuple[int, ...]]
+        cls,
+        directory: Path,
+        content: bytes,
+        shapes: Mapping[str, tuple[int, ...]],
+        latency_seconds: float,
     ) -> "ModelProperties":
         """Returns the properties of the model in an artifact's directory.
 
         Args:
             directory: The artifact's.
-            tflite: The model's file in it.
+            content: The model in it.
             shapes: Of an example by input name, the batch dimension first.
+            latency_seconds: About how long to measure latency with each number of threads.
 
         Raises:
             DocumentError: What TFLiteQuantizer wrote beside it is damaged.
@@ -94,14 +99,15 @@ class ModelProperties:
         latencies: tuple[latency.Latency, ...] = ()
         arena = None
         if float_model.exists():
-            before, after = float_model.read_bytes(), tflite.read_bytes()
+            before = float_model.read_bytes()
             latencies = tuple(
-                latency.measure_latency(before, after, shapes, threads) for threads in _THREADS
+                latency.measure_latency(before, content, shapes, threads, latency_seconds)
+                for threads in _THREADS
             )
             arena = Bytes(
-                float_model=arena_bytes(before, shapes), quantized=arena_bytes(after, shapes)
+                float_model=arena_bytes(before, shapes), quantized=arena_bytes(content, shapes)
             )
-        return cls(file_digest(tflite), tflite.stat().st_size, quantization, latencies, arena)
+        return cls(bytes_digest(content), len(content), quantization, latencies, arena)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from tfx_tflite.components.judgement.gate import (
-    LIMITS,
-    Direction,
-    Gate,
-    GateResult,
-)
+from tfx_tflite.components.judgement.gate import LIMITS, Gate
+from tfx_tflite.components.judgement.judging import GateResult
+from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.prediction import QUANTIZED
 from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict

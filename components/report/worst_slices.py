@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tfx_tflite.components.judgement.gate import direction_of
+from tfx_tflite.components.judgement.metrics.catalog import direction_of
 from tfx_tflite.components.report.checks import is_limit
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult
 

@@ -16,7 +16,7 @@ from tfx_tflite.components.destinations.settings import RetentionConfig
 from tfx_tflite.components.errors import listed
 from tfx_tflite.components.examples.settings import DataConfig, SamplePlan
 from tfx_tflite.components.examples.spans import RollingSplits
-from tfx_tflite.components.judgement.gate import Gate, GateRule, rule_directions
+from tfx_tflite.components.judgement.gate import Gate, MetricRule, RuleError, rule_directions
 from tfx_tflite.components.judgement.settings import EvaluationConfig
 from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
 from tfx_tflite.components.quantization.settings import QuantizationSettings, RangeSettings
@@ -138,59 +138,17 @@ class PipelineConfig(Settings):
 
     @model_validator(mode="after")
     def _rules_can_be_judged(self) -> Self:
-        rules: list[tuple[GateRule, str]] = []
+        try:
+            rule_directions(self.gate, self.evaluation.metrics_in_question)
+        except RuleError as error:
+            raise problem(error.key, error.problem) from error
         for index, rule in enumerate(self.gate.rules):
-            key = f"gate.rules.{index}"
-            self._check_output(key, rule)
-            if rule.metric is None:
-                continue
-            rules.append((rule, self._class_of(key, rule)))
-            try:
-                rule_directions(rules)
-            except ValueError as error:
-                raise problem(key, str(error)) from error
-            if rule.slices == "each" and not self.evaluation.slices:
-                raise problem(f"{key}.slices", "is 'each', but evaluation.slices is empty")
+            on_slices = isinstance(rule, MetricRule) and rule.slices == "each"
+            if on_slices and not self.evaluation.slices:
+                raise problem(
+                    f"gate.rules.{index}.slices", "is 'each', but evaluation.slices is empty"
+                )
         return self
-
-    def _check_output(self, key: str, rule: GateRule) -> None:
-        """Checks that an output that a rule names is judged."""
-        if rule.output is None:
-            return
-        if self.evaluation.outputs is None:
-            raise problem(
-                f"{key}.output",
-                "only one output is judged; leave it out, or use evaluation.outputs",
-            )
-        known = [judged.output for judged in self.evaluation.judged]
-        if rule.output not in known:
-            raise problem(
-                f"{key}.output",
-                f"{rule.output!r} is not judged; evaluation.outputs has: {listed(known)}",
-            )
-
-    def _class_of(self, key: str, rule: GateRule) -> str:
-        """Returns the class of a rule's metric, after checking that it is clear which is meant."""
-        found = {
-            judged.output: metric.class_name
-            for judged in self.evaluation.judged
-            for metric in judged.metrics
-            if metric.name == rule.metric and rule.output in (None, judged.output)
-        }
-        if not found:
-            names = [m.name for judged in self.evaluation.judged for m in judged.metrics]
-            raise problem(
-                f"{key}.metric",
-                f"{rule.metric!r} is not evaluated"
-                + (f" on output {rule.output!r}" if rule.output else "")
-                + f"; evaluation.metrics has: {listed(dict.fromkeys(names))}",
-            )
-        if len(found) > 1:
-            raise problem(
-                f"{key}.output",
-                f"several outputs have a metric {rule.metric!r}; name one of: {listed(found)}",
-            )
-        return next(iter(found.values()))
 
     @model_validator(mode="after")
     def _spans_have_a_split(self) -> Self:

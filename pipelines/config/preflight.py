@@ -70,7 +70,7 @@ class Preflight:
     @property
     def compared_version(self) -> int | None:
         """The version that rules compare with, 0 if there is none; None without such rules."""
-        return (self.current or 0) if self.config.gate.against("pushed").rules else None
+        return (self.current or 0) if self.config.gate.against("pushed") else None
 
     def with_builtin_data(self, input_base: Path) -> "Preflight":
         """Returns the same with the files of builtin data, which have been written by now."""

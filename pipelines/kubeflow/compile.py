@@ -122,14 +122,15 @@ def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter
 
 def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     for index, rule in enumerate(config.gate.rules):
+        keys = rule.model_dump()
         for bound in _BOUNDS:
-            if getattr(rule, bound) is not None:
+            if keys[bound] is not None:
                 yield RuntimeParameter(
                     f"gate.rules.{index}.{bound}",
                     "QuantizationEvaluator",
                     (PROPERTY, "gate", "rules", index, bound),
                     "NUMBER_DOUBLE",
-                    getattr(rule, bound),
+                    keys[bound],
                 )
 
 
@@ -414,7 +415,7 @@ def _compile_with_tfx(
     )
     job: PipelineJob = runner.run(pipeline, write_out=False)
     never_cached = set(NEVER_CACHED)
-    if config.gate.against("pushed").rules:
+    if config.gate.against("pushed"):
         # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():

@@ -67,7 +67,7 @@ class RunInputs:
             spans,
             bytes_digest(json.dumps(parts, sort_keys=True).encode()),
             found.current,
-            bool(config.gate.against("pushed").rules),
+            bool(config.gate.against("pushed")),
         )
 
     def nothing_new(self, config: PipelineConfig) -> RunResult | None:

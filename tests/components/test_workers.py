@@ -14,13 +14,14 @@ from tests.conftest import ROOT
 from tfx_tflite.components.examples import sample_file, sampling
 from tfx_tflite.components.judgement.comparison import CompareOutputs
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.quantization.ranges import ranges
 
 PLAN = sampling.SamplePlan(samples=10, stratify_by="label")
 SOURCE = ranges.RangeSource("float.tflite", "saved_model", "serving_tensors")
 METRICS = [
-    batched_metric(name, config, name, (10,))
+    batched_metric(ConfiguredMetric(name, name, config), (10,))
     for name, config in (
         ("SparseCategoricalAccuracy", {}),
         ("SparseTopKCategoricalAccuracy", {"k": 2}),
@@ -39,20 +40,22 @@ def of_the_evaluator() -> list[object]:
     import numpy as np
 
     from tfx_tflite.components.examples.tensors import InputSpec
-    from tfx_tflite.components.judgement import evaluation, metric_plan, prediction
-    from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, LabelUse
+    from tfx_tflite.components.judgement import compare_models, metric_plan, prediction
     from tfx_tflite.components.judgement.metrics.labels import LabelCheck
     from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
+    from tfx_tflite.components.models.float_model import Signature
 
     output = InputSpec("probabilities", (None, 10), np.dtype(np.float32))
     judged = JudgedOutput(None, output, Target(label="label", vocabulary=("a", "b")))
-    check = LabelCheck(judged, (LabelUse("accuracy", LabelKind.CLASS_INDEX),))
-    pair = prediction.ModelPair("saved_model", "serving_tensors", None, "model.tflite")
+    check = LabelCheck(judged, (ConfiguredMetric("accuracy", "SparseCategoricalAccuracy", {}),))
+    signature = Signature("serving_tensors", (), (output,))
+    pair = prediction.ModelPair("saved_model", signature, None, "model.tflite")
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
-        evaluation._compared_batches,
-        evaluation._metrics_by_slice,
-        evaluation._write_comparison,
+        compare_models._against,
+        compare_models._compared_batches,
+        compare_models._metrics_by_slice,
+        compare_models._write_comparison,
         metric_plan.OutputPlan(judged, tuple(METRICS), check, Decision(), ()),
     ]
 

@@ -1,26 +1,25 @@
 """Metrics on whole batches with NumPy, for the TFMA metrics that most gates name.
 
-Each gives the value that TFMA gives for the metric of the same class name and config, to 1e-6;
-tests compare the two. A metric, or a setting of one, that is not here goes through TFMA itself.
+A metric, or a setting of one, that is not computed here goes through TFMA itself.
 """
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, laid_out
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.metrics import position_values
+from tfx_tflite.components.judgement.metrics.catalog import Judging, LabelKind
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.label_kinds import laid_out
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_metric
 
-# Keras keeps probabilities this far from 0 and 1 before it takes their logarithm.
-_EPSILON = 1e-7
-
 # (labels, predictions), laid out for the metric's kind -> one value a position, (n, positions).
-PositionValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
+PositionValues = Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class MeanMetric:
     is_root: bool = False
     ignore_class: int | None = None
 
-    def values(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def values(self, labels: Array, outputs: Array) -> Array:
         """Returns one value an example, float64 of shape (n,); 0 where no position counts.
 
         Args:
@@ -62,13 +61,13 @@ class MeanMetric:
         found = self.position_values(by_position, outputs)
         return found[:, 0] if found.shape[1] == 1 else found.mean(axis=1)
 
-    def _values_of_counted(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def _values_of_counted(self, labels: Array, outputs: Array) -> Array:
         counts = labels != self.ignore_class
         # Any class that there is stands in for one that may not be.
         found = self.position_values(np.where(counts, labels, 0), outputs)
         return np.where(counts, found, 0.0).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
 
-    def counted_positions(self, labels: np.ndarray) -> np.ndarray | None:
+    def counted_positions(self, labels: Array) -> Array | None:
         """Returns how many positions of each example count, shape (n,); None where all count.
 
         Args:
@@ -95,33 +94,37 @@ BatchedMetric = MeanMetric | ScoreMetric
 
 
 def batched_metric(
-    class_name: str, config: Mapping[str, Any], name: str, shape: Sequence[int | None] | None
+    metric: ConfiguredMetric, shape: Sequence[int | None] | None
 ) -> BatchedMetric | None:
-    """Returns the batched form of a TFMA metric, or None where there is none.
+    """Returns the batched form of a TFMA metric, or None if there is none.
 
     Args:
-        class_name: TFMA's or Keras' class.
-        config: Its arguments; `name` is not looked at.
-        name: What rules and reports call it.
-        shape: Of an example's output; None where not even its rank is known.
+        metric: The metric.
+        shape: Of an example's output; None if not even its rank is known.
     """
-    settings = {key: value for key, value in config.items() if key not in ("name", "dtype")}
-    if class_name not in _FUNCTIONS:
-        return score_metric(class_name, settings, name)
-    values, kind = _FUNCTIONS[class_name]
-    ignored = settings.pop("ignore_class", None) if kind is LabelKind.CLASS_INDEX else None
+    row = metric.row
+    if row.judging in (Judging.SCORES, Judging.SHARE):
+        return score_metric(metric)
+    if row.values is None:
+        return None
+    settings = {
+        key: value
+        for key, value in metric.settings.items()
+        if key != "ignore_class" or row.label is not LabelKind.CLASS_INDEX
+    }
+    values: PositionValues = getattr(position_values, row.values)
     try:
         inspect.signature(values).bind(None, None, **settings)
     except TypeError:  # A setting that only TFMA knows.
         return None
     return MeanMetric(
-        name,
+        metric.name,
         # Workers import the function by its name, so nothing of this machine crosses to them.
         partial(values, **settings),
-        kind,
-        is_correctness=class_name.endswith("Accuracy") and _has_one_answer(kind, shape),
-        is_root=class_name.startswith("Root"),
-        ignore_class=None if ignored is None else int(ignored),
+        row.label,
+        is_correctness=row.judging is Judging.COUNTS and _has_one_answer(row.label, shape),
+        is_root=row.judging is Judging.ROOT,
+        ignore_class=metric.ignore_class,
     )
 
 
@@ -131,107 +134,3 @@ def _has_one_answer(kind: LabelKind, shape: Sequence[int | None] | None) -> bool
     has_classes = kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_HOT)
     axes = shape[:-1] if has_classes else shape
     return all(size == 1 for size in axes)
-
-
-def _equality(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return (predictions == labels).astype(np.float64)
-
-
-def _sparse_categorical_accuracy(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return (predictions.argmax(axis=-1) == labels).astype(np.float64)
-
-
-def _sparse_top_k_categorical_accuracy(
-    labels: np.ndarray, predictions: np.ndarray, k: int = 5
-) -> np.ndarray:
-    # As tf.math.in_top_k: classes that tie with the k-th all count as among the top.
-    own = _of_label(labels, predictions)[..., None]
-    return ((predictions > own).sum(axis=-1) < k).astype(np.float64)
-
-
-def _sparse_categorical_crossentropy(
-    labels: np.ndarray, predictions: np.ndarray, from_logits: bool = False
-) -> np.ndarray:
-    logits = _logits(predictions, from_logits)
-    return _log_total(logits) - _of_label(labels, logits)
-
-
-def _logits(predictions: np.ndarray, from_logits: bool) -> np.ndarray:
-    outputs = predictions.astype(np.float64)
-    return outputs if from_logits else np.log(np.clip(outputs, _EPSILON, 1 - _EPSILON))
-
-
-def _log_total(logits: np.ndarray) -> np.ndarray:
-    """Returns the logarithm of the sum of exponentials over the last axis."""
-    peak = logits.max(axis=-1)
-    return peak + np.log(np.exp(logits - peak[..., None]).sum(axis=-1))
-
-
-def _of_label(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.take_along_axis(predictions, labels.astype(np.int64)[..., None], axis=-1)[..., 0]
-
-
-def _categorical_accuracy(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return _sparse_categorical_accuracy(labels.argmax(axis=-1), predictions)
-
-
-def _top_k_categorical_accuracy(
-    labels: np.ndarray, predictions: np.ndarray, k: int = 5
-) -> np.ndarray:
-    return _sparse_top_k_categorical_accuracy(labels.argmax(axis=-1), predictions, k)
-
-
-def _categorical_crossentropy(
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-) -> np.ndarray:
-    smooth = labels * (1 - label_smoothing) + label_smoothing / labels.shape[-1]
-    outputs = predictions.astype(np.float64)
-    if from_logits:
-        return (smooth * (_log_total(outputs)[..., None] - outputs)).sum(axis=-1)
-    # Keras first makes the outputs add up to 1.
-    shares = outputs / outputs.sum(axis=-1, keepdims=True)
-    return -(smooth * np.log(np.clip(shares, _EPSILON, 1 - _EPSILON))).sum(axis=-1)
-
-
-def _binary_accuracy(
-    labels: np.ndarray, predictions: np.ndarray, threshold: float = 0.5
-) -> np.ndarray:
-    return np.where(predictions > threshold, labels, 1 - labels).astype(np.float64)
-
-
-def _binary_crossentropy(
-    labels: np.ndarray, predictions: np.ndarray, from_logits: bool = False
-) -> np.ndarray:
-    outputs = predictions.astype(np.float64)
-    if from_logits:
-        # log(1 + exp(x)) - y x, in the form that neither overflows nor loses digits.
-        return np.maximum(outputs, 0) - outputs * labels + np.log1p(np.exp(-np.abs(outputs)))
-    outputs = np.clip(outputs, _EPSILON, 1 - _EPSILON)
-    return -(labels * np.log(outputs) + (1 - labels) * np.log1p(-outputs))
-
-
-def _absolute_error(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.abs(predictions.astype(np.float64) - labels)
-
-
-def _squared_error(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return np.square(predictions.astype(np.float64) - labels)
-
-
-_FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], LabelKind]] = {
-    "Accuracy": (_equality, LabelKind.VALUE),
-    "SparseCategoricalAccuracy": (_sparse_categorical_accuracy, LabelKind.CLASS_INDEX),
-    "SparseTopKCategoricalAccuracy": (_sparse_top_k_categorical_accuracy, LabelKind.CLASS_INDEX),
-    "SparseCategoricalCrossentropy": (_sparse_categorical_crossentropy, LabelKind.CLASS_INDEX),
-    "CategoricalAccuracy": (_categorical_accuracy, LabelKind.ONE_HOT),
-    "TopKCategoricalAccuracy": (_top_k_categorical_accuracy, LabelKind.ONE_HOT),
-    "CategoricalCrossentropy": (_categorical_crossentropy, LabelKind.ONE_HOT),
-    "BinaryAccuracy": (_binary_accuracy, LabelKind.ZERO_OR_ONE),
-    "BinaryCrossentropy": (_binary_crossentropy, LabelKind.ZERO_OR_ONE),
-    "MeanAbsoluteError": (_absolute_error, LabelKind.VALUE),
-    "MeanSquaredError": (_squared_error, LabelKind.VALUE),
-    "RootMeanSquaredError": (_squared_error, LabelKind.VALUE),
-}

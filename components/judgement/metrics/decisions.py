@@ -3,11 +3,15 @@
 Only NumPy is imported here, because workers import this module.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
+
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.metrics.catalog import Decides
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,12 @@ class Decision:
     class_id: int | None = None
     is_output: bool = False
 
-    def fits(self, outputs: np.ndarray) -> bool:
+    def fits(self, outputs: Array) -> bool:
         """Returns whether outputs of shape (n, …) have what is decided between."""
         has_classes = outputs.ndim > 1 and outputs.shape[-1] > 1
         return self.is_output or self.threshold is not None or has_classes
 
-    def of(self, outputs: np.ndarray) -> np.ndarray:
+    def of(self, outputs: Array) -> Array:
         """Returns the answers.
 
         Args:
@@ -48,67 +52,48 @@ class Decision:
         return (values > self.threshold).reshape(n, -1).astype(np.int64)
 
 
-# Which metrics make a decision of their own, by what says where it lies; an area makes none, and
-# comes last with the usual one half.
-_MOST_LIKELY_CLASS = ("Categorical", "TopKCategorical", "Sparse")
-
-
-@dataclass(frozen=True)
-class DecidingMetric:
-    """A metric as far as it decides.
-
-    Attributes:
-        class_name: TFMA's or Keras' class.
-        config: Its arguments.
-        is_score: Whether it is made from confusion matrices.
-        is_area: Whether it is made from all thresholds.
-    """
-
-    class_name: str
-    config: Mapping[str, Any]
-    is_score: bool
-    is_area: bool
-
-    @property
-    def _rank(self) -> int:
-        """Which metrics are asked first: those that look at the whole answer and decide."""
-        if self.class_name.startswith(_MOST_LIKELY_CLASS) or self.class_name == "BinaryAccuracy":
-            return 0
-        if self.is_area:
-            return 3
-        return 2 if self.config.get("class_id") is not None else 1
-
-    def decision(self) -> Decision | None:
-        """Returns the metric's decision; None where it makes none."""
-        if self.class_name.startswith(_MOST_LIKELY_CLASS):
-            return Decision()
-        if self.class_name == "Accuracy":
-            return Decision(is_output=True)
-        if self.class_name == "BinaryAccuracy":
-            return Decision(float(self.config.get("threshold", 0.5)))
-        if self.class_name.lower() == "binarycrossentropy":
-            return Decision(0.0 if self.config.get("from_logits") else 0.5)
-        if not self.is_score:
-            return None
-        if self.config.get("top_k") is not None:
-            return Decision()
-        return Decision(_threshold(self.config.get("thresholds")), self.config.get("class_id"))
-
-
-def _threshold(thresholds: object) -> float:
-    if isinstance(thresholds, int | float):
-        return float(thresholds)
-    return float(thresholds[0]) if isinstance(thresholds, list) and len(thresholds) == 1 else 0.5
-
-
-def decision_of(metrics: Iterable[DecidingMetric]) -> Decision | None:
-    """Returns the decision of the metrics of an output; None where none of them makes one.
+def decision_of(metrics: Iterable[ConfiguredMetric]) -> Decision | None:
+    """Returns the decision of the metrics of an output; None if none of them makes one.
 
     Args:
         metrics: In the order of the config; of two alike the first decides.
     """
-    for metric in sorted(metrics, key=lambda metric: metric._rank):
-        decision = metric.decision()
+    for metric in sorted(metrics, key=_rank):
+        decision = _decision(metric)
         if decision is not None:
             return decision
     return None
+
+
+def _rank(metric: ConfiguredMetric) -> int:
+    """Returns which metrics are asked first: those that look at the whole answer and decide."""
+    if metric.row.decides in (Decides.CLASS, Decides.EACH_VALUE):
+        return 0
+    if metric.is_area:
+        return 3
+    return 1 if metric.settings.get("class_id") is None else 2
+
+
+def _decision(metric: ConfiguredMetric) -> Decision | None:
+    settings = metric.settings
+    match metric.row.decides:
+        case Decides.CLASS:
+            return Decision()
+        case Decides.ANSWER:
+            return Decision(is_output=True)
+        case Decides.EACH_VALUE:
+            return Decision(_threshold(settings.get("threshold")))
+        case Decides.PROBABILITY:
+            return Decision(0.0 if settings.get("from_logits") else 0.5)
+        case Decides.SCORE if metric.is_own:
+            return None
+        case Decides.SCORE if metric.top_k is not None:
+            return Decision()
+        case Decides.SCORE:
+            return Decision(_threshold(settings.get("thresholds")), metric.class_id)
+    return None
+
+
+def _threshold(setting: JsonValue) -> float:
+    [threshold] = setting if isinstance(setting, list) and len(setting) == 1 else [setting]
+    return float(threshold) if isinstance(threshold, int | float) else 0.5

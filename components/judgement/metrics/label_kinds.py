@@ -8,131 +8,19 @@ Only NumPy and Arrow are imported here, because workers import this module.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.examples.tensors import format_shape, place_of
+from tfx_tflite.components.examples.tensors import Array, format_shape, place_of
+from tfx_tflite.components.judgement.metrics.catalog import LabelKind
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 
-
-class LabelKind(Enum):
-    """What a metric takes the label for."""
-
-    CLASS_INDEX = "the index of a class at each position"
-    ONE_HOT = "a share of each class at each position"
-    VALUE = "a number for each value of the output"
-    ZERO_OR_ONE = "0 to 1 for each value of the output"
-    ONE_CLASS = "the index of a class at each position, or 0 to 1 for each class"
-    ANY = "what TFMA makes of it"
-    OWN = "what a metric of one's own makes of it"
-
-
-_ONE_HOT = frozenset(
-    "CategoricalAccuracy CategoricalCrossentropy CategoricalCrossEntropy TopKCategoricalAccuracy "
-    "CategoricalHinge".split()
-)
-_ZERO_OR_ONE = frozenset("BinaryAccuracy BinaryCrossentropy BinaryCrossEntropy".split())
-_VALUE = frozenset(
-    "Accuracy MeanAbsoluteError MeanSquaredError RootMeanSquaredError MeanAbsolutePercentageError "
-    "MeanSquaredLogarithmicError LogCoshError Poisson KLDivergence CosineSimilarity Hinge "
-    "SquaredHinge".split()
-)
 # How far beyond 0 and 1 a quantized probability may be: more than a step of 1/255.
 _PROBABILITY_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class LabelUse:
-    """How one metric uses the label of an output.
-
-    Attributes:
-        metric: The metric's name.
-        kind: What it takes the label for.
-        class_id: The class that it looks at; None where it looks at all.
-        of_probabilities: Whether the output must be probabilities, from 0 to 1.
-        has_logits: Whether it has a setting for logits.
-        ignore_class: The label of positions that do not count; None where all count.
-        of_answers: Whether the output must be the model's answer itself, a whole number.
-        overlap_of: What answers an intersection over union is made of; None for other metrics.
-    """
-
-    metric: str
-    kind: LabelKind
-    class_id: int | None = None
-    of_probabilities: bool = False
-    has_logits: bool = False
-    ignore_class: int | None = None
-    of_answers: bool = False
-    overlap_of: Literal["values", "positions"] | None = None
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether only the metric knows what the label is to it."""
-        return self.kind in (LabelKind.ANY, LabelKind.OWN)
-
-    @classmethod
-    def of(
-        cls, metric: str, class_name: str, config: Mapping[str, Any], is_score: bool, is_area: bool
-    ) -> "LabelUse":
-        """Returns how a metric uses labels.
-
-        Args:
-            metric: Its name.
-            class_name: TFMA's or Keras' class.
-            config: Its arguments.
-            is_score: Whether it is made from confusion matrices.
-            is_area: Whether it looks at scores from 0 to 1 alone.
-        """
-        if is_score and config.get("top_k") is not None:
-            return cls(metric, LabelKind.ANY)
-        if is_score and config.get("class_id") is not None:
-            return cls(metric, LabelKind.ONE_CLASS, int(config["class_id"]), is_area)
-        has_logits = class_name.lower().endswith("crossentropy")
-        kind = LabelKind.ZERO_OR_ONE if is_score else label_kind(class_name)
-        return cls(
-            metric,
-            kind,
-            of_probabilities=is_area or (has_logits and not config.get("from_logits")),
-            has_logits=has_logits,
-            ignore_class=config.get("ignore_class") if kind is LabelKind.CLASS_INDEX else None,
-            of_answers=_takes_answers(class_name, config),
-            overlap_of=_overlap_of(class_name, config),
-        )
-
-
-def label_kind(class_name: str) -> LabelKind:
-    """Returns what a metric takes the label for, if it is not made from confusion matrices."""
-    if class_name.startswith("Sparse"):
-        return LabelKind.CLASS_INDEX
-    for names, kind in (
-        (_ONE_HOT, LabelKind.ONE_HOT),
-        (_ZERO_OR_ONE, LabelKind.ZERO_OR_ONE),
-        (_VALUE, LabelKind.VALUE),
-    ):
-        if class_name in names:
-            return kind
-    return LabelKind.ANY
-
-
-def _takes_answers(class_name: str, config: Mapping[str, Any]) -> bool:
-    if class_name in ("IoU", "MeanIoU"):
-        # Keras cuts other outputs off to whole numbers, which makes class 0 of all probabilities.
-        return bool(config.get("sparse_y_pred", True))
-    return class_name == "Accuracy"
-
-
-def _overlap_of(
-    class_name: str, config: Mapping[str, Any]
-) -> Literal["values", "positions"] | None:
-    if not class_name.endswith("IoU"):
-        return None
-    is_of_classes = class_name.startswith("OneHot") or not config.get("sparse_y_pred", True)
-    return "positions" if is_of_classes else "values"
 
 
 @dataclass(frozen=True)
@@ -166,86 +54,86 @@ class LabelFit:
         """At how many positions it has classes."""
         return math.prod(self.shape[:-1])
 
-    def check(self, use: LabelUse) -> None:
+    def check(self, metric: ConfiguredMetric) -> None:
         """Checks that the label is what a metric takes on this output.
 
         Raises:
             EvaluationError: It is not, or the metric cannot be had of so many positions.
         """
-        self._check_overlap(use)
-        if not self._fits(use):
+        self._check_overlap(metric)
+        if not self._fits(metric):
             raise EvaluationError(
-                f"metric {use.metric!r} takes {self._wanted(use)}, but label {self.label!r} has "
-                f"{_counted(self.count)} an example beside output {self.output!r} of shape "
-                f"{format_shape((None, *self.shape))}; {self._remedy(use)}"
+                f"metric {metric.name!r} takes {self._wanted(metric)}, but label {self.label!r} "
+                f"has {_counted(self.count)} an example beside output {self.output!r} of shape "
+                f"{format_shape((None, *self.shape))}; {self._remedy(metric)}"
             )
 
-    def _check_overlap(self, use: LabelUse) -> None:
-        answers = {"values": self.values, "positions": self.positions, None: 1}[use.overlap_of]
+    def _check_overlap(self, metric: ConfiguredMetric) -> None:
+        answers = {"values": self.values, "positions": self.positions, None: 1}[metric.overlap]
         if answers > 1:
             # Keras takes a weight an answer for these, and TFMA gives one an example.
             raise EvaluationError(
-                f"metric {use.metric!r} cannot be had through TFMA of output {self.output!r} of "
+                f"metric {metric.name!r} cannot be had through TFMA of output {self.output!r} of "
                 f"shape {format_shape((None, *self.shape))}, which has {answers} answers an "
                 "example; use SparseCategoricalAccuracy, or Accuracy for an output that is the "
                 "class itself, or a metric of your own (module)"
             )
 
-    def _fits(self, use: LabelUse) -> bool:
-        if use.kind is LabelKind.CLASS_INDEX:
+    def _fits(self, metric: ConfiguredMetric) -> bool:
+        if metric.label is LabelKind.CLASS_INDEX:
             return self.classes > 1 and self.count == self.positions
-        if use.kind is LabelKind.ONE_HOT:
+        if metric.label is LabelKind.ONE_HOT:
             return self.classes > 1 and self.count == self.values
-        if use.kind is LabelKind.ONE_CLASS:
-            assert use.class_id is not None
-            has_class = 0 <= use.class_id < self.classes
+        if metric.label is LabelKind.ONE_CLASS:
+            assert metric.class_id is not None
+            has_class = 0 <= metric.class_id < self.classes
             return has_class and self.count in (self.positions, self.values)
-        if use.kind is LabelKind.ANY:
+        if metric.label is LabelKind.ANY:
             return self.count == self.values or self.positions == 1
-        return use.kind is LabelKind.OWN or self.count == self.values
+        return metric.label is LabelKind.OWN or self.count == self.values
 
-    def _wanted(self, use: LabelUse) -> str:
-        if use.kind is LabelKind.CLASS_INDEX:
+    def _wanted(self, metric: ConfiguredMetric) -> str:
+        if metric.label is LabelKind.CLASS_INDEX:
             return f"the index of a class at each position ({self.positions})"
-        if use.kind is LabelKind.ONE_HOT:
+        if metric.label is LabelKind.ONE_HOT:
             return f"one-hot labels, a share of each class ({self.values})"
-        if use.kind is LabelKind.ONE_CLASS:
+        if metric.label is LabelKind.ONE_CLASS:
             return (
-                f"class {use.class_id} of labels that are class indices ({self.positions}) or one "
-                f"for each class ({self.values})"
+                f"class {metric.class_id} of labels that are class indices ({self.positions}) or "
+                f"one for each class ({self.values})"
             )
-        if use.kind is LabelKind.ANY:
+        if metric.label is LabelKind.ANY:
             return f"one label a value ({self.values}); through TFMA no class index a position"
-        return f"{use.kind.value} ({self.values})"
+        return f"{metric.label.value} ({self.values})"
 
-    def _remedy(self, use: LabelUse) -> str:
+    def _remedy(self, metric: ConfiguredMetric) -> str:
         is_index = self.classes > 1 and self.count == self.positions
-        if use.kind is LabelKind.ONE_HOT and is_index:
+        if metric.label is LabelKind.ONE_HOT and is_index:
             return "for class indices use SparseCategoricalAccuracy or its like"
-        if use.kind is LabelKind.ZERO_OR_ONE and is_index:
+        if metric.label is LabelKind.ZERO_OR_ONE and is_index:
             return (
                 "for class indices use SparseCategoricalAccuracy, or give a metric such as "
                 "Precision or AUC a class_id, or let the model have an output of a single score"
             )
-        if use.kind is LabelKind.CLASS_INDEX and self.classes == 1:
+        if metric.label is LabelKind.CLASS_INDEX and self.classes == 1:
             return (
                 "with a single value there are no classes; use BinaryAccuracy or its like, or "
                 "Accuracy if the value is the class itself"
             )
-        if use.kind is LabelKind.CLASS_INDEX and self.count == self.values:
+        if metric.label is LabelKind.CLASS_INDEX and self.count == self.values:
             return (
                 "for one-hot labels use CategoricalAccuracy or its like, for an output that is the "
                 "class itself Accuracy"
             )
-        if use.kind is LabelKind.ONE_CLASS and not 0 <= (use.class_id or 0) < self.classes:
+        if metric.label is LabelKind.ONE_CLASS and not 0 <= (metric.class_id or 0) < self.classes:
             return f"the output has classes 0 to {self.classes - 1}"
         return "name a label of that many values, or another metric"
 
-    def check_labels(self, use: LabelUse, labels: np.ndarray, batch: pa.RecordBatch) -> None:
+    def check_labels(self, metric: ConfiguredMetric, labels: Array, batch: pa.RecordBatch) -> None:
         """Checks the labels of a batch for a metric that they fit by number.
 
         Args:
-            use: The metric.
+            metric: The metric.
             labels: Shape (n, count).
             batch: The examples, for messages.
 
@@ -253,34 +141,36 @@ class LabelFit:
             DataError: A label is out of range.
         """
         if self.count == self.positions and self.classes > 1:
-            if use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
+            if metric.label in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
-                in_range |= labels == (np.nan if use.ignore_class is None else use.ignore_class)
-                self._refuse(batch, labels, ~in_range, self._classes_expected(use))
-        elif use.kind in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
+                in_range |= labels == (
+                    np.nan if metric.ignore_class is None else metric.ignore_class
+                )
+                self._refuse(batch, labels, ~in_range, self._classes_expected(metric))
+        elif metric.label in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
-            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({use.metric})")
-        if use.kind is LabelKind.ONE_HOT:
+            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({metric.name})")
+        if metric.label is LabelKind.ONE_HOT:
             totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
             self._refuse(
                 batch,
                 totals,
                 np.abs(totals - 1) > 1e-3,
-                f"{use.metric} takes shares of classes that add up to 1",
+                f"{metric.name} takes shares of classes that add up to 1",
                 what=f"label {self.label!r} adds up to",
             )
 
-    def _classes_expected(self, use: LabelUse) -> str:
+    def _classes_expected(self, metric: ConfiguredMetric) -> str:
         classes = f"the output has classes 0 to {self.classes - 1}"
-        if use.kind is not LabelKind.CLASS_INDEX or use.ignore_class is not None:
+        if metric.label is not LabelKind.CLASS_INDEX or metric.ignore_class is not None:
             return classes
-        return f"{classes} (if it marks what does not count, give {use.metric} an ignore_class)"
+        return f"{classes} (if it marks what does not count, give {metric.name} an ignore_class)"
 
     def _refuse(
         self,
         batch: pa.RecordBatch,
-        values: np.ndarray,
-        wrong: np.ndarray,
+        values: Array,
+        wrong: Array,
         expected: str,
         what: str | None = None,
     ) -> None:
@@ -292,48 +182,48 @@ class LabelFit:
                 f"{len(wrong)} examples of a batch"
             )
 
-    def check_probabilities(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+    def check_probabilities(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
         """Checks that a metric of probabilities gets some.
 
         Args:
-            use: The metric.
+            metric: The metric.
             outputs: A model's outputs, shape (n, *shape).
             model: Which model's, for the message.
 
         Raises:
             EvaluationError: An output is outside 0 to 1.
         """
-        if not use.of_probabilities or not outputs.size:
+        if not metric.takes_probabilities or not outputs.size:
             return
         lowest, highest = outputs.min(), outputs.max()
         if lowest < -_PROBABILITY_TOLERANCE or highest > 1 + _PROBABILITY_TOLERANCE:
             wrong = lowest if lowest < -_PROBABILITY_TOLERANCE else highest
             remedy = "export the model with its sigmoid or softmax"
-            if use.has_logits:
+            if metric.has_logits:
                 remedy = f"give the metric from_logits: true, or {remedy}"
             raise EvaluationError(
-                f"metric {use.metric!r} takes probabilities from 0 to 1, but output "
+                f"metric {metric.name!r} takes probabilities from 0 to 1, but output "
                 f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
                 f"logits, {remedy}"
             )
 
-    def check_answers(self, use: LabelUse, outputs: np.ndarray, model: str) -> None:
+    def check_answers(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
         """Checks that a metric that compares outputs with labels as they are gets answers.
 
         Args:
-            use: The metric.
+            metric: The metric.
             outputs: A model's outputs, shape (n, *shape).
             model: Which model's, for the message.
 
         Raises:
             EvaluationError: An output is no whole number, so that hardly any could equal a label.
         """
-        if not use.of_answers or outputs.dtype.kind != "f":
+        if not metric.takes_answers or outputs.dtype.kind != "f":
             return
         wrong = outputs != np.round(outputs)
         if wrong.any():
             raise EvaluationError(
-                f"metric {use.metric!r} takes an output that is the class itself, but output "
+                f"metric {metric.name!r} takes an output that is the class itself, but output "
                 f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
                 "for scores use BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy "
                 "or CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
@@ -345,8 +235,8 @@ def _counted(values: int) -> str:
 
 
 def laid_out(
-    kind: LabelKind, labels: np.ndarray, outputs: np.ndarray, class_id: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    kind: LabelKind, labels: Array, outputs: Array, class_id: int | None = None
+) -> tuple[Array, Array]:
     """Returns labels and outputs as a metric of a kind takes them, with positions as second axis.
 
     Args:
@@ -374,7 +264,7 @@ def laid_out(
     return labels.reshape(n, -1), outputs.reshape(n, -1)
 
 
-def for_tfma(labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def for_tfma(labels: Array, outputs: Array) -> Array:
     """Returns labels in the shape in which TFMA pairs them with outputs.
 
     Args:

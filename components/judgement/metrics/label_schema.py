@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelKind, unknown
+from tfx_tflite.components.judgement.metrics.catalog import LabelKind
+from tfx_tflite.components.judgement.metrics.label_kinds import unknown
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 
 
@@ -41,7 +42,7 @@ def _check_vocabulary(check: LabelCheck) -> None:
         return
     classes = int(shape[-1] or 0)
     takes_indices = any(
-        use.kind in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS) for use in check.uses
+        metric.label in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS) for metric in check.metrics
     )
     if takes_indices and len(entries) != classes:
         raise EvaluationError(

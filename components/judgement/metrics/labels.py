@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
-from tfx_tflite.components.examples.tensors import feature_values, format_shape, place_of
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit, LabelUse
+from tfx_tflite.components.examples.tensors import Array, feature_values, format_shape, place_of
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 
 _LABEL_KEY = "evaluation.label"
@@ -37,9 +38,9 @@ class LabelReader:
     def labels(
         self,
         batch: pa.RecordBatch,
-        inputs: Mapping[str, np.ndarray],
-        prepared: Mapping[str, np.ndarray],
-    ) -> np.ndarray:
+        inputs: Mapping[str, Array],
+        prepared: Mapping[str, Array],
+    ) -> Array:
         """Returns the labels of a batch, numbers of shape (n, values).
 
         Args:
@@ -76,7 +77,7 @@ class LabelReader:
             )
         return self._encoded(values.reshape(batch.num_rows, -1), batch)
 
-    def _encoded(self, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+    def _encoded(self, values: Array, batch: pa.RecordBatch) -> Array:
         """Returns numbers for labels that may be strings."""
         name, vocabulary = self.target.label_name, self.target.vocabulary
         if values.dtype != object:
@@ -110,7 +111,7 @@ class LabelReader:
     def _indices(self) -> dict[str, int]:
         return {entry: index for index, entry in enumerate(self.target.vocabulary)}
 
-    def weights(self, batch: pa.RecordBatch) -> np.ndarray | None:
+    def weights(self, batch: pa.RecordBatch) -> Array | None:
         """Returns the examples' weights, float64 of shape (n,); None where all count the same.
 
         Raises:
@@ -137,7 +138,7 @@ class LabelReader:
         return values.astype(np.float64)
 
 
-def _numbers(name: str, values: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+def _numbers(name: str, values: Array, batch: pa.RecordBatch) -> Array:
     if values.dtype.kind != "f":
         return values
     wrong = ~np.isfinite(values)
@@ -160,13 +161,13 @@ class LabelCheck:
 
     Attributes:
         judged: The output and its label.
-        uses: How the metrics use the label.
+        metrics: The metrics.
     """
 
     judged: JudgedOutput
-    uses: tuple[LabelUse, ...]
+    metrics: tuple[ConfiguredMetric, ...]
 
-    def fit(self, labels: np.ndarray, outputs: np.ndarray) -> LabelFit:
+    def fit(self, labels: Array, outputs: Array) -> LabelFit:
         """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
         return self._fit(labels.shape[1], outputs.shape[1:])
 
@@ -183,12 +184,10 @@ class LabelCheck:
         Raises:
             EvaluationError: A metric cannot be computed from these.
         """
-        for use in self.uses:
-            self._fit(count, shape).check(use)
+        for metric in self.metrics:
+            self._fit(count, shape).check(metric)
 
-    def __call__(
-        self, labels: np.ndarray, outputs: Mapping[str, np.ndarray], batch: pa.RecordBatch
-    ) -> None:
+    def __call__(self, labels: Array, outputs: Mapping[str, Array], batch: pa.RecordBatch) -> None:
         """Checks a batch.
 
         Args:
@@ -202,9 +201,9 @@ class LabelCheck:
             DataError: A label is out of range.
         """
         fit = self.fit(labels, next(iter(outputs.values())))
-        for use in self.uses:
-            fit.check(use)
-            fit.check_labels(use, labels, batch)
+        for metric in self.metrics:
+            fit.check(metric)
+            fit.check_labels(metric, labels, batch)
             for model, values in outputs.items():
-                fit.check_probabilities(use, values, model)
-                fit.check_answers(use, values, model)
+                fit.check_probabilities(metric, values, model)
+                fit.check_answers(metric, values, model)

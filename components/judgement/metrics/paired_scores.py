@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
+
 # TFMA's buckets of a score from 0 to 1, with one below and one above.
 BUCKETS = 10_000
 _OUTER_BUCKETS = BUCKETS + 2
@@ -45,7 +47,7 @@ class ScoreBuckets:
         """The number of buckets."""
         return _OUTER_BUCKETS + len(self.thresholds)
 
-    def of(self, scores: np.ndarray) -> np.ndarray:
+    def of(self, scores: Array) -> Array:
         """Returns the bucket of each score, uint16 of the same shape; a higher score is not lower.
 
         Args:
@@ -70,7 +72,7 @@ class ScoreBuckets:
         return int(_outer_bucket(np.array([threshold]))[0]) + place + 1
 
 
-def _outer_bucket(scores: np.ndarray) -> np.ndarray:
+def _outer_bucket(scores: Array) -> Array:
     # Below 0 is a bucket of its own, which truncation alone would miss.
     return np.clip(np.floor(scores * BUCKETS) + 1, 0, BUCKETS + 1).astype(np.int64)
 
@@ -85,11 +87,11 @@ class Cells:
         counts: How often it was seen, int64 of shape (cells,).
     """
 
-    labels: np.ndarray
-    buckets: np.ndarray
-    counts: np.ndarray
+    labels: Array
+    buckets: Array
+    counts: Array
 
-    def histograms(self, counts: np.ndarray, size: int) -> np.ndarray:
+    def histograms(self, counts: Array, size: int) -> Array:
         """Returns the scores of negatives and positives of both models.
 
         A label between 0 and 1 counts as a share of each.
@@ -106,7 +108,7 @@ class Cells:
             [[np.bincount(b, weight, size) for weight in weights] for b in self.buckets]
         )
 
-    def replicates(self) -> Iterator[np.ndarray]:
+    def replicates(self) -> Iterator[Array]:
         """Yields how often each cell counts in each replicate of a Poisson bootstrap.
 
         The cells are in the order of their codes and the generator is seeded, so the same examples
@@ -130,17 +132,17 @@ class PairedScores:
         waiting: Parts that are still to be sorted in.
     """
 
-    codes: np.ndarray = field(default_factory=lambda: np.zeros(0, _CELL_CODE))
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    codes: Array = field(default_factory=lambda: np.zeros(0, _CELL_CODE))
+    counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    waiting: list[tuple[Array, Array]] = field(default_factory=list)
 
     @classmethod
     def of(
         cls,
-        labels: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        weights: np.ndarray | None = None,
+        labels: Array,
+        before: Array,
+        after: Array,
+        weights: Array | None = None,
     ) -> "PairedScores":
         """Returns the cells of a batch.
 

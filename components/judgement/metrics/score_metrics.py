@@ -8,28 +8,21 @@ TFMA is imported on first use, as the batched metrics name this module and most 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.metrics.catalog import Side, row_of
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.metrics import metric_types
 
-Side = Literal["above", "below"]
-
-# Metrics that are the share of one class on one side of the threshold: right or wrong on each
-# example of that class, for which there is a better test than a bootstrap.
-_SHARES: dict[str, tuple[int, Side]] = {
-    **dict.fromkeys(("Recall", "TPR"), (1, "above")),
-    **dict.fromkeys(("MissRate", "FNR"), (1, "below")),
-    **dict.fromkeys(("Specificity", "TNR"), (0, "below")),
-    **dict.fromkeys(("FallOut", "FPR"), (0, "above")),
-}
 # What TFMA rounds thresholds up by, so that a score equal to one is not above it.
 _EPSILON = 1e-7
 _AREAS = ("AUC", "AUCPrecisionRecall")
@@ -54,7 +47,7 @@ class ScoreMetric:
     @property
     def share(self) -> tuple[int, Side] | None:
         """The class and the side of the threshold whose share this is; None where it is none."""
-        return _SHARES.get(self.class_name)
+        return row_of(self.class_name).share
 
     @property
     def is_area(self) -> bool:
@@ -67,7 +60,7 @@ class ScoreMetric:
         computation = _computation(self)
         return () if computation.is_histogram else computation.thresholds
 
-    def value(self, histograms: np.ndarray, buckets: ScoreBuckets) -> float:
+    def value(self, histograms: Array, buckets: ScoreBuckets) -> float:
         """Returns the metric, NaN where a curve has no positives or no negatives.
 
         TFMA gives 0 for such a curve, which would look like a model without a drop.
@@ -81,7 +74,7 @@ class ScoreMetric:
             return float("nan")
         return self._of_counts(self._above(histograms, buckets), totals)
 
-    def one_more_mistake(self, histograms: np.ndarray, buckets: ScoreBuckets, sign: int) -> float:
+    def one_more_mistake(self, histograms: Array, buckets: ScoreBuckets, sign: int) -> float:
         """Returns how much the metric drops where one example more is on the wrong side.
 
         That is the grain of a metric of counts, which a bootstrap of few mistakes, or none, does
@@ -127,14 +120,14 @@ class ScoreMetric:
         lost, won = int(counts[before & ~after].sum()), int(counts[after & ~before].sum())
         return int(counts.sum()), lost, won
 
-    def _above(self, histograms: np.ndarray, buckets: ScoreBuckets) -> np.ndarray:
+    def _above(self, histograms: Array, buckets: ScoreBuckets) -> Array:
         """Returns how many negatives and positives are above each threshold, (2, thresholds)."""
         from_each = np.cumsum(histograms[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
         # One more bucket, of nothing, for thresholds that no score is above.
         padded = np.concatenate([from_each, np.zeros((2, 1))], axis=1)
         return padded[:, _first_buckets(self, buckets)]
 
-    def _of_counts(self, above: np.ndarray, totals: np.ndarray) -> float:
+    def _of_counts(self, above: Array, totals: Array) -> float:
         from tensorflow_model_analysis.metrics.binary_confusion_matrices import Matrices
 
         computation = _computation(self)
@@ -188,7 +181,7 @@ def _computation(metric: ScoreMetric) -> _Computation:
 
 
 @cache
-def _first_buckets(metric: ScoreMetric, buckets: ScoreBuckets) -> np.ndarray:
+def _first_buckets(metric: ScoreMetric, buckets: ScoreBuckets) -> Array:
     """Returns the first bucket above each threshold of a metric."""
     computation = _computation(metric)
     if not computation.is_histogram:
@@ -198,40 +191,19 @@ def _first_buckets(metric: ScoreMetric, buckets: ScoreBuckets) -> np.ndarray:
     return np.array([0, *above])
 
 
-def score_metric(class_name: str, config: Mapping[str, Any], name: str) -> ScoreMetric | None:
-    """Returns a metric of one score from confusion matrices, or None where TFMA has no such one.
-
-    Args:
-        class_name: TFMA's class.
-        config: Its arguments; `name` is not looked at.
-        name: What rules and reports call it.
-    """
-    if not is_score_metric(class_name):
+def score_metric(metric: ConfiguredMetric) -> ScoreMetric | None:
+    """Returns a metric of one score from confusion matrices, or None if TFMA has no such one."""
+    if "top_k" in metric.settings:
         return None
-    settings = {key: value for key, value in config.items() if key != "name"}
-    class_id = settings.pop("class_id", None)
-    if "top_k" in settings:
-        return None
-    metric = ScoreMetric(name, class_name, json.dumps(settings, sort_keys=True), class_id)
+    settings = {key: value for key, value in metric.settings.items() if key != "class_id"}
+    config = json.dumps(settings, sort_keys=True)
+    found = ScoreMetric(metric.name, metric.class_name, config, metric.class_id)
     try:
-        buckets = score_buckets([metric])
-        metric.value(np.ones((2, buckets.count)), buckets)
+        buckets = score_buckets([found])
+        found.value(np.ones((2, buckets.count)), buckets)
     except Exception:  # TFMA raises nearly anything, or the metric is not one number.
         return None
-    return metric
-
-
-def is_score_metric(class_name: str) -> bool:
-    """Returns whether a class of TFMA's is a metric from confusion matrices of scores."""
-    from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
-
-    found = metric_types.registered_metrics().get(class_name)
-    if not isinstance(found, type) or not issubclass(
-        found, confusion_matrix_metrics.ConfusionMatrixMetricBase
-    ):
-        return False
-    # Metrics of boxes and of sets derive from these, and pair labels with outputs differently.
-    return found.__module__ == confusion_matrix_metrics.__name__
+    return found
 
 
 def score_buckets(metrics: Iterable[object]) -> ScoreBuckets:

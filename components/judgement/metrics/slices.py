@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from tfx_tflite.components.examples.tensors import Array
+
 # A slice as TFMA names it: ((feature, value), …), sorted by feature; () is the overall slice.
 SliceKey = tuple[tuple[str, str | int | float], ...]
 
 
 def slice_rows(
     batch: pa.RecordBatch, specs: Sequence[Sequence[str]]
-) -> Iterator[tuple[SliceKey, np.ndarray]]:
+) -> Iterator[tuple[SliceKey, Array]]:
     """Yields each slice that has examples in a batch, with the rows of those examples.
 
     An example with several values of a feature belongs to the slice of each; one without the
@@ -37,7 +39,7 @@ def slice_rows(
                 yield tuple(zip(names, (value for value, _ in values), strict=True)), rows
 
 
-def _rows_by_value(batch: pa.RecordBatch, name: str) -> dict[str | int | float, np.ndarray]:
+def _rows_by_value(batch: pa.RecordBatch, name: str) -> dict[str | int | float, Array]:
     index = batch.schema.get_field_index(name)
     if index < 0 or pa.types.is_null(batch.column(index).type):
         return {}

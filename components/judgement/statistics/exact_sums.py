@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
+
 # Numbers from here on, and those that are none, are added up as they come.
 _LARGE = 2.0**900
 # How many layers may wait before they are brought down to a few.
 _MOST_WAITING = 16
 
 
-def exact_layers(values: np.ndarray) -> np.ndarray:
+def exact_layers(values: Array) -> Array:
     """Returns numbers as sums of layers, in each of which the sum of any rows is exact.
 
     Args:
@@ -54,10 +56,10 @@ class ExactSums:
         parts: float64 of shape (parts, columns); the sum over the parts is the sum of the numbers.
     """
 
-    parts: np.ndarray
+    parts: Array
 
     @classmethod
-    def of(cls, layers: np.ndarray) -> "ExactSums":
+    def of(cls, layers: Array) -> "ExactSums":
         """Returns the sums of some numbers' columns.
 
         Args:
@@ -71,12 +73,12 @@ class ExactSums:
         parts = np.concatenate([entry.parts for entry in sums])
         return cls.of(exact_layers(parts)) if len(parts) > _MOST_WAITING else cls(parts)
 
-    def totals(self) -> np.ndarray:
+    def totals(self) -> Array:
         """Returns the sums, each correctly rounded, shape (columns,)."""
         return np.array([_total(column) for column in self.parts.T])
 
 
-def _total(column: np.ndarray) -> float:
+def _total(column: Array) -> float:
     try:
         return math.fsum(column)
     except (OverflowError, ValueError):  # Beyond the largest number, or opposite infinities.

@@ -24,6 +24,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from tfx_tflite.components.examples.tensors import Array
+
 
 @dataclass(frozen=True)
 class DropInterval:
@@ -117,11 +119,11 @@ def binary_interval(
 
 def score_p_value(
     examples: int,
-    worse: int | np.ndarray,
-    better: int | np.ndarray,
+    worse: int | Array,
+    better: int | Array,
     drop: float,
     correction: float = CONTINUITY_CORRECTION,
-) -> np.ndarray:
+) -> Array:
     """Returns the p-value of "the true drop is `drop` or more", one for each outcome.
 
     Below one half it falls with each example that gets better, and rises with each that gets worse.
@@ -143,9 +145,7 @@ def score_p_value(
     return np.where(deviation > 0, ndtr(surprise / np.where(deviation > 0, deviation, 1)), certain)
 
 
-def _score_deviation(
-    examples: int, worse: int | np.ndarray, better: int | np.ndarray, drop: float
-) -> np.ndarray:
+def _score_deviation(examples: int, worse: int | Array, better: int | Array, drop: float) -> Array:
     """Returns the standard deviation of worse - better where `drop` is the true drop.
 
     The share of examples that get better is its maximum-likelihood estimate under that drop, the
@@ -185,13 +185,10 @@ def _score_bound(examples: int, worse: int, better: int, confidence: float) -> f
 
 @dataclass(frozen=True, eq=False)
 class PairedMoments:
-    """What `mean_interval` needs to know of paired examples; pieces of a data set add up.
+    """What `mean_interval` needs to know of paired examples.
 
     Each example has a drop d (the quantized model's loss less the float model's) and a float value
-    f (the float model's loss). Sums are of deviations from the mean, merged as in Chan, Golub and
-    LeVeque (1983, The American Statistician 37:242) and, for the third order, Pébay (2008, Sandia
-    report SAND2008-6212): sums of raw cubes would lose all their digits where a mean is large
-    beside its spread. Merging in another order changes the last digits only.
+    f (the float model's loss). Sums are of deviations from the mean.
 
     Attributes:
         count: The number of examples.
@@ -201,12 +198,12 @@ class PairedMoments:
     """
 
     count: int
-    mean: np.ndarray
-    second: np.ndarray
-    third: np.ndarray
+    mean: Array
+    second: Array
+    third: Array
 
     @classmethod
-    def from_arrays(cls, drop: np.ndarray, float_value: np.ndarray) -> "PairedMoments":
+    def from_arrays(cls, drop: Array, float_value: Array) -> "PairedMoments":
         """Returns the moments of some examples.
 
         Args:
@@ -232,25 +229,6 @@ class PairedMoments:
             mean=mean,
             second=deviation @ deviation.T,
             third=np.einsum("in,jn,kn->ijk", deviation, deviation, deviation),
-        )
-
-    def __add__(self, other: "PairedMoments") -> "PairedMoments":
-        if not self.count or not other.count:
-            return self if self.count else other
-        count = self.count + other.count
-        gap = other.mean - self.mean
-        weight = self.count * other.count / count
-        lean = (self.count * other.second - other.count * self.second) / count
-        return PairedMoments(
-            count=count,
-            mean=self.mean + gap * (other.count / count),
-            second=self.second + other.second + weight * np.einsum("i,j->ij", gap, gap),
-            third=self.third
-            + other.third
-            + weight * (self.count - other.count) / count * np.einsum("i,j,k", gap, gap, gap)
-            + np.einsum("i,jk->ijk", gap, lean)
-            + np.einsum("j,ik->ijk", gap, lean)
-            + np.einsum("k,ij->ijk", gap, lean),
         )
 
     def of_roots(self) -> "PairedMoments":
@@ -453,14 +431,14 @@ def _interval(
 
 def bootstrap_interval(
     drop: float,
-    replicates: np.ndarray,
+    replicates: Array,
     margin: float,
     confidence: float,
     *,
     examples: int,
     relative: float | None = None,
     float_value: float | None = None,
-    float_replicates: np.ndarray | None = None,
+    float_replicates: Array | None = None,
     grain: float = 0.0,
 ) -> DropInterval:
     """Returns the drop of any metric, from Poisson-bootstrap replicates of it.
@@ -528,9 +506,7 @@ def bootstrap_interval(
     )
 
 
-def _bootstrap_estimate(
-    value: float, replicates: np.ndarray, examples: int, grain: float
-) -> _Estimate:
+def _bootstrap_estimate(value: float, replicates: Array, examples: int, grain: float) -> _Estimate:
     """Returns a metric's value with what its replicates say of its error."""
     defined = replicates[np.isfinite(replicates)]
     undefined = 1 - len(defined) / len(replicates)
@@ -555,7 +531,7 @@ def _bootstrap_estimate(
 # --- Several tests, and how many examples they want ----------------------------------------------
 
 
-def holm(p_values: Sequence[float] | np.ndarray, alpha: float) -> np.ndarray:
+def holm(p_values: Sequence[float] | Array, alpha: float) -> Array:
     """Returns which of several null hypotheses are rejected, with no false one at 1 - alpha.
 
     Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65) holds whatever the
@@ -631,7 +607,7 @@ def _check_confidence(confidence: float) -> None:
         raise ValueError(f"expected a confidence above 0.5 and below 1, received {confidence}")
 
 
-def _checked_replicates(replicates: np.ndarray) -> np.ndarray:
+def _checked_replicates(replicates: Array) -> Array:
     replicates = np.asarray(replicates, np.float64)
     if replicates.ndim != 1 or len(replicates) < 2:
         raise ValueError(f"expected two or more replicates in a row, received {replicates.shape}")

@@ -1,17 +1,17 @@
 """How sure the drop of a metric of scores is: by a bootstrap, or by counts where it is a share."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 
 
-@dataclass(frozen=True)
-class ScoreEvidence:
+class ScoreEvidence(BaseModel):
     """What the test of a metric of scores on one slice rests on.
 
     Attributes:
@@ -23,22 +23,13 @@ class ScoreEvidence:
         grain: How much one more mistake adds to the drop.
     """
 
-    share: tuple[int, int, int] | None
-    replicates: np.ndarray
-    grain: float
+    model_config = ConfigDict(frozen=True)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the evidence ready for JSON."""
-        share = list(self.share) if self.share else None
-        return {"share": share, "replicates": self.replicates.tolist(), "grain": self.grain}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "ScoreEvidence":
-        """Returns the evidence that `to_json` gave."""
-        share = document["share"]
-        return cls(
-            tuple(share) if share else None, np.array(document["replicates"]), document["grain"]
-        )
+    share: tuple[int, int, int] | None = None
+    replicates: Annotated[
+        Array, PlainValidator(np.asarray), PlainSerializer(lambda values: values.tolist())
+    ] = np.zeros((2, 0))
+    grain: float = 0.0
 
 
 def score_evidence(
@@ -57,8 +48,7 @@ def score_evidence(
     """
     shares = [metric for metric in metrics if metric.share]
     found = {
-        metric.name: ScoreEvidence(metric.disagreements(scores, buckets), np.zeros((2, 0)), 0.0)
-        for metric in shares
+        metric.name: ScoreEvidence(share=metric.disagreements(scores, buckets)) for metric in shares
     }
     others = [metric for metric in metrics if not metric.share]
     if not others:
@@ -75,5 +65,5 @@ def score_evidence(
     )
     for index, metric in enumerate(others):
         grain = metric.one_more_mistake(quantized, buckets, signs[metric.name])
-        found[metric.name] = ScoreEvidence(None, values[:, index].T, grain)
+        found[metric.name] = ScoreEvidence(replicates=values[:, index].T, grain=grain)
     return found

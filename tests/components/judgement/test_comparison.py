@@ -6,19 +6,17 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import TypeAdapter
 
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
-from tfx_tflite.components.judgement.comparison import (
-    ComparedBatch,
-    CompareOutputs,
-    comparison_from_json,
-    comparison_to_json,
-)
+from tfx_tflite.components.judgement.compared_batch import ComparedBatch
+from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
-from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments
+from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
 
 ROWS, CLASSES = 300, 4
 GENERATOR = np.random.default_rng(0)
@@ -28,9 +26,16 @@ FLOAT = GENERATOR.dirichlet(np.ones(CLASSES), size=ROWS)
 INPUT = GENERATOR.normal(size=(ROWS, 7))
 QUANTIZED = np.clip(np.round(FLOAT * 16) / 16, 0, 1)
 METRICS = [
-    batched_metric(name, {}, name, (CLASSES,))
+    batched_metric(ConfiguredMetric(name, name, {}), (CLASSES,))
     for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
 ]
+
+
+JSON = TypeAdapter(Comparison)
+
+
+def as_json(comparison: Comparison) -> str:
+    return json.dumps(JSON.dump_python(comparison, mode="json"))
 
 
 def record_batch(rows: np.ndarray) -> pa.RecordBatch:
@@ -66,7 +71,7 @@ WHOLE = compare([np.arange(ROWS)])
 def test_parts_in_any_order_give_what_the_whole_gives_to_the_last_bit(count: int):
     shuffled = np.random.default_rng(count).permutation(ROWS)
     parts = compare(np.array_split(shuffled, count))
-    assert json.dumps(comparison_to_json(parts)) == json.dumps(comparison_to_json(WHOLE))
+    assert as_json(parts) == as_json(WHOLE)
 
 
 def test_sums_are_those_of_the_examples_in_a_slice():
@@ -97,7 +102,7 @@ def test_moments_keep_their_digits_where_the_mean_is_large_beside_the_spread(par
     labels = np.zeros(ROWS)
     before = 1e6 + generator.normal(size=(ROWS, 1))
     after = before + generator.normal(scale=0.1, size=(ROWS, 1))
-    metric = batched_metric("MeanAbsoluteError", {}, "MeanAbsoluteError", (1,))
+    metric = batched_metric(ConfiguredMetric("MeanAbsoluteError", "MeanAbsoluteError", {}), (1,))
     combine = CompareOutputs([metric], [()], None, origins={"MeanAbsoluteError": 999_999.0})
     accumulators = []
     for rows in np.array_split(np.arange(ROWS), parts):
@@ -147,7 +152,7 @@ def test_identical_outputs_have_no_noise():
 
 
 def test_survives_json():
-    again = comparison_from_json(json.loads(json.dumps(comparison_to_json(WHOLE))))
+    again = JSON.validate_python(json.loads(as_json(WHOLE)))
     assert again.outputs == WHOLE.outputs
     for key, sums in WHOLE.slices.items():
         np.testing.assert_array_equal(again.slices[key], sums)
@@ -205,7 +210,7 @@ def test_a_feature_that_is_not_there_has_no_slices():
     ],
 )
 def test_what_is_not_batched_is_left_to_tfma(class_name: str, config: dict):
-    assert batched_metric(class_name, config, "m", (10,)) is None
+    assert batched_metric(ConfiguredMetric("m", class_name, config), (10,)) is None
 
 
 def test_answers_of_the_model_itself_are_counted_whatever_numbers_they_are():
@@ -215,3 +220,33 @@ def test_answers_of_the_model_itself_are_counted_whatever_numbers_they_are():
     outputs = combine.add_input(combine.create_accumulator(), batch).comparison.outputs
     assert outputs.agreement == 0.75
     assert outputs.transitions == {(-5, -5): 1, (10**12, 10**12): 1, (7, 7): 1, (7, -5): 1}
+
+
+@pytest.mark.parametrize("count", [2, 7, 60])
+def test_weighted_sums_and_their_bounds_are_the_same_to_the_last_bit_in_any_order(count: int):
+    generator = np.random.default_rng(1)
+    weights = generator.exponential(size=ROWS)
+    combine = CompareOutputs(METRICS, [(), ("group",)], None, is_weighted=True)
+
+    def weighted(parts: list[np.ndarray]):
+        accumulators = []
+        for rows in parts:
+            batch = ComparedBatch(
+                record_batch(rows),
+                LABELS[rows],
+                FLOAT[rows],
+                QUANTIZED[rows],
+                weights=weights[rows],
+            )
+            accumulators.append(combine.add_input(combine.create_accumulator(), batch))
+        return combine.extract_output(combine.merge_accumulators(accumulators))
+
+    whole = weighted([np.arange(ROWS)])
+    parts = weighted(np.array_split(generator.permutation(ROWS), count))
+    assert as_json(parts) == as_json(whole)
+    name = METRICS[1].name
+    found, expected = (
+        mean_interval(comparison.sums((), name).moments(-1), 0.0, 0.9)
+        for comparison in (parts, whole)
+    )
+    assert found == expected

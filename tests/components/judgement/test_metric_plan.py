@@ -7,7 +7,13 @@ import pytest
 
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.tensors import InputSpec
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import (
+    AgreementLimit,
+    Gate,
+    GateRule,
+    MetricRule,
+    SizeLimit,
+)
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
@@ -22,7 +28,7 @@ def judged(key: str | None, shape: tuple, **target: object) -> JudgedOutput:
 def config(metrics: dict[str | None, list]):
     import tensorflow_model_analysis as tfma
 
-    from tfx_tflite.components.judgement.metric_plan import two_model_config
+    from tfx_tflite.components.judgement.eval_config import two_model_config
 
     specs = []
     for key, names in metrics.items():
@@ -47,8 +53,8 @@ def plan(metrics: dict[str | None, list], outputs: list[JudgedOutput], *rules: G
     return MetricPlan.make(config(metrics), outputs, Gate(rules=rules or (SIZE,)))
 
 
-SIZE = GateRule(max_size_ratio=1.0)
-CONFIDENT = GateRule(metric="AUC", max_drop=0.1, confidence=0.9)
+SIZE = SizeLimit(max_size_ratio=1.0)
+CONFIDENT = MetricRule(metric="AUC", max_drop=0.1, confidence=0.9)
 TWO = {"kind": ["SparseCategoricalAccuracy"], "price": ["MeanSquaredError", "MeanLabel"]}
 
 
@@ -76,7 +82,7 @@ def test_a_metric_of_ones_own_may_have_any_label():
 
 @pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "MeanSquaredError"])
 def test_a_mean_has_a_confidence_with_weights(metric: str):
-    rule = GateRule(metric=metric, max_drop=0.1, confidence=0.9)
+    rule = MetricRule(metric=metric, max_drop=0.1, confidence=0.9)
     shape = (3,) if metric.startswith("Sparse") else (1,)
     plan({None: [metric]}, [judged(None, shape, example_weight="w")], rule)
 
@@ -103,7 +109,7 @@ def test_the_scores_of_one_class_have_a_confidence():
 
 
 def test_agreement_on_what_decides_nothing_is_an_error_that_says_what_to_limit_instead():
-    rule = GateRule(min_agreement=0.9)
+    rule = AgreementLimit(min_agreement=0.9)
     with pytest.raises(EvaluationError, match=r"'price' .* make no decision .* min_sqnr_db instea"):
         plan(TWO, [judged("kind", (3,)), judged("price", (1,))], rule)
     named = rule.model_copy(update={"output": "kind"})
@@ -113,12 +119,21 @@ def test_agreement_on_what_decides_nothing_is_an_error_that_says_what_to_limit_i
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (GateRule(metric="AUC", max_drop=0), r"several outputs have that metric; .* output: a, b"),
-        (GateRule(metric="AUC", output="c", max_drop=0), "'c' is not judged; judged are: a, b"),
-        (GateRule(min_agreement=0.5, output="c"), "'c' is not judged; judged are: a, b"),
         (
-            GateRule(metric="BinaryAccuracy", output="b", max_drop=0),
-            "output 'b' has no such metric; it is evaluated on: a",
+            MetricRule(metric="AUC", max_drop=0),
+            r"several outputs have a metric .* one of: a, b",
+        ),
+        (
+            MetricRule(metric="AUC", output="c", max_drop=0),
+            "'c' is not judged; evaluation.outputs has: a, b",
+        ),
+        (
+            AgreementLimit(min_agreement=0.5, output="c"),
+            "'c' is not judged; evaluation.outputs has: a, b",
+        ),
+        (
+            MetricRule(metric="BinaryAccuracy", output="b", max_drop=0),
+            "'BinaryAccuracy' is not evaluated on output 'b', only on a",
         ),
     ],
 )
@@ -133,14 +148,14 @@ def test_a_rule_that_names_no_output_or_a_wrong_one_is_an_error_with_the_choices
 def test_one_name_for_metrics_of_two_classes_is_an_error():
     metrics = {"a": [("AUC", {"name": "m"})], "b": [("MeanSquaredError", {"name": "m"})]}
     # A rule on either would not know which way it is better.
-    rule = GateRule(metric="m", output="a", max_drop=0)
+    rule = MetricRule(metric="m", output="a", max_drop=0)
     with pytest.raises(EvaluationError, match="of class AUC, MeanSquaredError on different"):
         plan(metrics, [judged("a", (1,)), judged("b", (1,))], rule)
 
 
 def test_targets_survive_json():
     targets = (Target(label_input="x"), Target(output="b", label="l", vocabulary=("ä", "b")))
-    rule = GateRule(metric="m", max_drop=0)
+    rule = MetricRule(metric="m", max_drop=0)
     settings = EvaluatorSettings(gate=Gate(rules=(rule,)), targets=targets)
     assert EvaluatorSettings.from_property({"settings": settings.to_property()}) == settings
 
@@ -203,7 +218,7 @@ def test_a_vocabulary_has_as_many_entries_as_the_output_has_classes():
 
 @pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
 def test_a_class_to_ignore_is_a_setting_that_keras_need_not_have(metric: str):
-    from tfx_tflite.components.judgement.metric_plan import check_metrics
+    from tfx_tflite.components.judgement.eval_config import check_metrics
 
     check_metrics(config({None: [(metric, {"ignore_class": 255})]}))
     [output] = plan({None: [(metric, {"ignore_class": 255})]}, [judged(None, (3,))]).outputs
@@ -212,7 +227,7 @@ def test_a_class_to_ignore_is_a_setting_that_keras_need_not_have(metric: str):
 
 @pytest.mark.parametrize("ignored", ["void", 2.5, True])
 def test_a_class_to_ignore_is_a_whole_number(ignored: object):
-    from tfx_tflite.components.judgement.metric_plan import check_metrics
+    from tfx_tflite.components.judgement.eval_config import check_metrics
 
     metrics = config({None: [("SparseCategoricalAccuracy", {"ignore_class": ignored})]})
     with pytest.raises(EvaluationError, match="ignore_class of 'SparseCategoricalAccuracy' is"):
@@ -220,8 +235,17 @@ def test_a_class_to_ignore_is_a_whole_number(ignored: object):
 
 
 def test_a_metric_of_keras_that_tfma_cannot_merge_is_refused_before_the_wait():
-    from tfx_tflite.components.judgement.metric_plan import check_metrics
+    from tfx_tflite.components.judgement.eval_config import check_metrics
 
     expected = r"cannot merge Keras' 'R2Score' over batches; use SquaredPearsonCorrelation"
     with pytest.raises(EvaluationError, match=expected):
         check_metrics(config({None: ["R2Score"]}))
+
+
+@pytest.mark.parametrize("average", [None, "macro", "micro", "weighted"])
+def test_the_f_beta_score_of_keras_is_refused_whatever_its_average(average: str | None):
+    from tfx_tflite.components.judgement.eval_config import check_metrics
+
+    settings = {"average": average, "threshold": 0.5}
+    with pytest.raises(EvaluationError, match=r"cannot merge Keras' 'FBetaScore' .* use F1Score"):
+        check_metrics(config({None: [("FBetaScore", settings)]}))

@@ -1,13 +1,20 @@
 """Float against quantized through the real TFMA, on the digits."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import (
+    AgreementLimit,
+    ArenaLimit,
+    Gate,
+    MetricRule,
+    NoiseLimit,
+)
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
 pytestmark = pytest.mark.slow
@@ -105,7 +112,7 @@ def run(artifacts: dict, output: Path, gate: Gate, config=None, beam_args=(), **
     return evaluation, blessing
 
 
-LENIENT = Gate(rules=(GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
+LENIENT = Gate(rules=(MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05),))
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +283,7 @@ SCORE_METRICS = [
 ]
 
 
-SCORE_GATE = Gate(rules=(GateRule(metric="AUC", max_drop=1),))
+SCORE_GATE = Gate(rules=(MetricRule(metric="AUC", max_drop=1),))
 
 
 def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
@@ -301,7 +308,7 @@ def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
 def test_the_area_under_the_curve_has_a_confidence_by_the_bootstrap(
     score_artifacts, tmp_path: Path
 ):
-    rules = (GateRule(metric="AUC", max_drop=0.02, confidence=0.95),)
+    rules = (MetricRule(metric="AUC", max_drop=0.02, confidence=0.95),)
     config = eval_config(["AUC"], ())
     found, _ = run(score_artifacts, tmp_path, Gate(rules=rules), config)
     [rule] = json.loads((Path(found.uri) / "report.json").read_text())["rules"]
@@ -315,7 +322,7 @@ def test_every_metric_of_one_score_has_a_confidence_on_every_slice(score_artifac
     tested = [(c, m) for c, m in zip(names, SCORE_METRICS, strict=True) if isinstance(m, str)]
     tested += [("RecallAtPrecision", ("RecallAtPrecision", {"precision": 0.8}))]
     rules = tuple(
-        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
+        MetricRule(metric=name, max_drop=0.5, confidence=0.9, slices=slices)
         for name, _ in tested
         for slices in ("overall", "each")
     )
@@ -378,7 +385,7 @@ def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
     shutil.copytree(score_artifacts["model"][0].uri, model.uri)
     ranges = {"input_ranges": {"x": [-2.0, 2.0]}}
     (tmp_path / "calibrated" / "quantization.json").write_text(json.dumps(ranges))
-    rule = GateRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
+    rule = MetricRule(metric="MeanPrediction", max_drop=1, direction="higher_is_better")
     found, _ = run(
         {**score_artifacts, "model": [model]},
         tmp_path / "run",
@@ -401,9 +408,9 @@ def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_pat
 
 def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
     rules = (
-        GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
-        GateRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
-        GateRule(min_agreement=0.9),
+        MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
+        MetricRule(metric="SparseCategoricalCrossentropy", max_relative_drop=3, confidence=0.95),
+        AgreementLimit(min_agreement=0.9),
     )
     found, blessing = run(artifacts, tmp_path, Gate(rules=rules))
     assert blessing.get_int_custom_property("blessed") == 1
@@ -417,7 +424,9 @@ def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_pa
 def test_there_is_no_confidence_for_a_metric_that_goes_through_tfma(artifacts, tmp_path: Path):
     gate = Gate(
         rules=(
-            GateRule(metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"),
+            MetricRule(
+                metric="MeanLabel", max_drop=1, confidence=0.9, direction="higher_is_better"
+            ),
         )
     )
     with pytest.raises(EvaluationError, match="no confidence for this metric, only for: Sparse"):
@@ -436,7 +445,7 @@ def test_the_figures_are_properties_of_the_evaluation_in_ml_metadata(evaluated):
 
 def test_recall_is_not_judged_on_a_slice_without_positives(score_artifacts, tmp_path: Path):
     rules = tuple(
-        GateRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
+        MetricRule(metric=name, max_drop=0.5, confidence=0.9, slices="each")
         for name in ("Recall", "AUC", "F1Score")
     )
     config = eval_config(["Recall", "AUC", "F1Score"], ("label",))
@@ -467,7 +476,7 @@ def few_scores(score_artifacts, write_records_to, tmp_path_factory):
 def test_an_infinite_value_is_evaluated_and_reported_as_null(few_scores, tmp_path: Path):
     rows = [{"x": np.zeros(3, np.float32), "label": index % 2} for index in range(20)]
     rows.append({"x": np.array([np.inf, 0, 0], np.float32), "label": 1})
-    gate = Gate(rules=(GateRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
+    gate = Gate(rules=(MetricRule(metric="MeanSquaredError", max_drop=1),), min_examples=1)
     found, _ = run(few_scores(rows), tmp_path, gate, eval_config(["MeanSquaredError"], ()))
     text = (Path(found.uri) / "report.json").read_text()
     assert json.loads(text)["examples"] == 21
@@ -478,7 +487,7 @@ def test_labels_that_are_no_share_of_positives_are_an_error(few_scores, tmp_path
     from tfx_tflite.components.errors import user_error_in
 
     rows = [{"x": np.zeros(3, np.float32), "label": 1 + index % 2} for index in range(20)]
-    gate = Gate(rules=(GateRule(metric="Precision", max_drop=1),), min_examples=1)
+    gate = Gate(rules=(MetricRule(metric="Precision", max_drop=1),), min_examples=1)
     with pytest.raises(Exception, match="label") as caught:
         run(few_scores(rows), tmp_path, gate, eval_config(["Precision"], ()))
     error = user_error_in(caught.value)
@@ -585,7 +594,7 @@ def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path)
 
 def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
     gate = Gate(
-        rules=(GateRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
+        rules=(MetricRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000
     )
     evaluation, blessing = run(artifacts, tmp_path, gate)
     assert blessing.get_int_custom_property("blessed") == 0
@@ -603,9 +612,9 @@ def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path)
 
     gate = Gate(
         rules=(
-            GateRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
-            GateRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
-            GateRule(min_sqnr_db=300),
+            MetricRule(metric="SparseCategoricalAccuracy", max_drop=0, confidence=0.95),
+            MetricRule(metric="SparseCategoricalCrossentropy", max_drop=5, slices="each"),
+            NoiseLimit(min_sqnr_db=300),
         ),
         min_examples=5000,
     )
@@ -633,7 +642,7 @@ def test_tfma_reads_a_blessing(evaluated):
 def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
     import tensorflow_model_analysis as tfma
 
-    from tfx_tflite.components.judgement.metric_plan import check_metrics, two_model_config
+    from tfx_tflite.components.judgement.eval_config import check_metrics, two_model_config
 
     config = eval_config()
     config.metrics_specs[0].metrics[0].threshold.CopyFrom(
@@ -654,7 +663,7 @@ def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path
     shutil.copyfile(
         tmp_path / "model" / "Format-Serving" / "tflite", tmp_path / "model" / "float32.tflite"
     )
-    gate = Gate(rules=(GateRule(max_arena_ratio=1.0),))
+    gate = Gate(rules=(ArenaLimit(max_arena_ratio=1.0),))
     found, _ = run({**artifacts, "model": [model]}, tmp_path, gate)
     report = json.loads((Path(found.uri) / "report.json").read_text())
     # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
@@ -667,7 +676,7 @@ def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: P
     config.metrics_specs[0].metrics.add(
         class_name="SparseTopKCategoricalAccuracy", config='{"k": 2, "name": "top_2"}'
     )
-    gate = Gate(rules=(GateRule(metric="top_2", max_drop=0.05),))
+    gate = Gate(rules=(MetricRule(metric="top_2", max_drop=0.05),))
     _, blessing = run(artifacts, tmp_path, gate, config)
     assert blessing.get_int_custom_property("blessed") == 1
 
@@ -691,18 +700,18 @@ def test_a_label_outside_the_output_is_an_error(artifacts, tmp_path: Path, write
 
 
 def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
-    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+    from tfx_tflite.components.judgement.eval_config import metric_directions, two_model_config
 
-    gate = Gate(rules=(GateRule(metric="AUC", max_drop=0.1),))
+    gate = Gate(rules=(MetricRule(metric="AUC", max_drop=0.1),))
     with pytest.raises(EvaluationError, match="'AUC', which is not evaluated"):
         metric_directions(two_model_config(eval_config()), gate)
 
 
 def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
-    from tfx_tflite.components.judgement.metric_plan import metric_directions, two_model_config
+    from tfx_tflite.components.judgement.eval_config import metric_directions, two_model_config
 
     config = two_model_config(eval_config(["MeanPrediction"]))
-    rule = GateRule(metric="MeanPrediction", max_drop=0.1)
+    rule = MetricRule(metric="MeanPrediction", max_drop=0.1)
     with pytest.raises(EvaluationError, match="add a direction, higher_is_better"):
         metric_directions(config, Gate(rules=(rule,)))
     directed = rule.model_copy(update={"direction": "lower_is_better"})
@@ -713,8 +722,10 @@ def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
 
 def test_several_outputs_need_one_to_be_named(save_two_outputs: Path):
     from tfx_tflite.components.judgement.prediction import ModelPair
+    from tfx_tflite.components.models.float_model import read_tensor_signature
 
-    pair = ModelPair(str(save_two_outputs), "serving_tensors", None, "unused")
+    signature = read_tensor_signature(save_two_outputs, "serving_tensors")
+    pair = ModelPair(str(save_two_outputs), signature, None, "unused")
     with pytest.raises(EvaluationError, match=r"output names none; .* has: a, b"):
         pair.output_named(None)
     assert pair.output_named("b").name == "b"
@@ -746,3 +757,126 @@ def test_a_float_model_that_the_quantized_one_was_not_made_from_is_an_error(
     (tmp_path / "model" / "quantization.json").write_text(json.dumps(made_from))
     with pytest.raises(EvaluationError, match="made from float model sha256:another"):
         run({**artifacts, "model": [model]}, tmp_path, LENIENT)
+
+
+# --- Beside a pushed model ---
+
+
+@dataclass
+class Reads:
+    """How often the files of a stage are read, by what they are."""
+
+    examples: int = 0
+    opened: list[str] = field(default_factory=list)
+    loaded: int = 0
+
+    def of(self, name: str) -> int:
+        return sum(path.endswith(name) for path in self.opened)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Counts what this process reads, where Beam's workers are, too."""
+    import tensorflow as tf
+
+    from tfx_tflite.components.examples.splits import SplitFiles
+
+    found = Reads()
+
+    def opened(path, mode="r"):
+        if "r" in mode:
+            found.opened.append(str(path))
+        return open_file(path, mode)
+
+    def batches(self, *args, **kwargs):
+        yield from read_batches(self, *args, **kwargs)
+        # Whoever takes only the first batch does not come here.
+        found.examples += 1
+
+    def load(*args, **kwargs):
+        found.loaded += 1
+        return load_saved_model(*args, **kwargs)
+
+    open_file, read_batches = tf.io.gfile.GFile, SplitFiles.batches
+    load_saved_model = tf.saved_model.load
+    monkeypatch.setattr(SplitFiles, "batches", batches)
+    monkeypatch.setattr(tf.saved_model, "load", load)
+    # TFX's file I/O goes through it, too.
+    monkeypatch.setattr(tf.io.gfile, "GFile", opened)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pushed(digits_model: Path, tmp_path_factory) -> str:
+    """A destination with the model of another scheme."""
+    from tfx_tflite.components.destinations.destination import Candidate, Destination
+    from tfx_tflite.components.digests import file_digest
+    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+
+    models = convert(
+        digits_model,
+        "serving_tensors",
+        Quantization(Scheme.DYNAMIC_RANGE),
+        None,
+        tmp_path_factory.mktemp("conversion"),
+    )
+    directory = tmp_path_factory.mktemp("pushed")
+    file = directory / "model"
+    file.write_bytes(models.quantized)
+    destination = Destination.open(str(directory / "destination"))
+    destination.push(
+        Candidate(
+            {"model.tflite": file},
+            {"model.tflite": file_digest(file)},
+            {"scheme": "dynamic_range", "verdict": "blessed"},
+        )
+    )
+    return destination.uri
+
+
+def test_three_models_predict_in_one_pass_over_examples_that_are_read_once(
+    artifacts, pushed: str, reads: Reads, tmp_path: Path
+):
+    gate = Gate(
+        rules=(
+            MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05),
+            MetricRule(
+                metric="SparseCategoricalCrossentropy",
+                max_drop=1,
+                confidence=0.9,
+                against="pushed",
+            ),
+        )
+    )
+    evaluation, _ = run(artifacts, tmp_path, gate, pushed_destination=pushed)
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    of_float, of_pushed = report["rules"]
+    assert (of_float["against"], of_pushed["against"]) == ("float", "pushed")
+    [own] = [
+        value
+        for value in report["metrics"]
+        if (value["metric"], value["slice"]) == (of_pushed["metric"], "overall")
+    ]
+    assert of_pushed["quantized"] == own["quantized"]
+    assert of_pushed["float"] not in (own["float"], own["quantized"])
+    assert of_pushed["lower"] < of_pushed["drop"] < of_pushed["upper"]
+    # Each file is read once by the executor and once where Beam's workers predict.
+    assert reads.examples == 1
+    assert reads.loaded == 1
+    assert reads.of("saved_model.pb") == 1
+    assert reads.of("Format-Serving/tflite") == 2
+    assert reads.of("reference.tflite") == 1
+
+
+def test_tfma_reads_the_comparison_with_the_pushed_model(artifacts, pushed: str, tmp_path: Path):
+    import tensorflow_model_analysis as tfma
+
+    metric = "SparseCategoricalAccuracy"
+    gate = Gate(rules=(MetricRule(metric=metric, max_drop=0.05, against="pushed"),))
+    evaluation, _ = run(artifacts, tmp_path, gate, pushed_destination=pushed)
+    report = json.loads((Path(evaluation.uri) / "report.json").read_text())
+    result = tfma.load_eval_result(f"{evaluation.uri}/against_pushed", model_name="float")
+    overall = dict(result.slicing_metrics)[()][""][""]
+    assert overall[metric]["doubleValue"] == report["rules"][0]["float"]
+    assert len(dict(result.slicing_metrics)) == 11

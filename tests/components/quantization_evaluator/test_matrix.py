@@ -17,13 +17,13 @@ import pytest
 from sklearn import metrics as sk
 
 from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import Gate, MetricRule, SizeLimit
 
 pytestmark = pytest.mark.slow
 
 ROWS, FEATURES = 150, 6
 SCHEMES = ("float32", "dynamic_range", "int8")
-ANY_GATE = Gate(rules=(GateRule(max_size_ratio=10.0),), min_examples=1)
+ANY_GATE = Gate(rules=(SizeLimit(max_size_ratio=10.0),), min_examples=1)
 
 # The shape of an example's output, and what makes it of the values of a dense layer.
 OUTPUTS: dict[str, tuple[tuple[int, ...], str]] = {
@@ -514,19 +514,21 @@ def evaluate(
     reference: str | None = None,
     preprocessing: str | None = None,
 ):
-    """Returns what the evaluator's own transforms find, of cells by the name of their output."""
+    """Returns what the evaluator's own transforms find, of cells by the name of their output.
+
+    That is beside the reference if there is one, else beside the float model.
+    """
     import apache_beam as beam
     import tensorflow_model_analysis as tfma
 
     from tfx_tflite.components.examples.splits import ReadBatches
-    from tfx_tflite.components.judgement.evaluation import CompareModels, load_evaluation
-    from tfx_tflite.components.judgement.metric_plan import (
-        MetricPlan,
-        judged_outputs,
-        two_model_config,
-    )
+    from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
+    from tfx_tflite.components.judgement.eval_config import judged_outputs, two_model_config
+    from tfx_tflite.components.judgement.evaluation import load_evaluation
+    from tfx_tflite.components.judgement.metric_plan import MetricPlan
     from tfx_tflite.components.judgement.prediction import ModelPair
     from tfx_tflite.components.judgement.saturation import InputRange
+    from tfx_tflite.components.models.float_model import read_tensor_signature
 
     weighted = [t for t in targets if t.example_weight]
     spec = (
@@ -549,12 +551,22 @@ def evaluate(
     # As of a calibrated scheme, so that extracts hold what the inputs are like.
     known = (InputRange("x", -2.0, 2.0),) if ranges else ()
     pair = ModelPair(
-        str(saved_model), "serving_tensors", preprocessing, str(tflite), known, reference
+        str(saved_model),
+        read_tensor_signature(saved_model, "serving_tensors"),
+        preprocessing,
+        str(tflite),
+        known,
+        reference,
     )
     plan = MetricPlan.make(config, judged_outputs(pair, config, targets), gate)
+    found = [PlannedComparison("float", plan, str(directory / "float"))]
+    if reference is not None:
+        found.append(PlannedComparison("pushed", plan, str(directory / "pushed")))
+    for comparison in found:
+        Path(comparison.output_path).mkdir()
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, plan, None, str(directory))
-    return load_evaluation(str(directory), plan)
+        _ = pipeline | ReadBatches(source) | CompareModels(pair, config, found, None)
+    return load_evaluation(found[-1].output_path, plan)
 
 
 CELLS_BY_OUTPUT = {
@@ -782,9 +794,9 @@ def test_weights_that_are_all_0_are_an_error(saved_model, models, source, tmp_pa
 
 def test_a_slice_without_any_weight_is_not_judged(saved_model, models, source, tmp_path: Path):
     from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-    from tfx_tflite.components.judgement.gate import judge
+    from tfx_tflite.components.judgement.judging import judge
 
-    rule = GateRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
+    rule = MetricRule(metric=ACCURACY.name, max_drop=1.0, slices="each")
     gate = Gate(rules=(rule,), min_examples=1)
     some = target("classes", False, example_weight="first_group")
     found = evaluate(
@@ -836,7 +848,7 @@ def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts
         for v in evaluation.values
         if (v.metric, v.output, v.slice) == (cell.name, "holes", "overall")
     ]
-    rule = GateRule(metric=cell.name, output="holes", max_drop=0.0, confidence=0.9)
+    rule = MetricRule(metric=cell.name, output="holes", max_drop=0.0, confidence=0.9)
     found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
     for name in ("drop", "lower", "upper", "p_blessed"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
@@ -871,7 +883,7 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     [value] = [
         v for v in evaluation.values if (v.output, v.metric, v.slice) == (output, metric, "overall")
     ]
-    rule = GateRule(metric=metric, output=output, max_drop=0.0, confidence=0.9)
+    rule = MetricRule(metric=metric, output=output, max_drop=0.0, confidence=0.9)
     found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
     for name in ("drop", "lower", "upper", "p_blessed"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
@@ -917,7 +929,7 @@ def test_a_metric_of_one_class_has_a_confidence(
         for cell in CELLS_BY_OUTPUT["classes"]
         if (cell.class_name, cell.config) == (metric, (("class_id", 1),))
     ]
-    rule = GateRule(metric=cell.name, max_drop=0.1, confidence=0.9)
+    rule = MetricRule(metric=cell.name, max_drop=0.1, confidence=0.9)
     found = evaluate(
         saved_model,
         models["int8"],

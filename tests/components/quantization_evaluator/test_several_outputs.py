@@ -8,17 +8,17 @@ import pytest
 
 from tests.components.quantization_evaluator.test_executor import run
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.judgement.gate import Gate, GateRule
+from tfx_tflite.components.judgement.gate import AgreementLimit, Gate, MetricRule, NoiseLimit
 
 pytestmark = pytest.mark.slow
 
 ROWS = 200
 GATE = Gate(
     rules=(
-        GateRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.9),
-        GateRule(metric="MeanSquaredError", output="price", max_drop=0.1),
-        GateRule(min_agreement=0.9, output="kind"),
-        GateRule(min_sqnr_db=10),
+        MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.9),
+        MetricRule(metric="MeanSquaredError", output="price", max_drop=0.1),
+        AgreementLimit(min_agreement=0.9, output="kind"),
+        NoiseLimit(min_sqnr_db=10),
     )
 )
 
@@ -148,7 +148,7 @@ def test_the_page_names_the_outputs(evaluated):
 def test_tfma_reads_which_output_did_not_hold(two_heads, tmp_path: Path):
     import tensorflow_model_analysis as tfma
 
-    gate = Gate(rules=(GateRule(metric="MeanSquaredError", output="price", max_drop=0.0),))
+    gate = Gate(rules=(MetricRule(metric="MeanSquaredError", output="price", max_drop=0.0),))
     found, _ = run(two_heads, tmp_path, gate, two_metrics())
     verdict = tfma.load_validation_result(found.uri)
     [overall] = verdict.metric_validations_per_slice
@@ -163,7 +163,7 @@ def test_an_output_that_the_signature_does_not_have_is_an_error(two_heads, tmp_p
     config.metrics_specs[0].output_names[:] = ["colour"]
     config.model_specs[0].label_keys.clear()
     config.model_specs[0].label_keys["colour"] = "kind"
-    rule = GateRule(metric="SparseCategoricalAccuracy", max_drop=0.1)
+    rule = MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.1)
     with pytest.raises(EvaluationError, match=r"'colour'; signature .* has: kind, price, spare"):
         run(two_heads, tmp_path, Gate(rules=(rule,)), config)
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.components.report.reports import FAILED, REFUSED, RULE, varied
-from tfx_tflite.components.judgement.gate import Gate, GateRule, judge
+from tfx_tflite.components.judgement.gate import Gate, LatencyLimit, rule_of
+from tfx_tflite.components.judgement.judging import judge
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.checks import Check
 
@@ -48,7 +49,7 @@ def test_a_bound_of_zero_has_a_plot():
 )
 def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, allowed):
     evidence = SimpleNamespace(figure=lambda name, output: value, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(**limit),)), [], 449, {}, evidence)
+    judged = judge(Gate(rules=(rule_of(limit),)), [], 449, {}, evidence)
     [result] = judged.rules
     plot = Check(result).plot
     assert (plot.point < plot.bound) == allowed == judged.blessed
@@ -58,7 +59,7 @@ def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, 
 
 def test_a_limit_on_an_unknown_figure_says_so():
     evidence = SimpleNamespace(figure=lambda name, output: None, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(max_latency_ratio=1.0),)), [], 449, {}, evidence)
+    judged = judge(Gate(rules=(LatencyLimit(max_latency_ratio=1.0),)), [], 449, {}, evidence)
     [result] = judged.rules
     assert Check(result).plot is None
     assert Check(result).note == "latency_ratio is not known, so it cannot be judged"

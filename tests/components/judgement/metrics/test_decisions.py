@@ -1,18 +1,21 @@
 import numpy as np
 import pytest
 
-from tfx_tflite.components.judgement.metrics.decisions import DecidingMetric, Decision, decision_of
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.decisions import Decision, decision_of
 
-AREA = DecidingMetric("AUC", {}, is_score=True, is_area=True)
-ERROR = DecidingMetric("MeanSquaredError", {}, is_score=False, is_area=False)
-
-
-def score(**config: object) -> DecidingMetric:
-    return DecidingMetric("Precision", config, is_score=True, is_area=False)
+AREA = ConfiguredMetric("AUC", "AUC", {}, is_area=True)
 
 
-def plain(class_name: str, **config: object) -> DecidingMetric:
-    return DecidingMetric(class_name, config, is_score=False, is_area=False)
+def plain(class_name: str, **settings: object) -> ConfiguredMetric:
+    return ConfiguredMetric(class_name, class_name, settings)
+
+
+def score(**settings: object) -> ConfiguredMetric:
+    return plain("Precision", **settings)
+
+
+ERROR = plain("MeanSquaredError")
 
 
 @pytest.mark.parametrize(

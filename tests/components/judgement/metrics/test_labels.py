@@ -4,11 +4,9 @@ import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.examples.tensors import InputSpec
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelUse
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
-
-SCORES = ("AUC", "Precision", "Recall", "F1Score")
 
 
 def record_batch(**features: list) -> pa.RecordBatch:
@@ -26,9 +24,9 @@ def weigh(weights: list) -> np.ndarray | None:
 
 
 def label_check(metric: str, shape: tuple[int, ...], **config: object) -> LabelCheck:
-    use = LabelUse.of(metric, metric, config, metric in SCORES, metric == "AUC")
+    configured = ConfiguredMetric(metric, metric, config, is_area=metric == "AUC")
     spec = InputSpec("out", (None, *shape), np.dtype(np.float32))
-    return LabelCheck(JudgedOutput(None, spec, Target(label="label")), (use,))
+    return LabelCheck(JudgedOutput(None, spec, Target(label="label")), (configured,))
 
 
 def check(metric: str, labels: list, shape: tuple[int, ...], value: float = 0.5, **config) -> None:

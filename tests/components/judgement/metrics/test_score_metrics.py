@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import (
     ScoreMetric,
@@ -20,7 +21,7 @@ POSITIVE = LABELS == 1
 
 
 def metric(class_name: str, **config) -> ScoreMetric:
-    found = score_metric(class_name, config, class_name)
+    found = score_metric(ConfiguredMetric(class_name, class_name, config))
     assert found is not None
     return found
 

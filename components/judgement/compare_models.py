@@ -1,0 +1,335 @@
+"""The models through TFMA: the same batches, metrics and slices, and TFMA's result files."""
+
+import json
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+import tensorflow_model_analysis as tfma
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.compared_batch import ComparedBatch
+from tfx_tflite.components.judgement.comparison import (
+    CompareOutputs,
+    Comparison,
+)
+from tfx_tflite.components.judgement.eval_config import for_keras
+from tfx_tflite.components.judgement.evaluation import (
+    COMPARISON_FILE,
+    EXAMPLE_COUNT,
+    RECORDS,
+    OutputRecord,
+)
+from tfx_tflite.components.judgement.gate import Reference
+from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
+from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
+from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
+from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
+from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, slice_name
+from tfx_tflite.components.judgement.prediction import (
+    FLOAT,
+    INPUTS_SEEN_KEY,
+    QUANTIZED,
+    ModelPair,
+    Predict,
+    of_output,
+)
+from tfx_tflite.components.judgement.saturation import InputsSeen
+from tfx_tflite.components.judgement.statistics.resampling import ScoreEvidence, score_evidence
+
+_COMPARISON = "comparison"
+
+# One an output, in the order of the plan.
+Comparisons = tuple[Comparison, ...]
+# TFMA's metrics of a slice.
+Values = dict[tfma.metrics.MetricKey, float]
+
+
+@dataclass(frozen=True)
+class PlannedComparison:
+    """A comparison of the quantized model with one reference.
+
+    Attributes:
+        reference: With what it is compared.
+        plan: Which metrics are computed how.
+        output_path: The directory of the result files.
+    """
+
+    reference: Reference
+    plan: MetricPlan
+    output_path: str
+
+
+class CompareModels(beam.PTransform):
+    """Compares models on a PCollection of RecordBatches and writes TFMA's result files.
+
+    Each model predicts once a batch, however many comparisons there are. Data stays in batches for
+    the metrics that are computed on batches; only if there are others is it taken apart for TFMA.
+
+    Args:
+        pair: The models.
+        eval_config: As `two_model_config` returns it.
+        comparisons: With what the quantized model is compared.
+        representations: The features' tensor representations, for metrics that go through TFMA.
+    """
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        eval_config: tfma.EvalConfig,
+        comparisons: Sequence[PlannedComparison],
+        representations: Mapping[str, schema_pb2.TensorRepresentation] | None,
+    ):
+        super().__init__()
+        self._pair = pair
+        self._config = eval_config
+        self._comparisons = tuple(comparisons)
+        self._representations = representations
+
+    def expand(self, batches: beam.PCollection) -> beam.pvalue.PDone:
+        """Builds the transform."""
+        predicted = batches | "Predict" >> Predict(self._pair, self._comparisons[0].plan.checks)
+        for comparison in self._comparisons:
+            self._write(predicted, comparison)
+        return beam.pvalue.PDone(batches.pipeline)
+
+    def _write(self, predicted: beam.PCollection, comparison: PlannedComparison) -> None:
+        reference, path, rest = comparison.reference, comparison.output_path, comparison.plan.rest
+        models = [
+            _shared_model(FLOAT, self._pair.saved_model_stored_at or self._pair.saved_model),
+            _shared_model(QUANTIZED, self._pair.tflite_stored_at or self._pair.tflite),
+        ]
+        chosen = tfma.extractors.Extractor(
+            f"AgainstThe{reference.title()}Model", beam.Map(_against, reference)
+        )
+        extractors = [chosen]
+        evaluators = [self._comparison_evaluator(comparison.plan, chosen.stage_name)]
+        if rest is not None:
+            extractors += self._unbatching_extractors()
+            evaluators += tfma.default_evaluators(eval_shared_model=models, eval_config=rest)
+        writers = tfma.default_writers(
+            output_path=path, eval_shared_model=models, eval_config=_buildable(self._config)
+        )
+        _ = predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
+            eval_config=self._config,
+            eval_shared_model=models,
+            extractors=extractors,
+            evaluators=evaluators,
+            writers=[*writers, _comparison_writer(comparison)],
+            output_path=path,
+        )
+
+    def _comparison_evaluator(self, plan: MetricPlan, run_after: str) -> tfma.evaluators.Evaluator:
+        slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
+        combines = [
+            CompareOutputs(
+                output.batched,
+                slices,
+                output.decision,
+                output.judged.target.example_weight is not None,
+                output.origins,
+            )
+            for output in plan.outputs
+        ]
+        return tfma.evaluators.Evaluator(
+            stage_name="CompareOnBatches",
+            run_after=run_after,
+            ptransform=_Compare(combines, plan),
+        )
+
+    def _unbatching_extractors(self) -> list[tfma.extractors.Extractor]:
+        return [
+            tfma.extractors.FeaturesExtractor(
+                self._config, tensor_representations=self._representations
+            ),
+            # Labels and weights are there already, from wherever they come.
+            tfma.extractors.UnbatchExtractor(),
+            tfma.extractors.SliceKeyExtractor(eval_config=self._config),
+        ]
+
+
+def _against(extracts: tfma.Extracts, reference: Reference) -> tfma.Extracts:
+    """Returns extracts with one reference's predictions as those of the float model."""
+    predictions = extracts[tfma.PREDICTIONS_KEY]
+    chosen = {FLOAT: predictions[reference], QUANTIZED: predictions[QUANTIZED]}
+    found = {**extracts, tfma.PREDICTIONS_KEY: chosen}
+    if reference != FLOAT:
+        # The inputs are the same, and counted once.
+        found.pop(INPUTS_SEEN_KEY, None)
+    return found
+
+
+def _comparison_writer(comparison: PlannedComparison) -> tfma.writers.Writer:
+    return tfma.writers.Writer(
+        stage_name="WriteComparison",
+        ptransform=_WriteComparison(comparison.output_path, comparison.plan),
+    )
+
+
+def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:
+    """Returns a config whose metrics Keras can build, as TFMA's writer does to find thresholds."""
+    found = tfma.EvalConfig()
+    found.CopyFrom(config)
+    for spec in found.metrics_specs:
+        for metric in spec.metrics:
+            metric.CopyFrom(for_keras(metric))
+    return found
+
+
+class _Compare(beam.PTransform):
+    """Extracts with predictions to comparisons and TFMA's metrics for each slice."""
+
+    def __init__(self, combines: list[CompareOutputs], plan: MetricPlan):
+        super().__init__()
+        self._combines = combines
+        self._plan = plan
+
+    def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
+        keys = tuple(plan.judged.key for plan in self._plan.outputs)
+        combine = beam.combiners.TupleCombineFn(*self._combines)
+        comparisons = (
+            extracts
+            | "ComparedBatches" >> beam.Map(_compared_batches, keys)
+            | "Combine" >> beam.CombineGlobally(combine).without_defaults()
+        )
+        metrics = comparisons | "Metrics" >> beam.FlatMap(_metrics_by_slice, self._plan)
+        return {tfma.METRICS_KEY: metrics, _COMPARISON: comparisons}
+
+
+def _compared_batches(
+    extracts: tfma.Extracts, keys: tuple[str | None, ...]
+) -> tuple[ComparedBatch, ...]:
+    """Returns a batch as each output's comparison takes it."""
+    batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    predictions = extracts[tfma.PREDICTIONS_KEY]
+    seen = extracts.get(INPUTS_SEEN_KEY)
+    inputs = InputsSeen.from_arrays(seen) if seen else None
+    found = []
+    for index, key in enumerate(keys):
+        weights = of_output(extracts.get(tfma.EXAMPLE_WEIGHTS_KEY), key)
+        found.append(
+            ComparedBatch(
+                batch,
+                of_output(extracts[tfma.LABELS_KEY], key),
+                predictions[FLOAT] if key is None else predictions[FLOAT][key],
+                predictions[QUANTIZED] if key is None else predictions[QUANTIZED][key],
+                # The inputs are the same for all outputs, and counted once.
+                None if index else inputs,
+                None if weights is None else weights[:, 0],
+            )
+        )
+    return tuple(found)
+
+
+def _metrics_by_slice(
+    comparisons: Comparisons, plan: MetricPlan
+) -> Iterator[tuple[SliceKey, Values]]:
+    """Yields metrics as TFMA's own evaluators do: by slice, keyed by metric, output and model."""
+    for key in comparisons[0].slices:
+        values: Values = {}
+        for output, comparison in zip(plan.outputs, comparisons, strict=True):
+            values.update(_metrics_of(output, comparison, key))
+        yield key, values
+
+
+def _metrics_of(output: OutputPlan, comparison: Comparison, key: SliceKey) -> Values:
+    """Returns the metrics of one output on one slice."""
+    name = output.judged.key or ""
+    values: Values = {
+        tfma.metrics.MetricKey(EXAMPLE_COUNT, model_name=model, output_name=name): float(
+            comparison.examples(key)
+        )
+        for model in (FLOAT, QUANTIZED)
+    }
+    histograms = {
+        class_id: _histograms(scores, output)
+        for class_id, scores in comparison.scores.get(key, {}).items()
+    }
+    for metric in output.batched:
+        if isinstance(metric, ScoreMetric):
+            found = histograms[metric.class_id]
+            before, after = (metric.value(model, output.buckets) for model in found)
+        else:
+            sums = comparison.sums(key, metric.name)
+            before, after = (metric.value(total, sums.weight) for total in (sums.f, sums.q))
+        is_weighted = output.judged.target.example_weight is not None
+        values.update(_both(_metric_key(metric, name, is_weighted), before, after))
+    return values
+
+
+def _histograms(scores: PairedScores, output: OutputPlan) -> Array:
+    cells = scores.cells()
+    return cells.histograms(cells.counts, output.buckets.count)
+
+
+def _metric_key(metric: BatchedMetric, output: str, is_weighted: bool) -> tfma.metrics.MetricKey:
+    class_id = metric.class_id if isinstance(metric, ScoreMetric) else None
+    return tfma.metrics.MetricKey(
+        metric.name,
+        output_name=output,
+        sub_key=None if class_id is None else tfma.metrics.SubKey(class_id=class_id),
+        example_weighted=True if is_weighted else None,
+    )
+
+
+def _both(metric: tfma.metrics.MetricKey, before: float, after: float) -> Values:
+    quantized = metric._replace(model_name=QUANTIZED)
+    return {
+        metric._replace(model_name=FLOAT): float(before),
+        quantized: float(after),
+        quantized.make_diff_key(): float(after - before),
+    }
+
+
+class _WriteComparison(beam.PTransform):
+    def __init__(self, output_path: str, plan: MetricPlan):
+        super().__init__()
+        self._path = posixpath.join(output_path, COMPARISON_FILE)
+        self._plan = plan
+
+    def expand(self, evaluation: dict[str, beam.PCollection]) -> beam.PCollection:
+        return evaluation[_COMPARISON] | beam.Map(_write_comparison, self._path, self._plan)
+
+
+def _write_comparison(comparisons: Comparisons, path: str, plan: MetricPlan) -> None:
+    records = tuple(map(_record, plan.outputs, comparisons))
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(json.dumps(RECORDS.dump_python(records, mode="json")).encode())
+
+
+def _record(output: OutputPlan, comparison: Comparison) -> OutputRecord:
+    tested = tuple(
+        (metric, slice_name(key), evidence)
+        for key, by_class in sorted(comparison.scores.items(), key=by_name)
+        for metric, evidence in _score_evidence(
+            output, key, by_class, comparison.examples(key)
+        ).items()
+    )
+    return OutputRecord(comparison, tested)
+
+
+def _score_evidence(
+    output: OutputPlan,
+    key: SliceKey,
+    by_class: Mapping[int | None, PairedScores],
+    examples: int,
+) -> dict[str, ScoreEvidence]:
+    wanted = [tested for tested in output.tested if tested.wanted_on(key, examples)]
+    signs = {tested.metric.name: tested.sign for tested in wanted}
+    found: dict[str, ScoreEvidence] = {}
+    for class_id, scores in by_class.items():
+        metrics = [tested.metric for tested in wanted if tested.metric.class_id == class_id]
+        found.update(score_evidence(metrics, signs, scores, output.buckets))
+    return found
+
+
+def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:
+    # Only a description: the predict extractor loads the models. Without it TFMA would not know
+    # that there is a baseline.
+    return tfma.types.EvalSharedModel(
+        model_path=path, model_name=name, model_type=tfma.TF_GENERIC, is_baseline=name == FLOAT
+    )

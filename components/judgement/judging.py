@@ -1,0 +1,328 @@
+"""The verdict: what the rules of a gate say of a quantized model.
+
+Nothing here needs TensorFlow: it is judged on plain numbers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from tfx_tflite.components.judgement.gate import (
+    Gate,
+    LimitRule,
+    MetricRule,
+    OutputLimit,
+    Reference,
+    is_within,
+)
+from tfx_tflite.components.judgement.metrics.catalog import Direction
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
+
+if TYPE_CHECKING:  # It loads SciPy, which a verdict without a confidence can do without.
+    from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval
+
+
+class GateResult(BaseModel):
+    """The verdict of a gate and how it came about.
+
+    Attributes:
+        verdict: `blessed` where every rule that was judged holds and enough examples were seen.
+        examples: The number of examples that both models were compared on.
+        rules: The result of each rule on each of its slices.
+        reasons: Why the model was refused, one a line; empty where it was blessed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Verdict
+    examples: int
+    rules: tuple[RuleResult, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the model may be pushed."""
+        return self.verdict is Verdict.BLESSED
+
+    def beside(self, other: "GateResult", note: str) -> "GateResult":
+        """Returns this verdict and another one of the same model as one.
+
+        Args:
+            other: Of the rules against another reference.
+            note: What is said after its reasons.
+        """
+        reasons = (*self.reasons, *(f"{reason} {note}" for reason in other.reasons))
+        noted = (
+            rule.model_copy(update={"reason": f"{rule.reason} {note}" if rule.reason else ""})
+            for rule in other.rules
+        )
+        return GateResult(
+            verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
+            examples=self.examples,
+            rules=(*self.rules, *noted),
+            reasons=reasons,
+        )
+
+
+class Evidence(Protocol):
+    """What is known of the two models beyond the metrics' values."""
+
+    def interval(self, rule: MetricRule, value: MetricValues, sign: int) -> "DropInterval":
+        """Returns how sure the drop of a metric on a slice is.
+
+        Args:
+            rule: A rule with a confidence.
+            value: The metric on the slice.
+            sign: 1 where higher is better, else -1.
+        """
+
+    def has_no_figure(self, value: MetricValues) -> bool:
+        """Returns whether the examples of a slice leave a metric undefined for both models."""
+
+    def figure(self, name: str, output: str | None) -> float | None:
+        """Returns a figure of the model as a whole, None where it is not known.
+
+        Args:
+            name: The `figure` of a `LimitRule`.
+            output: The output that it is of, where it is of outputs and they have names.
+        """
+
+    @property
+    def output_keys(self) -> Sequence[str | None]:
+        """The names of the outputs that are judged; None for one whose name is not said."""
+
+
+def judge(
+    gate: Gate,
+    values: Sequence[MetricValues],
+    examples: int,
+    directions: Mapping[str, Direction],
+    evidence: Evidence,
+    against: Reference = "float",
+) -> GateResult:
+    """Returns whether a quantized model passes the rules of a gate against one reference.
+
+    A model is blessed if all rules hold on all slices that are judged. With a confidence, the
+    probability of blessing a model that breaks any of them is at most 1 - confidence however many
+    there are, since all must hold at once (an intersection-union test: Berger 1982, Technometrics
+    24:295). A slice is called refused, rather than undecided, with Holm's correction for the
+    number of slices, so that a good slice is accused with probability at most 1 - confidence.
+
+    Args:
+        gate: The rules.
+        values: Each metric on each slice.
+        examples: The number of examples that both models were compared on.
+        directions: Which way each metric is better.
+        evidence: What else is known.
+        against: What the quantized model was compared with. Whether there are enough examples is
+            judged against the float model alone, so that it is said once.
+    """
+    results: list[RuleResult] = []
+    reasons: list[str] = []
+    if against == "float" and examples < gate.min_examples:
+        reasons.append(
+            f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
+        )
+    for rule in gate.against(against):
+        if isinstance(rule, MetricRule):
+            found = _judge_metric(rule, gate, values, directions, evidence)
+            reasons += _why_not_at_all(rule, found)
+        else:
+            found = _judge_limit(rule, examples, evidence)
+        results += found
+        reasons += [result.reason for result in found if result.verdict in _AGAINST]
+    return GateResult(
+        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
+        examples=examples,
+        rules=tuple(results),
+        reasons=tuple(reasons),
+    )
+
+
+_AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
+
+
+def _why_not_at_all(rule: MetricRule, results: Sequence[RuleResult]) -> list[str]:
+    if any(result.verdict is not Verdict.NOT_JUDGED for result in results):
+        return []
+    where = "overall" if rule.slices == "overall" else "on any slice with enough examples"
+    return [f"{rule.metric}: there is no figure to judge {where}"]
+
+
+def _judge_limit(rule: LimitRule, examples: int, evidence: Evidence) -> list[RuleResult]:
+    """Returns the results of a limit: one, or one an output if it names none of several."""
+    if not isinstance(rule, OutputLimit):
+        return [_judge_figure(rule, None, examples, evidence)]
+    outputs = evidence.output_keys if rule.output is None else [rule.output]
+    return [_judge_figure(rule, output, examples, evidence) for output in outputs]
+
+
+def _judge_figure(
+    rule: LimitRule, output: str | None, examples: int, evidence: Evidence
+) -> RuleResult:
+    """Returns the result of a limit on one figure, as a drop from what the float model has."""
+    found = evidence.figure(rule.figure, output)
+    reason = _why_limit_fails(rule, found)
+    if reason and output is not None:
+        reason = f"output {output}: {reason}"
+    # If the float model has no figure, the limit itself is what a drop counts from.
+    reference = rule.limit if rule.float_value is None else rule.float_value
+    sign = 1 if rule.side == "at least" else -1
+    return RuleResult(
+        metric=rule.figure,
+        output=output,
+        slice=OVERALL,
+        examples=examples,
+        float_value=math.nan if rule.float_value is None else rule.float_value,
+        quantized_value=math.nan if found is None else found,
+        drop=math.nan if found is None else sign * (reference - found),
+        bound=sign * (reference - rule.limit),
+        limit=rule.limit,
+        verdict=Verdict.REFUSED if reason else Verdict.BLESSED,
+        reason=reason,
+    )
+
+
+def _why_limit_fails(rule: LimitRule, found: float | None) -> str:
+    if found is None:
+        return f"{rule.figure} is not known, so it cannot be judged"
+    if rule.holds(found):
+        return ""
+    return rule.explanation.format(name=rule.figure, found=found, limit=rule.limit)
+
+
+def _judge_metric(
+    rule: MetricRule,
+    gate: Gate,
+    values: Sequence[MetricValues],
+    directions: Mapping[str, Direction],
+    evidence: Evidence,
+) -> list[RuleResult]:
+    sign = 1 if directions[rule.metric] == "higher_is_better" else -1
+    wanted = [
+        value
+        for value in values
+        if value.metric == rule.metric
+        and rule.output in (None, value.output)
+        and (value.slice == OVERALL) == (rule.slices == "overall")
+    ]
+    left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
+    judged = [value for value in wanted if not left_out[value.slice]]
+    found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(v)}
+    judged = [value for value in judged if value.slice not in found]
+    if rule.confidence is None:
+        found |= {value.slice: _compare(rule, value, sign) for value in judged}
+    else:
+        found |= _test(rule, judged, sign, evidence)
+    return [
+        found.get(value.slice)
+        or _result(rule, value, sign, Verdict.NOT_JUDGED, left_out[value.slice])
+        for value in wanted
+    ]
+
+
+def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
+    """Returns why a slice is only reported; empty where it is judged."""
+    if value.slice == OVERALL:
+        return ""
+    if value.examples < gate.min_slice_examples:
+        return f"{value.examples} examples, fewer than gate.min_slice_examples"
+    if evidence.has_no_figure(value):
+        return f"none of the {value.examples} examples are of a class that {value.metric} needs"
+    return ""
+
+
+def _result(
+    rule: MetricRule, value: MetricValues, sign: int, verdict: Verdict, reason: str
+) -> RuleResult:
+    return RuleResult(
+        **dict(value),
+        drop=sign * (value.float_value - value.quantized_value),
+        bound=rule.allowed_drop(value.float_value),
+        verdict=verdict,
+        reason=reason,
+        confidence=rule.confidence,
+        against=rule.against,
+    )
+
+
+def _is_finite(value: MetricValues) -> bool:
+    return math.isfinite(value.float_value) and math.isfinite(value.quantized_value)
+
+
+def _no_number(rule: MetricRule, value: MetricValues, sign: int) -> RuleResult:
+    """Returns what any rule says of a figure that is no finite number."""
+    model = "quantized" if math.isfinite(value.float_value) else "float"
+    reason = (
+        f"{_where(value)} of the {model} model is not a finite number, so no drop can be judged"
+    )
+    return _result(rule, value, sign, Verdict.REFUSED, reason)
+
+
+def _compare(rule: MetricRule, value: MetricValues, sign: int) -> RuleResult:
+    """Returns what a rule without confidence says: the figures are compared as they are."""
+    drop = sign * (value.float_value - value.quantized_value)
+    bound = rule.allowed_drop(value.float_value)
+    reason = ""
+    if not is_within(drop, bound):
+        reason = f"{_where(value)} is worse by {drop:.4g}, more than {bound:.4g}"
+    return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
+
+
+def _where(value: MetricValues) -> str:
+    of = "" if value.output is None else f" of {value.output}"
+    return f"{value.metric}{of} ({value.slice})"
+
+
+def _test(
+    rule: MetricRule, values: Sequence[MetricValues], sign: int, evidence: Evidence
+) -> dict[str, RuleResult]:
+    """Returns what a rule with a confidence says of each slice."""
+    from tfx_tflite.components.judgement.statistics.paired_tests import holm
+
+    assert rule.confidence is not None
+    intervals = [evidence.interval(rule, value, sign) for value in values]
+    alpha = 1 - rule.confidence
+    accused = holm([interval.p_refused for interval in intervals], alpha)
+    results = {}
+    for value, interval, is_accused in zip(values, intervals, accused, strict=True):
+        verdict, reason, more = _weigh(rule, value, interval, bool(is_accused))
+        bounds = {"lower": interval.lower, "upper": interval.upper, "method": interval.method}
+        result = _result(rule, value, sign, verdict, reason)
+        results[value.slice] = result.model_copy(update={**bounds, "more_examples": more})
+    return results
+
+
+def _weigh(
+    rule: MetricRule, value: MetricValues, interval: "DropInterval", is_accused: bool
+) -> tuple[Verdict, str, int | None]:
+    """Returns verdict, reason, and how many more examples would settle it."""
+    from tfx_tflite.components.judgement.statistics.paired_tests import examples_to_settle
+
+    assert rule.confidence is not None
+    where, bound = _where(value), rule.allowed_drop(value.float_value)
+    if interval.p_blessed < 1 - rule.confidence:
+        return Verdict.BLESSED, "", None
+    if is_accused:
+        reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
+        return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
+    more = examples_to_settle(
+        interval.examples,
+        interval.drop,
+        interval.standard_error,
+        bound,
+        rule.confidence,
+        correction=interval.correction,
+    )
+    reason = (
+        f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
+        f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "
+        "examples are too few"
+    )
+    return (
+        Verdict.UNDECIDED,
+        reason + (f", some {more:,} more would settle it" if more else ""),
+        more,
+    )

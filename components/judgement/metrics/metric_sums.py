@@ -1,0 +1,179 @@
+"""The sums of one metric over the examples of a slice, and what they say of two models' means.
+
+Only sums cross between workers, so that no example is kept, and they are exact (`exact_sums`), so
+that no order of the batches changes a digit. In products the float model's value counts from an
+origin near its mean: products of the values themselves would lose all their digits if the mean is
+large beside the spread.
+
+Only NumPy and SciPy are imported here, because workers import this module.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments
+
+
+@dataclass(frozen=True)
+class MetricSums:
+    """The sums of one metric on one slice of examples that all count the same.
+
+    Attributes:
+        examples: The number of examples.
+        f: The sum of the float model's values; `q` of the quantized model's.
+        d: The sum of the differences q - f; `dd` to `fff` sums of products of d and f - origin.
+        worse: How often the quantized model's value is lower; `better` how often it is higher.
+        origin: A number near the mean of f, from which products count.
+    """
+
+    COLUMNS: ClassVar[int] = 12
+
+    examples: int
+    f: float
+    q: float
+    d: float
+    dd: float
+    df: float
+    ff: float
+    ddd: float
+    ddf: float
+    dff: float
+    fff: float
+    worse: float
+    better: float
+    origin: float = 0.0
+
+    @classmethod
+    def terms(cls, f: Array, q: Array, origin: float) -> list[Array]:
+        """Returns what each example adds to the sums, an array of shape (n,) for each in turn."""
+        d, g = q - f, f - origin
+        dd, gg = d * d, g * g
+        return [f, q, d, dd, d * g, gg, dd * d, dd * g, d * gg, gg * g, d < 0, d > 0]
+
+    @property
+    def weight(self) -> float:
+        """How much the examples count together, which is their number."""
+        return self.examples
+
+    @property
+    def counts_changes(self) -> bool:
+        """Whether each example that changed did so by 1: labels between 0 and 1 change less."""
+        return self.dd == self.worse + self.better
+
+    def moments(self, sign: int) -> PairedMoments:
+        """Returns the moments of drop and float value.
+
+        Args:
+            sign: 1 if higher is better, so that the drop is f - q, else -1.
+        """
+        flip = -sign
+        n = self.examples
+        # Of the drop and of f less the origin.
+        mean = np.array([flip * self.d, self.f - n * self.origin]) / n
+        second = np.array([[self.dd, flip * self.df], [flip * self.df, self.ff]])
+        cubes = np.array([flip * self.ddd, self.ddf, flip * self.dff, self.fff])
+        # Entry (i, j, k) is the sum with i + j + k factors f.
+        third = cubes[np.indices((2, 2, 2)).sum(axis=0)]
+        pairs = np.einsum("i,jk->ijk", mean, second)
+        return PairedMoments(
+            count=n,
+            mean=mean + np.array([0.0, self.origin]),
+            second=second - n * np.outer(mean, mean),
+            third=third
+            - pairs
+            - pairs.transpose(1, 0, 2)
+            - pairs.transpose(1, 2, 0)
+            + 2 * n * np.einsum("i,j,k->ijk", mean, mean, mean),
+        )
+
+
+_PAIRS = tuple(itertools.combinations_with_replacement(range(3), 2))
+_TRIPLES = tuple(itertools.combinations_with_replacement(range(3), 3))
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSums:
+    """The sums of one metric on one slice of examples that count differently.
+
+    A weighted mean is a ratio of two sums, sum(w v) / sum(w), and the weights are as random as the
+    values. Its error is that of its linear part (Cochran 1977, Sampling Techniques, 3rd edition,
+    chapter 6; Särndal, Swensson and Wretman 1992, Model Assisted Survey Sampling, section 5.6): to
+    the first order the mean moves as the plain mean of n / sum(w) * w (v - mean), whose variance,
+    and skewness, come from the examples. With equal weights it is the paired t-test of plain means.
+
+    Attributes:
+        examples: The number of examples.
+        totals: The sums of what `terms` gives, in that order, float64 of shape (COLUMNS,).
+        origin: A number near the mean of f, from which products count.
+    """
+
+    COLUMNS: ClassVar[int] = 5 + len(_PAIRS) + len(_TRIPLES)
+
+    examples: int
+    totals: Array
+    origin: float = 0.0
+
+    @classmethod
+    def terms(cls, weights: Array, f: Array, q: Array, origin: float) -> list[Array]:
+        """Returns what each example adds to the sums, an array of shape (n,) for each in turn.
+
+        These are w f, w q, then w, w d and w g, and all products of two and of three of the last
+        three, with d = q - f and g = f - origin.
+
+        Args:
+            weights: Shape (n,), 0 or more.
+            f: The float model's values, shape (n,).
+            q: The quantized model's.
+            origin: A number near the mean of f.
+        """
+        parts = (weights, weights * (q - f), weights * (f - origin))
+        pairs = [parts[i] * parts[j] for i, j in _PAIRS]
+        triples = [parts[i] * parts[j] * parts[k] for i, j, k in _TRIPLES]
+        return [weights * f, weights * q, *parts, *pairs, *triples]
+
+    @property
+    def f(self) -> float:
+        """The sum of the float model's values, each times its weight."""
+        return float(self.totals[0])
+
+    @property
+    def q(self) -> float:
+        """The sum of the quantized model's values, each times its weight."""
+        return float(self.totals[1])
+
+    @property
+    def weight(self) -> float:
+        """How much the examples count together."""
+        return float(self.totals[2])
+
+    def moments(self, sign: int) -> PairedMoments:
+        """Returns the moments of the linear parts of drop and float value.
+
+        Args:
+            sign: 1 if higher is better, so that the drop is f - q, else -1.
+        """
+        if not self.weight:
+            return PairedMoments(0, np.full(2, np.nan), np.zeros((2, 2)), np.zeros((2, 2, 2)))
+        d, g = self.totals[3:5] / self.weight
+        # From (w, w d, w g) to (-sign w (d - mean), w (g - mean)) / mean w, whose sums are 0.
+        slopes = np.array([[sign * d, -sign, 0.0], [-g, 0.0, 1.0]]) * self.examples / self.weight
+        second, third = np.zeros((3, 3)), np.zeros((3, 3, 3))
+        products = iter(self.totals[5:])
+        for pair in _PAIRS:
+            value = next(products)
+            for i, j in itertools.permutations(pair):
+                second[i, j] = value
+        for triple in _TRIPLES:
+            value = next(products)
+            for i, j, k in itertools.permutations(triple):
+                third[i, j, k] = value
+        return PairedMoments(
+            count=self.examples,
+            mean=np.array([-sign * d, g + self.origin]),
+            second=slopes @ second @ slopes.T,
+            third=np.einsum("ijk,ai,bj,ck->abc", third, slopes, slopes, slopes),
+        )

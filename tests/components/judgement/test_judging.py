@@ -1,0 +1,314 @@
+import math
+from dataclasses import dataclass, field
+
+import pytest
+
+from tfx_tflite.components.judgement.gate import (
+    LIMITS,
+    AgreementLimit,
+    Gate,
+    GateRule,
+    MetricRule,
+    rule_of,
+)
+from tfx_tflite.components.judgement.judging import judge
+from tfx_tflite.components.judgement.statistics.paired_tests import binary_interval
+from tfx_tflite.components.verdict import MetricValues, Verdict
+
+
+@dataclass
+class Counted:
+    """Evidence for metrics that are right or wrong: how often one model alone is right."""
+
+    worse: int = 0
+    better: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    output_keys: tuple[str | None, ...] = (None,)
+
+    def has_no_figure(self, value):
+        return math.isnan(value.float_value) and math.isnan(value.quantized_value)
+
+    def figure(self, name, output):
+        return self.figures.get(name if output is None else f"{output}.{name}")
+
+    def interval(self, rule, value, sign):
+        return binary_interval(
+            value.examples,
+            self.worse,
+            self.better,
+            rule.allowed_drop(value.float_value),
+            rule.confidence,
+        )
+
+
+DIRECTIONS = {"accuracy": "higher_is_better", "error": "lower_is_better"}
+
+
+def values(metric: str, before: float, after: float, slice_name: str = "overall", examples=1000):
+    return MetricValues(
+        metric=metric,
+        slice=slice_name,
+        examples=examples,
+        float_value=before,
+        quantized_value=after,
+    )
+
+
+def verdict(rule: GateRule, *observed: MetricValues, examples: int = 1000, evidence=None, **gate):
+    gate = Gate(rules=(rule,), **gate)
+    return judge(gate, observed, examples, DIRECTIONS, evidence or Counted())
+
+
+def test_blesses_a_drop_below_the_bound():
+    result = verdict(MetricRule(metric="accuracy", max_drop=0.01), values("accuracy", 0.95, 0.945))
+    assert result.blessed
+    [rule] = result.rules
+    assert (rule.drop, rule.bound) == (pytest.approx(0.005), 0.01)
+    assert result.reasons == ()
+
+
+def test_refuses_a_drop_above_the_bound_and_says_why():
+    result = verdict(MetricRule(metric="accuracy", max_drop=0.01), values("accuracy", 0.95, 0.9))
+    assert result.verdict is Verdict.REFUSED
+    assert result.reasons == ("accuracy (overall) is worse by 0.05, more than 0.01",)
+
+
+def test_blesses_a_drop_of_exactly_the_bound():
+    # 0.97 - 0.96 is 0.010000000000000009 in binary.
+    result = verdict(MetricRule(metric="accuracy", max_drop=0.01), values("accuracy", 0.97, 0.96))
+    assert result.blessed
+
+
+def test_a_rise_of_an_error_is_a_drop():
+    rule = MetricRule(metric="error", max_drop=0.1)
+    assert not verdict(rule, values("error", 1.0, 1.2)).blessed
+    assert verdict(rule, values("error", 1.2, 1.0)).blessed
+
+
+def test_a_relative_drop_is_a_share_of_the_float_models_value():
+    rule = MetricRule(metric="error", max_relative_drop=0.05)
+    result = verdict(rule, values("error", 40.0, 41.9))
+    assert result.blessed and result.rules[0].bound == pytest.approx(2.0)
+    assert not verdict(rule, values("error", 40.0, 42.1)).blessed
+
+
+@pytest.mark.parametrize("confidence", [None, 0.95])
+@pytest.mark.parametrize(
+    ("before", "after", "model"),
+    [(0.9, math.nan, "quantized"), (math.nan, 0.9, "float"), (math.inf, math.inf, "float")],
+)
+def test_a_figure_that_is_no_finite_number_is_refused_and_the_model_named(
+    confidence, before: float, after: float, model: str
+):
+    rule = MetricRule(metric="accuracy", max_drop=1, confidence=confidence)
+    value = MetricValues(
+        metric="accuracy", slice="overall", examples=1000, float_value=before, quantized_value=after
+    )
+    result = judge(Gate(rules=(rule,)), [value], 1000, {"accuracy": "higher_is_better"}, None)
+    assert result.verdict is Verdict.REFUSED
+    assert f"of the {model} model is not a finite number" in result.reasons[0]
+
+
+def test_refuses_to_judge_on_too_few_examples():
+    rule = MetricRule(metric="accuracy", max_drop=0.01)
+    result = verdict(rule, values("accuracy", 1.0, 1.0), examples=3, min_examples=100)
+    assert not result.blessed
+    assert result.reasons == ("3 examples are too few to judge; gate.min_examples is 100",)
+
+
+def test_a_rule_on_each_slice_refuses_where_one_slice_fails():
+    rule = MetricRule(metric="accuracy", max_drop=0.05, slices="each")
+    result = verdict(
+        rule,
+        values("accuracy", 0.9, 0.9),
+        values("accuracy", 0.9, 0.9, "label:1"),
+        values("accuracy", 0.9, 0.5, "label:2"),
+    )
+    assert [(r.slice, r.verdict.value) for r in result.rules] == [
+        ("label:1", "blessed"),
+        ("label:2", "refused"),
+    ]
+    assert not result.blessed
+
+
+def test_a_slice_with_few_examples_is_reported_and_not_judged():
+    rule = MetricRule(metric="accuracy", max_drop=0, slices="each")
+    observed = [
+        values("accuracy", 0.9, 0.1, "label:1", 3),
+        values("accuracy", 0.9, 0.9, "label:2"),
+    ]
+    result = verdict(rule, *observed, min_slice_examples=10)
+    assert result.blessed
+    assert result.rules[0].verdict is Verdict.NOT_JUDGED
+    assert result.rules[0].drop == pytest.approx(0.8)
+
+
+def test_refuses_where_a_rule_has_no_figure():
+    result = verdict(MetricRule(metric="accuracy", max_drop=0.5), values("error", 1.0, 1.0))
+    assert not result.blessed
+    assert result.reasons == ("accuracy: there is no figure to judge overall",)
+
+
+def test_refuses_where_a_rule_on_slices_has_no_slice():
+    rule = MetricRule(metric="accuracy", max_drop=0.5, slices="each")
+    result = verdict(rule, values("accuracy", 1.0, 1.0))
+    assert not result.blessed
+
+
+def test_refuses_where_every_slice_is_too_small_to_judge():
+    rule = MetricRule(metric="accuracy", max_drop=0.5, slices="each")
+    result = verdict(rule, values("accuracy", 1.0, 1.0, "label:1", 1), min_slice_examples=10)
+    assert not result.blessed
+
+
+@pytest.mark.parametrize(
+    "pair", [(math.nan, 0.9), (0.9, math.nan), (math.inf, 0.9), (-math.inf, 0.9), (0.9, math.inf)]
+)
+def test_refuses_a_figure_that_is_not_a_number(pair: tuple[float, float]):
+    result = verdict(MetricRule(metric="accuracy", max_drop=1), values("accuracy", *pair))
+    assert not result.blessed
+    assert "not a finite number" in result.reasons[0]
+
+
+SURE = MetricRule(metric="accuracy", max_drop=0.01, confidence=0.95)
+
+
+def test_with_confidence_no_change_on_many_examples_is_blessed():
+    result = verdict(SURE, values("accuracy", 0.95, 0.95), evidence=Counted())
+    [rule] = result.rules
+    assert result.blessed and rule.upper < 0.01 and rule.confidence == 0.95
+    assert rule.method.startswith("score")
+
+
+def test_with_confidence_no_change_on_few_examples_is_undecided_and_says_how_many_more():
+    result = verdict(SURE, values("accuracy", 0.95, 0.95, examples=200), evidence=Counted())
+    [rule] = result.rules
+    assert not result.blessed
+    assert rule.verdict is Verdict.UNDECIDED
+    assert 100 < rule.more_examples < 300
+    assert "200 examples are too few, some " in result.reasons[0]
+    settled = values("accuracy", 0.95, 0.95, examples=200 + rule.more_examples)
+    assert verdict(SURE, settled, evidence=Counted()).blessed
+
+
+def test_with_confidence_a_drop_that_is_surely_above_the_margin_is_refused():
+    evidence = Counted(worse=60, better=5)
+    result = verdict(SURE, values("accuracy", 0.95, 0.895), evidence=evidence)
+    [rule] = result.rules
+    assert rule.verdict is Verdict.REFUSED and rule.lower > 0.01
+    assert result.reasons == (
+        "accuracy (overall) is worse by 0.055, more than 0.01 at 95% confidence",
+    )
+
+
+def test_with_confidence_a_small_drop_that_may_be_a_large_one_is_undecided():
+    evidence = Counted(worse=12, better=5)
+    result = verdict(SURE, values("accuracy", 0.95, 0.943), evidence=evidence)
+    assert result.rules[0].verdict is Verdict.UNDECIDED
+    without = SURE.model_copy(update={"confidence": None})
+    assert verdict(without, values("accuracy", 0.95, 0.943), evidence=evidence).blessed
+
+
+def test_of_many_slices_one_is_not_accused_of_what_chance_explains():
+    rule = MetricRule(metric="accuracy", max_drop=0.01, confidence=0.95, slices="each")
+    one = values("accuracy", 0.95, 0.916, "label:1", examples=500)
+    evidence = Counted(worse=20, better=3)
+    [alone] = verdict(rule, one, evidence=evidence).rules
+    assert alone.verdict is Verdict.REFUSED
+    many = [one.model_copy(update={"slice": f"label:{n}"}) for n in range(50)]
+    among_many = verdict(rule, *many, evidence=evidence)
+    assert {result.verdict for result in among_many.rules} == {Verdict.UNDECIDED}
+    assert not among_many.blessed
+
+
+@pytest.mark.parametrize(
+    ("key", "limit", "found", "blessed"),
+    [
+        ("max_size_ratio", 0.5, 0.4, True),
+        ("max_size_ratio", 0.5, 0.5, True),
+        ("max_size_ratio", 0.5, 0.51, False),
+        ("max_latency_ratio", 1.0, 0.9, True),
+        ("max_latency_ratio", 1.0, 1.5, False),
+        ("max_arena_ratio", 0.3, 0.25, True),
+        ("max_arena_ratio", 0.3, 0.5, False),
+        ("min_agreement", 0.99, 0.999, True),
+        ("min_agreement", 0.99, 0.98, False),
+        ("max_kl_divergence", 0.01, 0.001, True),
+        ("max_kl_divergence", 0.01, 0.1, False),
+        ("max_mean_absolute_difference", 0.01, 0.0, True),
+        ("max_mean_absolute_difference", 0.01, 0.02, False),
+        ("min_sqnr_db", 20.0, 33.0, True),
+        ("min_sqnr_db", 20.0, math.inf, True),
+        ("min_sqnr_db", 20.0, 12.0, False),
+    ],
+)
+def test_a_rule_may_limit_any_figure_of_the_model_as_a_whole(key, limit, found, blessed):
+    figure = key.partition("_")[2]
+    result = verdict(rule_of({key: limit}), evidence=Counted(figures={figure: found}))
+    assert result.blessed is blessed
+    [rule] = result.rules
+    assert (rule.metric, rule.quantized_value, rule.limit) == (figure, found, limit)
+    assert (rule.drop <= rule.bound) is blessed
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
+def test_a_figure_that_is_not_known_refuses(limit):
+    result = verdict(rule_of({limit.key: 0.9}))
+    assert result.reasons == (f"{limit.figure} is not known, so it cannot be judged",)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.95])
+def test_a_slice_without_a_figure_for_either_model_is_not_judged(confidence):
+    rule = MetricRule(metric="accuracy", max_drop=0.1, slices="each", confidence=confidence)
+    undefined = values("accuracy", math.nan, math.nan, "label:0")
+    result = verdict(rule, undefined, values("accuracy", 0.9, 0.9, "label:1"))
+    assert result.blessed
+    assert [found.verdict for found in result.rules] == [Verdict.NOT_JUDGED, Verdict.BLESSED]
+    assert "of a class that accuracy needs" in result.rules[0].reason
+    assert not verdict(rule, undefined).blessed
+
+
+# --- Several outputs ---
+
+
+def of_output(output: str, before: float, after: float) -> MetricValues:
+    return values("accuracy", before, after).model_copy(update={"output": output})
+
+
+def test_a_rule_that_names_an_output_judges_that_one_alone():
+    rule = MetricRule(metric="accuracy", output="kind", max_drop=0.01)
+    result = verdict(rule, of_output("kind", 0.9, 0.9), of_output("colour", 0.9, 0.1))
+    assert result.blessed and [found.output for found in result.rules] == ["kind"]
+
+
+def test_a_refusal_names_the_output():
+    rule = MetricRule(metric="accuracy", output="kind", max_drop=0.01)
+    result = verdict(rule, of_output("kind", 0.9, 0.8))
+    assert result.reasons == ("accuracy of kind (overall) is worse by 0.1, more than 0.01",)
+
+
+def test_a_limit_that_names_no_output_must_hold_for_all():
+    evidence = Counted(
+        figures={"kind.agreement": 0.99, "price.agreement": 0.5}, output_keys=("kind", "price")
+    )
+    result = verdict(AgreementLimit(min_agreement=0.9), evidence=evidence)
+    assert [(rule.output, rule.verdict.value) for rule in result.rules] == [
+        ("kind", "blessed"),
+        ("price", "refused"),
+    ]
+    assert result.reasons[0].startswith("output price: both models decide alike in 50.00%")
+
+
+def test_a_limit_that_names_an_output_is_of_that_one():
+    evidence = Counted(
+        figures={"kind.agreement": 0.99, "price.agreement": 0.5}, output_keys=("kind", "price")
+    )
+    assert verdict(AgreementLimit(min_agreement=0.9, output="kind"), evidence=evidence).blessed
+
+
+def test_whether_there_are_enough_examples_is_said_once_against_the_float_model():
+    rule = MetricRule(metric="accuracy", max_drop=0.01, against="pushed")
+    observed = [values("accuracy", 1.0, 1.0)]
+    gate = Gate(rules=(rule,), min_examples=100)
+    assert not judge(gate, observed, 3, DIRECTIONS, Counted()).blessed
+    assert judge(gate, observed, 3, DIRECTIONS, Counted(), "pushed").blessed
