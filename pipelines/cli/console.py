@@ -206,7 +206,7 @@ def drop(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def print_json(document: Mapping[str, JsonValue], stream: IO[str]) -> None:
+def print_json(document: Mapping[str, object], stream: IO[str]) -> None:
     """Prints a document as one line, as `print_line` does."""
     print_line(json.dumps(document, allow_nan=False), stream)
 
