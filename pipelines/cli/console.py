@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from pydantic import JsonValue
 from rich.console import Console, RenderableType
 from rich.table import Table
 
