@@ -75,7 +75,12 @@ class Settings(BaseModel):
         Raises:
             ConfigError: They are not there, or a value is not possible.
         """
-        return cls._checked(str(exec_properties.get(PROPERTY, "{}")))
+        if PROPERTY not in exec_properties:
+            raise ConfigError(
+                f"there is no execution property {PROPERTY!r}, but {listed(exec_properties)}; "
+                "compile the pipeline anew with the version that runs it"
+            )
+        return cls._checked(str(exec_properties[PROPERTY]))
 
     @classmethod
     def _checked(cls, values: Mapping[str, object] | str) -> Self:

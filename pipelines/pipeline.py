@@ -22,6 +22,7 @@ from tfx_tflite.components.calibration_sampler.component import CalibrationSampl
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
+from tfx_tflite.components.examples.settings import RollingSettings
 from tfx_tflite.components.judgement.metrics.targets import Target
 from tfx_tflite.components.judgement.settings import (
     EvaluationConfig,
@@ -134,9 +135,8 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
     name = "CsvExampleGen" if is_csv else "ImportExampleGen"
     if config.data.spans > 1:
         rolling = RollingCsvExampleGen if is_csv else RollingImportExampleGen
-        return rolling(input_base, input_config, config.data.spans, config.rolled_splits).with_id(
-            name
-        )
+        settings = RollingSettings.of(config.data, rolled_splits=config.rolled_splits)
+        return rolling(input_base, input_config, settings).with_id(name)
     component = CsvExampleGen if is_csv else ImportExampleGen
     return component(input_base=input_base, input_config=input_config)
 

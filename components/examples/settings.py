@@ -19,6 +19,10 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
 class RollingSettings(Settings):
     """What of rolling data is taken.
 
@@ -28,7 +32,7 @@ class RollingSettings(Settings):
     """
 
     spans: Count = 1
-    rolled_splits: tuple[str, ...] = ()
+    rolled_splits: Annotated[tuple[str, ...], AfterValidator(_in_order)] = ()
 
 
 class DataConfig(Settings):

@@ -1,7 +1,5 @@
 """RollingImportExampleGen and RollingCsvExampleGen: what they take and give."""
 
-from collections.abc import Iterable
-
 from tfx import types
 from tfx.components.example_gen import component, utils
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -39,9 +37,9 @@ class _RollingExampleGen(component.FileBasedExampleGen):
     Args:
         input_base: The directory below which the files are.
         input_config: Splits, with patterns that have `{SPAN}` or a date, and maybe `{VERSION}`.
-        spans: How many spans are taken.
-        rolled_splits: Of which splits; of the others the newest span is taken.
-        settings: Both, instead of them.
+        settings: How many spans are taken, and of which splits.
+        **options: The fields of `RollingSettings`, instead of `settings`: `spans`,
+            `rolled_splits`.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -54,12 +52,9 @@ class _RollingExampleGen(component.FileBasedExampleGen):
         self,
         input_base: str,
         input_config: example_gen_pb2.Input,
-        spans: int | None = None,
-        rolled_splits: Iterable[str] | None = None,
         settings: RollingSettings | None = None,
+        **options: object,
     ):
-        options = {"spans": spans, "rolled_splits": rolled_splits and tuple(sorted(rolled_splits))}
-        given = {name: value for name, value in options.items() if value is not None}
         # Not that of FileBasedExampleGen, whose spec has no place for spans.
         base_beam_component.BaseBeamComponent.__init__(
             self,
@@ -69,7 +64,7 @@ class _RollingExampleGen(component.FileBasedExampleGen):
                 output_config=utils.make_default_output_config(input_config),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-                settings=RollingSettings.given(settings, given).to_property(),
+                settings=RollingSettings.given(settings, options).to_property(),
                 examples=types.Channel(type=standard_artifacts.Examples),
             ),
         )

@@ -37,6 +37,11 @@ def test_settings_travel_as_json_in_one_property():
     assert QuantizerSettings.from_property({"settings": settings.to_property()}) == settings
 
 
+def test_properties_of_an_earlier_version_are_refused():
+    with pytest.raises(ConfigError, match="no execution property 'settings', but scheme; compile"):
+        QuantizerSettings.from_property({"scheme": "int8"})
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
