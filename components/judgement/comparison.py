@@ -11,7 +11,7 @@ from typing import Annotated
 import apache_beam as beam
 import numpy as np
 from pydantic import Field as JsonField
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.compared_batch import ComparedBatch
@@ -22,33 +22,18 @@ from tfx_tflite.components.judgement.metrics.label_kinds import laid_out
 from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums, WeightedSums
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
-from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, slice_name, slice_rows
+from tfx_tflite.components.judgement.metrics.slices import (
+    SliceKey,
+    SumsBySlice,
+    by_name,
+    slice_name,
+    slice_rows,
+)
 from tfx_tflite.components.judgement.output_differences import EXACT, OutputSums, differences
 from tfx_tflite.components.judgement.saturation import Saturation
 from tfx_tflite.components.judgement.statistics.exact_sums import ExactSums, exact_layers
 
 Scores = dict[SliceKey, dict[int | None, PairedScores]]
-
-
-def _from_pairs(pairs: Iterable[tuple[SliceKey, list[float]]]) -> dict[SliceKey, Array]:
-    return {
-        tuple((feature, value) for feature, value in key): np.array(sums) for key, sums in pairs
-    }
-
-
-# JSON has neither arrays nor slices as keys.
-_SumsBySlice = Annotated[
-    dict[SliceKey, Array],
-    PlainValidator(_from_pairs),
-    PlainSerializer(
-        lambda slices: [(key, sums.tolist()) for key, sums in sorted(slices.items(), key=by_name)]
-    ),
-]
-_Saturation = Annotated[
-    Saturation,
-    PlainValidator(Saturation.from_json),
-    PlainSerializer(lambda saturation: saturation.to_json()),
-]
 
 
 @dataclass
@@ -70,12 +55,12 @@ class Comparison:
 
     metrics: tuple[str, ...]
     origins: tuple[float, ...] = ()
-    slices: _SumsBySlice = field(default_factory=dict)
+    slices: SumsBySlice = field(default_factory=dict)
     outputs: OutputSums = field(default_factory=OutputSums)
     scores: Annotated[Scores, PlainValidator(dict), JsonField(exclude=True)] = field(
         default_factory=dict
     )
-    saturation: _Saturation = field(default_factory=Saturation)
+    saturation: Saturation = field(default_factory=Saturation)
     is_weighted: bool = False
 
     @property

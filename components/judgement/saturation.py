@@ -1,16 +1,17 @@
 """How much of the eval split lies outside the ranges that a model was calibrated for.
 
-Only NumPy is imported here, because workers import this module.
+Only NumPy and pydantic are imported here, because workers import this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import PlainSerializer, PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array, Tensors
-from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name
+from tfx_tflite.components.judgement.metrics.slices import SumsBySlice
 
 # From here on the report warns: of the share of values outside the range (the range of 200 examples
 # leaves out some 1 % of others of the same kind), and of an extent that is so many times larger or
@@ -77,6 +78,12 @@ class InputsSeen:
         return {"outside": self.outside, "lowest": self.lowest, "highest": self.highest}
 
 
+# JSON has no arrays.
+_Extremes = Annotated[
+    Array, PlainValidator(np.array), PlainSerializer(lambda extremes: extremes.tolist())
+]
+
+
 @dataclass
 class Saturation:
     """What is known of the inputs of some examples.
@@ -87,9 +94,9 @@ class Saturation:
         highest: The highest.
     """
 
-    outside: dict[SliceKey, Array] = field(default_factory=dict)
-    lowest: Array | None = None
-    highest: Array | None = None
+    outside: SumsBySlice = field(default_factory=dict)
+    lowest: _Extremes | None = None
+    highest: _Extremes | None = None
 
     def merge(self, other: "Saturation") -> None:
         """Adds what another part of the data gave."""
@@ -100,29 +107,6 @@ class Saturation:
         elif other.lowest is not None and other.highest is not None:
             self.lowest = np.minimum(self.lowest, other.lowest)
             self.highest = np.maximum(self.highest, other.highest)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns it ready for JSON."""
-        return {
-            "outside": [
-                {"key": key, "sums": sums.tolist()}
-                for key, sums in sorted(self.outside.items(), key=by_name)
-            ],
-            "lowest": None if self.lowest is None else self.lowest.tolist(),
-            "highest": None if self.highest is None else self.highest.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Saturation":
-        """Returns what `to_json` gave."""
-        return cls(
-            {
-                tuple((feature, value) for feature, value in entry["key"]): np.array(entry["sums"])
-                for entry in document["outside"]
-            },
-            None if document["lowest"] is None else np.array(document["lowest"]),
-            None if document["highest"] is None else np.array(document["highest"]),
-        )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
+from pydantic import PlainSerializer, PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
 
@@ -81,3 +83,19 @@ def slice_name(key: SliceKey) -> str:
 
 def _escaped(part: str | int | float) -> str:
     return re.sub(r"([\\,:])", r"\\\1", str(part))
+
+
+def _from_pairs(pairs: Iterable[tuple[SliceKey, list[float]]]) -> dict[SliceKey, Array]:
+    return {
+        tuple((feature, value) for feature, value in key): np.array(sums) for key, sums in pairs
+    }
+
+
+# JSON has neither arrays nor slices as keys.
+SumsBySlice = Annotated[
+    dict[SliceKey, Array],
+    PlainValidator(_from_pairs),
+    PlainSerializer(
+        lambda slices: [(key, sums.tolist()) for key, sums in sorted(slices.items(), key=by_name)]
+    ),
+]

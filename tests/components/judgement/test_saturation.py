@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen, Saturation, adequacy
 
@@ -42,7 +43,8 @@ def test_parts_add_up_to_the_whole():
 
 
 def test_survives_json():
-    again = Saturation.from_json(saturation().to_json())
+    form = TypeAdapter(Saturation)
+    again = form.validate_json(form.dump_json(saturation()))
     assert again.outside.keys() == saturation().outside.keys()
     np.testing.assert_array_equal(again.highest, saturation().highest)
 
