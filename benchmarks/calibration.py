@@ -28,12 +28,12 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.artifact_layout import RANGES_FILE
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import (
-    FILE_NAME,
     CollectRanges,
     RangeSource,
     TensorRanges,
@@ -325,7 +325,7 @@ def collected_in_shards(
 ) -> TensorRanges:
     """Returns the ranges that Beam collects from a PCollection for each shard."""
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / FILE_NAME
+        path = Path(directory) / RANGES_FILE
         with beam.Pipeline("FnApiRunner") as pipeline:
             parts = [
                 pipeline | f"Shard{number}" >> beam.Create(batches)

@@ -812,12 +812,12 @@ def pushed(digits_model: Path, tmp_path_factory) -> str:
     from tfx_tflite.components.destinations.destination import Candidate, Destination
     from tfx_tflite.components.digests import file_digest
     from tfx_tflite.components.quantization.conversion.converter import convert
-    from tfx_tflite.components.quantization.schemes import Quantization, Scheme
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     models = convert(
         digits_model,
         "serving_tensors",
-        Quantization(Scheme.DYNAMIC_RANGE),
+        Recipe(Scheme.DYNAMIC_RANGE),
         None,
         tmp_path_factory.mktemp("conversion"),
     )
