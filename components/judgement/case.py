@@ -16,7 +16,7 @@ from tfx_tflite.components.judgement.eval_config import metric_directions
 from tfx_tflite.components.judgement.evaluation import Evaluation, load_evaluation
 from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.gate import Gate, Reference
 from tfx_tflite.components.judgement.judging import GateResult, judge
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.catalog import Direction
@@ -77,16 +77,14 @@ class Case:
             DataError: A label is missing or out of range.
             EvaluationError: The rules, or the labels, do not go with the metrics.
         """
-        found = [PlannedComparison("float", self._plan, self.output_path)]
+        found = [PlannedComparison("float", self._plan("float"), self.output_path)]
         if self.reference is not None:
-            pushed = MetricPlan.make(self.eval_config, self.judged, self.gate, "pushed")
             path = posixpath.join(self.output_path, _AGAINST_PUSHED)
-            found.append(PlannedComparison("pushed", pushed.with_origins_of(self._plan), path))
+            found.append(PlannedComparison("pushed", self._plan("pushed"), path))
         return tuple(found)
 
-    @cached_property
-    def _plan(self) -> MetricPlan:
-        plan = MetricPlan.make(self.eval_config, self.judged, self.gate)
+    def _plan(self, reference: Reference) -> MetricPlan:
+        plan = MetricPlan.make(self.eval_config, self.judged, self.gate, reference)
         check_schema(plan.checks, self.source.schema)
         return plan.with_origins(self.first)
 
