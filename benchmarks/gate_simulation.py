@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtrc, gammaln, ndtr, ndtri, stdtr, xlog1py, xlogy
 
+from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums
 from tfx_tflite.components.judgement.metrics.paired_scores import (
     BUCKETS,
     PairedScores,
@@ -252,9 +254,16 @@ def mean_losses(
             )
 
 
+def moments_of(drop: np.ndarray, loss: np.ndarray) -> PairedMoments:
+    """Returns the moments of examples by the float model's loss and how much it rises."""
+    origin = float(loss.mean())
+    sums = (float(term.sum()) for term in MetricSums.terms(loss, loss + drop, origin))
+    return MetricSums(len(drop), *sums, origin).moments(-1)
+
+
 def blessed_means(drop: np.ndarray, margin: float) -> tuple[bool, bool]:
     """Returns whether `mean_interval` and the plain t-test bless some examples' drops."""
-    interval = mean_interval(PairedMoments.from_arrays(drop, drop), margin, CONFIDENCE)
+    interval = mean_interval(moments_of(drop, drop), margin, CONFIDENCE)
     error = drop.std(ddof=1) / math.sqrt(len(drop))
     plain = stdtr(len(drop) - 1, (drop.mean() - margin) / error)
     return interval.p_blessed < 1 - CONFIDENCE, plain < 1 - CONFIDENCE
@@ -269,7 +278,7 @@ def relative_margins(
         for _ in range(data_sets):
             loss = rng.lognormal(0, 0.5, examples)
             drop = 0.05 * loss + rng.normal(0, 0.1, examples)
-            moments = PairedMoments.from_arrays(drop, loss)
+            moments = moments_of(drop, loss)
             interval = mean_interval(moments, 0.0, CONFIDENCE, relative=0.05)
             blessed += interval.p_blessed < 1 - CONFIDENCE
         name = f"{examples:6d} examples, log-normal loss, 5 % more of it"
@@ -400,7 +409,7 @@ class Counted:
 
     def rate(self, data_sets: int, rng: np.random.Generator) -> float:
         """Returns the false-push rate at a margin of the true drop."""
-        metric = score_metric(self.class_name, dict(self.config), self.class_name)
+        metric = score_metric(ConfiguredMetric(self.class_name, self.class_name, dict(self.config)))
         assert metric is not None
         buckets = score_buckets([metric])
         before, after = (self.true_value(metric, buckets, n) for n in (0.0, self.scores.noise))

@@ -2,11 +2,10 @@
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import apache_beam as beam
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from tfx_tflite.components.errors import DataError
@@ -16,7 +15,7 @@ from tfx_tflite.components.judgement.eval_config import metric_directions
 from tfx_tflite.components.judgement.evaluation import Evaluation, load_evaluation
 from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import Gate
+from tfx_tflite.components.judgement.gate import Gate, Reference
 from tfx_tflite.components.judgement.judging import GateResult, judge
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.catalog import Direction
@@ -26,7 +25,7 @@ from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import PushedReference, without_reference
 
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
-_AGAINST_PUSHED = "against_pushed"
+AGAINST_PUSHED = "against_pushed"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Case:
     """What is to be judged.
 
     Attributes:
-        pair: The float and the quantized model.
+        pair: The float and the quantized model, and the pushed one if there is a reference.
         eval_config: The metrics, as `eval_config.two_model_config` returns it.
         gate: The rules.
         judged: The outputs that are evaluated.
@@ -77,16 +76,14 @@ class Case:
             DataError: A label is missing or out of range.
             EvaluationError: The rules, or the labels, do not go with the metrics.
         """
-        found = [PlannedComparison("float", self._plan, self.output_path)]
+        found = [PlannedComparison("float", self._plan("float"), self.output_path)]
         if self.reference is not None:
-            pushed = MetricPlan.make(self.eval_config, self.judged, self.gate, "pushed")
-            path = posixpath.join(self.output_path, _AGAINST_PUSHED)
-            found.append(PlannedComparison("pushed", pushed.with_origins_of(self._plan), path))
+            path = posixpath.join(self.output_path, AGAINST_PUSHED)
+            found.append(PlannedComparison("pushed", self._plan("pushed"), path))
         return tuple(found)
 
-    @cached_property
-    def _plan(self) -> MetricPlan:
-        plan = MetricPlan.make(self.eval_config, self.judged, self.gate)
+    def _plan(self, reference: Reference) -> MetricPlan:
+        plan = MetricPlan.make(self.eval_config, self.judged, self.gate, reference)
         check_schema(plan.checks, self.source.schema)
         return plan.with_origins(self.first)
 
@@ -98,21 +95,8 @@ class Case:
         """
         schema = self.source.schema
         representations = None if schema is None else self.source.tfxio().TensorRepresentations()
-        compare = CompareModels(
-            self._with_reference(), self.eval_config, self.comparisons, representations
-        )
+        compare = CompareModels(self.pair, self.eval_config, self.comparisons, representations)
         _ = pipeline | "ReadSplit" >> ReadBatches(self.source) | "Compare" >> compare
-
-    def _with_reference(self) -> ModelPair:
-        """Returns the models with the pushed one, in a file that every worker can read."""
-        if self.reference is None:
-            return self.pair
-        directory = posixpath.join(self.output_path, _AGAINST_PUSHED)
-        copy = posixpath.join(directory, "reference.tflite")
-        tf.io.gfile.makedirs(directory)
-        with tf.io.gfile.GFile(copy, "wb") as file:
-            file.write(self.reference.content)
-        return replace(self.pair, reference=copy)
 
     def judge(self, ratios: Mapping[str, float | None]) -> Judgement:
         """Returns what the gate says of the result files.

@@ -127,14 +127,6 @@ class MetricPlan:
         plans = tuple(replace(plan, origins=_origins(plan, first)) for plan in self.outputs)
         return replace(self, outputs=plans)
 
-    def with_origins_of(self, other: "MetricPlan") -> "MetricPlan":
-        """Returns the plan with the origins of another one of the same metrics."""
-        plans = tuple(
-            replace(plan, origins=known.origins)
-            for plan, known in zip(self.outputs, other.outputs, strict=True)
-        )
-        return replace(self, outputs=plans)
-
     @classmethod
     def make(
         cls,

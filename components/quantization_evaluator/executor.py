@@ -23,7 +23,7 @@ from tfx_tflite.components.digests import bytes_digest, directory_digest, record
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
-from tfx_tflite.components.judgement.case import Case
+from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
 from tfx_tflite.components.judgement.eval_config import (
     judged_outputs,
     targets_of,
@@ -103,10 +103,11 @@ class Executor(tfx_evaluator.Executor):
         )
         quantized = TFLiteModel(content, pair.kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
+        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         reference = _reference(settings)
         if reference is not None:
             reference.check(pair.signature, [output.spec.name for output in judged])
-        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+            pair = dataclasses.replace(pair, reference=_copied(reference, output_path))
         case = Case(pair, eval_config, gate, judged, source, first, reference, output_path)
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
@@ -166,6 +167,16 @@ def _reference(settings: EvaluatorSettings) -> PushedReference | None:
     if not settings.gate.against("pushed"):
         return None
     return PushedReference.at(str(settings.pushed_destination), settings.pushed_version)
+
+
+def _copied(reference: PushedReference, output_path: str) -> str:
+    """Returns where every worker can read the pushed model."""
+    directory = posixpath.join(output_path, AGAINST_PUSHED)
+    path = posixpath.join(directory, "reference.tflite")
+    fileio.makedirs(directory)
+    with fileio.open(path, "wb") as file:
+        file.write(reference.content)
+    return path
 
 
 def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:

@@ -182,8 +182,8 @@ class LabelFit:
                 f"{len(wrong)} examples of a batch"
             )
 
-    def check_probabilities(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
-        """Checks that a metric of probabilities gets some.
+    def check_outputs(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
+        """Checks that a metric of probabilities, or of answers, gets some.
 
         Args:
             metric: The metric.
@@ -191,43 +191,28 @@ class LabelFit:
             model: Which model's, for the message.
 
         Raises:
-            EvaluationError: An output is outside 0 to 1.
+            EvaluationError: A probability is outside 0 to 1, or an answer is no whole number, so
+                that hardly any could equal a label.
         """
-        if not metric.takes_probabilities or not outputs.size:
-            return
-        lowest, highest = outputs.min(), outputs.max()
-        if lowest < -_PROBABILITY_TOLERANCE or highest > 1 + _PROBABILITY_TOLERANCE:
-            wrong = lowest if lowest < -_PROBABILITY_TOLERANCE else highest
-            remedy = "export the model with its sigmoid or softmax"
-            if metric.has_logits:
-                remedy = f"give the metric from_logits: true, or {remedy}"
-            raise EvaluationError(
-                f"metric {metric.name!r} takes probabilities from 0 to 1, but output "
-                f"{self.output!r} of the {model} model is {wrong:.4g} for an example; if these are "
-                f"logits, {remedy}"
-            )
-
-    def check_answers(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
-        """Checks that a metric that compares outputs with labels as they are gets answers.
-
-        Args:
-            metric: The metric.
-            outputs: A model's outputs, shape (n, *shape).
-            model: Which model's, for the message.
-
-        Raises:
-            EvaluationError: An output is no whole number, so that hardly any could equal a label.
-        """
-        if not metric.takes_answers or outputs.dtype.kind != "f":
-            return
-        wrong = outputs != np.round(outputs)
-        if wrong.any():
-            raise EvaluationError(
-                f"metric {metric.name!r} takes an output that is the class itself, but output "
-                f"{self.output!r} of the {model} model is {outputs[wrong][0]:.4g} for an example; "
-                "for scores use BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy "
-                "or CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
-            )
+        output = f"output {self.output!r} of the {model} model"
+        if metric.takes_probabilities and outputs.size:
+            for value in (outputs.min(), outputs.max()):
+                if value < -_PROBABILITY_TOLERANCE or value > 1 + _PROBABILITY_TOLERANCE:
+                    logits = "give the metric from_logits: true, or " if metric.has_logits else ""
+                    raise EvaluationError(
+                        f"metric {metric.name!r} takes probabilities from 0 to 1, but {output} is "
+                        f"{value:.4g} for an example; if these are logits, {logits}export the "
+                        "model with its sigmoid or softmax"
+                    )
+        if metric.takes_answers and outputs.dtype.kind == "f":
+            wrong = outputs != np.round(outputs)
+            if wrong.any():
+                raise EvaluationError(
+                    f"metric {metric.name!r} takes an output that is the class itself, but "
+                    f"{output} is {outputs[wrong][0]:.4g} for an example; for scores use "
+                    "BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy or "
+                    "CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
+                )
 
 
 def _counted(values: int) -> str:

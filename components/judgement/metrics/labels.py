@@ -205,5 +205,4 @@ class LabelCheck:
             fit.check(metric)
             fit.check_labels(metric, labels, batch)
             for model, values in outputs.items():
-                fit.check_probabilities(metric, values, model)
-                fit.check_answers(metric, values, model)
+                fit.check_outputs(metric, values, model)

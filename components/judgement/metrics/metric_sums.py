@@ -93,6 +93,11 @@ class MetricSums:
 
 _PAIRS = tuple(itertools.combinations_with_replacement(range(3), 2))
 _TRIPLES = tuple(itertools.combinations_with_replacement(range(3), 3))
+# Where in these the product of some parts is, whatever their order.
+_PAIR_AT = np.array([[_PAIRS.index((min(i, j), max(i, j))) for j in range(3)] for i in range(3)])
+_TRIPLE_AT = np.array(
+    [_TRIPLES.index((*sorted(parts),)) for parts in itertools.product(range(3), repeat=3)]
+).reshape(3, 3, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,19 +166,10 @@ class WeightedSums:
         d, g = self.totals[3:5] / self.weight
         # From (w, w d, w g) to (-sign w (d - mean), w (g - mean)) / mean w, whose sums are 0.
         slopes = np.array([[sign * d, -sign, 0.0], [-g, 0.0, 1.0]]) * self.examples / self.weight
-        second, third = np.zeros((3, 3)), np.zeros((3, 3, 3))
-        products = iter(self.totals[5:])
-        for pair in _PAIRS:
-            value = next(products)
-            for i, j in itertools.permutations(pair):
-                second[i, j] = value
-        for triple in _TRIPLES:
-            value = next(products)
-            for i, j, k in itertools.permutations(triple):
-                third[i, j, k] = value
+        pairs, triples = np.split(self.totals[5:], [len(_PAIRS)])
         return PairedMoments(
             count=self.examples,
             mean=np.array([-sign * d, g + self.origin]),
-            second=slopes @ second @ slopes.T,
-            third=np.einsum("ijk,ai,bj,ck->abc", third, slopes, slopes, slopes),
+            second=slopes @ pairs[_PAIR_AT] @ slopes.T,
+            third=np.einsum("ijk,ai,bj,ck->abc", triples[_TRIPLE_AT], slopes, slopes, slopes),
         )

@@ -202,35 +202,6 @@ class PairedMoments:
     second: Array
     third: Array
 
-    @classmethod
-    def from_arrays(cls, drop: Array, float_value: Array) -> "PairedMoments":
-        """Returns the moments of some examples.
-
-        Args:
-            drop: Each example's drop, of shape (examples,), in the metric's unit.
-            float_value: The float model's value on each example, of the same shape.
-
-        Raises:
-            ValueError: The arrays are not of one shape (examples,).
-        """
-        drop, float_value = np.asarray(drop, np.float64), np.asarray(float_value, np.float64)
-        if drop.ndim != 1 or drop.shape != float_value.shape:
-            raise ValueError(
-                "expected drops and float values of one shape (examples,), received "
-                f"{drop.shape} and {float_value.shape}"
-            )
-        if not len(drop):
-            return cls(0, np.zeros(2), np.zeros((2, 2)), np.zeros((2, 2, 2)))
-        pairs = np.stack([drop, float_value])
-        mean = pairs.mean(axis=1)
-        deviation = pairs - mean[:, None]
-        return cls(
-            count=len(drop),
-            mean=mean,
-            second=deviation @ deviation.T,
-            third=np.einsum("in,jn,kn->ijk", deviation, deviation, deviation),
-        )
-
     def of_roots(self) -> "PairedMoments":
         """Returns the moments of the roots of the means, such as those of a root-mean-square error.
 

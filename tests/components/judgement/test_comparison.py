@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from pydantic import TypeAdapter
 
+from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
 from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
@@ -16,7 +17,7 @@ from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
-from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
+from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
 ROWS, CLASSES = 300, 4
 GENERATOR = np.random.default_rng(0)
@@ -89,7 +90,7 @@ def test_sums_are_those_of_the_examples_in_a_slice():
 def test_moments_are_those_of_drop_and_float_value(sign: int):
     loss = METRICS[1].values
     f, q = loss(LABELS, FLOAT), loss(LABELS, QUANTIZED)
-    expected = PairedMoments.from_arrays(sign * (f - q), f)
+    expected = moments_of(sign * (f - q), f)
     found = WHOLE.sums((), "SparseCategoricalCrossentropy").moments(sign)
     assert found.count == ROWS
     for name in ("mean", "second", "third"):
@@ -111,7 +112,7 @@ def test_moments_keep_their_digits_where_the_mean_is_large_beside_the_spread(par
     found = combine.extract_output(combine.merge_accumulators(accumulators))
     moments = found.sums((), "MeanAbsoluteError").moments(-1)
     f, q = np.abs(before[:, 0]), np.abs(after[:, 0])
-    expected = PairedMoments.from_arrays(q - f, f)
+    expected = moments_of(q - f, f)
     for name in ("mean", "second", "third"):
         np.testing.assert_allclose(
             getattr(moments, name), getattr(expected, name), rtol=1e-6, atol=1e-6

@@ -12,6 +12,7 @@ from tfx_tflite.components.judgement.gate import (
     AgreementLimit,
     ArenaLimit,
     Gate,
+    LatencyLimit,
     MetricRule,
     NoiseLimit,
 )
@@ -669,6 +670,13 @@ def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path
     # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
     assert 3_000 < report["arena_bytes"]["quantized"] < 50_000
     assert report["rules"][0]["metric"] == "arena_ratio" and report["verdict"] == "blessed"
+
+
+def test_latency_is_measured_for_longer_if_a_rule_limits_it():
+    from tfx_tflite.components.quantization_evaluator.executor import _latency_seconds
+
+    judged = Gate(rules=(*LENIENT.rules, LatencyLimit(max_latency_ratio=1.0)))
+    assert _latency_seconds(judged) > _latency_seconds(LENIENT) > 0
 
 
 def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
 from tfx_tflite.components.judgement.gate import Gate, MetricRule, SizeLimit
 
@@ -828,7 +829,7 @@ def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts
     cell: Cell, evaluations, float_outputs, tflite_outputs, labels
 ):
     from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-    from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
+    from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
     counted = (labels["holes"] != 255).sum(axis=(1, 2))
     totals = np.zeros((2, ROWS))
@@ -841,7 +842,7 @@ def test_the_bounds_of_a_mean_that_ignores_a_class_weigh_examples_by_what_counts
     drops = sign * (totals[0] - totals[1])
     mean = drops.sum() / counted.sum()
     parts = (drops - mean * counted) / counted.mean() + mean
-    expected = mean_interval(PairedMoments.from_arrays(parts, parts), 0.0, 0.9)
+    expected = mean_interval(moments_of(parts, parts), 0.0, 0.9)
     evaluation = evaluations["int8", False]
     [value] = [
         v
@@ -866,7 +867,7 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     weights,
 ):
     from tfx_tflite.components.judgement.evidence import ComparisonEvidence
-    from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
+    from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
     figure = accuracy if metric.endswith("Accuracy") else log_loss
     ones = np.ones(1)
@@ -878,7 +879,7 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     drops = sign * (before - after)
     mean = np.average(drops, weights=weights)
     parts = weights.astype(np.float64) / weights.mean(dtype=np.float64) * (drops - mean) + mean
-    expected = mean_interval(PairedMoments.from_arrays(parts, parts), 0.0, 0.9)
+    expected = mean_interval(moments_of(parts, parts), 0.0, 0.9)
     evaluation = evaluations["int8", True]
     [value] = [
         v for v in evaluation.values if (v.output, v.metric, v.slice) == (output, metric, "overall")

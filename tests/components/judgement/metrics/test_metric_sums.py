@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.judgement.metrics.metric_sums import WeightedSums
-from tfx_tflite.components.judgement.statistics.paired_tests import PairedMoments, mean_interval
+from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
 GENERATOR = np.random.default_rng(3)
 BEFORE = GENERATOR.normal(3, 1, size=400)
@@ -29,7 +30,7 @@ def test_the_means_are_weighted(sign: int):
 
 def test_equal_weights_are_the_paired_test_of_plain_means():
     found = weighted(np.full(400, 2.5), BEFORE, AFTER).moments(-1)
-    expected = PairedMoments.from_arrays(AFTER - BEFORE, BEFORE)
+    expected = moments_of(AFTER - BEFORE, BEFORE)
     assert found.count == expected.count
     for name in ("mean", "second", "third"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
