@@ -47,7 +47,6 @@ BLESSED_MODEL_ID = "current_model_id"
 # Of the pushed model: TFX's own first.
 PUSHED = "pushed"
 PUSHED_DESTINATION = "pushed_destination"
-PUSHED_VERSION = "pushed_version"
 PUSH_OUTCOME = "push_outcome"
 PUSH_NOTE = "push_note"
 

@@ -36,9 +36,14 @@ class ComparisonEvidence:
         if name in self.ratios:
             return self.ratios[name]
         outputs = self.evaluation.output(output).comparison.outputs
-        if name == "sqnr_db" and outputs.examples and not outputs.noise:
-            return math.inf
-        return getattr(outputs, name)
+        has_no_noise = outputs.examples and not outputs.noise
+        figures = {
+            "agreement": outputs.agreement,
+            "kl_divergence": outputs.kl_divergence,
+            "mean_absolute_difference": outputs.mean_absolute_difference,
+            "sqnr_db": math.inf if has_no_noise else outputs.sqnr_db,
+        }
+        return figures[name]
 
     @property
     def output_keys(self) -> Sequence[str | None]:

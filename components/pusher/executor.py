@@ -47,7 +47,7 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
-        destination = Destination.open(_base_directory(exec_properties))
+        destination = Destination.open(_base_directory(exec_properties["push_destination"]))
         key = exec_properties.get("signing_key")
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
@@ -67,7 +67,7 @@ class Executor(tfx_pusher.Executor):
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
                     try_model,
-                    golden=report.golden and report.golden.model_dump(mode="json"),
+                    golden=report.golden.model_dump(mode="json") if report.golden else None,
                     shapes=example_shapes(report),
                 ),
             )
@@ -185,11 +185,9 @@ def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
     io_utils.write_string_file(posixpath.join(uri, layout.PAGE_FILE), page.render(pushed))
 
 
-def _base_directory(exec_properties: dict[str, Any]) -> str:
-    target = proto_utils.json_to_proto(
-        exec_properties["push_destination"], pusher_pb2.PushDestination()
-    )
-    base = target.filesystem.base_directory
+def _base_directory(push_destination: str) -> str:
+    target = proto_utils.json_to_proto(push_destination, pusher_pb2.PushDestination())
+    base: str = target.filesystem.base_directory
     if not base:
         raise PushError("push_destination has no filesystem.base_directory")
     return base

@@ -17,7 +17,9 @@ FORMAT = 1
 class Bytes(Part):
     """Bytes of the float32 and the quantized TensorFlow Lite model; None if not known."""
 
-    float_model: int | None = Field(None, validation_alias="float", serialization_alias="float")
+    float_model: int | None = Field(
+        default=None, validation_alias="float", serialization_alias="float"
+    )
     quantized: int | None = None
 
     @property

@@ -162,7 +162,8 @@ def build(found: Findings, asked: Request) -> Report:
     comparison, quantization = evaluation.comparison, model.quantization
     inputs = adequacy(comparison.saturation, model.input_ranges, evaluation.examples)
     latencies = tuple(map(_latency, model.latencies))
-    first, *_ = outputs = [_of_output(output, found.source) for output in evaluation.outputs]
+    outputs = [_of_output(output, found.source) for output in evaluation.outputs]
+    first = outputs[0]
     return Report(
         verdict=result.verdict,
         reasons=result.reasons,

@@ -1,7 +1,7 @@
 """The rules of a report, each on each of its slices, as rows and plots of the page."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,28 +142,11 @@ def checks_of(rules: Iterable[RuleResult]) -> list[Check]:
     return sorted(map(Check, rules), key=lambda check: _SEVERITY.index(check.rule.verdict))
 
 
-@dataclass(frozen=True)
-class IntervalMethod:
-    """How intervals were found.
-
-    Attributes:
-        name: The method.
-        confidence: Of each bound.
-        metrics: The metrics it was used for.
-    """
-
-    name: str
-    confidence: float | None
-    metrics: Sequence[str]
-
-
-def interval_methods(checks: Iterable[Check]) -> list[IntervalMethod]:
-    """Returns the methods of the intervals, each confidence on its own."""
-    found: dict[tuple[str, float | None], dict[str, None]] = {}
-    for rule in (check.rule for check in checks):
+def interval_methods(rules: Iterable[RuleResult]) -> dict[tuple[str, float | None], list[str]]:
+    """Returns the metrics of the intervals that were found by one method at one confidence."""
+    found: dict[tuple[str, float | None], list[str]] = {}
+    for rule in rules:
         if rule.method:
-            found.setdefault((rule.method, rule.confidence), {})[rule.title] = None
-    return [
-        IntervalMethod(name, confidence, [*metrics])
-        for (name, confidence), metrics in found.items()
-    ]
+            metrics = found.setdefault((rule.method, rule.confidence), [])
+            metrics += [rule.title] * (rule.title not in metrics)
+    return found

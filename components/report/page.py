@@ -6,6 +6,7 @@ The plots are SVG written by the template, so that they follow the theme and the
 and so that the same report gives the same bytes whatever else is installed.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def render(report: Report) -> str:
         headline=headline(report),
         checks=checks,
         verdicts={check.rule.verdict.value for check in checks},
-        methods=interval_methods(checks),
+        methods=interval_methods(report.rules),
         has_limits=any(check.side for check in checks),
         slice_groups=worst_slices(report.metrics, report.rules),
         strips=layer_strips(report.layers),
@@ -61,6 +62,7 @@ def render(report: Report) -> str:
     )
 
 
+@functools.cache
 def _template() -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydantic import JsonValue
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from tfx_tflite.components.errors import ConfigError, DocumentError
@@ -85,28 +84,10 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 
 
 class _Terminal(Console):
-    """A console that goes quiet when nobody reads on; a run goes on without being watched.
-
-    Args:
-        goes_on: Whether it does so, too, where what is printed cannot be kept.
-        options: Rich's.
-    """
-
-    def __init__(self, goes_on: bool, **options: Any):
-        super().__init__(**options)
-        self._goes_on = goes_on
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Prints as rich does."""
-        try:
-            super().print(*objects, **options)
-        except OSError:
-            if not self._goes_on:
-                raise
-            self.on_broken_pipe()
+    """A console that goes quiet when nobody reads on; rich would end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Sends the rest nowhere; rich would end the process."""
+        """Sends the rest nowhere."""
         self.quiet = True
         drop(self.file)
 
@@ -121,29 +102,39 @@ class RunPrinter:
 
     def __init__(self, stream: IO[str], goes_on: bool = True):
         self._live = stream.isatty()
+        self._goes_on = goes_on
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
         self._console = _Terminal(
-            goes_on, file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
+            file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
         )
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
         if self._live:
-            self._console.print(f"  {name:<24} …", end="\r")
+            self._print(f"  {name:<24} …", end="\r")
 
     def ended(self, name: str, seconds: float, note: str = "") -> None:
         """Prints a stage's elapsed time and what is to be noted of it."""
-        self._console.print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
+        self._print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
 
     def say(self, text: str, style: str = "") -> None:
         """Prints a line."""
-        self._console.print(text, style=style, markup=False)
+        self._print(text, style=style)
+
+    def _print(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
+        """Prints something; a run goes on without being watched."""
+        try:
+            self._console.print(shown, style=style, end=end, markup=False)
+        except OSError:
+            if not self._goes_on:
+                raise
+            self._console.on_broken_pipe()
 
     def result(self, result: RunResult) -> None:
         """Prints the rules, the sizes, the verdict, and where model and report are."""
-        self._console.print()
-        self._console.print(_rules_table(result.rules))
+        self._print("")
+        self._print(_rules_table(result.rules))
         for line in result.warnings:
             self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:
@@ -165,8 +156,8 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
     shown = sorted(rules, key=lambda rule: rule.verdict is Verdict.BLESSED)[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            escape(_title(rule)),
-            escape(rule.slice),
+            _title(rule),
+            rule.slice,
             *(_number(figure(rule)) for figure in columns.values()),
             rule.verdict.value,
             style=_VERDICT_STYLE.get(rule.verdict, "yellow"),

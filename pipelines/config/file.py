@@ -48,7 +48,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
             pipeline=config.name,
             config=str(path),
             config_digest=file_digest(path),
-            overrides=tuple(map(_without_secret, overrides)),
+            overrides=tuple(map(without_secret, overrides)),
         )
     )
     return config
@@ -144,7 +144,7 @@ def _is_secret(location: _Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
 
 
-def _without_secret(override: str) -> str:
+def without_secret(override: str) -> str:
     """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
     key, _, _ = override.partition("=")
     holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)

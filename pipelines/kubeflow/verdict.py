@@ -3,8 +3,8 @@
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import JsonValue
 from tfx.dsl.io import fileio
 
 from tfx_tflite.components import artifact_layout as layout
@@ -55,7 +55,7 @@ def _of_evaluation(report: Report) -> Verdict:
     return Verdict(f"{report.verdict.value}: {why}", report.verdict is gate.Verdict.BLESSED)
 
 
-def _of_push(pushed: Mapping[str, Any], report: Report) -> Verdict:
+def _of_push(pushed: Mapping[str, JsonValue], report: Report) -> Verdict:
     note = str(pushed.get(layout.PUSH_NOTE) or "")
     if not pushed.get(layout.PUSHED):
         why = (_reasons(report) or note).rstrip(".")

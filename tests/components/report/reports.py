@@ -1,8 +1,13 @@
 """Reports of real runs; `recorded/record.py` records them again."""
 
 from pathlib import Path
+from typing import TypeVar
 
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.verdict import Verdict
+
+_Part = TypeVar("_Part", bound=Part)
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -20,3 +25,14 @@ REFUSED = recorded("refused")
 SEVERAL_OUTPUTS = recorded("several_outputs")
 # Of a release whose reports had no provenance.
 EARLIER = recorded("earlier")
+
+RULE = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.BLESSED and rule.method)
+FAILED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.REFUSED and rule.method)
+UNDECIDED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.UNDECIDED)
+NOT_JUDGED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.NOT_JUDGED)
+
+
+def varied(value: _Part, **fields: object) -> _Part:
+    """Returns a recorded document, or a part of one, with other values in some fields."""
+    assert fields.keys() <= type(value).model_fields.keys()
+    return value.model_copy(update=fields)

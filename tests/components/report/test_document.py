@@ -56,7 +56,7 @@ def test_a_figure_that_is_not_known_is_null_in_json_and_no_number_again():
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"verdict": "perhaps"}'])
 def test_a_damaged_report_is_an_error_that_names_the_file(content: str):
-    with pytest.raises(DocumentError, match="at/report.json is not an evaluation report: "):
+    with pytest.raises(DocumentError, match=r"at/report\.json is not an evaluation report: "):
         Report.parse(content, "at/report.json")
 
 

@@ -12,31 +12,25 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from tests.components.report.reports import BLESSED, EARLIER, REFUSED, SEVERAL_OUTPUTS
-from tfx_tflite.components.judgement.gate import Gate, GateRule, judge
+from tests.components.report.reports import (
+    BLESSED,
+    EARLIER,
+    FAILED,
+    NOT_JUDGED,
+    REFUSED,
+    RULE,
+    SEVERAL_OUTPUTS,
+    UNDECIDED,
+    varied,
+)
 from tfx_tflite.components.report import page, wording
-from tfx_tflite.components.report.checks import Check
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.report.worst_slices import worst_slices
-from tfx_tflite.components.verdict import Verdict
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & 日本"
-
-
-RULE = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.BLESSED and rule.method)
-FAILED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.REFUSED and rule.method)
-UNDECIDED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.UNDECIDED)
-NOT_JUDGED = next(rule for rule in REFUSED.rules if rule.verdict is Verdict.NOT_JUDGED)
-
-
-def varied(value, **fields):
-    """Returns a recorded document, or a part of one, with other values in some fields."""
-    assert fields.keys() <= value.model_fields.keys()
-    return value.model_copy(update=fields)
 
 
 def refused(**fields) -> Report:
@@ -113,10 +107,8 @@ def text_of(report: Report) -> str:
 
 def test_says_of_which_pipeline_run_date_and_label_it_is():
     [source] = re.findall(r'<p class="eyebrow">(.*?)</p>', page.render(BLESSED), re.DOTALL)
-    assert (
-        f'<bdi>digits</bdi> · Quantization report · <time datetime="{BLESSED.evaluated_at}">'
-        in (source)
-    )
+    assert source.startswith("<bdi>digits</bdi> · Quantization report · <time")
+    assert f'<time datetime="{BLESSED.evaluated_at}">' in source
     assert source.endswith(f"run {BLESSED.run}")
     assert "<title>digits: blessed – quantization report</title>" in page.render(BLESSED)
     assert "449 examples of the split eval, with label label." in text_of(BLESSED)
@@ -203,10 +195,11 @@ def test_sections_are_in_the_order_in_which_they_matter():
 
 
 def test_shows_how_far_each_layer_is_from_the_float_model():
-    text, layer = text_of(REFUSED), REFUSED.layers[0]
+    text, layer = text_of(REFUSED), next(layer for layer in REFUSED.layers if layer.range)
     assert f"{wording.number(layer.sqnr_db)} dB" in text
-    assert f"0 to {wording.number(layer.range[1])}" in text
-    assert "Ranges: percentile, 80 %" in text
+    lowest, highest = map(wording.number, layer.range)
+    assert f"{lowest} to {highest}" in text
+    assert "Ranges: percentile, 99.9 %" in text
     assert 'aria-label="Dots of the signal-to-noise ratio' in page.render(REFUSED)
     assert 'aria-label="Dots of the width of the range' in page.render(REFUSED)
 
@@ -215,7 +208,6 @@ def test_shows_the_inputs_beside_their_calibration_and_warns():
     text, [seen] = text_of(REFUSED), REFUSED.saturation
     assert f"{wording.number(seen.extent[0])} to {wording.number(seen.extent[1])}" in text
     assert wording.percent(seen.slices[0].outside) in text
-    assert any("are outside" in warning for warning in REFUSED.warnings)
     assert REFUSED.warnings[0] in text
 
 
@@ -265,126 +257,6 @@ def test_leaves_out_a_block_that_is_not_there(block: str, heading: str):
 
 def test_renders_a_report_of_nothing_but_a_verdict():
     assert "The quantized model was refused" in text_of(Report(verdict="refused"))
-
-
-# --- Plots and slices ----------------------------------------------------------------------------
-
-
-def test_no_change_and_the_bound_are_at_one_place_in_every_plot():
-    ends = {"drop": 0.0022, "bound": 0.01, "lower": -0.003, "upper": 0.0088}
-    small = Check(varied(RULE, **ends)).plot
-    great = Check(varied(RULE, **{name: 1e4 * figure for name, figure in ends.items()})).plot
-    assert (small.zero, small.bound, small.point, small.bar) == (
-        great.zero,
-        great.bound,
-        great.point,
-        great.bar,
-    )
-    assert small.bar[0] < small.zero < small.point < small.bar[1] < small.bound
-
-
-def test_a_drop_outside_the_plot_is_marked_as_such():
-    assert Check(varied(FAILED, drop=5.0)).plot.beyond == 1
-    assert Check(varied(RULE, drop=-5.0)).plot.beyond == -1
-
-
-def test_a_bound_of_zero_has_a_plot():
-    plot = Check(varied(FAILED, drop=0.1, bound=0.0)).plot
-    assert plot.zero == plot.bound < plot.point
-
-
-@pytest.mark.parametrize(
-    ("limit", "value", "shown", "allowed"),
-    [
-        ({"max_size_ratio": 0.5}, 0.35, "at most 0.5", True),
-        ({"max_size_ratio": 0.5}, 0.6, "at most 0.5", False),
-        ({"max_latency_ratio": 1.5}, 1.6, "at most 1.5", False),
-        ({"min_agreement": 0.99}, 0.997, "at least 0.99", True),
-        ({"min_agreement": 0.99}, 0.97, "at least 0.99", False),
-        ({"max_kl_divergence": 0.1}, 0.02, "at most 0.1", True),
-        ({"min_sqnr_db": 30}, 33.0, "at least 30", True),
-        ({"min_sqnr_db": 30}, 28.0, "at least 30", False),
-    ],
-)
-def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, allowed):
-    evidence = SimpleNamespace(figure=lambda name, output: value, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(**limit),)), [], 449, {}, evidence)
-    [result] = judged.rules
-    plot = Check(result).plot
-    assert (plot.point < plot.bound) == allowed == judged.blessed
-    assert plot.label == f"{value:g}, where {shown} is allowed"
-    assert shown in text_of(refused(rules=(result,)))
-
-
-def test_a_limit_on_an_unknown_figure_says_so():
-    evidence = SimpleNamespace(figure=lambda name, output: None, output_keys=(None,))
-    judged = judge(Gate(rules=(GateRule(max_latency_ratio=1.0),)), [], 449, {}, evidence)
-    [result] = judged.rules
-    assert Check(result).plot is None
-    # Once in the row of the table; the reasons of this report are others.
-    assert "latency_ratio is not known, so it cannot be judged" in text_of(refused(rules=(result,)))
-
-
-ACCURACY = varied(REFUSED.metrics[0], metric="accuracy", float_value=1.0, quantized_value=0.99)
-
-
-def test_the_worst_slice_comes_first_whether_a_rule_or_only_a_metric_has_it():
-    rules = (
-        varied(RULE, metric="accuracy", drop=0.0022, float_value=0.9933, quantized_value=0.9911),
-        varied(FAILED, metric="accuracy", slice="label:8", drop=0.058),
-    )
-    metrics = (
-        ACCURACY,
-        varied(ACCURACY, slice="label:3", quantized_value=0.98),
-        varied(ACCURACY, slice="label:5", float_value=0.9),
-    )
-    [group] = worst_slices(metrics, rules)
-    assert [found.value.slice for found in group.slices] == ["label:8", "label:3"]
-    assert [found.drop for found in group.slices] == pytest.approx([0.058, 0.02])
-    assert (group.overall, group.total) == (0.0022, 3)
-
-
-def test_a_rise_of_an_error_is_a_drop():
-    error = varied(ACCURACY, metric="MeanAbsoluteError")
-    values = [
-        varied(error, slice="a", quantized_value=1.5),
-        varied(error, slice="b", quantized_value=0.5),
-    ]
-    [group] = worst_slices(values, ())
-    assert [(found.value.slice, found.drop) for found in group.slices] == [("a", 0.5)]
-
-
-def test_a_metric_of_unknown_direction_has_no_worst_slice():
-    assert worst_slices([varied(ACCURACY, metric="mine", slice="a")], ()) == []
-
-
-# --- Numbers -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.123456, "0.1235"),
-        (-0.28, "−0.28"),
-        (12345.6, "12,346"),
-        (1.5e-7, "1.5 × 10⁻⁷"),
-        (2.5e9, "2.5 × 10⁹"),
-        (0, "0"),
-        (None, "—"),
-        (float("nan"), "—"),
-        (float("-inf"), "−∞"),
-    ],
-)
-def test_numbers_have_four_significant_digits(value, text: str):
-    assert wording.number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(999, "999 B"), (999_999, "1 MB"), (43412, "43.41 kB"), (3_500_000, "3.5 MB"), (None, "—")],
-)
-def test_bytes_are_in_powers_of_1000(value, text: str):
-    assert wording.size(value) == text
 
 
 # --- Safe and offline ----------------------------------------------------------------------------
@@ -515,7 +387,8 @@ def test_a_plot_says_in_words_what_it_shows():
     source = page.render(refused(rules=(rule, ratio)))
     labels = [held["aria-label"] for held in Document(source).all("svg")]
     assert "Drop 0.0022, interval −0.003 to 0.0088, largest drop allowed 0.01" in labels
-    assert "0.3512, where at most 0.5 is allowed" in labels
+    shown = wording.number(ratio.quantized_value)
+    assert f"{shown}, where at most 0.9 is allowed" in labels
 
 
 def test_ids_are_unique_and_references_resolve():

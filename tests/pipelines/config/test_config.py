@@ -1,3 +1,4 @@
+import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.config.file import load_config
+from tfx_tflite.components.report.document import Provenance
+from tfx_tflite.pipelines.config.file import load_config, without_secret
 from tfx_tflite.pipelines.config.vocabulary import read_vocabulary, vocabulary_of
 
 MINIMAL = """\
@@ -47,6 +49,25 @@ def problem(config, text: str = MINIMAL, *overrides: str) -> str:
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_configs_are_valid(path: Path):
     assert load_config(path).name == path.stem
+
+
+def test_a_config_knows_the_file_and_the_command_line_that_it_is_of(config, tmp_path: Path):
+    provenance = config(MINIMAL, "calibration.samples=20").provenance
+    path = tmp_path / "c.yaml"
+    assert provenance == Provenance(
+        pipeline=config().name,
+        config=str(path),
+        config_digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        overrides=("calibration.samples=20",),
+    )
+
+
+@pytest.mark.parametrize("key", ["metadata", "metadata.mysql", "metadata.mysql.password_file"])
+def test_what_may_hold_a_password_is_not_noted(key: str):
+    values = {"metadata": "{mysql: {user: s3cret}}", "metadata.mysql": "{user: s3cret}"}
+    override = f"{key}={values.get(key, 's3cret')}"
+    assert without_secret(override) == f"{key}=…"
+    assert without_secret("calibration.samples=20") == "calibration.samples=20"
 
 
 def test_paths_are_relative_to_the_file(config, tmp_path: Path):
