@@ -93,8 +93,9 @@ def first_of(names: Sequence[str]) -> str:
 
 
 def measure_imports(report: Path, listing: Path) -> None:
-    """Imports what a run has imported, deferred as it was, and reports what that costs."""
+    """Imports modules, deferred as a run defers them, and reports what that costs."""
     deferred: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    # A checkout of before defers nothing.
     with contextlib.suppress(ImportError):
         names = importlib.import_module(DEFERRED).UNUSED_BY_RUNS
         imports = importlib.import_module("tfx_tflite.components.deferred_imports")
@@ -150,6 +151,10 @@ def inside(what: str, report: Path, arguments: Sequence[str]) -> None:
     """Measures something in this process, of the checkout whose environment it runs in."""
     if what == "imports":
         measure_imports(report, Path(arguments[0]))
+    elif what == "tensorflow":
+        before = cpu(resource.RUSAGE_SELF)
+        importlib.import_module("tensorflow")
+        report.write_text(json.dumps({"own": cpu(resource.RUSAGE_SELF) - before}))
     else:
         measure_run(report, arguments)
 
@@ -174,12 +179,9 @@ def measure_once(checkout: Checkout, figures: Figures) -> None:
         figures.first.append(run(*places))
         figures.cached.append(run(*places))
         listing = directory / "modules.json"
-        for found, modules in (
-            (figures.tensorflow, ["tensorflow"]),
-            (figures.imports, figures.first[-1].modules),
-        ):
-            listing.write_text(json.dumps(modules))
-            found.append(checkout.measure("imports", str(listing)))
+        listing.write_text(json.dumps(figures.first[-1].modules))
+        figures.tensorflow.append(checkout.measure("tensorflow"))
+        figures.imports.append(checkout.measure("imports", str(listing)))
         rolling = rolling_settings(directory)
         run(*rolling)
         figures.nothing_new.append(run(*rolling))

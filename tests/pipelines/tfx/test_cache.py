@@ -6,7 +6,7 @@ import pytest
 def test_the_key_has_the_root_and_not_who_asked(monkeypatch: pytest.MonkeyPatch):
     from tfx.orchestration.portable import cache_utils
 
-    from tfx_tflite.pipelines.tfx.cache import cache_of_root
+    from tfx_tflite.pipelines.tfx.patches import cache_of_root
 
     keys = []
     monkeypatch.setattr(
