@@ -71,6 +71,9 @@ class _DeferringLoader(Loader):
 class _DeferredModule(ModuleType):
     """A module whose code runs when something is asked for that the import system does not set."""
 
+    _lock: threading.RLock
+    _is_running: bool
+
     def __init__(self, name: str):
         super().__init__(name)
         self.__dict__.update(_lock=threading.RLock(), _is_running=False)

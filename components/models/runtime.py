@@ -91,19 +91,16 @@ class RunnableModel(Protocol):
     """A model with a runtime of its own, which runs it on one thread or on several.
 
     Tensors are allocated anew only if the shapes of the inputs change.
+
+    Attributes:
+        signature: The name of its only signature.
+        inputs: What it takes, by name in the signature.
+        outputs: What it gives, by name in the signature.
     """
 
-    @property
-    def signature(self) -> str:
-        """The name of its only signature."""
-
-    @property
-    def inputs(self) -> Mapping[str, TensorInfo]:
-        """What it takes, by name in the signature."""
-
-    @property
-    def outputs(self) -> Mapping[str, TensorInfo]:
-        """What it gives, by name in the signature."""
+    signature: str
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
 
     @property
     def kernels(self) -> Kernels:

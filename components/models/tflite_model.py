@@ -26,12 +26,18 @@ class TFLiteModel:
         content: The flatbuffer.
         kernels: Which kernels run it, on inputs of any shape; None takes the runtime's default.
 
+    Attributes:
+        content: The flatbuffer.
+        signature: The name of its signature.
+        inputs: What it takes, by name in the signature.
+        outputs: What it gives, by name in the signature.
+
     Raises:
         ModelError: The runtime does not take the model.
     """
 
     def __init__(self, content: bytes, kernels: Kernels | None = None):
-        self._content = content
+        self.content = content
         self._asked = kernels
         try:
             self._model = open_model(content, kernels)
@@ -39,28 +45,10 @@ class TFLiteModel:
             raise ModelError(
                 f"the TensorFlow Lite runtime does not take the model: {telling_line(str(error))}"
             ) from error
-        self._quantizer = InputQuantizer(self._model.inputs, kernels)
+        self.signature = self._model.signature
+        self.inputs, self.outputs = self._model.inputs, self._model.outputs
+        self._quantizer = InputQuantizer(self.inputs, kernels)
         self._batch_size = batch_size_of(self._model)
-
-    @property
-    def content(self) -> bytes:
-        """The flatbuffer."""
-        return self._content
-
-    @property
-    def signature(self) -> str:
-        """The name of its signature."""
-        return self._model.signature
-
-    @property
-    def inputs(self) -> Mapping[str, TensorInfo]:
-        """What it takes, by name in the signature."""
-        return self._model.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, TensorInfo]:
-        """What it gives, by name in the signature."""
-        return self._model.outputs
 
     @property
     def kernels(self) -> Kernels:

@@ -60,7 +60,7 @@ class SchemeTraits:
         making: How models are made.
         io_types: The types that float model inputs and outputs may become; the first is the
             default.
-        biases: The types that biases may have; the first is what they are made.
+        biases: The types that biases may have.
         has_float_fallback: Whether operators without an integer form may stay float.
         overridden_by: What parts of a model may be made to instead, by a recipe's overrides.
     """

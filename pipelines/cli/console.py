@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from pydantic import JsonValue
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -206,7 +205,7 @@ def drop(stream: IO[str]) -> None:
     os.close(nowhere)
 
 
-def print_json(document: Mapping[str, JsonValue], stream: IO[str]) -> None:
+def print_json(document: Mapping[str, object], stream: IO[str]) -> None:
     """Prints a document as one line, as `print_line` does."""
     print_line(json.dumps(document, allow_nan=False), stream)
 

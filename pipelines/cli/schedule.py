@@ -132,20 +132,20 @@ def _give(files: dict[str, str], clock: str, output: Path | None) -> None:
 def _on_kubeflow(
     settings: "PipelineConfig", config: Path, host: str | None, action: str | None
 ) -> None:
-    from importlib import import_module
     from importlib.util import find_spec
 
     if find_spec("kfp") is None:
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
         )
-    recurring = import_module("tfx_tflite.pipelines.kubeflow.recurring")
+    from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
-    schedule = recurring.RecurringSchedule(settings, host)
+    assert host is not None
+    recurring = RecurringSchedule(settings, host)
     if action is None:
-        click.echo(schedule.apply(config))
+        click.echo(recurring.apply(config))
     elif action == "list":
-        for line in schedule.list_runs():
+        for line in recurring.list_runs():
             click.echo(line)
     else:
-        click.echo(getattr(schedule, action)())
+        click.echo(getattr(recurring, action)())

@@ -164,7 +164,7 @@ def inputs_of(found: Preflight) -> str | None:
         "key": _states([config.push.signing_key] if config.push.signing_key else []),
         "code": _states(_own_code()),
         "versions": code_version(),
-        "packages": sorted(_installed()),
+        "packages": ", ".join(sorted(_installed())),
         "python": sys.version,
         "environment": {
             name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)

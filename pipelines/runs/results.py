@@ -39,7 +39,7 @@ class RunResult(Document):
     report: str | None = None
     page: str | None = None
     warnings: tuple[str, ...] = ()
-    push_note: str = Field("", exclude=True)
+    push_note: str = Field(default="", exclude=True)
 
 
 class FailedAfterVerdict(Exception):

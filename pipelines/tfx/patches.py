@@ -8,7 +8,7 @@ Importing this loads nothing of theirs but the patched ML Metadata.
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import absl.logging
 import ml_metadata
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tfx.orchestration.portable.data_types import ExecutionInfo
     from tfx.types import Artifact
 
-_Connection = metadata_store_pb2.ConnectionConfig
+_Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
 
 
 @contextmanager

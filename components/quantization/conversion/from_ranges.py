@@ -8,17 +8,21 @@ thing that int8's quantizer does itself: a bias that several operators share is 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
-from tensorflow.lite.python import convert, lite, util
-from tensorflow.lite.python.optimize.calibrator import Calibrator
+from tensorflow.lite.python import util
 
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.object_tree import range_tree
 from tfx_tflite.components.quantization.conversion.integer_kernels import with_integer_kernels
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
+    ConverterError,
+    deduplicated,
+    to_int8,
+    to_int16x8,
+)
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
@@ -87,8 +91,10 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
     try:
-        quantized = quantizer.run(_without_metadata(calibrated), recipe)
-    except (RuntimeError, ValueError, convert.ConverterError) as error:
+        quantized = quantizer.run(
+            _without_metadata(calibrated), tf.as_dtype(recipe.resolved_io_type)
+        )
+    except (RuntimeError, ValueError, ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
         raise ConversionError(
@@ -97,27 +103,7 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
         ) from error
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
-    deduplicated = lite._deduplicate_readonly_buffers(mended)
-    return _with_metadata(deduplicated, metadata, quantizer.mode)
-
-
-def _int8(calibrated: bytes, recipe: Recipe) -> bytes:
-    io_type = tf.as_dtype(recipe.resolved_io_type)
-    return bytes(
-        convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
-    )
-
-
-def _int16x8(calibrated: bytes, recipe: Recipe) -> bytes:
-    """Runs the older quantizer, which takes the ranges in the model if none were fed to it."""
-    io_type = np.dtype(recipe.resolved_io_type).num
-    activations = np.dtype(recipe.scheme.traits.activations.lower()).num
-    biases = np.dtype(recipe.scheme.traits.biases[0].lower()).num
-    return bytes(
-        Calibrator(calibrated)._calibrator.QuantizeModel(
-            io_type, io_type, False, activations, biases, False
-        )
-    )
+    return _with_metadata(deduplicated(mended), metadata, quantizer.mode)
 
 
 @dataclass(frozen=True)
@@ -125,18 +111,18 @@ class _Quantizer:
     """One of TensorFlow Lite's quantizers.
 
     Attributes:
-        run: Quantizes a calibrated model.
+        run: Quantizes a calibrated model, given the type of inputs and outputs.
         mode: What the converter's record in the model calls it, a ModelOptimizationMode.
     """
 
-    run: Callable[[bytes, Recipe], bytes]
+    run: Callable[[bytes, tf.DType], bytes]
     mode: int
 
 
 # By the type of activations that they make.
 _QUANTIZERS = {
-    "INT8": _Quantizer(_int8, metadata_schema.ModelOptimizationMode.PTQ_FULL_INTEGER),
-    "INT16": _Quantizer(_int16x8, metadata_schema.ModelOptimizationMode.PTQ_INT16),
+    "INT8": _Quantizer(to_int8, metadata_schema.ModelOptimizationMode.PTQ_FULL_INTEGER),
+    "INT16": _Quantizer(to_int16x8, metadata_schema.ModelOptimizationMode.PTQ_INT16),
 }
 
 

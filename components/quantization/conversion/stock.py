@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python.convert import ConverterError
 
 from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import ConverterError
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
 from tfx_tflite.components.quantization.schemes import Making, Recipe
 

@@ -29,11 +29,20 @@ def kubeflow(monkeypatch) -> list[tuple]:
     module = types.ModuleType("tfx_tflite.pipelines.kubeflow.recurring")
 
     def record(name: str, answer: object):
-        return lambda config, host, *rest: asked.append((name, config.name, host, *rest)) or answer
+        def act(schedule, *arguments: object) -> object:
+            asked.append((name, *schedule.place, *arguments))
+            return answer
 
-    for name in ("apply", "pause", "resume", "delete"):
-        setattr(module, name, record(name, f"{name}d"))
-    vars(module)["list_runs"] = record("list_runs", ["one", "two"])
+        return act
+
+    class Schedule:
+        def __init__(self, config, host: str):
+            self.place = (config.name, host)
+
+    answers = {name: f"{name}d" for name in ("apply", "pause", "resume", "delete")}
+    for name, answer in {**answers, "list_runs": ["one", "two"]}.items():
+        setattr(Schedule, name, record(name, answer))
+    vars(module)["RecurringSchedule"] = Schedule
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return asked
 
