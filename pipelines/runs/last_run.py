@@ -101,9 +101,7 @@ def remember(
     if inputs is None or not _is_repeatable(found, result):
         path.unlink(missing_ok=True)
         return
-    last = LastRun(
-        inputs=inputs, left=_left_by(found.config), stages=tuple(stages), result=result
-    )
+    last = LastRun(inputs=inputs, left=_left_by(found.config), stages=tuple(stages), result=result)
     # Whole or not there: a run may be killed at any time.
     stage = path.with_name(f".{_FILE_NAME}")
     stage.write_text(last.to_json(), encoding="utf-8")
@@ -193,7 +191,8 @@ def _installed() -> set[str]:
     found: set[str] = set()
     for directory in sys.path:
         with contextlib.suppress(OSError):
-            found.update(name for name in os.listdir(directory or ".") if ".dist-info" in name)
+            entries = Path(directory or ".").iterdir()
+            found.update(entry.name for entry in entries if entry.suffix == ".dist-info")
     return found
 
 
@@ -204,7 +203,10 @@ def _left_by(config: PipelineConfig) -> str:
     """
     root = Path(config.root)
     trees = (
-        Path(config.artifacts_path), root / "data", root / "schemas", Path(config.push.destination)
+        Path(config.artifacts_path),
+        root / "data",
+        root / "schemas",
+        Path(config.push.destination),
     )
     store = Path(config.metadata_path)
     files = [str(file) for file in store.parent.glob(f"{store.name}*")]
@@ -214,14 +216,13 @@ def _left_by(config: PipelineConfig) -> str:
 
 def _files_below(directory: Path) -> Iterator[str]:
     for parent, _, files in os.walk(directory):
-        for file in files:
-            yield os.path.join(parent, file)
+        yield from (f"{parent}/{file}" for file in files)
 
 
 def _states(files: Iterable[str]) -> list[JsonValue]:
     """Returns names, sizes and times of files; the time of a change cannot be set back."""
     found: list[JsonValue] = []
     for file in sorted(files):
-        status = os.stat(file)
+        status = Path(file).stat()
         found.append([file, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
     return found

@@ -6,7 +6,7 @@ of it is said without loading TFX where the data are on this machine.
 
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

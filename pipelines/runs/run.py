@@ -9,12 +9,16 @@ from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.errors import DataError, TfxTfliteError, in_one_line, user_error_in
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.uris import is_local
-from tfx_tflite.pipelines.metadata import store as metadata_store
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
-from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
-from tfx_tflite.pipelines.tfx.patches import cache_of_root
-from tfx_tflite.pipelines.config.preflight import Preflight, check_examples, check_model, find_corrupt_file
+from tfx_tflite.pipelines.config.preflight import (
+    Preflight,
+    check_examples,
+    check_model,
+    find_corrupt_file,
+)
+from tfx_tflite.pipelines.metadata import store as metadata_store
 from tfx_tflite.pipelines.pipeline import create_pipeline
+from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
     StageFailed,
@@ -23,6 +27,7 @@ from tfx_tflite.pipelines.runs.runners import (
     output_artifact,
     run_pipeline,
 )
+from tfx_tflite.pipelines.tfx.patches import cache_of_root
 
 # Stages in which a file shows that is corrupt.
 _FIRST_READERS = ("ImportExampleGen", "StatisticsGen", "CalibrationSampler", "Trainer")
@@ -41,9 +46,7 @@ class RunFailed(Exception):
         self.stage = stage
 
 
-def run(
-    found: Preflight, runner: str, observer: StageObserver, force: bool = False
-) -> RunResult:
+def run(found: Preflight, runner: str, observer: StageObserver, force: bool = False) -> RunResult:
     """Runs the pipeline of a config.
 
     Args:
@@ -72,9 +75,7 @@ def run(
 
 
 def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
-    pipeline = create_pipeline(
-        found.config, str(found.input_base), force, found.compared_version
-    )
+    pipeline = create_pipeline(found.config, str(found.input_base), force, found.compared_version)
     try:
         with cache_of_root(found.config.artifacts_path):
             results = run_pipeline(pipeline, runner, observer)

@@ -1,6 +1,7 @@
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,28 @@ def float_tflite() -> Callable[..., bytes]:
         return converter.convert()
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def convert_digits(
+    digits_model: Path, digits_arrays, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable]:
+    """Converts the digits net, once for each quantization and all in one child process."""
+    from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+
+    done: dict[Recipe, ConvertedModels] = {}
+
+    def run(scheme: str, **settings) -> ConvertedModels:
+        quantization = Recipe(Scheme(scheme), **settings)
+        if quantization not in done:
+            images, _ = digits_arrays["train"]
+            signature, samples = "serving_tensors", {"image": images[:100]}
+            done[quantization] = ConvertedModels(
+                converter.float32(digits_model, signature, quantization.batch_size),
+                converter.convert(digits_model, signature, quantization, samples),
+            )
+        return done[quantization]
+
+    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
+        yield run

@@ -1,34 +1,9 @@
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="session")
-def convert_digits(
-    digits_model: Path, digits_arrays, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable]:
-    """Converts the digits net, once for each quantization and all in one child process."""
-    from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
-
-    done: dict[Recipe, ConvertedModels] = {}
-
-    def run(scheme: str, **settings) -> ConvertedModels:
-        quantization = Recipe(Scheme(scheme), **settings)
-        if quantization not in done:
-            images, _ = digits_arrays["train"]
-            signature, samples = "serving_tensors", {"image": images[:100]}
-            done[quantization] = ConvertedModels(
-                converter.float32(digits_model, signature, quantization.batch_size),
-                converter.convert(digits_model, signature, quantization, samples),
-            )
-        return done[quantization]
-
-    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
-        yield run
 
 
 @pytest.fixture(scope="session")
@@ -105,12 +80,7 @@ def zoo_samples(zoo_saved_model) -> Callable[[str], dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def convert_zoo(zoo_saved_model, zoo_samples, calibrate_zoo) -> Callable[..., bytes]:
     """Converts models of the zoo in this process, once for each quantization."""
-    from tfx_tflite.components.quantization.conversion import (
-        from_ranges as calibrated,
-    )
-    from tfx_tflite.components.quantization.conversion import (
-        stock as stock_conversion,
-    )
+    from tfx_tflite.components.quantization.conversion import from_ranges, stock
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     @functools.cache
@@ -118,9 +88,9 @@ def convert_zoo(zoo_saved_model, zoo_samples, calibrate_zoo) -> Callable[..., by
         quantization = Recipe(Scheme(scheme), io_type)
         path = str(zoo_saved_model(name))
         if scheme in ("int8", "int8_float_io"):
-            return calibrated.quantize(calibrate_zoo(name), quantization)
+            return from_ranges.quantize(calibrate_zoo(name), quantization)
         samples = zoo_samples(name) if quantization.scheme.needs_calibration else {}
-        return stock_conversion.convert(path, "serving_tensors", quantization, samples)
+        return stock.convert(path, "serving_tensors", quantization, samples)
 
     return convert
 

@@ -126,7 +126,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the vocabulary": rewrite("words.txt", "bee\nant\n"),
     "an artifact that is gone": lambda root: shutil.rmtree(root / "runs/artifacts/Trainer"),
     "an artifact of another run": rewrite("runs/artifacts/Pusher/9"),
-    "an artifact that was damaged": rewrite("runs/artifacts/TFLiteQuantizer/quantized_model/2/tflite"),
+    "an artifact that was damaged": rewrite(
+        "runs/artifacts/TFLiteQuantizer/quantized_model/2/tflite"
+    ),
     "no artifacts": lambda root: shutil.rmtree(root / "runs/artifacts"),
     "a store that another run wrote": rewrite("runs/metadata.sqlite"),
     "a store that was put in its place": replace_store,
@@ -219,9 +221,7 @@ def test_a_version_that_the_model_was_not_compared_with_is_a_reason_to_run(root:
     assert repeats(root, AGAINST_PUSHED) is None
     # The second run compares with what the first one pushed, and finds it present.
     number = Destination.open(str(root / "pushed")).current()
-    has_run(
-        root, RunResult(status="pushed", pushed_to=f"{root}/pushed/{number}"), AGAINST_PUSHED
-    )
+    has_run(root, RunResult(status="pushed", pushed_to=f"{root}/pushed/{number}"), AGAINST_PUSHED)
     assert repeats(root, AGAINST_PUSHED) is not None
 
 
@@ -266,8 +266,10 @@ def test_a_repeated_run_prints_the_same_and_loads_nothing_heavy(
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
     has_run(root, push(root))
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "tfx_tflite.pipelines"]
-        + ["run", str(root / "c.yaml"), "--json"],
+        [
+            *(sys.executable, "-X", "importtime", "-m", "tfx_tflite.pipelines"),
+            *("run", str(root / "c.yaml"), "--json"),
+        ],
         capture_output=True,
         text=True,
     )

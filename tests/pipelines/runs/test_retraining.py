@@ -1,4 +1,4 @@
-"""A pipeline that retrains for ever; the long version is `python -m tests.pipelines.runs.retraining`."""
+"""A pipeline that retrains for ever; `python -m tests.pipelines.runs.retraining` is longer."""
 
 from pathlib import Path
 

@@ -42,7 +42,9 @@ def run(tmp_path: Path, digits_model: Path):
         path = tmp_path / "c.yaml"
         path.write_text(CONFIG.replace("input_base: data", SPLITS).format(model=digits_model))
         stages = []
-        run_once(inspect(load_config(path)), "local", StageObserver(lambda name: None, stages.append))
+        run_once(
+            inspect(load_config(path)), "local", StageObserver(lambda name: None, stages.append)
+        )
         return {stage.name: stage for stage in stages}, _labels(tmp_path)
 
     return once
