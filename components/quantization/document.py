@@ -31,7 +31,7 @@ class Bytes(Part):
 
 
 class SizeParts(Part):
-    """Where the bytes of the quantized file are; see `flatbuffer.Graph.size_parts`."""
+    """How many bytes of the quantized file are weights and constants, metadata, and the rest."""
 
     constants: int
     metadata: int

@@ -185,7 +185,7 @@ def test_a_push_that_is_retried_says_that_it_has_happened_and_succeeds(digits_ru
 
 
 def test_every_push_to_s3_ends_with_0(digits_run, s3: dict[str, str], record_property):
-    """TensorFlow's plugin for S3 aborts a process that ends as usual."""
+    """TensorFlow's plugin for S3, which pushed before, aborted a process that ended as usual."""
     base = f"s3://models/pushed-{os.getpid()}-{digits_run.root[:2]}"
     for number in range(PUSHES):
         target = {"filesystem": {"base_directory": f"{base}/{number}"}}
