@@ -6,6 +6,7 @@ here needs more than pydantic.
 """
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,9 @@ PROPERTY = "settings"
 # Errors whose message says all; to others what was received is added.
 _SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
 _LONGEST_SHOWN = 60
+
+# Where something is in a document: keys and indices.
+Location = tuple[str | int, ...]
 
 
 class Settings(BaseModel):
@@ -89,22 +93,23 @@ class Settings(BaseModel):
                 return cls.model_validate_json(values)
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError(cls._explained(error)) from error
+            document = json.loads(values) if isinstance(values, str) else values
+            raise ConfigError(cls._explained(document, error)) from error
 
     @classmethod
-    def _explained(cls, error: ValidationError) -> str:
-        """Returns what is wrong with each field."""
-        known = list(cls.model_fields)
-        messages: dict[str, list[str]] = {}
-        values: dict[str, str] = {}
+    def _explained(cls, document: object, error: ValidationError) -> str:
+        """Returns what is wrong with each value of a document."""
+        messages: dict[Location, list[str]] = {}
+        values: dict[Location, str] = {}
         for entry in error.errors():
-            # The steps after the first one may be no keys, such as the members of a union.
-            field = "".join(map(str, entry["loc"][:1]))
-            messages.setdefault(field, []).append(mistake(entry, known))
-            values[field] = received(entry)
+            location = location_in(document, entry)
+            known = list(cls.model_fields) if len(location) == 1 else []
+            messages.setdefault(location, []).append(mistake(entry, known))
+            values[location] = received(entry)
         return "; ".join(
-            (f"{field}: " if field else "") + " or ".join(found) + values[field]
-            for field, found in messages.items()
+            ": ".join(filter(None, [".".join(map(str, location)), " or ".join(found)]))
+            + values[location]
+            for location, found in messages.items()
         )
 
     def to_property(self) -> str:
@@ -132,8 +137,9 @@ def mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     kind = entry["type"]
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {listed(known, 20)}"
-        return f"unknown key; {hint}"
+        if close:
+            return f"unknown key; did you mean {close[0]!r}?"
+        return f"unknown key; expected one of: {listed(known, 20)}" if known else "unknown key"
     if kind == "missing":
         return "this key is needed, see docs/config.md"
     if kind == "too_short":
@@ -146,6 +152,42 @@ def mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     if kind in ("value_error", "elsewhere"):
         return message
     return message.replace("Input should be", "expected").rstrip(".")
+
+
+def location_in(document: object, entry: ErrorDetails) -> Location:
+    """Returns where in a document a mistake is.
+
+    Args:
+        document: Keys and values, as they were given.
+        entry: What pydantic says; not all steps to its place are keys, some are union members.
+    """
+    if entry["type"] == "elsewhere":
+        return parts_of(entry["ctx"]["key"])
+    location = entry["loc"]
+    path: list[str | int] = []
+    node = document
+    for index, part in enumerate(location):
+        if part == "[key]":
+            # Not the value, but what it is called.
+            continue
+        children = children_of(node)
+        last = index == len(location) - 1
+        if part in children or (last and isinstance(node, Mapping)):
+            path.append(part)
+        node = children.get(part, node)
+    return tuple(path)
+
+
+def parts_of(key: str) -> Location:
+    """Returns the parts of a dotted key, as numbers what are indices."""
+    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+
+
+def children_of(node: object) -> Mapping[str | int, object]:
+    """Returns what a part of a document holds, by key or index."""
+    if isinstance(node, list):
+        return dict(enumerate(node))
+    return node if isinstance(node, Mapping) else {}
 
 
 def received(entry: ErrorDetails) -> str:

@@ -1,12 +1,11 @@
 """Reading a config file, with errors that name the file, the line and the key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -14,10 +13,16 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.report.document import Provenance
-from tfx_tflite.components.settings import mistake, received
+from tfx_tflite.components.settings import (
+    Location,
+    children_of,
+    location_in,
+    mistake,
+    parts_of,
+    received,
+)
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
-_Location = tuple[str | int, ...]
 _Container = CommentedMap | CommentedSeq
 
 # Somebody may have written a password there, which must not be repeated.
@@ -122,15 +127,15 @@ def _explain(
     error: ValidationError,
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
-    messages: dict[_Location, list[str]] = {}
-    values: dict[_Location, str] = {}
+    messages: dict[Location, list[str]] = {}
+    values: dict[Location, str] = {}
     for entry in error.errors():
-        location = _yaml_location(document, entry)
+        location = location_in(document, entry)
         message = mistake(entry, _known_keys(location[:-1]))
         messages.setdefault(location, []).append(message)
         if not _is_secret(location):
             values[location] = values.get(location, "") or received(entry)
-    set_keys = {_parts(".".join(key)) for key in overridden}
+    set_keys = {parts_of(".".join(key)) for key in overridden}
     return "\n".join(
         ": ".join(
             [_where(path, document, set_keys, location)]
@@ -141,54 +146,22 @@ def _explain(
     )
 
 
-def _is_secret(location: _Location) -> bool:
+def _is_secret(location: Location) -> bool:
     return any(location[: len(key)] == key for key in _SECRET)
 
 
 def without_secret(override: str) -> str:
     """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
     key, _, _ = override.partition("=")
-    holds = any(secret[: len(_parts(key))] == _parts(key) for secret in _SECRET)
-    return f"{key}=…" if holds or _is_secret(_parts(key)) else override
+    holds = any(secret[: len(parts_of(key))] == parts_of(key) for secret in _SECRET)
+    return f"{key}=…" if holds or _is_secret(parts_of(key)) else override
 
 
-def _where(
-    path: Path, document: CommentedMap, set_keys: set[_Location], location: _Location
-) -> str:
+def _where(path: Path, document: CommentedMap, set_keys: set[Location], location: Location) -> str:
     if any(location[: len(key)] == key for key in set_keys):
         return "--set"
     number = _line_number(document, location)
     return f"{path}:{number}" if number else str(path)
-
-
-def _parts(key: str) -> _Location:
-    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
-
-
-def _yaml_location(document: CommentedMap, entry: ErrorDetails) -> _Location:
-    """Returns where an error is, without the steps that are not keys, such as union members."""
-    if entry["type"] == "elsewhere":
-        return _parts(entry["ctx"]["key"])
-    location = entry["loc"]
-    path: list[str | int] = []
-    node: object = document
-    for index, part in enumerate(location):
-        if part == "[key]":
-            # Not the value, but what it is called.
-            continue
-        children = _children(node)
-        last = index == len(location) - 1
-        if part in children or (last and isinstance(node, Mapping)):
-            path.append(part)
-        node = children.get(part, node)
-    return tuple(path)
-
-
-def _children(node: object) -> Mapping[str | int, object]:
-    """Returns what a part of a document holds, by key or index."""
-    if isinstance(node, list):
-        return dict(enumerate(node))
-    return node if isinstance(node, Mapping) else {}
 
 
 def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int | None:
@@ -196,7 +169,7 @@ def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int |
     number = None
     node: object = document
     for part in location:
-        children = _children(node)
+        children = children_of(node)
         if part not in children or not isinstance(node, _Container):
             break
         marks = node.lc.data or {}

@@ -144,6 +144,7 @@ def test_without_any_the_defaults_are_those_of_a_config():
         (quantizer, {"scheme": "int7"}, "scheme: expected 'float32', .* or 'int16x8', received"),
         (quantizer, {"calibration_examples": None}, "scheme 'int8' needs calibration_examples"),
         (evaluator, {}, "gate: this key is needed"),
+        (evaluator, {"gate": {"rules": []}}, "gate.rules: expected at least one entry"),
         (evaluator, {"gate": GATE, "spilt": "x"}, "spilt: unknown key; did you mean 'split'"),
         (evaluator, {"gate": AGAINST_PUSHED}, "against: pushed, which needs pushed_destination"),
         (pusher, {"keep": 0}, "keep: expected greater than or equal to 1, received 0"),
