@@ -818,6 +818,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
 def pushed(digits_model: Path, tmp_path_factory) -> str:
     """A destination with the model of another scheme."""
     from tfx_tflite.components.destinations.destination import Candidate, Destination
+    from tfx_tflite.components.destinations.manifest import Description
     from tfx_tflite.components.digests import file_digest
     from tfx_tflite.components.quantization.conversion.converter import convert
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
@@ -833,12 +834,9 @@ def pushed(digits_model: Path, tmp_path_factory) -> str:
     file = directory / "model"
     file.write_bytes(models.quantized)
     destination = Destination.open(str(directory / "destination"))
+    description = Description(scheme="dynamic_range", verdict="blessed")
     destination.push(
-        Candidate(
-            {"model.tflite": file},
-            {"model.tflite": file_digest(file)},
-            {"scheme": "dynamic_range", "verdict": "blessed"},
-        )
+        Candidate({"model.tflite": file}, {"model.tflite": file_digest(file)}, description)
     )
     return destination.uri
 
