@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 
-# The files that take longest, in this order: begun last, one of them would keep one worker busy while
-# the others have nothing to do.
+# The files that take longest, in this order: begun last, one of them would keep one worker busy
+# while the others have nothing to do.
 LONGEST = (
     "pipelines/kubeflow/test_run.py",
     "pipelines/runs/test_shipped_configs.py",
