@@ -60,7 +60,7 @@ def schedule(
             with stoppable():
                 _on_kubeflow(settings, config, host, action)
         else:
-            _give(_files(clock, settings, config, overrides), clock, output)
+            _install(_files(clock, settings, config, overrides), clock, output)
 
 
 def _check_options(clock: str, output: Path | None, host: str | None, action: str | None) -> None:
@@ -111,7 +111,7 @@ def _files(
     return module.files(settings, run_command(config, overrides))
 
 
-def _give(files: dict[str, str], clock: str, output: Path | None) -> None:
+def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
     if output is None:
         for number, (name, text) in enumerate(files.items()):
             title = f"{chr(10) * bool(number)}# {name}\n" if len(files) > 1 else ""

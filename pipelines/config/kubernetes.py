@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from tfx_tflite.components.settings import Settings
 from tfx_tflite.components.uris import is_local
 
 NVIDIA_GPU = "nvidia.com/gpu"
@@ -123,18 +124,14 @@ def _has_password(value: str) -> bool:
     return not is_local(value) and ":" in authority.rpartition("@")[0]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SecretKey(_Section):
+class SecretKey(Settings):
     """Where Kubernetes has the value of a variable."""
 
     secret: ObjectName
     key: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")
 
 
-class Toleration(_Section):
+class Toleration(Settings):
     """A taint of nodes that does not keep containers away; as in Kubernetes."""
 
     key: LabelKey | None = None
@@ -155,7 +152,7 @@ class Toleration(_Section):
         return self
 
 
-class ContainerResources(_Section):
+class ContainerResources(Settings):
     """What the containers of one component are given instead of what all are, or beside it."""
 
     cpu: Cores | None = None

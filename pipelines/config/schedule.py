@@ -69,6 +69,12 @@ class ScheduleConfig(Settings):
         """The zone that the fields are in."""
         return ZoneInfo(self.time_zone)
 
+    @property
+    def shell_bounds(self) -> list[str]:
+        """What `test` of a shell compares the time in seconds with: start and end, if given."""
+        bounds = (("-ge", self.start), ("-le", self.end))
+        return [f"{test} {int(at.timestamp())}" for test, at in bounds if at is not None]
+
     def next_tick(self, after: datetime) -> datetime | None:
         """Returns the first tick after a moment, between start and end; None where none is left.
 

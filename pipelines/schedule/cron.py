@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from tzlocal import get_localzone_name
@@ -51,7 +50,7 @@ def shell_command(schedule: ScheduleConfig, directory: Path, command: Sequence[s
     quoted = " ".join(_quoted(word) for word in command)
     log, lock = _quoted(str(directory / "cron.log")), _quoted(str(directory / "cron.lock"))
     parts = [
-        *_window(schedule),
+        *(f'[ "$(date +\\%s)" {bound} ]' for bound in schedule.shell_bounds),
         f"mkdir -p {_quoted(str(directory))}",
         f"flock -n {lock} {quoted} >>{log} 2>&1",
     ]
@@ -84,20 +83,9 @@ def _is_local(time_zone: str) -> bool:
     return time_zone == local or {time_zone, local} <= _UTC
 
 
-def _window(schedule: ScheduleConfig) -> list[str]:
-    """Returns tests that hold between start and end."""
-    now = _escaped('"$(date +%s)"')
-    bounds: list[tuple[str, datetime | None]] = [("-ge", schedule.start), ("-le", schedule.end)]
-    return [f"[ {now} {test} {int(at.timestamp())} ]" for test, at in bounds if at is not None]
-
-
 def _quoted(word: str) -> str:
     """Returns a word as a shell takes it, with `%`, cron's line break, outside of quotes.
 
     Both cron and the shell take the backslash off there, so one text serves both.
     """
     return "\\%".join(shlex.quote(part) if part else "" for part in word.split("%")) or "''"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "\\%")

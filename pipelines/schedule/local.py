@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from pydantic import JsonValue, TypeAdapter
 from pydantic_core import from_json
@@ -39,16 +38,6 @@ _LOOK = 1.0
 _MANY = 1024
 _ENDED = "the schedule has ended"
 _RESULT = TypeAdapter(dict[str, JsonValue])
-
-
-class Ticks(Protocol):
-    """When to run."""
-
-    def first(self, now: datetime) -> datetime | None:
-        """Returns the first tick from `now` on; None if there is none."""
-
-    def after(self, previous: datetime, now: datetime) -> datetime | None:
-        """Returns the tick after `previous`; None if there is none."""
 
 
 class ScheduleTicks:
@@ -90,7 +79,7 @@ class LocalClock:
         config: PipelineConfig,
         command: Sequence[str],
         say: Callable[[str], None],
-        ticks: Ticks | None = None,
+        ticks: ScheduleTicks | None = None,
     ):
         assert config.schedule is not None
         self._name = config.name

@@ -1,7 +1,6 @@
 """The clock of systemd: a service and its timer for one config."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -33,7 +32,11 @@ def _service(name: str, schedule: ScheduleConfig, command: Sequence[str]) -> str
         "",
         "[Service]",
         "Type=oneshot",
-        *_window(schedule),
+        # A timer has neither start nor end.
+        *(
+            f"ExecCondition=/bin/sh -c '[ \"$$(date +%%s)\" {bound} ]'"
+            for bound in schedule.shell_bounds
+        ),
         f"ExecStart={' '.join(_quoted(word) for word in command)}",
         "# A model that the gate refused is no failure of the service.",
         f"SuccessExitStatus={EXIT_REFUSED}",
@@ -73,7 +76,8 @@ def calendar_events(expression: CronExpression, time_zone: str) -> Iterator[str]
         time_zone: The zone that it is in.
     """
     months = "*" if len(expression.months) == 12 else _listed(expression.months)
-    time = f"{_hours(expression)}:{_listed(expression.minutes)}:00 {time_zone}"
+    hours = "*" if len(expression.hours) == 24 else _listed(expression.hours)
+    time = f"{hours}:{_listed(expression.minutes)}:00 {time_zone}"
     if expression.weekdays is not None:
         days = ",".join(_WEEKDAYS[number] for number in expression.weekdays)
         yield f"{days} *-{months}-* {time}"
@@ -82,22 +86,8 @@ def calendar_events(expression: CronExpression, time_zone: str) -> Iterator[str]
         yield f"*-{months}-{of_month} {time}"
 
 
-def _hours(expression: CronExpression) -> str:
-    return "*" if len(expression.hours) == 24 else _listed(expression.hours)
-
-
 def _listed(values: Sequence[int]) -> str:
     return ",".join(f"{value:02}" for value in values)
-
-
-def _window(schedule: ScheduleConfig) -> list[str]:
-    """Returns conditions that hold between start and end, which a timer cannot have."""
-    bounds: list[tuple[str, datetime | None]] = [("-ge", schedule.start), ("-le", schedule.end)]
-    return [
-        f"ExecCondition=/bin/sh -c '[ \"$$(date +%%s)\" {test} {int(at.timestamp())} ]'"
-        for test, at in bounds
-        if at is not None
-    ]
 
 
 def _quoted(word: str) -> str:

@@ -29,7 +29,7 @@ RESULT = {"status": "pushed", "pushed_to": "/pushed/1", "reasons": []}
 RUN = f"import json, sys; print('note'); print(json.dumps({RESULT!r}))"
 
 
-class Every:
+class Every(ScheduleTicks):
     """A tick every so often."""
 
     def __init__(self, interval: timedelta = timedelta(seconds=0.2)):
@@ -42,7 +42,7 @@ class Every:
         return previous + self._interval
 
 
-class Once:
+class Once(ScheduleTicks):
     """One tick, some time from now."""
 
     def __init__(self, delay: timedelta):
@@ -334,7 +334,7 @@ def test_a_closed_terminal_stops_it_as_sigterm_does(serve, tmp_path: Path):
     assert lines[-1] == "mine: stopped by SIGHUP"
 
 
-class Missed:
+class Missed(ScheduleTicks):
     """A tick hours ago and then one far away."""
 
     def __init__(self) -> None:
