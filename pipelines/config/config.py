@@ -200,11 +200,12 @@ class PipelineConfig(Settings):
         return {
             key: path
             for key, path in found.items()
-            if key.split(".")[0] not in _OWN and key not in _READ_AT_ONCE
+            if key.split(".")[0] not in OF_THIS_MACHINE and key not in _READ_AT_ONCE
         }
 
 
-_OWN = frozenset({"root", "metadata", "kubeflow"})
+# What the places of one machine are in, and no container is given.
+OF_THIS_MACHINE = frozenset({"root", "metadata", "kubeflow"})
 # What is in the file becomes part of the pipeline, so that no container needs the file.
 _READ_AT_ONCE = frozenset({"evaluation.vocabulary"})
 

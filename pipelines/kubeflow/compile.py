@@ -11,16 +11,17 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
-from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.config import OF_THIS_MACHINE, PipelineConfig
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import rules as kubeflow_rules
 from tfx_tflite.pipelines.kubeflow.cache import uncache_what_is_outside
@@ -59,20 +60,23 @@ class RuntimeParameter:
         component: The component that takes it.
         target: Where it goes: an execution property and, where that holds JSON, the keys and
             indices inside.
-        kind: The type that Kubeflow's pages ask for.
         value: The config's own value, the default.
     """
 
     key: str
     component: str
     target: tuple[str | int, ...]
-    kind: Literal["NUMBER_INTEGER", "NUMBER_DOUBLE", "STRING"]
     value: Value
 
     @property
     def name(self) -> str:
         """The key as Kubeflow can spell it."""
         return self.key.replace(".", "_")
+
+    @property
+    def kind(self) -> str:
+        """The type that Kubeflow's pages ask for, by KFP's name of it."""
+        return {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}[type(self.value)]
 
 
 def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
@@ -88,7 +92,6 @@ def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
             "quantization.scheme",
             "TFLiteQuantizer",
             (PROPERTY, "scheme"),
-            "STRING",
             config.quantization.scheme.value,
         ),
         *_gate_parameters(config),
@@ -104,9 +107,7 @@ def _trainer_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
         ("train_steps", "train_args", trainer.train_steps),
         ("eval_steps", "eval_args", trainer.eval_steps),
     ):
-        yield RuntimeParameter(
-            f"model.trainer.{key}", "Trainer", (target, "num_steps"), "NUMBER_INTEGER", value
-        )
+        yield RuntimeParameter(f"model.trainer.{key}", "Trainer", (target, "num_steps"), value)
 
 
 def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
@@ -115,7 +116,6 @@ def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter
             "calibration.samples",
             "CalibrationSampler",
             (PROPERTY, "samples"),
-            "NUMBER_INTEGER",
             config.calibration.samples,
         )
 
@@ -129,7 +129,6 @@ def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
                     f"gate.rules.{index}.{bound}",
                     "QuantizationEvaluator",
                     (PROPERTY, "gate", "rules", index, bound),
-                    "NUMBER_DOUBLE",
                     keys[bound],
                 )
 
@@ -139,9 +138,7 @@ def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     is_one = config.data.spans == 1
     if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
         example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
-        yield RuntimeParameter(
-            "data.span", example_gen, ("range_config", "span"), "NUMBER_INTEGER", NEWEST_SPAN
-        )
+        yield RuntimeParameter("data.span", example_gen, ("range_config", "span"), NEWEST_SPAN)
 
 
 class CompilationFailed(TfxTfliteError):
@@ -175,15 +172,10 @@ def given_values(config: PipelineConfig, given: Sequence[str]) -> dict[RuntimePa
 
 
 def _typed(parameter: RuntimeParameter, text: str) -> Value:
-    kinds: dict[str, tuple[Callable[[str], Value], str]] = {
-        "NUMBER_INTEGER": (int, "a whole number"),
-        "NUMBER_DOUBLE": (float, "a number"),
-        "STRING": (str, "text"),
-    }
-    convert, expected = kinds[parameter.kind]
     try:
-        return convert(text)
+        return type(parameter.value)(text)
     except ValueError as error:
+        expected = "a number" if isinstance(parameter.value, float) else "a whole number"
         raise ConfigError(
             f"--param {parameter.key}: expected {expected}, received {text!r}"
         ) from error
@@ -227,19 +219,19 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
         ConfigError: `kubeflow.paths` does not say it for a path, or names a URI for a file that is
             read as one; a line for each.
     """
-    kubeflow = kubeflow_of(config)
-    places = {path: kubeflow.place_of(path) for path in config.local_paths().values()}
+    kubeflow, paths = kubeflow_of(config), config.local_paths()
+    places = {path: kubeflow.place_of(path) for path in paths.values()}
     missing = [
         f"{key}: {path} is on this machine; say under kubeflow.paths where containers have it (in "
         f"the image, on a volume, or a URI), like {{{Path(path).parent.name or '.'}: /app}}"
-        for key, path in config.local_paths().items()
+        for key, path in paths.items()
         if places[path] is None
     ]
     elsewhere = [
-        f"{key}: kubeflow.paths puts it at {places[config.local_paths()[key]]}, but it is read as "
-        "a file: have it in the image or on a volume"
+        f"{key}: kubeflow.paths puts it at {places[paths[key]]}, but it is read as a file: have it "
+        "in the image or on a volume"
         for key in _FILES
-        if not is_local(places.get(config.local_paths().get(key, "")) or "")
+        if not is_local(places.get(paths.get(key, "")) or "")
     ]
     if missing or elsewhere:
         raise ConfigError("\n".join(missing + elsewhere))
@@ -364,7 +356,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     parameters = runtime_parameters(config)
-    job, drivers = _compile_with_tfx(config, kubeflow)
+    job, drivers = _compile_with_tfx(config, kubeflow, places)
     spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
     deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
@@ -374,9 +366,10 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     set_variables(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
-    _tell_containers(spec, deployment, parameters, drivers)
-    _judge_in(deployment.executors["Pusher_executor"].container, kubeflow)
-    _retry(spec, deployment, kubeflow)
+    _complete_arguments(spec, deployment, parameters, drivers)
+    push = deployment.executors["Pusher_executor"].container
+    push.args.extend(["--when_refused", kubeflow.when_refused])
+    _retry(spec, deployment, kubeflow.retries)
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
     if kubeflow.pipeline_root:
@@ -391,8 +384,22 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     return compiled
 
 
+def _without_this_machine(made_of: Provenance, places: Mapping[str, str]) -> Provenance:
+    """Returns what a config was made of, with the places that containers have for its paths."""
+    overrides = [
+        override
+        for override in made_of.overrides
+        if override.partition("=")[0].partition(".")[0] not in OF_THIS_MACHINE
+    ]
+    for path in sorted(places, key=len, reverse=True):
+        overrides = [override.replace(path, places[path]) for override in overrides]
+    return made_of.model_copy(
+        update={"config": Path(made_of.config).name, "overrides": tuple(overrides)}
+    )
+
+
 def _compile_with_tfx(
-    config: PipelineConfig, kubeflow: KubeflowConfig
+    config: PipelineConfig, kubeflow: KubeflowConfig, places: Mapping[str, str]
 ) -> tuple[PipelineJob, dict[str, str]]:
     """Returns TFX's PipelineJob, and the classes of the drivers that TFX's does not run."""
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
@@ -401,6 +408,8 @@ def _compile_with_tfx(
     from tfx_tflite.pipelines.runs.runners import NEVER_CACHED
 
     named = config.model_copy(update={"name": pipeline_name(config)})
+    if config.provenance is not None:
+        named.came_from(_without_this_machine(config.provenance, places))
     input_base = config.data.input_base or f"{BUILTIN_SCHEME}{config.data.builtin}"
     with _module_files_as_they_are():
         pipeline = create_pipeline(named, input_base)
@@ -489,7 +498,7 @@ def _add_parameter(spec: "pb2.PipelineSpec", parameter: RuntimeParameter) -> Non
     task.inputs.parameters[parameter.name].component_input_parameter = parameter.name
 
 
-def _tell_containers(
+def _complete_arguments(
     spec: "pb2.PipelineSpec",
     deployment: "pb2.PipelineDeploymentConfig",
     parameters: tuple[RuntimeParameter, ...],
@@ -503,9 +512,9 @@ def _tell_containers(
         if not executor.HasField("container"):
             continue
         own = {p.name: list(p.target) for p in parameters if p.component == name}
-        inputs = json_format.MessageToJson(component.input_definitions, sort_keys=True, indent=None)
-        outputs = json_format.MessageToJson(
-            component.output_definitions, sort_keys=True, indent=None
+        inputs, outputs = (
+            json_format.MessageToJson(definitions, sort_keys=True, indent=None)
+            for definitions in (component.input_definitions, component.output_definitions)
         )
         driver = executor.container.lifecycle.pre_cache_check
         if executor.container.HasField("lifecycle"):
@@ -522,20 +531,11 @@ def _tell_containers(
                     arguments.extend(["--driver_class_path", drivers[name]])
 
 
-def _judge_in(
-    container: "pb2.PipelineDeploymentConfig.PipelineContainerSpec", kubeflow: KubeflowConfig
-) -> None:
-    """Tells the container of the push what a refused model makes of its task."""
-    container.args.extend(["--when_refused", kubeflow.when_refused])
-
-
 def _retry(
-    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", kubeflow: KubeflowConfig
+    spec: "pb2.PipelineSpec", deployment: "pb2.PipelineDeploymentConfig", times: int
 ) -> None:
     """Asks for tasks to be tried again when they fail."""
     for task in spec.root.dag.tasks.values():
         component = spec.components[task.component_ref.name]
-        if kubeflow.retries and deployment.executors[component.executor_label].HasField(
-            "container"
-        ):
-            task.retry_policy.max_retry_count = kubeflow.retries
+        if times and deployment.executors[component.executor_label].HasField("container"):
+            task.retry_policy.max_retry_count = times
