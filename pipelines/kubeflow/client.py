@@ -32,7 +32,6 @@ from tfx_tflite.pipelines.kubeflow.pipeline_spec import PipelineSpec, PlatformSp
 __all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
 
 _EXISTS = 409
-_GONE = 404
 
 
 class _Answer(BaseModel):
@@ -250,13 +249,10 @@ class Server:
 
     def experiment_is(self, experiment_id: str) -> str:
         """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
-        try:
-            found = _Experiment.read(self._connection.get(f"experiments/{experiment_id}"))
-        except ServerError as error:
-            if error.status != _GONE:
-                raise
+        document = self._connection.find(f"experiments/{experiment_id}")
+        if document is None:
             return "gone"
-        return "archived" if found.is_archived else ""
+        return "archived" if _Experiment.read(document).is_archived else ""
 
     # Runs
 
@@ -329,7 +325,7 @@ class Server:
         try:
             return list(itertools.takewhile(lambda run: run.created_at > moment, runs))
         except ServerError as error:
-            if error.status != _GONE:
+            if error.status != kubeflow_connection.GONE:
                 raise
             return []
 
@@ -387,13 +383,7 @@ class Server:
 
     def has_recurring_run(self, recurring_run_id: str) -> bool:
         """Returns whether the server knows a recurring run."""
-        try:
-            self._connection.get(f"recurringruns/{recurring_run_id}")
-        except ServerError as error:
-            if error.status != _GONE:
-                raise
-            return False
-        return True
+        return self._connection.find(f"recurringruns/{recurring_run_id}") is not None
 
     def pause(self, recurring_run: RecurringRun) -> None:
         """Stops a recurring run from starting runs."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # A document of the API: what is sent may hold parts that are typed elsewhere.
 Document: TypeAlias = Mapping[str, object]
 
+GONE = 404
 _API = "/apis/v2beta1"
 _LIST = TypeAdapter(list[JsonValue])
 _SERVER_SAYS = 300
@@ -239,18 +240,43 @@ class Connection:
         """Returns the address of a page of Kubeflow's own."""
         return f"{self._client._get_url_prefix().rstrip('/')}/#/{page}"
 
-    def get(self, path: str, **query: str | int | None) -> dict[str, JsonValue]:
-        """Returns the document at a path of the API.
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        body: Document | None = None,
+    ) -> dict[str, JsonValue]:
+        """Returns the document that answers a request.
 
         Args:
+            method: The HTTP method.
             path: The path, relative to the API's.
-            query: The query; what is None is left out.
+            query: The query.
+            body: The document that is sent.
 
         Raises:
             ServerError: The server refuses it or is gone.
         """
-        given = {key: value for key, value in query.items() if value is not None}
-        return self._ask("GET", path, query=given)
+        with _explained(self.host, self.namespace):
+            api_client = self._client._healthz_api.api_client
+            return _server_document(_asked(api_client, method, path, query, body), self.host)
+
+    def find(self, path: str) -> dict[str, JsonValue] | None:
+        """Returns the document at a path of the API; None if nothing is there.
+
+        Args:
+            path: The path, relative to the API's.
+
+        Raises:
+            ServerError: The server refuses it or is gone.
+        """
+        try:
+            return self.ask("GET", path)
+        except ServerError as error:
+            if error.status != GONE:
+                raise
+            return None
 
     def entries(
         self, path: str, key: str, where: Mapping[str, str] | None = None, **query: str | int | None
@@ -262,21 +288,19 @@ class Connection:
             key: What the list is called in the answer.
             where: From fields to what they equal. The server compares without regard to case:
                 whoever needs more compares again.
-            query: The rest of the query.
+            query: The rest of the query; what is None is left out.
 
         Raises:
             ServerError: The server refuses it or is gone.
         """
-        token: str | None = None
-        query.setdefault("page_size", _PAGE)
+        given = {"page_size": _PAGE, "filter": _filter(where) if where else None, **query}
+        asked = {name: value for name, value in given.items() if value is not None}
         while True:
-            page = self.get(
-                path, page_token=token, filter=_filter(where) if where else None, **query
-            )
+            page = self.ask("GET", path, query=asked)
             yield from _LIST.validate_python(page.get(key, []))
-            token = str(page.get("next_page_token") or "") or None
-            if token is None:
+            if not page.get("next_page_token"):
                 return
+            asked["page_token"] = str(page["next_page_token"])
 
     def post(self, path: str, body: Document | None = None) -> dict[str, JsonValue]:
         """Returns what answers a document that is sent to a path of the API.
@@ -285,7 +309,7 @@ class Connection:
             ServerError: The server refuses it or is gone.
             AnswerLost: The server was sent it, but its answer did not come.
         """
-        return self._ask("POST", path, body=body)
+        return self.ask("POST", path, body=body)
 
     def delete(self, path: str) -> None:
         """Deletes what is at a path of the API; what is gone already is deleted.
@@ -296,21 +320,10 @@ class Connection:
             ServerError: The server refuses it or is gone.
         """
         try:
-            self._ask("DELETE", path)
+            self.ask("DELETE", path)
         except ServerError as error:
-            if error.status != 404:
+            if error.status != GONE:
                 raise
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None = None,
-        body: Document | None = None,
-    ) -> dict[str, JsonValue]:
-        with _explained(self.host, self.namespace):
-            api_client = self._client._healthz_api.api_client
-            return _server_document(_asked(api_client, method, path, query, body), self.host)
 
 
 def _filter(where: Mapping[str, str]) -> str:
@@ -358,15 +371,15 @@ def _why(error: object) -> str:
 
 def _refusal(host: str, namespace: str | None, error: "ApiException") -> str:
     document = _document(error)
-    said = f": {_shortened(_said(document))}" if _said(document) else ""
+    reason = f": {_shortened(_reason(document))}" if _reason(document) else ""
     if error.status == 401:
         return (
-            f"{host} does not take the credentials (401{said}); they are the KFP client's own, see "
-            "docs/kubeflow.md"
+            f"{host} does not take the credentials (401{reason}); they are the KFP client's own, "
+            "see docs/kubeflow.md"
         )
     if error.status == 403:
         where = f"namespace {namespace!r}" if namespace else "its namespace"
-        return f"{host} does not allow this in {where} (403{said}); is kubeflow.namespace right?"
+        return f"{host} does not allow this in {where} (403{reason}); is kubeflow.namespace right?"
     if error.status == 0:
         return f"no connection to {host} can be trusted: {_shortened(str(error.reason))}"
     if error.status == 404 and document is None:
@@ -374,7 +387,7 @@ def _refusal(host: str, namespace: str | None, error: "ApiException") -> str:
             f"no Kubeflow Pipelines API is at {host}{_API} (404); --host is the address before "
             f"/apis: {_other_address(host)}"
         )
-    return f"{host} refuses this ({error.status}{said})"
+    return f"{host} refuses this ({error.status}{reason})"
 
 
 def _other_address(host: str) -> str:
@@ -393,7 +406,7 @@ def _document(error: "ApiException") -> _Refusal | None:
         return None
 
 
-def _said(document: _Refusal | None) -> str:
+def _reason(document: _Refusal | None) -> str:
     """Returns what a server says of an error; empty where it says nothing.
 
     The details hold the cause alone, which the message repeats for every layer of the server. Of an

@@ -89,7 +89,7 @@ def ask(server: Server, recorded: Recording) -> Any:
         return connection.post(path, recorded.request if isinstance(recorded.request, dict) else {})
     if recorded.method == "DELETE":
         return connection.delete(path)
-    return connection.get(path)
+    return connection.ask("GET", path)
 
 
 # Errors
