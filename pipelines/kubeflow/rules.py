@@ -8,20 +8,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
+from pydantic.alias_generators import to_camel
 
 from tfx_tflite.components.errors import TfxTfliteError
 from tfx_tflite.pipelines.kubeflow.pipeline_spec import (
-    Artifact,
-    Component,
-    Executor,
     ExecutorConfig,
     PipelineSpec,
     PlatformSpec,
-    Task,
     Value,
 )
+
+if TYPE_CHECKING:
+    from google.protobuf import struct_pb2
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
 
 _PIPELINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _TASK_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -63,36 +65,35 @@ def broken_rules(
     spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value]
 ) -> Iterator[str]:
     """Yields what is wrong with a compiled pipeline, a line each; the arguments are `check`'s."""
-    yield from _names(spec)
-    yield from _root_parameters(spec, values)
-    for name, task in _tasks(spec).items():
-        yield from (f"task {name}: {rule}" for rule in _task(spec, task))
-    for name, component in spec["components"].items():
-        yield from (f"component {name}: {rule}" for rule in _component(spec, component))
-    for name, executor in _executors(spec).items():
-        yield from (f"executor {name}: {rule}" for rule in _executor(executor))
-    yield from _platform(spec, platform)
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
 
-
-def _tasks(spec: PipelineSpec) -> Mapping[str, Task]:
-    return spec["root"]["dag"]["tasks"]
-
-
-def _executors(spec: PipelineSpec) -> Mapping[str, Executor]:
-    return spec["deploymentSpec"]["executors"]
-
-
-def _names(spec: PipelineSpec) -> Iterator[str]:
-    name = spec["pipelineInfo"]["name"]
-    if not _PIPELINE_NAME.fullmatch(name):
-        yield f"its name {name!r} is not made of up to 128 lower-case letters, digits and '-'"
-    if spec.get("schemaVersion") != _SCHEMA_VERSION:
-        yield f"its schema is {spec.get('schemaVersion')}, not {_SCHEMA_VERSION}"
+    pipeline = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    deployment = json_format.ParseDict(
+        spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig()
+    )
+    yield from _names(pipeline)
     size = len(json.dumps(spec))
     if size > _LARGEST_SPEC:
         yield f"it has {size:,} characters, of which Kubernetes takes {_LARGEST_SPEC:,}"
+    yield from _root_parameters(pipeline, values)
+    for name, task in pipeline.root.dag.tasks.items():
+        yield from (f"task {name}: {rule}" for rule in _task(pipeline, task))
+    for name, component in pipeline.components.items():
+        yield from (f"component {name}: {rule}" for rule in _component(deployment, component))
+    for name, executor in deployment.executors.items():
+        yield from (f"executor {name}: {rule}" for rule in _executor(executor))
+    yield from _platform(deployment, platform)
+
+
+def _names(spec: "pb2.PipelineSpec") -> Iterator[str]:
+    name = spec.pipeline_info.name
+    if not _PIPELINE_NAME.fullmatch(name):
+        yield f"its name {name!r} is not made of up to 128 lower-case letters, digits and '-'"
+    if spec.schema_version != _SCHEMA_VERSION:
+        yield f"its schema is {spec.schema_version}, not {_SCHEMA_VERSION}"
     seen: dict[str, str] = {}
-    for task in _tasks(spec):
+    for task in sorted(spec.root.dag.tasks):
         if not _TASK_NAME.fullmatch(task):
             yield f"task {task!r}: the name is not made of up to 63 letters, digits and '-'"
         other = seen.setdefault(task.lower(), task)
@@ -100,25 +101,41 @@ def _names(spec: PipelineSpec) -> Iterator[str]:
             yield f"tasks {other} and {task} differ in upper and lower case alone"
 
 
-def _root_parameters(spec: PipelineSpec, values: Mapping[str, Value]) -> Iterator[str]:
-    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+def _root_parameters(spec: "pb2.PipelineSpec", values: Mapping[str, Value]) -> Iterator[str]:
+    parameters = spec.root.input_definitions.parameters
     for name, definition in parameters.items():
-        kind = definition.get("parameterType")
+        kind = _kind(definition)
+        default = _plain(definition.default_value)
         if not _PARAMETER_NAME.fullmatch(name):
             yield f"runtime parameter {name!r}: the name is not made of letters, digits and '_'"
-        if "defaultValue" in definition and not _is_of(kind, definition["defaultValue"]):
-            yield f"runtime parameter {name}: {definition['defaultValue']!r} is no {kind}"
+        if default is not None and not _is_of(kind, default):
+            yield f"runtime parameter {name}: {default!r} is no {kind}"
         if name in values and not _is_of(kind, values[name]):
             yield f"runtime parameter {name}: a run is given {values[name]!r}, which is no {kind}"
-        if name not in values and "defaultValue" not in definition:
+        if name not in values and default is None:
             yield f"runtime parameter {name}: it has neither a default nor a value"
     for name in values:
         if name not in parameters:
             yield f"runtime parameter {name}: a run is given it, but there is none"
 
 
-def _is_of(kind: str | None, value: JsonValue) -> bool:
-    """Returns whether a value is of a parameter's type, by the names of KFP's ParameterTypeEnum."""
+def _kind(definition: "pb2.ComponentInputsSpec.ParameterSpec") -> str:
+    """Returns a parameter's type by its name in KFP's ParameterTypeEnum; empty if it has none."""
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    kind = definition.parameter_type
+    return str(pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Name(kind)) if kind else ""
+
+
+def _plain(value: "struct_pb2.Value") -> JsonValue:
+    """Returns what a value stands for; None of one that is not set."""
+    from google.protobuf import json_format
+
+    plain: JsonValue = json_format.MessageToDict(value) if value.WhichOneof("kind") else None
+    return plain
+
+
+def _is_of(kind: str, value: JsonValue) -> bool:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     return {
         "NUMBER_INTEGER": number is not None and float(number).is_integer(),
@@ -127,110 +144,119 @@ def _is_of(kind: str | None, value: JsonValue) -> bool:
         "BOOLEAN": isinstance(value, bool),
         "LIST": isinstance(value, list),
         "STRUCT": isinstance(value, dict),
-    }.get(str(kind), False)
+    }.get(kind, False)
 
 
-def _task(spec: PipelineSpec, task: Task) -> Iterator[str]:
-    component = spec["components"].get(task["componentRef"]["name"])
-    if component is None:
-        yield f"there is no component {task['componentRef']['name']}"
+def _task(spec: "pb2.PipelineSpec", task: "pb2.PipelineTaskSpec") -> Iterator[str]:
+    name = task.component_ref.name
+    if name not in spec.components:
+        yield f"there is no component {name}"
         return
-    for other in task.get("dependentTasks", ()):
-        if other not in _tasks(spec):
+    for other in task.dependent_tasks:
+        if other not in spec.root.dag.tasks:
             yield f"it waits for {other}, which is no task"
-    yield from _task_parameters(spec, task, component)
-    yield from _task_artifacts(spec, task, component)
+    declared = spec.components[name].input_definitions
+    yield from _task_parameters(spec, task.inputs.parameters, declared.parameters)
+    yield from _task_artifacts(spec, task, declared.artifacts)
 
 
-def _task_parameters(spec: PipelineSpec, task: Task, component: Component) -> Iterator[str]:
-    root = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    given = task.get("inputs", {}).get("parameters", {})
-    declared = component.get("inputDefinitions", {}).get("parameters", {})
+def _task_parameters(
+    spec: "pb2.PipelineSpec",
+    given: "Mapping[str, pb2.TaskInputsSpec.InputParameterSpec]",
+    declared: "Mapping[str, pb2.ComponentInputsSpec.ParameterSpec]",
+) -> Iterator[str]:
+    root = spec.root.input_definitions.parameters
     for name, source in given.items():
         if name not in declared:
             yield f"it is given parameter {name}, which its component does not have"
             continue
-        kind = declared[name].get("parameterType")
-        if "componentInputParameter" in source:
-            outer = root.get(source["componentInputParameter"])
-            if outer is None:
+        kind, outer = _kind(declared[name]), source.component_input_parameter
+        if outer:
+            if outer not in root:
                 yield f"parameter {name} is no runtime parameter of the pipeline"
-            elif outer.get("parameterType") != kind:
-                yield f"parameter {name} is of type {kind}, not {outer.get('parameterType')}"
-        elif "runtimeValue" in source and not _is_of(kind, source["runtimeValue"].get("constant")):
-            yield f"parameter {name}: {source['runtimeValue'].get('constant')!r} is no {kind}"
+            elif _kind(root[outer]) != kind:
+                yield f"parameter {name} is of type {kind}, not {_kind(root[outer])}"
+        elif source.HasField("runtime_value"):
+            constant = _plain(source.runtime_value.constant)
+            if not _is_of(kind, constant):
+                yield f"parameter {name}: {constant!r} is no {kind}"
     for name, definition in declared.items():
-        if name not in given and not definition.get("isOptional"):
+        if name not in given and not definition.is_optional:
             yield f"it is not given parameter {name}"
 
 
-def _task_artifacts(spec: PipelineSpec, task: Task, component: Component) -> Iterator[str]:
-    given = task.get("inputs", {}).get("artifacts", {})
-    declared = component.get("inputDefinitions", {}).get("artifacts", {})
+def _task_artifacts(
+    spec: "pb2.PipelineSpec",
+    task: "pb2.PipelineTaskSpec",
+    declared: "Mapping[str, pb2.ComponentInputsSpec.ArtifactSpec]",
+) -> Iterator[str]:
+    given = task.inputs.artifacts
     for name, source in given.items():
-        producer = source.get("taskOutputArtifact", {}).get("producerTask")
-        key = source.get("taskOutputArtifact", {}).get("outputArtifactKey")
+        producer = source.task_output_artifact.producer_task
+        key = source.task_output_artifact.output_artifact_key
         if name not in declared:
             yield f"it is given artifact {name}, which its component does not have"
         if key not in _outputs_of(spec, producer):
             yield f"artifact {name} is output {key} of {producer}, which there is none of"
-        elif producer not in task.get("dependentTasks", ()):
+        elif producer not in task.dependent_tasks:
             yield f"artifact {name} comes from {producer}, which it does not wait for"
     for name, definition in declared.items():
-        if name not in given and not definition.get("isOptional"):
+        if name not in given and not definition.is_optional:
             yield f"it is not given artifact {name}"
 
 
-def _outputs_of(spec: PipelineSpec, task: str | None) -> Mapping[str, Artifact]:
-    if task is None or task not in _tasks(spec):
+def _outputs_of(
+    spec: "pb2.PipelineSpec", task: str
+) -> "Mapping[str, pb2.ComponentOutputsSpec.ArtifactSpec]":
+    # Asking a mapping of a message for what is not there puts it there.
+    if task not in spec.root.dag.tasks:
         return {}
-    component = _tasks(spec)[task]["componentRef"]["name"]
-    return spec["components"].get(component, {}).get("outputDefinitions", {}).get("artifacts", {})
+    name = spec.root.dag.tasks[task].component_ref.name
+    return spec.components[name].output_definitions.artifacts if name in spec.components else {}
 
 
-def _component(spec: PipelineSpec, component: Component) -> Iterator[str]:
-    label = component.get("executorLabel")
-    if label not in _executors(spec):
-        yield f"there is no executor {label}"
-    for definitions in (
-        component.get("inputDefinitions", {}),
-        component.get("outputDefinitions", {}),
-    ):
-        for name, parameter in definitions.get("parameters", {}).items():
-            if "parameterType" not in parameter:
+def _component(
+    deployment: "pb2.PipelineDeploymentConfig", component: "pb2.ComponentSpec"
+) -> Iterator[str]:
+    if component.executor_label not in deployment.executors:
+        yield f"there is no executor {component.executor_label}"
+    for definitions in (component.input_definitions, component.output_definitions):
+        for name, parameter in definitions.parameters.items():
+            if not parameter.parameter_type:
                 yield f"parameter {name} has no type"
-        for name, artifact in definitions.get("artifacts", {}).items():
-            kind = artifact.get("artifactType", {})
-            if "schemaTitle" not in kind and not _TITLE.search(kind.get("instanceSchema", "")):
+        for name, artifact in definitions.artifacts.items():
+            kind = artifact.artifact_type
+            if not (kind.schema_title or _TITLE.search(kind.instance_schema)):
                 yield f"artifact {name} has a type without a title like tfx.Model"
 
 
-def _executor(executor: Executor) -> Iterator[str]:
-    if set(executor) == {"importer"}:
-        if not executor["importer"].get("artifactUri", {}).get("constant"):
+def _executor(executor: "pb2.PipelineDeploymentConfig.ExecutorSpec") -> Iterator[str]:
+    kind = executor.WhichOneof("spec")
+    if kind == "importer":
+        if not executor.importer.artifact_uri.HasField("constant"):
             yield "it imports nothing"
         return
-    if set(executor) != {"container"}:
-        yield f"it is a {', '.join(executor) or 'nothing'}, of which only Vertex AI has any"
+    if kind != "container":
+        yield f"it is a {to_camel(kind or 'nothing')}, of which only Vertex AI has any"
         return
-    container = executor["container"]
-    if not container.get("image") or not container.get("command"):
+    container = executor.container
+    if not container.image or not container.command:
         yield "it has no image or no command"
-    arguments = container.get("args", [])
-    if arguments.count(_CALL) != 1:
-        yield f"it is handed the call ({_CALL}) {arguments.count(_CALL)} times, not once"
-    values = [entry.get("value", "") for entry in container.get("env", ())]
-    for text in (*container["command"], *arguments, *values):
+    calls = list(container.args).count(_CALL)
+    if calls != 1:
+        yield f"it is handed the call ({_CALL}) {calls} times, not once"
+    values = [variable.value for variable in container.env]
+    for text in (*container.command, *container.args, *values):
         if _PLACEHOLDER in text and text != _CALL:
             yield f"{_PLACEHOLDER} in {text[:60]!r} would be put in place of"
 
 
-def _platform(spec: PipelineSpec, platform: PlatformSpec) -> Iterator[str]:
+def _platform(deployment: "pb2.PipelineDeploymentConfig", platform: PlatformSpec) -> Iterator[str]:
     asked = _asked_of_kubernetes(platform)
-    for label in asked:
-        if "container" not in _executors(spec).get(label, {}):
-            yield f"something is asked of Kubernetes for {label}, which is no container"
     for label, config in asked.items():
+        known = label in deployment.executors
+        if not known or not deployment.executors[label].HasField("container"):
+            yield f"something is asked of Kubernetes for {label}, which is no container"
         for field in config:
             if field not in _SINCE:
                 yield f"{label}: Kubeflow knows no {field}"
