@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -224,10 +224,7 @@ class RecurringSchedule:
 
     def pause(self) -> str:
         """Stops the recurring run from starting runs, and returns a line that says so."""
-        for own in self._own():
-            with _leaving(f"{self._name}: not paused, it may still start runs; --pause again"):
-                self._server.pause(own.run)
-        return f"{self._name}: paused"
+        return self._stop(self._server.pause, "pause", "paused")
 
     def resume(self) -> str:
         """Lets the recurring run start runs again, and returns a line that says so."""
@@ -242,10 +239,13 @@ class RecurringSchedule:
 
     def delete(self) -> str:
         """Deletes the recurring run, and returns a line that says so; its runs stay."""
+        return f"{self._stop(self._server.delete, 'delete', 'deleted')}; what it has run stays"
+
+    def _stop(self, step: Callable[[RecurringRun], None], option: str, done: str) -> str:
         for own in self._own():
-            with _leaving(f"{self._name}: not deleted, it may still start runs; --delete again"):
-                self._server.delete(own.run)
-        return f"{self._name}: deleted; what it has run stays"
+            with _leaving(f"{self._name}: not {done}, it may still start runs; --{option} again"):
+                step(own.run)
+        return f"{self._name}: {done}"
 
     def _find(self) -> _Found:
         own: list[_Own] = []

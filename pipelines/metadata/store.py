@@ -29,19 +29,24 @@ _CONNECT_SECONDS = 10.0
 # Two runs that prepare an empty store at once get into each other's way.
 _RACE = re.compile("retry|concurrent|already exists|duplicate key|deadlock", re.IGNORECASE)
 _ATTEMPTS = 10
+# What ML Metadata says when it does not know why.
+_UNEXPLAINED = ("errno: , error: ", "pointer is NULL", "metadata source error: \n")
 
 
-def connection_config(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
-    """Returns the connection to a config's store, without the password.
+def connection_config(
+    config: PipelineConfig, password: str | None = None
+) -> metadata_store_pb2.ConnectionConfig:
+    """Returns the connection to a config's store.
 
     Args:
         config: The config.
+        password: That of the server; None leaves it out.
     """
     server = config.metadata.server
     if isinstance(server, MySQLConfig):
-        return metadata_store_pb2.ConnectionConfig(mysql=_mysql(server))
+        return metadata_store_pb2.ConnectionConfig(mysql=_mysql(server, password))
     if isinstance(server, PostgreSQLConfig):
-        return metadata_store_pb2.ConnectionConfig(postgresql=_postgresql(server))
+        return metadata_store_pb2.ConnectionConfig(postgresql=_postgresql(server, password))
     mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     return metadata_store_pb2.ConnectionConfig(
         sqlite=metadata_store_pb2.SqliteMetadataSourceConfig(
@@ -50,28 +55,29 @@ def connection_config(config: PipelineConfig) -> metadata_store_pb2.ConnectionCo
     )
 
 
-def _mysql(server: MySQLConfig) -> metadata_store_pb2.MySQLDatabaseConfig:
-    found = metadata_store_pb2.MySQLDatabaseConfig(
+def _mysql(server: MySQLConfig, password: str | None) -> metadata_store_pb2.MySQLDatabaseConfig:
+    ssl = None if server.ssl is None else server.ssl.model_dump(exclude_none=True)
+    # What is None is left out.
+    return metadata_store_pb2.MySQLDatabaseConfig(
+        host=server.host,
+        port=server.port if server.socket is None else None,
+        socket=server.socket,
         database=server.database,
         user=server.user,
+        password=password,
+        ssl_options=ssl,
         skip_db_creation=not server.create_database,
     )
-    if server.socket is not None:
-        found.socket = server.socket
-    else:
-        found.host, found.port = server.host, server.port
-    if server.ssl is not None:
-        found.ssl_options.SetInParent()
-        for name, value in server.ssl.model_dump(exclude_none=True).items():
-            setattr(found.ssl_options, name, value)
-    return found
 
 
-def _postgresql(server: PostgreSQLConfig) -> metadata_store_pb2.PostgreSQLDatabaseConfig:
+def _postgresql(
+    server: PostgreSQLConfig, password: str | None
+) -> metadata_store_pb2.PostgreSQLDatabaseConfig:
     return metadata_store_pb2.PostgreSQLDatabaseConfig(
         host=_quoted(server.host),
         port=str(server.port),
         user=_quoted(server.user),
+        password=None if password is None else _quoted(password),
         dbname=server.database,
         skip_db_creation=not server.create_database,
     )
@@ -129,9 +135,9 @@ def check_connection(config: PipelineConfig) -> None:
     if server is None:
         _connect_to_file(config)
     else:
-        password = read_password(server)
+        connection = connection_config(config, read_password(server))
         _check_reachable(server)
-        _connect(server, _with_password(connection_config(config), password))
+        _connect(server, connection)
 
 
 def _connect_to_file(config: PipelineConfig) -> None:
@@ -183,14 +189,10 @@ def _connect(server: _ServerConfig, connection: metadata_store_pb2.ConnectionCon
             raise MetadataError(_refusal(server, str(error))) from None
 
 
-# What ML Metadata says when it does not know why.
-_SAYS_NOTHING = ("errno: , error: ", "pointer is NULL", "metadata source error: \n")
-
-
 def _refusal(server: _ServerConfig, message: str) -> str:
     place = f"{server.key}: the server at {_place(server)}"
     login = f"user {server.user!r}, database {server.database!r}"
-    if any(text in f"{message.strip(' ')}\n" or text in message for text in _SAYS_NOTHING):
+    if any(text in f"{message.strip(' ')}\n" or text in message for text in _UNEXPLAINED):
         source = server.password_env or server.password_file or "none is configured"
         return (
             f"{place} does not let us in ({login}); check user, password ({source}), "
@@ -198,19 +200,6 @@ def _refusal(server: _ServerConfig, message: str) -> str:
         )
     reason = re.split("error: ", message.strip().splitlines()[0], flags=re.IGNORECASE)[-1].strip()
     return f"{place} refuses ({login}): {reason}"
-
-
-def _with_password(
-    connection: metadata_store_pb2.ConnectionConfig, password: str | None
-) -> metadata_store_pb2.ConnectionConfig:
-    found = metadata_store_pb2.ConnectionConfig()
-    found.CopyFrom(connection)
-    if password is not None:
-        if found.HasField("mysql"):
-            found.mysql.password = password
-        else:
-            found.postgresql.password = _quoted(password)
-    return found
 
 
 @contextlib.contextmanager
@@ -229,9 +218,9 @@ def connected(config: PipelineConfig) -> Iterator[None]:
     if server is None:
         yield
         return
-    public = connection_config(config)
-    private = _with_password(public, read_password(server))
+    private = connection_config(config, read_password(server))
     # ML Metadata breaks some texts on their way to PostgreSQL.
     code = postgresql_text if isinstance(server, PostgreSQLConfig) else None
-    with metadata_server(public, private, functools.partial(_refusal, server), code):
+    refusal = functools.partial(_refusal, server)
+    with metadata_server(connection_config(config), private, refusal, code):
         yield
