@@ -54,8 +54,9 @@ def create_pipeline(
         config: The config.
         input_base: Where the examples are: `data.input_base`, or where builtin data was written.
         force: Whether to push a model that is at the destination already.
-        pushed_version: Which version is current there, 0 where none is; an evaluation against
-            another one is not taken from TFX's cache. None where that is not known.
+        pushed_version: Which version is current there, 0 where none is, if the gate compares with
+            it; an evaluation against another one is not taken from TFX's cache. None where that is
+            not known.
 
     Raises:
         ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.
@@ -80,7 +81,7 @@ def create_pipeline(
         schema=schema,
         settings=QuantizerSettings.of(config.model, config.quantization, config.calibration),
     )
-    against_pushed = bool(config.gate.against("pushed"))
+    pushed_destination = config.push.destination if config.gate.against("pushed") else None
     try:
         evaluator = QuantizationEvaluator(
             examples=examples,
@@ -95,8 +96,8 @@ def create_pipeline(
                 gate=config.gate,
                 split=config.evaluation.split,
                 targets=_targets(config.evaluation),
-                pushed_destination=config.push.destination if against_pushed else None,
-                pushed_version=pushed_version if against_pushed else None,
+                pushed_destination=pushed_destination,
+                pushed_version=pushed_version,
             ),
         )
     except EvaluationError as error:

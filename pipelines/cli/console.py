@@ -16,7 +16,7 @@ from rich.table import Table
 from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
-from tfx_tflite.pipelines.runs.results import RunResult
+from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _VERDICT_STYLE = {Verdict.BLESSED: "green", Verdict.REFUSED: "bold red"}
 _FIGURES: dict[str, Callable[[RuleResult], float | None]] = {
@@ -212,9 +212,7 @@ def print_json(document: Mapping[str, object], stream: IO[str]) -> None:
 
 def save_result(result: RunResult, log: Path) -> None:
     """Writes the result of a run, whole or not at all, beside its log, for `last_result`."""
-    stage = log.with_suffix(".unfinished")
-    stage.write_text(result.to_json(), encoding="utf-8")
-    stage.replace(log.with_suffix(".json"))
+    write_whole(result, log.with_suffix(".json"))
 
 
 def last_result(root: Path) -> RunResult:

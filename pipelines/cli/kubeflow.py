@@ -34,7 +34,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
         compiled = compile_logged(settings)
         compiled.write(output)
         good_for = compiled.good_for(output)
-        _give(
+        _print_result(
             f"{output}: {settings.name} for image {kubeflow_of(settings).image}; "
             "runtime parameters: "
             + ", ".join(f"{name}={value}" for name, value in compiled.values.items())
@@ -78,13 +78,13 @@ def submit(
         compiled = kubeflow.compile_logged(settings)
         arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
         link = server.submit(compiled, settings, arguments)
-        _give(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
+        _print_result(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
 
 
 COMMANDS = (compile_command, submit)
 
 
-def _give(text: str, document: Mapping[str, object], as_json: bool) -> None:
+def _print_result(text: str, document: Mapping[str, object], as_json: bool) -> None:
     """Prints what a command says at its end, in words or as one JSON object."""
     from tfx_tflite.pipelines.cli.console import print_json
 

@@ -22,19 +22,16 @@ from tfx_tflite.pipelines.cli.outcome import (
     EXIT_REFUSED,
     errors_in_a_line,
     exit_code,
+    message_of,
     no_more_stops,
     print_failure,
     stoppable,
-    told,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
 from tfx_tflite.pipelines.runs import RUN_LOCK
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
-
-if TYPE_CHECKING:
-    pass
 
 _AS_JSON = f"{__name__}.as_json"
 _EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
@@ -171,7 +168,7 @@ def _failure(error: BaseException, log: Path) -> str:
     with contextlib.suppress(OSError):
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, (TfxTfliteError, KeyboardInterrupt)):
-        return told(error)
+        return message_of(error)
     text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
     return f"{text}\n  the log has more: {log}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfx_tflite.components.deferred_imports import deferred_imports
 from tfx_tflite.pipelines.cli.console import RunPrinter, save_result
-from tfx_tflite.pipelines.cli.outcome import told
+from tfx_tflite.pipelines.cli.outcome import message_of
 from tfx_tflite.pipelines.config.preflight import Preflight
 from tfx_tflite.pipelines.runs import last_run
 from tfx_tflite.pipelines.runs.last_run import LastRun, Stage
@@ -117,7 +117,7 @@ class OneRun:
             elif self._stages:
                 last_run.remember(self._found, self._inputs, self._stages, result)
         except OSError as error:
-            self._printer.say(f"warning: the result was not kept: {told(error)}")
+            self._printer.say(f"warning: the result was not kept: {message_of(error)}")
 
 
 def _remove_if_empty(log: Path) -> None:

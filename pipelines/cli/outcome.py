@@ -33,7 +33,7 @@ def errors_in_a_line(as_json: bool = False) -> Iterator[None]:
         # Nobody reads on, which click ends quietly.
         raise
     except (TfxTfliteError, OSError, KeyboardInterrupt) as error:
-        message = told(error)
+        message = message_of(error)
         from tfx_tflite.pipelines.cli.console import print_line
 
         print_line(f"error: {message}", sys.stderr)
@@ -60,7 +60,7 @@ def no_more_stops() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def told(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Returns what the user is told of an error that needs no log to be understood."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED

@@ -26,7 +26,7 @@ from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
 from tfx_tflite.pipelines.runs.new_data import named_files
-from tfx_tflite.pipelines.runs.results import RunResult
+from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -102,23 +102,19 @@ def remember(
         path.unlink(missing_ok=True)
         return
     last = LastRun(inputs=inputs, left=_left_by(found.config), stages=tuple(stages), result=result)
-    # Whole or not there: a run may be killed at any time.
-    stage = path.with_name(f".{_FILE_NAME}")
-    stage.write_text(last.to_json(), encoding="utf-8")
-    stage.replace(path)
+    write_whole(last, path)
 
 
 def _is_repeatable(found: Preflight, result: RunResult) -> bool:
     """Returns whether a run that finds what this one left comes to the same result."""
-    if result.status not in ("pushed", "refused") or result.push_note:
+    if not result.is_verdict or result.push_note:
         return False
-    current = Destination.open(found.config.push.destination).current()
+    destination = Destination.open(found.config.push.destination)
+    current = destination.current() or 0
     # Of another version than the model was compared with, the evaluator may think otherwise.
-    if found.compared_version not in (None, current or 0):
+    if found.compared_version not in (None, current):
         return False
-    return result.status == "refused" or result.pushed_to == Destination.open(
-        found.config.push.destination
-    ).path(current or 0)
+    return result.status == "refused" or result.pushed_to == destination.path(current)
 
 
 def _is_whole(result: RunResult, config: PipelineConfig) -> bool:

@@ -7,21 +7,40 @@ of it is said without loading TFX where the data are on this machine.
 import json
 import posixpath
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
-from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.documents import Document
+from tfx_tflite.components.errors import DataError, TfxTfliteError
 from tfx_tflite.components.examples.spans import RollingSplits, Span
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
-from tfx_tflite.pipelines.runs.results import RunResult
+from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _FILE_NAME = "last_data.json"
-_FINISHED = ("pushed", "refused")
+
+
+class UsedData(Document):
+    """What the last run that came to a verdict used.
+
+    Attributes:
+        digest: As that of `RunInputs`.
+        spans: The spans that it took, the newest first.
+        status: What came of it.
+        current: The version that was current at the destination after it; None where none was.
+        finished: When, in UTC.
+    """
+
+    kind = "the record of the data that a run used"
+
+    digest: str
+    spans: tuple[Span, ...]
+    status: str
+    current: int | None
+    finished: str
 
 
 @dataclass(frozen=True)
@@ -82,24 +101,25 @@ class RunInputs:
         if last is None:
             return None
         reason = (
-            f"nothing new: {self.spans[0]} was used by the run that was {last['status']} at "
-            f"{last['finished']}"
+            f"nothing new: {self.spans[0]} was used by the run that was {last.status} at "
+            f"{last.finished}"
         )
         scheme = config.quantization.scheme.value
         return RunResult(status="nothing_new", scheme=scheme, reasons=(reason,))
 
-    def used_before(self, root: Path) -> dict[str, Any] | None:
+    def used_before(self, root: Path) -> UsedData | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
 
         Args:
             root: The config's `root`.
         """
+        path = root / _FILE_NAME
         try:
-            record = json.loads((root / _FILE_NAME).read_text(encoding="utf-8"))
-            same = record["digest"] == self.digest and not self._is_other(record["current"])
-            return record if same else None
-        except (OSError, ValueError, KeyError, TypeError):
+            last = UsedData.parse(path.read_bytes(), str(path))
+        except (OSError, TfxTfliteError):
             return None
+        is_same = last.digest == self.digest and not self._is_other(last.current)
+        return last if is_same else None
 
     def _is_other(self, current: int | None) -> bool:
         """Returns whether the destination has changed in a way that another run would act on."""
@@ -114,20 +134,17 @@ class RunInputs:
             root: The config's `root`.
             result: What came of it.
         """
-        if result.status not in _FINISHED:
+        if not result.is_verdict:
             return
         pushed = result.pushed_to
-        record = {
-            "digest": self.digest,
-            "spans": [asdict(span) for span in self.spans],
-            "status": result.status,
-            "current": int(posixpath.basename(pushed)) if pushed else self.current,
-            "finished": utc_now(),
-        }
-        # Whole or not there: a run may be killed at any time.
-        stage = root / f".{_FILE_NAME}"
-        stage.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        stage.replace(root / _FILE_NAME)
+        used = UsedData(
+            digest=self.digest,
+            spans=self.spans,
+            status=result.status,
+            current=int(posixpath.basename(pushed)) if pushed else self.current,
+            finished=utc_now(),
+        )
+        write_whole(used, root / _FILE_NAME)
 
 
 def named_files(config: PipelineConfig) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What came of a run: what `tfx-tflite run --json` prints, and what is kept beside its log."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -40,6 +41,22 @@ class RunResult(Document):
     page: str | None = None
     warnings: tuple[str, ...] = ()
     push_note: str = Field(default="", exclude=True)
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether the run came to a verdict, and acted on it."""
+        return self.status in ("pushed", "refused")
+
+
+def write_whole(document: Document, path: Path) -> None:
+    """Writes a document, whole or not at all, as a run may be killed at any time.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    stage = path.with_suffix(".unfinished")
+    stage.write_text(document.to_json(), encoding="utf-8")
+    stage.replace(path)
 
 
 class FailedAfterVerdict(Exception):

@@ -59,7 +59,7 @@ def run(tmp_path: Path, *options: str):
 def test_nothing_is_new_after_a_run_that_came_to_a_verdict(inputs, tmp_path: Path, status: str):
     assert inputs().used_before(tmp_path / "runs") is None
     inputs().remember(tmp_path / "runs", result(status))
-    assert inputs().used_before(tmp_path / "runs")["status"] == status
+    assert inputs().used_before(tmp_path / "runs").status == status
 
 
 def test_a_run_that_failed_used_nothing(inputs, tmp_path: Path):
@@ -115,7 +115,7 @@ AGAINST_PUSHED = "gate.rules=[{metric: AUC, max_drop: 1, against: pushed}]"
 def test_a_destination_that_was_emptied_is_reason_for_another_run(inputs, tmp_path: Path):
     push(tmp_path, 7)
     inputs().remember(tmp_path / "runs", result("pushed", tmp_path / "pushed" / "7"))
-    assert inputs().used_before(tmp_path / "runs")["current"] == 7
+    assert inputs().used_before(tmp_path / "runs").current == 7
     shutil.rmtree(tmp_path / "pushed")
     assert inputs().used_before(tmp_path / "runs") is None
 
