@@ -7,7 +7,7 @@ here needs more than pydantic.
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -99,17 +99,10 @@ class Settings(BaseModel):
     @classmethod
     def _explained(cls, document: object, error: ValidationError) -> str:
         """Returns what is wrong with each value of a document."""
-        messages: dict[Location, list[str]] = {}
-        values: dict[Location, str] = {}
-        for entry in error.errors():
-            location = location_in(document, entry)
-            known = list(cls.model_fields) if len(location) == 1 else []
-            messages.setdefault(location, []).append(mistake(entry, known))
-            values[location] = received(entry)
+        found = mistakes(document, error, lambda section: () if section else list(cls.model_fields))
         return "; ".join(
-            ": ".join(filter(None, [".".join(map(str, location)), " or ".join(found)]))
-            + values[location]
-            for location, found in messages.items()
+            ": ".join(filter(None, [".".join(map(str, location)), message]))
+            for location, message in found.items()
         )
 
     def to_property(self) -> str:
@@ -127,7 +120,34 @@ def problem(key: str, text: str) -> PydanticCustomError:
     return PydanticCustomError("elsewhere", "{problem}", {"key": key, "problem": text})
 
 
-def mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
+def mistakes(
+    document: object,
+    error: ValidationError,
+    known_in: Callable[[Location], Sequence[str]],
+    is_secret: Callable[[Location], bool] = lambda location: False,
+) -> dict[Location, str]:
+    """Returns what is wrong in a document, by place, with what was received there.
+
+    Args:
+        document: Keys and values, as they were given.
+        error: What pydantic found.
+        known_in: Returns the keys that a section may have, by its place.
+        is_secret: Whether what was received at a place must not be repeated.
+    """
+    messages: dict[Location, list[str]] = {}
+    values: dict[Location, str] = {}
+    for entry in error.errors():
+        location = _location_in(document, entry)
+        messages.setdefault(location, []).append(_mistake(entry, known_in(location[:-1])))
+        if not is_secret(location):
+            values[location] = values.get(location, "") or _received(entry)
+    return {
+        location: " or ".join(dict.fromkeys(found)) + values.get(location, "")
+        for location, found in messages.items()
+    }
+
+
+def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     """Returns what is wrong with a value.
 
     Args:
@@ -154,7 +174,7 @@ def mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     return message.replace("Input should be", "expected").rstrip(".")
 
 
-def location_in(document: object, entry: ErrorDetails) -> Location:
+def _location_in(document: object, entry: ErrorDetails) -> Location:
     """Returns where in a document a mistake is.
 
     Args:
@@ -190,7 +210,7 @@ def children_of(node: object) -> Mapping[str | int, object]:
     return node if isinstance(node, Mapping) else {}
 
 
-def received(entry: ErrorDetails) -> str:
+def _received(entry: ErrorDetails) -> str:
     """Returns what was given, to be added to a message; nothing if that says all.
 
     Args:

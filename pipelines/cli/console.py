@@ -111,17 +111,13 @@ class RunPrinter:
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
         if self._live:
-            self._print(f"  {name:<24} …", end="\r")
+            self.say(f"  {name:<24} …", end="\r")
 
     def ended(self, name: str, seconds: float, note: str = "") -> None:
         """Prints a stage's elapsed time and what is to be noted of it."""
-        self._print(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
+        self.say(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
 
-    def say(self, text: str, style: str = "") -> None:
-        """Prints a line."""
-        self._print(text, style=style)
-
-    def _print(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
+    def say(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
         """Prints something; a run goes on without being watched."""
         try:
             self._console.print(shown, style=style, end=end, markup=False)
@@ -132,8 +128,8 @@ class RunPrinter:
 
     def result(self, result: RunResult) -> None:
         """Prints the rules, the sizes, the verdict, and where model and report are."""
-        self._print("")
-        self._print(_rules_table(result.rules))
+        self.say("")
+        self.say(_rules_table(result.rules))
         for line in result.warnings:
             self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:

@@ -13,14 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.report.document import Provenance
-from tfx_tflite.components.settings import (
-    Location,
-    children_of,
-    location_in,
-    mistake,
-    parts_of,
-    received,
-)
+from tfx_tflite.components.settings import Location, children_of, mistakes, parts_of
 from tfx_tflite.pipelines.config.config import PipelineConfig
 
 _Container = CommentedMap | CommentedSeq
@@ -127,22 +120,14 @@ def _explain(
     error: ValidationError,
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
-    messages: dict[Location, list[str]] = {}
-    values: dict[Location, str] = {}
-    for entry in error.errors():
-        location = location_in(document, entry)
-        message = mistake(entry, _known_keys(location[:-1]))
-        messages.setdefault(location, []).append(message)
-        if not _is_secret(location):
-            values[location] = values.get(location, "") or received(entry)
     set_keys = {parts_of(".".join(key)) for key in overridden}
     return "\n".join(
         ": ".join(
             [_where(path, document, set_keys, location)]
             + ([".".join(map(str, location))] if location else [])
-            + [" or ".join(dict.fromkeys(found)) + values.get(location, "")]
+            + [message]
         )
-        for location, found in messages.items()
+        for location, message in mistakes(document, error, _known_keys, _is_secret).items()
     )
 
 

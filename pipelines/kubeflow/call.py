@@ -28,7 +28,7 @@ OUTPUTS_ARGUMENT = "--json_serialized_outputs_spec_args"
 # Where Kubeflow's launcher keeps its copies of artifacts in the container, by their URIs.
 COPIES = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 
-_TFX_DRIVER = "tfx.components.example_gen.driver.FileBasedDriver"
+TFX_DRIVER = "tfx.components.example_gen.driver.FileBasedDriver"
 # What the launcher wraps lists and structs in on their way to ML Metadata.
 _WRAPPINGS: dict[str, type] = {"list": list, "struct": dict}
 
@@ -197,7 +197,7 @@ class Task:
         """
         parser = argparse.ArgumentParser(allow_abbrev=False)
         parser.add_argument("--driver", action="store_true")
-        parser.add_argument("--driver_class_path", default=_TFX_DRIVER)
+        parser.add_argument("--driver_class_path", default=TFX_DRIVER)
         parser.add_argument("--executor_class_path")
         parser.add_argument(INVOCATION_ARGUMENT, dest="call", required=True)
         parser.add_argument(INPUTS_ARGUMENT, dest="inputs")

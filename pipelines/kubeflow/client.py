@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,7 @@ from tfx_tflite.pipelines.kubeflow.connection import (
     Document,
     ServerError,
 )
-from tfx_tflite.pipelines.kubeflow.pipeline_spec import PipelineSpec, PlatformSpec, Value
+from tfx_tflite.pipelines.kubeflow.pipeline_spec import Value
 
 __all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
 
@@ -288,12 +288,18 @@ class Server:
         self, compiled: CompiledPipeline, values: Mapping[str, Value], may_cache: bool
     ) -> Document:
         """Returns what a run and a recurring run are made of alike."""
+        spec = compiled.kubeflow_spec
+        if not may_cache:
+            for task in spec["root"]["dag"]["tasks"].values():
+                task.pop("cachingOptions", None)
         runtime: dict[str, object] = {"parameters": dict(values)}
         if self._kubeflow.pipeline_root:
             runtime["pipeline_root"] = self._kubeflow.pipeline_root
         account = self._kubeflow.service_account
         return {
-            "pipeline_spec": _spec(compiled, may_cache),
+            "pipeline_spec": {"pipeline_spec": spec, "platform_spec": compiled.platform}
+            if compiled.platform
+            else spec,
             "runtime_config": runtime,
             **({"service_account": account} if account else {}),
         }
@@ -396,21 +402,3 @@ class Server:
     def delete(self, recurring_run: RecurringRun) -> None:
         """Deletes a recurring run; its runs stay."""
         self._connection.delete(f"recurringruns/{recurring_run.id}")
-
-
-class _WithPlatform(TypedDict):
-    """A pipeline with what is asked of Kubernetes."""
-
-    pipeline_spec: PipelineSpec
-    platform_spec: PlatformSpec
-
-
-def _spec(compiled: CompiledPipeline, may_cache: bool) -> PipelineSpec | _WithPlatform:
-    """Returns a pipeline as the API takes it, with what is asked of Kubernetes, if anything."""
-    spec = compiled.kubeflow_spec
-    if not may_cache:
-        for task in spec["root"]["dag"]["tasks"].values():
-            task.pop("cachingOptions", None)
-    if compiled.platform:
-        return {"pipeline_spec": spec, "platform_spec": compiled.platform}
-    return spec

@@ -48,7 +48,6 @@ from tfx_tflite.pipelines.kubeflow.call import COPIES, RuntimeArtifact, Task
 from tfx_tflite.pipelines.tfx import patches
 
 _MOUNTS = Path("/proc/self/mounts")
-_DRIVER = f"{driver.__name__}.FileBasedDriver"
 _FINDINGS = (
     utils.SPAN_PROPERTY_NAME,
     utils.VERSION_PROPERTY_NAME,
@@ -224,7 +223,7 @@ def needs_driver(
 def run_driver(
     invocation: pipeline_spec_pb2.ExecutorInput,
     inputs_spec: pipeline_spec_pb2.ComponentInputsSpec,
-    driver_class_path: str = _DRIVER,
+    driver_class_path: str,
 ) -> None:
     """Runs the driver of ExampleGen, and leaves its findings where executors look for them.
 

@@ -225,8 +225,8 @@ class LocalClock:
         status = str(result["status"]) if result else "failed"
         reason: str | None = None
         if status == "failed":
-            error = (result or {}).get("error")
-            reason = str(error) if error else _ending(exit_code, log)
+            message = (result or {}).get("error")
+            reason = str(message) if message else _ending(exit_code, log)
             status = "interrupted" if self._stop is not None else "failed"
         ended = datetime.now(self._schedule.zone)
         return TickRecord(scheduled, started, ended, status, exit_code, reason, result)

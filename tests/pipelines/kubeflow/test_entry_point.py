@@ -10,6 +10,7 @@ from tfx.components.example_gen.driver import FileBasedDriver
 
 from tfx_tflite.components.report.kubeflow_artifacts import CLASS_PATHS
 from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+from tfx_tflite.pipelines.kubeflow.call import TFX_DRIVER
 from tfx_tflite.pipelines.tfx import patches
 
 EXAMPLES = pb.ArtifactTypeSchema(schema_title="tfx.Examples")
@@ -100,13 +101,13 @@ def test_the_driver_leaves_what_tfxs_own_for_kubeflow_leaves(spans: pb.ExecutorI
 
     driver._run_driver(spans, spec())
     expected = found()
-    kubeflow_entry_point.run_driver(spans, spec())
+    kubeflow_entry_point.run_driver(spans, spec(), TFX_DRIVER)
     assert found() == expected
 
 
 def test_the_driver_resolves_the_newest_span_and_tells_the_output(spans: pb.ExecutorInput):
     invocation = spans
-    kubeflow_entry_point.run_driver(invocation, spec())
+    kubeflow_entry_point.run_driver(invocation, spec(), TFX_DRIVER)
     [artifact] = invocation.outputs.artifacts["examples"].artifacts
     assert artifact.metadata["custom:span"] == 12
     assert "total_bytes:12" in artifact.metadata["input_fingerprint"]
