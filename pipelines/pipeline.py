@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
@@ -195,7 +194,10 @@ def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             )
             for judged in config.evaluation.judged
         ],
-        slicing_specs=[tfma.SlicingSpec(), *_slicing_specs(config.evaluation.slices)],
+        slicing_specs=[
+            tfma.SlicingSpec(feature_keys=list(features))
+            for features in ((), *config.evaluation.slices)
+        ],
     )
 
 
@@ -236,7 +238,3 @@ def _targets(evaluation: EvaluationConfig) -> tuple[Target, ...]:
         )
         for judged in evaluation.judged
     )
-
-
-def _slicing_specs(slices: Sequence[Sequence[str]]) -> list[tfma.SlicingSpec]:
-    return [tfma.SlicingSpec(feature_keys=list(features)) for features in slices]

@@ -1,23 +1,23 @@
 """The commands on a destination: what was pushed there, whether it is whole, and the way back."""
 
+import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
 
+if TYPE_CHECKING:
+    from tfx_tflite.components.destinations.destination import Destination
+
 _DESTINATION = click.argument("destination")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_version = functools.partial(click.argument, "version", type=click.IntRange(min=1))
 _NOTE = click.option("--note", help="Why; it is kept in the history.")
-
-
-def _version(required: bool) -> Callable[[Any], Any]:
-    return click.argument("version", type=click.IntRange(min=1), required=required)
 
 
 @click.command()
@@ -45,11 +45,13 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
 
     Exit codes: 0 all is as it was pushed, 1 something is not and is named.
     """
+    from tfx_tflite.components.destinations.keys import load_public_key
     from tfx_tflite.components.destinations.verification import destination_problems
 
     with errors_in_a_line(as_json):
         opened = _opened(destination)
-        problems = destination_problems(opened, version, _public_key(key))
+        public_key = None if key is None else load_public_key(key)
+        problems = destination_problems(opened, version, public_key)
         checked = [version] if version is not None else opened.versions()
         if as_json:
             document = {"destination": opened.uri, "versions": checked, "problems": problems}
@@ -100,7 +102,7 @@ def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -
 COMMANDS = (history, verify, rollback, sign_off)
 
 
-def _opened(destination: str) -> Any:
+def _opened(destination: str) -> "Destination":
     from tfx_tflite.components.destinations.destination import Destination
 
     if destination.endswith((".yaml", ".yml")):
@@ -110,12 +112,6 @@ def _opened(destination: str) -> Any:
     elif is_local(destination):
         destination = str(Path(destination).absolute())
     return Destination.open(destination)
-
-
-def _public_key(path: str | None) -> Any:
-    from tfx_tflite.components.destinations.keys import load_public_key
-
-    return None if path is None else load_public_key(path)
 
 
 def _counted(versions: list[int]) -> str:

@@ -1,6 +1,8 @@
 """`tfx-tflite schedule`: one schedule in the config, several clocks that can keep it."""
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,14 +55,16 @@ def schedule(
     with errors_in_a_line():
         _check_options(clock, output, host, action)
         settings = _load(config, overrides)
+        command = _run_command(config, overrides)
         if clock == "local":
-            _serve(settings, config, overrides)
+            _serve(settings, command)
         elif clock == "kubeflow":
             # A stop in the middle of an update is told with what it leaves.
             with stoppable():
                 _on_kubeflow(settings, config, host, action)
         else:
-            _install(_files(clock, settings, config, overrides), clock, output)
+            module = import_module(f"tfx_tflite.pipelines.schedule.{clock}")
+            _install(module.files(settings, command), clock, output)
 
 
 def _check_options(clock: str, output: Path | None, host: str | None, action: str | None) -> None:
@@ -85,11 +89,25 @@ def _load(config: Path, overrides: tuple[str, ...]) -> "PipelineConfig":
     return settings
 
 
-def _serve(settings: "PipelineConfig", config: Path, overrides: tuple[str, ...]) -> None:
-    from tfx_tflite.pipelines.schedule import local
-    from tfx_tflite.pipelines.schedule.command import run_command
+def _run_command(config: Path, overrides: tuple[str, ...]) -> list[str]:
+    """Returns the command that every clock runs at a tick, which works from any directory."""
+    settings = [part for override in overrides for part in ("--set", override)]
+    # A virtual environment's interpreter is a link that must not be followed.
+    return [
+        sys.executable,
+        "-m",
+        "tfx_tflite.pipelines",
+        "run",
+        str(config.resolve()),
+        *settings,
+        "--json",
+    ]
 
-    local.LocalClock(settings, run_command(config, overrides), _say).serve()
+
+def _serve(settings: "PipelineConfig", command: list[str]) -> None:
+    from tfx_tflite.pipelines.schedule.local import LocalClock
+
+    LocalClock(settings, command, _say).serve()
 
 
 def _say(line: str) -> None:
@@ -97,18 +115,6 @@ def _say(line: str) -> None:
 
     # A scheduler goes on when nobody reads its lines any more.
     print_line(line, sys.stdout)
-
-
-def _files(
-    clock: str, settings: "PipelineConfig", config: Path, overrides: tuple[str, ...]
-) -> dict[str, str]:
-    """Returns the texts that a clock needs, by file name."""
-    from importlib import import_module
-
-    from tfx_tflite.pipelines.schedule.command import run_command
-
-    module = import_module(f"tfx_tflite.pipelines.schedule.{clock}")
-    return module.files(settings, run_command(config, overrides))
 
 
 def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
@@ -132,8 +138,6 @@ def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
 def _on_kubeflow(
     settings: "PipelineConfig", config: Path, host: str | None, action: str | None
 ) -> None:
-    from importlib.util import find_spec
-
     if find_spec("kfp") is None:
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"

@@ -33,7 +33,7 @@ from tfx_tflite.pipelines.kubeflow.pipeline_spec import (
     Value,
 )
 from tfx_tflite.pipelines.kubeflow.places import BUILTIN_SCHEME, Places
-from tfx_tflite.pipelines.kubeflow.platform import platform_spec, set_resources, set_variables
+from tfx_tflite.pipelines.kubeflow.platform import equip, platform_spec
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
@@ -362,8 +362,7 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
     _place(spec, deployment, Places(config, places))
     unkeyed = uncache_what_is_outside(spec, deployment, kubeflow)
-    set_resources(deployment, kubeflow)
-    set_variables(deployment, kubeflow)
+    equip(deployment, kubeflow)
     for parameter in parameters:
         _add_parameter(spec, parameter)
     _complete_arguments(spec, deployment, parameters, drivers)

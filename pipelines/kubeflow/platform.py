@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _EXECUTOR = "_executor"
 
 
-def set_resources(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> None:
-    """Gives every container its cores, memory and GPUs.
+def equip(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> None:
+    """Gives every container its cores, memory and GPUs, and the variables that are no secrets.
 
     Args:
         deployment: A PipelineDeploymentConfig of KFP's; changed in place.
@@ -32,6 +32,8 @@ def set_resources(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConf
             resources.memory_request = resources.memory_limit = bytes_of(given.memory) / 1e9
         if given.gpu is not None:
             resources.accelerator.type, resources.accelerator.count = given.gpu_type, given.gpu
+        for name, value in sorted(kubeflow.env.items()):
+            container.env.add(name=name, value=value)
 
 
 def _containers(
@@ -41,18 +43,6 @@ def _containers(
     for label, executor in sorted(deployment.executors.items()):
         if executor.HasField("container"):
             yield label.removesuffix(_EXECUTOR), executor.container
-
-
-def set_variables(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> None:
-    """Gives every container the environment variables that are no secrets.
-
-    Args:
-        deployment: A PipelineDeploymentConfig of KFP's; changed in place.
-        kubeflow: What they are.
-    """
-    for _, container in _containers(deployment):
-        for name, value in sorted(kubeflow.env.items()):
-            container.env.add(name=name, value=value)
 
 
 def platform_spec(deployment: "PipelineDeploymentConfig", kubeflow: KubeflowConfig) -> PlatformSpec:
