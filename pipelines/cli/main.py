@@ -17,9 +17,7 @@ from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
 from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
 from tfx_tflite.pipelines.cli.outcome import (
-    EXIT_NOTHING_NEW,
-    EXIT_PUSHED,
-    EXIT_REFUSED,
+    EXIT_CODES,
     errors_in_a_line,
     exit_code,
     message_of,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
 
 _AS_JSON = f"{__name__}.as_json"
-_EXIT_CODES = {"pushed": EXIT_PUSHED, "nothing_new": EXIT_NOTHING_NEW, "refused": EXIT_REFUSED}
 
 
 class _Commands(click.Group):
@@ -158,7 +155,7 @@ def _run(found: "Preflight", runner: str, as_json: bool, force: bool) -> int:
             # First, so that nothing that goes wrong in keeping or showing it can hide a push.
             print_json(result.to_keys(), stdout)
         one_run.show_and_keep(result)
-        return _EXIT_CODES[result.status]
+        return EXIT_CODES[result.status]
 
 
 def _failure(error: BaseException, log: Path) -> str:

@@ -9,11 +9,11 @@ from typing import IO
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.pipelines.runs.results import RunResult
 
-EXIT_PUSHED = 0
-EXIT_NOTHING_NEW = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+# Of runs that came to an end, by their status.
+EXIT_CODES = {"pushed": 0, "nothing_new": 0, "refused": EXIT_REFUSED}
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = "interrupted; run again to go on from the last finished stage"
 

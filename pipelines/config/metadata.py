@@ -21,18 +21,15 @@ _DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_le
 _Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
-def _without(values: object, key: str, text: str) -> object:
-    """Returns a section's values, after checking that they do not have a key that is refused."""
-    if isinstance(values, dict) and key.rpartition(".")[2] in values:
-        raise problem(key, text)
-    return values
-
-
 class _ServerConfig(Settings):
     """A database server that keeps ML Metadata; the password is never part of the config."""
 
-    # Where in the config a section of the class is.
+    # Where in the config a section of the class is, and which keys it refuses, with the reasons.
     key: ClassVar[str]
+    refused: ClassVar[dict[str, str]] = {
+        "password": "a password does not belong in a config; put it into an environment variable "
+        "or a file, and name that: password_env or password_file"
+    }
 
     database: _DatabaseName
     user: str = Field(min_length=1)
@@ -42,13 +39,11 @@ class _ServerConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_password(cls, values: object) -> object:
-        return _without(
-            values,
-            f"{cls.key}.password",
-            "a password does not belong in a config; put it into an environment variable or a "
-            "file, and name that: password_env or password_file",
-        )
+    def _nothing_refused(cls, values: object) -> object:
+        for name, reason in cls.refused.items():
+            if isinstance(values, dict) and name in values:
+                raise problem(f"{cls.key}.{name}", reason)
+        return values
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -89,20 +84,15 @@ class PostgreSQLConfig(_ServerConfig):
     """A PostgreSQL server."""
 
     key: ClassVar[str] = "metadata.postgresql"
+    refused: ClassVar[dict[str, str]] = {
+        **_ServerConfig.refused,
+        "ssl": "ML Metadata's PostgreSQL client is built without TLS; reach the server through a "
+        "tunnel, or use mysql",
+    }
 
     # A name or address, or the directory of the server's socket.
     host: str = Field(min_length=1)
     port: _Port = 5432
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_tls(cls, values: object) -> object:
-        return _without(
-            values,
-            f"{cls.key}.ssl",
-            "ML Metadata's PostgreSQL client is built without TLS; reach the server through a "
-            "tunnel, or use mysql",
-        )
 
 
 class MetadataConfig(Settings):

@@ -39,8 +39,8 @@ def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
     )
     template = environment.get_template("airflow_dag.py.j2")
     # Every value is written as Python would, so nothing in it can be read as code.
-    literals = {key: value and repr(value) for key, value in values.items() if key != "catchup"}
-    text = template.render(name=config.name, catchup=repr(schedule.catch_up), **literals)
+    literals = {key: None if value is None else repr(value) for key, value in values.items()}
+    text = template.render(name=config.name, **literals)
     return {f"tfx_tflite_{config.name}.py": text}
 
 
