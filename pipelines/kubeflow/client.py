@@ -247,7 +247,7 @@ class Server:
                 + ": spell it so in kubeflow.experiment, or name another one"
             ) from error
 
-    def experiment_is(self, experiment_id: str) -> str:
+    def experiment_problem(self, experiment_id: str) -> str:
         """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
         document = self._connection.find(f"experiments/{experiment_id}")
         if document is None:
@@ -273,7 +273,7 @@ class Server:
         body = {
             "experiment_id": experiment,
             "display_name": f"{config.name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
-            **self._what_runs(compiled, values, self._kubeflow.cache),
+            **self._body_of_runs(compiled, values, self._kubeflow.cache),
         }
         try:
             run = self._connection.post("runs", body)["run_id"]
@@ -284,7 +284,7 @@ class Server:
             ) from error
         return self.link(f"runs/details/{run}")
 
-    def _what_runs(
+    def _body_of_runs(
         self, compiled: CompiledPipeline, values: Mapping[str, Value], may_cache: bool
     ) -> Document:
         """Returns what a run and a recurring run are made of alike."""
@@ -372,7 +372,7 @@ class Server:
             "max_concurrency": "1",
             "no_catchup": not schedule.catch_up,
             # Otherwise every tick would be served the first one's results.
-            **self._what_runs(compiled, compiled.values, may_cache=False),
+            **self._body_of_runs(compiled, compiled.values, may_cache=False),
         }
         return RecurringRun.read(self._connection.post("recurringruns", body))
 

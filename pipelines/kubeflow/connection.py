@@ -143,7 +143,7 @@ def _client(host: str, namespace: str | None) -> "kfp.Client":
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> _Health:
             if self._health is None:
-                document = _asked(self._healthz_api.api_client, "GET", "healthz")
+                document = _answer_to(self._healthz_api.api_client, "GET", "healthz")
                 self._health = _Health.model_validate(_server_document(document, host))
             return self._health
 
@@ -180,7 +180,7 @@ def _server_document(document: JsonValue, host: str) -> dict[str, JsonValue]:
     return document
 
 
-def _asked(
+def _answer_to(
     api_client: "ApiClient",
     method: str,
     path: str,
@@ -260,7 +260,7 @@ class Connection:
         """
         with _explained(self.host, self.namespace):
             api_client = self._client._healthz_api.api_client
-            return _server_document(_asked(api_client, method, path, query, body), self.host)
+            return _server_document(_answer_to(api_client, method, path, query, body), self.host)
 
     def find(self, path: str) -> dict[str, JsonValue] | None:
         """Returns the document at a path of the API; None if nothing is there.

@@ -25,7 +25,7 @@ import importlib.util
 import json
 import posixpath
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -145,20 +145,23 @@ def use_copies(
         The URIs by the paths that took their places.
     """
     found: dict[str, str] = {}
-    for entries in (
-        *invocation.inputs.artifacts.values(),
-        *invocation.outputs.artifacts.values(),
-    ):
-        for artifact in entries.artifacts:
-            path = _copy_of(artifact.uri, copies or COPIES)
-            if path is not None:
-                found[path] = artifact.uri
-                artifact.uri = path
-    for entries in invocation.inputs.artifacts.values():
-        for artifact in entries.artifacts:
-            if artifact.uri in found:
-                artifact.metadata[STORED_AT] = found[artifact.uri]
+    for artifact in (*_artifacts(invocation.inputs), *_artifacts(invocation.outputs)):
+        path = _copy_of(artifact.uri, copies or COPIES)
+        if path is not None:
+            found[path] = artifact.uri
+            artifact.uri = path
+    for artifact in _artifacts(invocation.inputs):
+        if artifact.uri in found:
+            artifact.metadata[STORED_AT] = found[artifact.uri]
     return found
+
+
+def _artifacts(
+    side: "pipeline_spec_pb2.ExecutorInput.Inputs | pipeline_spec_pb2.ExecutorOutput",
+) -> Iterator[pipeline_spec_pb2.RuntimeArtifact]:
+    """Yields the artifacts of all inputs, or of all outputs."""
+    for entries in side.artifacts.values():
+        yield from entries.artifacts
 
 
 def _copy_of(uri: str, copies: Mapping[str, str]) -> str | None:
@@ -195,13 +198,12 @@ def clear_outputs(invocation: pipeline_spec_pb2.ExecutorInput) -> None:
     Args:
         invocation: What the container was called with.
     """
-    for entries in invocation.outputs.artifacts.values():
-        for artifact in entries.artifacts:
-            if fileio.isdir(artifact.uri):
-                fileio.rmtree(artifact.uri)
-            elif fileio.exists(artifact.uri):
-                fileio.remove(artifact.uri)
-            fileio.makedirs(posixpath.dirname(artifact.uri))
+    for artifact in _artifacts(invocation.outputs):
+        if fileio.isdir(artifact.uri):
+            fileio.rmtree(artifact.uri)
+        elif fileio.exists(artifact.uri):
+            fileio.remove(artifact.uri)
+        fileio.makedirs(posixpath.dirname(artifact.uri))
 
 
 def needs_driver(
@@ -282,12 +284,11 @@ def finish_report(output_file: str, copies: Mapping[str, str]) -> dict[str, Runt
         copies: The URIs by the paths that took their places.
     """
     output = _read_output(output_file)
-    for entries in output.artifacts.values():
-        for artifact in entries.artifacts:
-            artifact.uri = copies.get(artifact.uri, artifact.uri)
-            reported = RuntimeArtifact(metadata=json_format.MessageToDict(artifact.metadata))
-            artifact.metadata.Clear()
-            artifact.metadata.update(reported.metadata)
+    for artifact in _artifacts(output):
+        artifact.uri = copies.get(artifact.uri, artifact.uri)
+        reported = RuntimeArtifact(metadata=json_format.MessageToDict(artifact.metadata))
+        artifact.metadata.Clear()
+        artifact.metadata.update(reported.metadata)
     _write_output(output_file, output)
     return {
         key: RuntimeArtifact.model_validate(json_format.MessageToDict(entries.artifacts[0]))

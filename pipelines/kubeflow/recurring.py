@@ -186,7 +186,7 @@ class RecurringSchedule:
         )
         same = [own.run for own in found.own if own.mark.digest == mark.digest]
         current = next((run for run in same if run.experiment_id == experiment), None)
-        done = _done(found, current)
+        done = _name_of_update(found, current)
         if current is None:
             before = "the schedule of before goes on" if found.starts_runs else "nothing runs"
             with _leaving(
@@ -284,7 +284,7 @@ class RecurringSchedule:
         server = self._server
         line = (
             f"{self._name}: {own.state}, {own.run.trigger} in {self._zone}: "
-            f"{self._link(own.run)}{_EXPERIMENT_NOTES[server.experiment_is(own.run.experiment_id)]}"
+            f"{self._link(own.run)}{_EXPERIMENT_NOTES[server.experiment_problem(own.run.experiment_id)]}"
         )
         return [line] + [
             f"  {kubeflow_client.rfc3339(run.scheduled_at)} {run.state}: "
@@ -318,7 +318,7 @@ class RecurringSchedule:
         return self._server.link(f"recurringrun/details/{recurring_run.id}")
 
 
-def _done(found: _Found, current: RecurringRun | None) -> str:
+def _name_of_update(found: _Found, current: RecurringRun | None) -> str:
     """Returns the word for what an update does."""
     if not found.own:
         return "created"

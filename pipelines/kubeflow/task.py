@@ -127,18 +127,14 @@ def _set_span(values: dict[str, JsonValue], span: int) -> None:
 
 
 def _set_within(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> None:
-    part, *rest = path
-    if isinstance(node, list):
-        node[int(part)] = _with(node[int(part)], rest, value)
-    elif isinstance(node, dict):
-        node[str(part)] = _with(node.get(str(part), {}), rest, value)
-
-
-def _with(node: JsonValue, path: Sequence[str | int], value: JsonValue) -> JsonValue:
-    if not path:
-        return value
-    _set_within(node, path, value)
-    return node
+    *sections, key = path
+    for part in sections:
+        if isinstance(node, dict):
+            node = node.setdefault(str(part), {})
+        elif isinstance(node, list):
+            node = node[int(part)]
+    if isinstance(node, dict):
+        node[str(key)] = value
 
 
 def check_scheme(call: Call) -> None:
