@@ -121,7 +121,7 @@ def run_again(two_runs, server: Server, digits_model: Path):
         observer = StageObserver(started=lambda name: None, ended=stages.append)
         result = run(inspect(load_config(CONFIGS / "digits.yaml", overrides)), "local", observer)
         assert result.status == "pushed"
-        assert result.report_path.startswith(str(homes[0]))
+        assert result.report.startswith(str(homes[0]))
         return {stage.name: stage.outcome for stage in stages}
 
     return homes[0], again
