@@ -37,12 +37,12 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
-from tfx_tflite.components.quantization.conversion.backends import Conversion
+from tfx_tflite.components.quantization.conversion.backends import Conversion, ConvertedModels
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.ranges import ranges
 from tfx_tflite.components.quantization.settings import QuantizerSettings
