@@ -331,7 +331,9 @@ def _interpreted(kernels: Kernels) -> Callable[[bytes, int], RunnableModel]:
 
 # What opens a model, by the kernels that are to run it.
 RUNTIMES: Mapping[Kernels, Callable[[bytes, int], RunnableModel]] = {
-    **{kernels: _interpreted(kernels) for kernels in _RESOLVERS},
+    Kernels.XNNPACK: _interpreted(Kernels.XNNPACK),
+    Kernels.BUILTIN: _interpreted(Kernels.BUILTIN),
+    Kernels.REFERENCE: _interpreted(Kernels.REFERENCE),
 }
 
 
