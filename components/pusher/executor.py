@@ -22,7 +22,6 @@ from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
-from tfx_tflite.components.report.description import description_of, example_shapes
 from tfx_tflite.components.report.document import Pushed, Report
 
 
@@ -67,7 +66,7 @@ class Executor(tfx_pusher.Executor):
                 keep=settings.keep,
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
-                    try_model, golden=report.golden, shapes=example_shapes(report)
+                    try_model, golden=report.golden, shapes=report.example_shapes
                 ),
             )
         if version.outcome == "withdrawn":
@@ -114,13 +113,12 @@ class Executor(tfx_pusher.Executor):
         return Candidate(
             files={layout.MODEL_FILE: model, **{name: shipped / name for name in report.shipped}},
             digests={layout.MODEL_FILE: digest, **report.shipped},
-            description=description_of(
-                report,
+            description=report.description(
                 MetadataIds(
                     execution=self._execution_id(),
                     model_artifact=model_artifact.id,
                     blessing_artifact=blessing.id,
-                ),
+                )
             ),
             compared_with=compared_with,
         )

@@ -299,15 +299,8 @@ def _shares_outside(evaluation: Evaluation, index: int) -> tuple[document.Outsid
 
 
 def _latency(measured: latency.Latency) -> document.Latency:
-    return document.Latency(
-        float_ms=measured.float_ms,
-        quantized_ms=measured.quantized_ms,
-        ratio=measured.ratio,
-        batch_size=measured.batch_size,
-        threads=measured.threads,
-        runtime=measured.quantized_runtime,
-        float_runtime=measured.float_runtime,
-    )
+    own = {"ratio": measured.ratio, "runtime": measured.quantized_runtime}
+    return document.Latency.model_validate({**vars(measured), **own})
 
 
 def _agreement(outputs: OutputSums) -> document.Agreement | None:

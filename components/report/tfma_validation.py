@@ -35,20 +35,6 @@ def write_validation(
         directions: Which way each metric is better.
         slices: The slices that were evaluated, by the names that rules and reports call them.
     """
-    record = validation_result(gate, result, directions, slices).SerializeToString(
-        deterministic=True
-    )
-    with tf.io.TFRecordWriter(posixpath.join(output_path, FILE_NAME)) as writer:
-        writer.write(record)
-
-
-def validation_result(
-    gate: Gate,
-    result: GateResult,
-    directions: Mapping[str, Direction],
-    slices: Mapping[str, SliceKey],
-) -> validation_result_pb2.ValidationResult:
-    """Returns what did not hold, by slice; see `write_validation`."""
     found = validation_result_pb2.ValidationResult(validation_ok=result.blessed)
     failed: dict[str, list[validation_result_pb2.ValidationFailure]] = {}
     if result.examples < gate.min_examples:
@@ -60,7 +46,8 @@ def validation_result(
         found.metric_validations_per_slice.add(
             slice_key=slicer_lib.serialize_slice_key(slices.get(name, ())), failures=failures
         )
-    return found
+    with tf.io.TFRecordWriter(posixpath.join(output_path, FILE_NAME)) as writer:
+        writer.write(found.SerializeToString(deterministic=True))
 
 
 def _too_few_examples(gate: Gate, result: GateResult) -> validation_result_pb2.ValidationFailure:
