@@ -2,6 +2,7 @@
 
 import json
 
+import apache_beam as beam
 from absl import logging
 from tfx import types
 from tfx.components.util import examples_utils
@@ -50,7 +51,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 pipeline
                 | "ReadSplit" >> ReadBatches(source)
                 | "Draw" >> DrawCalibrationSample(plan)
-                | "Write" >> sample_file.WriteSample(output.uri, CALIBRATION)
+                | "Write" >> beam.Map(sample_file.write_sample, output.uri, CALIBRATION)
             )
         _describe(output, _read_summary(output.uri, plan.split), plan)
 

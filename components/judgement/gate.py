@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_serializer,
@@ -20,6 +18,7 @@ from pydantic import (
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
+from tfx_tflite.components.settings import Settings
 
 Reference = Literal["float", "pushed"]
 # Not true, nor a string that looks like a number.
@@ -27,9 +26,7 @@ _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Rule(Settings):
     @model_serializer(mode="wrap")
     def _with_all_keys(self, own_keys: Callable[["_Rule"], dict[str, object]]) -> dict[str, object]:
         return {**_NOT_GIVEN, **own_keys(self)}
@@ -257,7 +254,7 @@ GateRule = (
 )
 
 
-class Gate(BaseModel):
+class Gate(Settings):
     """What a quantized model must satisfy to be blessed.
 
     Attributes:
@@ -265,8 +262,6 @@ class Gate(BaseModel):
         min_slice_examples: A slice with fewer examples is reported and not judged.
         rules: All of them must hold.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_examples: int = Field(default=100, strict=True, ge=1)
     min_slice_examples: int = Field(default=20, strict=True, ge=1)

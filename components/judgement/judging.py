@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.judgement.gate import (
     Gate,
     LimitRule,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:  # It loads SciPy, which a verdict without a confidence can do
     from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval
 
 
-class GateResult(BaseModel):
+class GateResult(Part):
     """The verdict of a gate and how it came about.
 
     Attributes:
@@ -33,8 +32,6 @@ class GateResult(BaseModel):
         rules: The result of each rule on each of its slices.
         reasons: Why the model was refused, one a line; empty where it was blessed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     verdict: Verdict
     examples: int

@@ -155,7 +155,8 @@ class _PredictDoFn(beam.DoFn):
         extracts.update(_by_kind(self._outputs, batch, inputs, prepared, predictions))
         if self._pair.input_ranges:
             seen = InputsSeen.of(inputs, self._pair.input_ranges)
-            extracts[INPUTS_SEEN_KEY] = seen.to_arrays()
+            # By name, as extracts of TFMA may hold nothing but arrays.
+            extracts[INPUTS_SEEN_KEY] = vars(seen)
         return extracts
 
 
