@@ -31,7 +31,7 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import (
 from tfx_tflite.components.judgement.metrics.catalog import Direction, LabelKind
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision, decision_of
-from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
+from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.metrics.paired_scores import ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
@@ -162,7 +162,7 @@ class MetricPlan:
 
 def _origins(plan: OutputPlan, first: FirstExamples) -> dict[str, float]:
     outputs = first.outputs[plan.judged.spec.name]
-    labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
+    labels = plan.check.reader.labels(first.batch, first.inputs, first.prepared)
     plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
         metric.name: float(metric.values(labels, outputs).mean())

@@ -167,6 +167,11 @@ class LabelCheck:
     judged: JudgedOutput
     metrics: tuple[ConfiguredMetric, ...]
 
+    @cached_property
+    def reader(self) -> LabelReader:
+        """What reads the labels and the weights."""
+        return LabelReader(self.judged.target)
+
     def fit(self, labels: Array, outputs: Array) -> LabelFit:
         """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
         return self._fit(labels.shape[1], outputs.shape[1:])
