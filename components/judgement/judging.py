@@ -305,14 +305,7 @@ def _weigh(
     if is_accused:
         reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
         return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
-    more = examples_to_settle(
-        interval.examples,
-        interval.drop,
-        interval.standard_error,
-        bound,
-        rule.confidence,
-        correction=interval.correction,
-    )
+    more = examples_to_settle(interval, bound, rule.confidence)
     reason = (
         f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
         f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "

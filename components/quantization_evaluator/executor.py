@@ -32,7 +32,7 @@ from tfx_tflite.components.judgement.eval_config import (
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
@@ -89,7 +89,8 @@ class Executor(tfx_evaluator.Executor):
         source = _source(input_dict, settings)
         _check_slices(eval_config, source)
         pair = _model_pair(input_dict, settings, source)
-        judged = judged_outputs(pair, eval_config, _targets(settings, eval_config))
+        targets = settings.targets or targets_of(eval_config, settings.output)
+        judged = judged_outputs(pair, eval_config, targets)
         samples = settings.golden_samples
         first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
         with fileio.open(pair.tflite, "rb") as file:
@@ -141,13 +142,7 @@ class Executor(tfx_evaluator.Executor):
         _bless(input_dict, output_dict, result, document)
 
     def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
-        """Returns what was asked for.
-
-        Args:
-            settings: The settings.
-            properties: All the execution's properties.
-        """
-        is_against_pushed = bool(settings.gate.against("pushed"))
+        """Returns what was asked for."""
         provenance = properties.get(layout.PROVENANCE)
         return Request(
             evaluated=Evaluated(
@@ -155,7 +150,7 @@ class Executor(tfx_evaluator.Executor):
             ),
             gate=AskedGate.model_validate_json(settings.gate.model_dump_json()),
             config_digest=_config_digest(properties),
-            pushed_destination=settings.pushed_destination if is_against_pushed else None,
+            pushed_destination=settings.compared_destination,
             provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
             run=self._context.pipeline_run_id if self._context else None,
             evaluated_at=utc_now(),
@@ -164,9 +159,8 @@ class Executor(tfx_evaluator.Executor):
 
 def _reference(settings: EvaluatorSettings) -> PushedReference | None:
     """Returns the pushed model if a rule is against it."""
-    if not settings.gate.against("pushed"):
-        return None
-    return PushedReference.at(str(settings.pushed_destination), settings.pushed_version)
+    destination = settings.compared_destination
+    return PushedReference.at(destination, settings.pushed_version) if destination else None
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:
@@ -177,10 +171,6 @@ def _copied(reference: PushedReference, output_path: str) -> str:
     with fileio.open(path, "wb") as file:
         file.write(reference.content)
     return path
-
-
-def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
-    return settings.targets or targets_of(eval_config, settings.output)
 
 
 def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
@@ -219,8 +209,8 @@ def _model_pair(
     source: SplitFiles,
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
-    tflite = _tflite_uri(input_dict)
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
+    tflite = posixpath.join(path_utils.serving_model_dir(quantized_artifact.uri), "tflite")
     return ModelPair(
         saved_model=saved_model,
         signature=read_tensor_signature(saved_model, settings.signature),
@@ -252,11 +242,6 @@ def _ship(
     uri = posixpath.join(blessing, layout.SHIPPED_DIRECTORY)
     with artifact_files.writable(uri) as directory:
         return write_shipped_files(directory, model, first, samples, schema)
-
-
-def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
-    uri = artifact_utils.get_single_uri(input_dict["model"])
-    return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
 
 
 def _latency_seconds(gate: Gate) -> float:

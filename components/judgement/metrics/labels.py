@@ -172,10 +172,6 @@ class LabelCheck:
         """What reads the labels and the weights."""
         return LabelReader(self.judged.target)
 
-    def fit(self, labels: Array, outputs: Array) -> LabelFit:
-        """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
-        return self._fit(labels.shape[1], outputs.shape[1:])
-
     def _fit(self, count: int, shape: tuple[int, ...]) -> LabelFit:
         return LabelFit(self.judged.target.label_name, self.judged.spec.name, count, shape)
 
@@ -205,7 +201,7 @@ class LabelCheck:
                 or takes probabilities, or classes, and gets others.
             DataError: A label is out of range.
         """
-        fit = self.fit(labels, next(iter(outputs.values())))
+        fit = self._fit(labels.shape[1], next(iter(outputs.values())).shape[1:])
         for metric in self.metrics:
             fit.check(metric)
             fit.check_labels(metric, labels, batch)
