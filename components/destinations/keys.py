@@ -4,15 +4,18 @@ Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and
 `openssl pkey -in key.pem -pubout -out public.pem`.
 """
 
-import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tfx_tflite.components.errors import ConfigError
+
+_Key = TypeVar("_Key")
 
 
 def load_private_key(path: str | Path) -> Ed25519PrivateKey:
@@ -21,11 +24,8 @@ def load_private_key(path: str | Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: There is none.
     """
-    with _refused(path, "private"):
-        key = load_pem_private_key(_content(path), password=None)
-    if isinstance(key, Ed25519PrivateKey):
-        return key
-    raise ConfigError(f"{path} holds a private key, but not an Ed25519 one")
+    load = functools.partial(load_pem_private_key, password=None)
+    return _loaded(path, "private", Ed25519PrivateKey, load)
 
 
 def load_public_key(path: str | Path) -> Ed25519PublicKey:
@@ -34,31 +34,24 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: There is none.
     """
-    with _refused(path, "public"):
-        key = load_pem_public_key(_content(path))
-    if isinstance(key, Ed25519PublicKey):
-        return key
-    raise ConfigError(f"{path} holds a public key, but not an Ed25519 one")
+    return _loaded(path, "public", Ed25519PublicKey, load_pem_public_key)
 
 
-def _content(path: str | Path) -> bytes:
+def _loaded(
+    path: str | Path, kind: str, wanted: type[_Key], load: Callable[[bytes], object]
+) -> _Key:
     try:
-        return Path(path).read_bytes()
+        key = load(Path(path).read_bytes())
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _refused(path: str | Path, kind: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError:
-        raise
     # TypeError: it is encrypted.
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(
             f"{path} is not a PEM file with a {kind} Ed25519 key that needs no password"
         ) from error
+    if not isinstance(key, wanted):
+        raise ConfigError(f"{path} holds a {kind} key, but not an Ed25519 one")
+    return key
 
 
 def is_signed_by(key: Ed25519PublicKey, content: bytes, signature: bytes) -> bool:

@@ -17,6 +17,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
@@ -70,10 +71,7 @@ class Executor(tfx_evaluator.Executor):
     """
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes TFMA's result files, the report and the blessing.
 
@@ -184,7 +182,7 @@ def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[st
     ]
 
 
-def _source(input_dict: dict[str, list[types.Artifact]], settings: EvaluatorSettings) -> SplitFiles:
+def _source(input_dict: Artifacts, settings: EvaluatorSettings) -> SplitFiles:
     schema = read_schema(input_dict.get("schema"))
     return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
@@ -204,9 +202,7 @@ def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
 
 
 def _model_pair(
-    input_dict: dict[str, list[types.Artifact]],
-    settings: EvaluatorSettings,
-    source: SplitFiles,
+    input_dict: Artifacts, settings: EvaluatorSettings, source: SplitFiles
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
@@ -231,7 +227,7 @@ def _first_examples(
 
 
 def _ship(
-    output_dict: dict[str, list[types.Artifact]],
+    output_dict: Artifacts,
     model: TFLiteModel,
     first: FirstExamples,
     samples: int,
@@ -251,10 +247,7 @@ def _latency_seconds(gate: Gate) -> float:
 
 
 def _model_properties(
-    input_dict: dict[str, list[types.Artifact]],
-    content: bytes,
-    first: FirstExamples,
-    latency_seconds: float,
+    input_dict: Artifacts, content: bytes, first: FirstExamples, latency_seconds: float
 ) -> ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
@@ -262,9 +255,7 @@ def _model_properties(
 
 
 def _check_origin(
-    input_dict: dict[str, list[types.Artifact]],
-    settings: EvaluatorSettings,
-    model: ModelProperties,
+    input_dict: Artifacts, settings: EvaluatorSettings, model: ModelProperties
 ) -> None:
     """Checks that the quantized model was made from this very float model and signature."""
     with artifact_files.readable(
@@ -286,7 +277,7 @@ def _check_origin(
             )
 
 
-def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
+def _lineage(input_dict: Artifacts) -> dict[str, str]:
     """Returns where what was compared lies, by what it is."""
     names = {"float_model": "baseline_model", "quantized_model": "model", "examples": "examples"}
     return {
@@ -301,7 +292,7 @@ def _config_digest(properties: dict[str, object]) -> str:
     return records_digest(f"{name}={properties[name]}".encode() for name in names)
 
 
-def _write_report(output_dict: dict[str, list[types.Artifact]], document: Report) -> None:
+def _write_report(output_dict: Artifacts, document: Report) -> None:
     text = document.to_json()
     # So that the Pusher knows the report, and by it every file that is shipped, to be this one's.
     artifact_utils.get_single_instance(output_dict["blessing"]).set_string_custom_property(
@@ -331,10 +322,7 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
 
 
 def _bless(
-    input_dict: dict[str, list[types.Artifact]],
-    output_dict: dict[str, list[types.Artifact]],
-    result: GateResult,
-    document: Report,
+    input_dict: Artifacts, output_dict: Artifacts, result: GateResult, document: Report
 ) -> None:
     blessing = artifact_utils.get_single_instance(output_dict["blessing"])
     for key, uri_key, id_key in (
