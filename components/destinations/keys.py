@@ -7,15 +7,12 @@ Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tfx_tflite.components.errors import ConfigError
-
-_Key = TypeVar("_Key")
 
 
 def load_private_key(path: str | Path) -> Ed25519PrivateKey:
@@ -24,8 +21,10 @@ def load_private_key(path: str | Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: There is none.
     """
-    load = functools.partial(load_pem_private_key, password=None)
-    return _loaded(path, "private", Ed25519PrivateKey, load)
+    key = _loaded(path, "private", functools.partial(load_pem_private_key, password=None))
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    raise ConfigError(f"{path} holds a private key, but not an Ed25519 one")
 
 
 def load_public_key(path: str | Path) -> Ed25519PublicKey:
@@ -34,14 +33,15 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: There is none.
     """
-    return _loaded(path, "public", Ed25519PublicKey, load_pem_public_key)
+    key = _loaded(path, "public", load_pem_public_key)
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    raise ConfigError(f"{path} holds a public key, but not an Ed25519 one")
 
 
-def _loaded(
-    path: str | Path, kind: str, wanted: type[_Key], load: Callable[[bytes], object]
-) -> _Key:
+def _loaded(path: str | Path, kind: str, load: Callable[[bytes], object]) -> object:
     try:
-        key = load(Path(path).read_bytes())
+        return load(Path(path).read_bytes())
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
     # TypeError: it is encrypted.
@@ -49,9 +49,6 @@ def _loaded(
         raise ConfigError(
             f"{path} is not a PEM file with a {kind} Ed25519 key that needs no password"
         ) from error
-    if not isinstance(key, wanted):
-        raise ConfigError(f"{path} holds a {kind} key, but not an Ed25519 one")
-    return key
 
 
 def is_signed_by(key: Ed25519PublicKey, content: bytes, signature: bytes) -> bool:

@@ -43,7 +43,7 @@ from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
-from tfx_tflite.components.report.document import AskedGate, Provenance, Report
+from tfx_tflite.components.report.document import Provenance, Report
 from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.verdict import OVERALL
 from tfx_tflite.components.versions import Runtime
@@ -111,33 +111,23 @@ class Executor(tfx_evaluator.Executor):
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
         judgement = case.judge(model.ratios)
-        result, evaluation = judgement.result, judgement.evaluation
         document = build(
             Findings(
-                result=result,
-                evaluation=evaluation,
+                case=case,
+                judgement=judgement,
                 model=model,
-                source=source,
                 runtime=Runtime.of(quantized.kernels),
                 kernels=kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS),
                 shipped=_ship(output_dict, quantized, first, samples, source.schema),
-                reference=reference,
                 lineage=_lineage(input_dict),
-                warnings=tuple(unjudged_outputs(pair, judged)),
             ),
             self._request(settings, exec_properties),
         )
-        write_validation(
-            output_path,
-            gate,
-            result,
-            judgement.directions,
-            evaluation.comparison.slices_by_name,
-        )
+        write_validation(case, judgement)
         _write_report(output_dict, document)
         for key in ("evaluation", "figures"):
-            _describe(artifact_utils.get_single_instance(output_dict[key]), result)
-        _bless(input_dict, output_dict, result, document)
+            _describe(artifact_utils.get_single_instance(output_dict[key]), judgement.result)
+        _bless(input_dict, output_dict, judgement.result, document)
 
     def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
         """Returns what was asked for."""
@@ -146,7 +136,6 @@ class Executor(tfx_evaluator.Executor):
             evaluated=Evaluated(
                 split=settings.split, signature=settings.signature, output=settings.output
             ),
-            gate=AskedGate.model_validate_json(settings.gate.model_dump_json()),
             config_digest=_config_digest(properties),
             pushed_destination=settings.compared_destination,
             provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
@@ -169,17 +158,6 @@ def _copied(reference: PushedReference, output_path: str) -> str:
     with fileio.open(path, "wb") as file:
         file.write(reference.content)
     return path
-
-
-def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
-    """Returns a warning for each output of the signature that nothing is judged by."""
-    known = {output.spec.name for output in judged}
-    return [
-        f"output {name!r} of signature {pair.signature.name!r} is not judged: nothing here says "
-        "whether it is still right; add it to evaluation.outputs"
-        for name in pair.outputs
-        if name not in known
-    ]
 
 
 def _source(input_dict: Artifacts, settings: EvaluatorSettings) -> SplitFiles:
