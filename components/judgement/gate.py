@@ -6,7 +6,7 @@ Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `verdict
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -173,15 +173,17 @@ class NoiseLimit(OutputLimit):
     min_sqnr_db: Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-LIMITS: tuple[type[LimitRule], ...] = (
-    SizeLimit,
-    LatencyLimit,
-    ArenaLimit,
-    AgreementLimit,
-    DivergenceLimit,
-    DifferenceLimit,
-    NoiseLimit,
+_Limit = (
+    SizeLimit
+    | LatencyLimit
+    | ArenaLimit
+    | AgreementLimit
+    | DivergenceLimit
+    | DifferenceLimit
+    | NoiseLimit
 )
+GateRule = MetricRule | _Limit
+LIMITS: tuple[type[LimitRule], ...] = get_args(_Limit)
 # The keys of all rules as a gate's JSON has them, each rule with all of them, and what stands for
 # a key that is not given.
 _NOT_GIVEN: Mapping[str, object] = {
@@ -240,18 +242,6 @@ def _check_alone(kind: type[LimitRule], given: Mapping[str, object]) -> None:
     if not given.keys() <= kind.model_fields.keys():
         beside = " but for output" if issubclass(kind, OutputLimit) else ""
         raise ValueError(f"{kind.key} stands in a rule by itself{beside}")
-
-
-GateRule = (
-    MetricRule
-    | SizeLimit
-    | LatencyLimit
-    | ArenaLimit
-    | AgreementLimit
-    | DivergenceLimit
-    | DifferenceLimit
-    | NoiseLimit
-)
 
 
 class Gate(Settings):

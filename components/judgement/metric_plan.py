@@ -149,13 +149,14 @@ class MetricPlan:
         directions = metric_directions(eval_config, gate)
         metrics = tuple(evaluated_metrics(eval_config))
         rules = gate.against(against)
+        confident = [rule for rule in rules if isinstance(rule, MetricRule) and rule.confidence]
         plans = []
         for output in judged:
             own = [evaluated for evaluated in metrics if output.key in evaluated.outputs]
             plan = _output_plan(own, output)
-            tested = _tested(rules, plan, directions, gate.min_slice_examples)
+            tested = _tested(confident, plan, directions, gate.min_slice_examples)
             plans.append(replace(plan, tested=tested))
-        _check_confidences(rules, plans)
+        _check_confidences(confident, plans)
         _check_agreement(rules, plans)
         return cls(tuple(plans), _rest(eval_config, plans))
 
@@ -229,7 +230,7 @@ def _rest(eval_config: tfma.EvalConfig, plans: Sequence[OutputPlan]) -> tfma.Eva
 
 
 def _tested(
-    rules: Sequence[GateRule],
+    rules: Sequence[MetricRule],
     plan: OutputPlan,
     directions: Mapping[str, Direction],
     min_examples: int,
@@ -243,21 +244,17 @@ def _tested(
 
 
 def _confidences(
-    rules: Sequence[GateRule], plan: OutputPlan
+    rules: Sequence[MetricRule], plan: OutputPlan
 ) -> Iterator[tuple[MetricRule, BatchedMetric]]:
-    """Yields the rules with a confidence on an output, each with its metric."""
+    """Yields the rules on an output, each with its metric."""
     for rule in rules:
-        if not isinstance(rule, MetricRule) or rule.confidence is None:
-            continue
         if rule.output in (None, plan.judged.key) and rule.metric in plan.by_name:
             yield rule, plan.by_name[rule.metric]
 
 
-def _check_confidences(rules: Sequence[GateRule], plans: Sequence[OutputPlan]) -> None:
+def _check_confidences(rules: Sequence[MetricRule], plans: Sequence[OutputPlan]) -> None:
     """Checks that there is a test for every rule with a confidence."""
     for rule in rules:
-        if not isinstance(rule, MetricRule) or rule.confidence is None:
-            continue
         found = [(plan, metric) for plan in plans for _, metric in _confidences([rule], plan)]
         if not found:
             known = [name for plan in plans for name in plan.by_name]

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import posixpath
-from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
 from absl import logging
@@ -33,7 +32,6 @@ from tfx_tflite.components.judgement.eval_config import (
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
@@ -90,7 +88,7 @@ class Executor(tfx_evaluator.Executor):
         targets = settings.targets or targets_of(eval_config, settings.output)
         judged = judged_outputs(pair, eval_config, targets)
         samples = settings.golden_samples
-        first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
+        first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS))
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
         model = _model_properties(input_dict, content, first, _latency_seconds(gate))
@@ -194,14 +192,6 @@ def _model_pair(
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
     )
-
-
-def _first_examples(
-    source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
-) -> FirstExamples:
-    labels = [output.target.label_name for output in judged]
-    inputs = [spec.name for spec in pair.signature.inputs]
-    return FirstExamples.read(source, pair.reader(labels), inputs, count)
 
 
 def _ship(
