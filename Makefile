@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 fast-test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -11,6 +11,29 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 
+# The files that take longest, in this order: begun last, one of them would keep one worker busy
+# while the others have nothing to do.
+LONGEST = (
+    "pipelines/kubeflow/test_run.py",
+    "pipelines/runs/test_shipped_configs.py",
+    "pipelines/runs/test_bad_input.py",
+    "components/quantization_evaluator/test_executor.py",
+    "components/tflite_quantizer/test_executor.py",
+    "pipelines/runs/test_portable_runner.py",
+    "pipelines/metadata/test_servers.py",
+    "components/quantization/audit/test_audit.py",
+    "pipelines/runs/test_retraining.py",
+    "components/quantization_evaluator/test_matrix.py",
+    "pipelines/runs/test_rolling_pipeline.py",
+    "test_image.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that take longest first."""
+    rank = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
+
 
 @pytest.fixture(scope="session")
 def digits_data(tmp_path_factory: pytest.TempPathFactory) -> Path:

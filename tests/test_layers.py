@@ -1,6 +1,7 @@
 """The map of the house: which modules may import which. `docs/architecture.md` draws it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +119,11 @@ def test_only_judgement_and_what_stands_on_it_know_tfma(module: str):
     if "tensorflow_model_analysis" in imported:
         assert FLOOR[room_of(module)] >= FLOOR["components.judgement"]
         assert not module.startswith("components.quantization.")
+
+
+def test_the_architectures_page_names_what_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name.removeprefix("components/") for name in re.findall(r"`([\w/]+(?:\.py|/))`", page)}
+    above = ("", "components", "components/quantization")
+    missing = {name for name in named if not any((ROOT / top / name).exists() for top in above)}
+    assert len(named) > 30 and not missing

@@ -711,7 +711,7 @@ def test_a_rule_on_a_metric_that_is_not_evaluated_is_an_error():
     from tfx_tflite.components.judgement.eval_config import metric_directions, two_model_config
 
     gate = Gate(rules=(MetricRule(metric="AUC", max_drop=0.1),))
-    with pytest.raises(EvaluationError, match="'AUC', which is not evaluated"):
+    with pytest.raises(EvaluationError, match="'AUC' is not evaluated"):
         metric_directions(two_model_config(eval_config()), gate)
 
 
