@@ -111,12 +111,13 @@ class CompareModels(beam.PTransform):
         writers = tfma.default_writers(
             output_path=path, eval_shared_model=models, eval_config=_buildable(self._config)
         )
+        write = _WriteComparison(path, comparison.plan)
         _ = predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
             eval_config=self._config,
             eval_shared_model=models,
             extractors=extractors,
             evaluators=evaluators,
-            writers=[*writers, _comparison_writer(comparison)],
+            writers=[*writers, tfma.writers.Writer("WriteComparison", write)],
             output_path=path,
         )
 
@@ -158,13 +159,6 @@ def _against(extracts: tfma.Extracts, reference: Reference) -> tfma.Extracts:
         # The inputs are the same, and counted once.
         found.pop(INPUTS_SEEN_KEY, None)
     return found
-
-
-def _comparison_writer(comparison: PlannedComparison) -> tfma.writers.Writer:
-    return tfma.writers.Writer(
-        stage_name="WriteComparison",
-        ptransform=_WriteComparison(comparison.output_path, comparison.plan),
-    )
 
 
 def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:

@@ -84,6 +84,7 @@ class LimitRule(_Rule):
         figure: What evidence and reports call the figure.
         side: Which way it is limited.
         float_value: What it is for the float model itself; None if that is no number.
+        against: What the model is compared with.
         explanation: The reason for a refusal, with `found` and `limit` to be filled in.
     """
 
@@ -91,6 +92,7 @@ class LimitRule(_Rule):
     figure: ClassVar[str]
     side: ClassVar[Literal["at most", "at least"]] = "at most"
     float_value: ClassVar[float | None] = 1.0
+    against: ClassVar[Reference] = "float"
     explanation: ClassVar[str]
 
     @property
@@ -259,16 +261,7 @@ class Gate(Settings):
 
     def against(self, reference: Reference) -> tuple[GateRule, ...]:
         """Returns the rules that compare with one reference, maybe none."""
-        return tuple(
-            rule
-            for rule in self.rules
-            if (rule.against if isinstance(rule, MetricRule) else "float") == reference
-        )
-
-    @property
-    def on_metrics(self) -> tuple[MetricRule, ...]:
-        """The rules on metrics."""
-        return tuple(rule for rule in self.rules if isinstance(rule, MetricRule))
+        return tuple(rule for rule in self.rules if rule.against == reference)
 
 
 # --- Which metrics the rules are on ---------------------------------------------------------------

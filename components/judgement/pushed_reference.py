@@ -133,8 +133,8 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
             against="pushed",
             reason="nothing was pushed yet, so there is no reference",
         )
-        for rule in gate.on_metrics
-        if rule.against == "pushed"
+        for rule in gate.against("pushed")
+        if isinstance(rule, MetricRule)
     ]
     return result.model_copy(update={"rules": (*result.rules, *unknown)})
 
