@@ -1,6 +1,6 @@
 """The gate: rules that say how much worse than the float model a quantized model may be.
 
-Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `verdict` judges by it.
+Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `judging` judges by it.
 """
 
 import math
@@ -8,13 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_serializer, model_validator
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of

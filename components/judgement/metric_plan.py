@@ -76,7 +76,7 @@ class OutputPlan:
         decision: What the metrics take for a model's answer; None where they take none.
         tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
             slice.
-        origins: By metric, about what its mean is; see `comparison.MetricSums`.
+        origins: By metric, about what its mean is; see `metric_sums`.
     """
 
     judged: JudgedOutput

@@ -24,11 +24,7 @@ from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
-from tfx_tflite.components.judgement.eval_config import (
-    judged_outputs,
-    targets_of,
-    two_model_config,
-)
+from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
