@@ -166,12 +166,12 @@ class _PredictDoFn(beam.DoFn):
             for model, values in outputs.items():
                 _check_batch_axis(name, values, batch.num_rows, model)
                 judged[model][key] = values
-            known = check.reader.labels(batch, inputs, prepared)
-            check(known, outputs, batch)
-            labels[key] = for_tfma(known, outputs[FLOAT])
-            counts = check.reader.weights(batch)
-            if counts is not None:
-                weights[key] = counts[:, None]
+            own_labels = check.reader.labels(batch, inputs, prepared)
+            check(own_labels, outputs, batch)
+            labels[key] = for_tfma(own_labels, outputs[FLOAT])
+            own_weights = check.reader.weights(batch)
+            if own_weights is not None:
+                weights[key] = own_weights[:, None]
         return {
             tfma.ARROW_RECORD_BATCH_KEY: batch,
             tfma.PREDICTIONS_KEY: {model: _keyed(values) for model, values in judged.items()},

@@ -140,7 +140,7 @@ class LabelFit:
         Raises:
             DataError: A label is out of range.
         """
-        is_label = f"label {self.label!r} is"
+        subject = f"label {self.label!r} is"
         if self.count == self.positions and self.classes > 1:
             if metric.label in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
@@ -148,11 +148,11 @@ class LabelFit:
                     np.nan if metric.ignore_class is None else metric.ignore_class
                 )
                 expected = f"but {self._classes_expected(metric)}"
-                refuse(batch, labels, ~in_range, is_label, expected)
+                refuse(batch, labels, ~in_range, subject, expected)
         elif metric.label in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
             expected = f"but the metrics take 0 to 1 ({metric.name})"
-            refuse(batch, labels, ~in_range, is_label, expected)
+            refuse(batch, labels, ~in_range, subject, expected)
         if metric.label is LabelKind.ONE_HOT:
             totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
             refuse(
@@ -202,14 +202,14 @@ class LabelFit:
                 )
 
 
-def refuse(batch: pa.RecordBatch, values: Array, wrong: Array, problem: str, expected: str) -> None:
+def refuse(batch: pa.RecordBatch, values: Array, wrong: Array, subject: str, expected: str) -> None:
     """Checks that none of the values of a batch is wrong.
 
     Args:
         batch: The examples, for the message.
         values: Shape (n, …).
         wrong: Which of them are wrong, of the same shape.
-        problem: What goes before the value in the message.
+        subject: What is wrong, as the message puts it before the value.
         expected: What would be right.
 
     Raises:
@@ -218,7 +218,7 @@ def refuse(batch: pa.RecordBatch, values: Array, wrong: Array, problem: str, exp
     if wrong.any():
         rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
         raise DataError(
-            f"{problem} {values[wrong][0]} in {place_of(batch, int(rows[0]))}, {expected}; so it "
+            f"{subject} {values[wrong][0]} in {place_of(batch, int(rows[0]))}, {expected}; so it "
             f"is in {len(rows)} of {len(wrong)} examples of a batch"
         )
 
