@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
@@ -63,10 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Calibrates, converts and checks; the modules beside it say how."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
@@ -137,7 +135,7 @@ class _Sample:
     described: CalibrationSample
 
     @classmethod
-    def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
+    def of(cls, input_dict: Artifacts) -> "_Sample":
         artifacts = input_dict["calibration_examples"]
         sample = artifact_utils.get_single_instance(artifacts)
         schema = read_schema(input_dict.get("schema"))
