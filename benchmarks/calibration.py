@@ -25,13 +25,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from observation import collect_ranges
 from sklearn.datasets import load_digits
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.artifact_layout import RANGES_FILE
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
-from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import (
     CollectRanges,

@@ -39,7 +39,7 @@ from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
-from tfx_tflite.components.quantization.conversion.converter import convert
+from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 FEATURES, CLASSES, SLICES = 16, 4, 5
@@ -269,10 +269,9 @@ def make_models(directory: Path) -> ModelPair:
     tf.saved_model.save(model, str(path), {"serving_tensors": serving_tensors})
     samples = np.random.default_rng(0).normal(size=(100, FEATURES)).astype(np.float32)
     (directory / "conversion").mkdir()
-    converted = convert(
-        path, "serving_tensors", Recipe(Scheme.INT8), {"x": samples}, directory / "conversion"
-    )
-    (directory / "tflite").write_bytes(converted.quantized)
+    with Converter(directory / "conversion") as converter:
+        content = converter.convert(path, "serving_tensors", Recipe(Scheme.INT8), {"x": samples})
+    (directory / "tflite").write_bytes(content)
     return model_pair(path, directory)
 
 
@@ -330,10 +329,14 @@ def make_image_models(directory: Path) -> tuple[list[Path], Path]:
     samples = np.random.default_rng(0).random((20, IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
     working = directory / "image_conversion"
     working.mkdir()
-    converted = convert(path, "serving_tensors", Recipe(Scheme.INT8), {"image": samples}, working)
+    with Converter(working) as converter:
+        models = [
+            converter.float32(path, "serving_tensors"),
+            converter.convert(path, "serving_tensors", Recipe(Scheme.INT8), {"image": samples}),
+        ]
     # TFMA wants a directory a model, with the file `tflite` in it.
     files = [directory / name / "tflite" for name in ("image_float", "image_quantized")]
-    for file, content in zip(files, (converted.float32, converted.quantized), strict=True):
+    for file, content in zip(files, models, strict=True):
         file.parent.mkdir()
         file.write_bytes(content)
     return files, path

@@ -16,6 +16,9 @@ from tfx.utils import io_utils, path_utils
 
 from tfx_tflite.components.uris import is_local
 
+# What an executor is given and what it fills, by the keys of its component.
+Artifacts = dict[str, list[types.Artifact]]
+
 # The custom property of an artifact that is a copy: the URI of what it was copied from.
 STORED_AT = "stored_at"
 

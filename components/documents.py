@@ -4,8 +4,14 @@ import json
 import math
 from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
-from pydantic import WithJsonSchema as JsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from tfx_tflite.components.errors import DocumentError, TfxTfliteError
 
@@ -15,7 +21,7 @@ _Document = TypeVar("_Document", bound="Document")
 Figure = Annotated[
     float,
     BeforeValidator(lambda value: math.nan if value is None else value),
-    JsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
 ]
 
 
@@ -61,19 +67,11 @@ class Document(Part):
 
     def to_keys(self) -> dict[str, JsonValue]:
         """Returns the same as keys and values of JSON."""
-        return {key: _finite(value) for key, value in self.model_dump(mode="json").items()}
+        keys: dict[str, JsonValue] = json.loads(self.model_dump_json())
+        return keys
 
     @classmethod
     def json_schema(cls) -> str:
         """Returns the JSON Schema (draft 2020-12) of such files."""
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
         return json.dumps({**schema, **cls.model_json_schema()}, indent=1) + "\n"
-
-
-def _finite(value: JsonValue) -> JsonValue:
-    """Returns a document with null for every number that JSON has none for."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -52,21 +52,8 @@ class MetadataError(TfxTfliteError):
     """The store of ML Metadata cannot be reached or refuses the login."""
 
 
-_ERRORS: dict[str, type[TfxTfliteError]] = {
-    cls.__name__: cls
-    for cls in (
-        ConfigError,
-        DataError,
-        ModelError,
-        ConversionError,
-        EvaluationError,
-        PushError,
-        DestinationError,
-        DocumentError,
-        BusyError,
-        MetadataError,
-    )
-}
+# All that are above.
+_ERRORS = {cls.__name__: cls for cls in TfxTfliteError.__subclasses__()}
 
 # The last line of a traceback. Beam appends where in its graph the error was raised.
 _TRACEBACK_LINE = re.compile(

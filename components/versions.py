@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from pydantic import BaseModel, ConfigDict
+from tfx_tflite.components.documents import Part
 
 LITERT, TENSORFLOW = "ai-edge-litert", "tensorflow"
 
@@ -18,7 +18,7 @@ class Kernels(str, Enum):
     REFERENCE = "reference"
 
 
-class Runtime(BaseModel):
+class Runtime(Part):
     """What gave a figure.
 
     Attributes:
@@ -26,8 +26,6 @@ class Runtime(BaseModel):
         version: Its version.
         kernels: Which of its kernels ran; `xnnpack` with builtin ones for what XNNPACK lacks.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     package: str
     version: str

@@ -2,6 +2,7 @@
 
 import json
 
+import apache_beam as beam
 from absl import logging
 from tfx import types
 from tfx.components.util import examples_utils
@@ -11,6 +12,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples import sample_file
@@ -26,10 +28,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Draws a calibration sample; see `sampling.py` for how."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes the sample and records its digest, size and strata.
 
@@ -50,7 +49,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 pipeline
                 | "ReadSplit" >> ReadBatches(source)
                 | "Draw" >> DrawCalibrationSample(plan)
-                | "Write" >> sample_file.WriteSample(output.uri, CALIBRATION)
+                | "Write" >> beam.Map(sample_file.write_sample, output.uri, CALIBRATION)
             )
         _describe(output, _read_summary(output.uri, plan.split), plan)
 

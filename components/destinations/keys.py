@@ -4,8 +4,8 @@ Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and
 `openssl pkey -in key.pem -pubout -out public.pem`.
 """
 
-import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,8 +21,7 @@ def load_private_key(path: str | Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: There is none.
     """
-    with _refused(path, "private"):
-        key = load_pem_private_key(_content(path), password=None)
+    key = _loaded(path, "private", functools.partial(load_pem_private_key, password=None))
     if isinstance(key, Ed25519PrivateKey):
         return key
     raise ConfigError(f"{path} holds a private key, but not an Ed25519 one")
@@ -34,26 +33,17 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: There is none.
     """
-    with _refused(path, "public"):
-        key = load_pem_public_key(_content(path))
+    key = _loaded(path, "public", load_pem_public_key)
     if isinstance(key, Ed25519PublicKey):
         return key
     raise ConfigError(f"{path} holds a public key, but not an Ed25519 one")
 
 
-def _content(path: str | Path) -> bytes:
+def _loaded(path: str | Path, kind: str, load: Callable[[bytes], object]) -> object:
     try:
-        return Path(path).read_bytes()
+        return load(Path(path).read_bytes())
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _refused(path: str | Path, kind: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError:
-        raise
     # TypeError: it is encrypted.
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from tfx_tflite.components.destinations.manifest import Text
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.errors import DestinationError
 
 
@@ -24,7 +25,7 @@ def utc_now() -> str:
 Kind = Literal["rolled_back", "signed_off", "sign_off_withdrawn", "removed"]
 
 
-class Event(BaseModel):
+class Event(Part):
     """Something that was done to a version.
 
     Attributes:
@@ -37,8 +38,6 @@ class Event(BaseModel):
         pushed_at: For `removed`: when it was pushed.
         note: Why, in the words of who did it.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     kind: Kind
     version: int = Field(ge=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, EvaluationError
-from tfx_tflite.components.examples.tensors import Array, Tensors, place_of
+from tfx_tflite.components.examples.tensors import Tensors, first_wrong, place_of
 
 
 def check_inputs(batch: pa.RecordBatch, inputs: Tensors) -> None:
@@ -22,7 +22,7 @@ def check_inputs(batch: pa.RecordBatch, inputs: Tensors) -> None:
         DataError: One is NaN.
     """
     for name, values in inputs.items():
-        if values.dtype.kind == "f" and (row := _first(np.isnan(values))) is not None:
+        if values.dtype.kind == "f" and (row := first_wrong(np.isnan(values))) is not None:
             raise DataError(
                 f"input {name!r} is NaN in {place_of(batch, row)}, which quantized models cannot "
                 "take; remove such examples, or fill the value in before the model"
@@ -50,7 +50,7 @@ def check_outputs(
         if values.dtype.kind != "f" or values.ndim == 0 or len(values) != batch.num_rows:
             # What is not one row an example is judged by nothing.
             continue
-        if (row := _first(~np.isfinite(values))) is not None:
+        if (row := first_wrong(~np.isfinite(values))) is not None:
             wrong = values[row][~np.isfinite(values[row])][0] if values.ndim > 1 else values[row]
             raise EvaluationError(
                 f"the {model} model gives {wrong} in output {name!r} for {place_of(batch, row)}"
@@ -63,9 +63,3 @@ def _cause(inputs: Tensors, row: int) -> str:
         if values.dtype.kind == "f" and not np.isfinite(values[row]).all():
             return f", whose input {name!r} is not finite"
     return ""
-
-
-def _first(wrong: Array) -> int | None:
-    """Returns the first example of an array of shape (n, …) with something wrong."""
-    rows = wrong.reshape(len(wrong), -1).any(axis=1)
-    return int(np.argmax(rows)) if rows.any() else None

@@ -2,24 +2,21 @@
 
 import posixpath
 
-import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from pydantic import BaseModel, ConfigDict
 
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.examples.sampling import CalibrationSample
 
 
-class Stratum(BaseModel):
+class Stratum(Part):
     """How many examples of a stratum were drawn, of how many that it has in the data."""
-
-    model_config = ConfigDict(frozen=True)
 
     drawn: int
     seen: int
 
 
-class SampleSummary(BaseModel):
+class SampleSummary(Part):
     """What was drawn.
 
     Attributes:
@@ -27,8 +24,6 @@ class SampleSummary(BaseModel):
         size: How many records.
         strata: Their names in order.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str
     size: int
@@ -49,25 +44,14 @@ def summary_path(uri: str) -> str:
     return posixpath.join(uri, "sample.json")
 
 
-class WriteSample(beam.PTransform):
-    """Writes one `CalibrationSample` below an artifact's URI.
+def write_sample(sample: CalibrationSample, uri: str, split: str) -> None:
+    """Writes a sample below an artifact's URI.
 
     Args:
+        sample: The sample.
         uri: The `Examples` artifact's URI.
         split: The split to write.
     """
-
-    def __init__(self, uri: str, split: str):
-        super().__init__()
-        self._uri = uri
-        self._split = split
-
-    def expand(self, samples: beam.PCollection) -> beam.PCollection:
-        """Builds the transform."""
-        return samples | beam.Map(_write, self._uri, self._split)
-
-
-def _write(sample: CalibrationSample, uri: str, split: str) -> None:
     # Only the one worker that writes pays for TensorFlow's import.
     import tensorflow as tf
 

@@ -19,10 +19,6 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
-def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(names))
-
-
 class RollingSettings(Settings):
     """What of rolling data is taken.
 
@@ -32,7 +28,9 @@ class RollingSettings(Settings):
     """
 
     spans: Count = 1
-    rolled_splits: Annotated[tuple[str, ...], AfterValidator(_in_order)] = ()
+    rolled_splits: Annotated[
+        tuple[str, ...], AfterValidator(lambda names: tuple(sorted(names)))
+    ] = ()
 
 
 class DataConfig(Settings):

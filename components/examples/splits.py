@@ -97,7 +97,7 @@ class ReadBatches(beam.PTransform):
 
     ExampleGen writes gzipped files, which cannot be split anyway; read whole, examples never pass
     through Beam one by one. Each batch has a column `POSITION_COLUMN`, for `SplitFiles.place`,
-    and its file's name in the metadata of its schema, for `model_inputs.place_of`.
+    and its file's name in the metadata of its schema, for `tensors.place_of`.
 
     Args:
         source: The split's files.

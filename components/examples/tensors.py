@@ -294,3 +294,22 @@ def _filled(values: Array, size: int | None) -> Array:
 def format_shape(shape: Sequence[int | None]) -> str:
     """Returns a shape as text, with `?` for a dimension that is not fixed."""
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def first_non_finite(values: Array) -> int | None:
+    """Returns the first example with NaN or infinity, None if there is none.
+
+    Args:
+        values: Of any type and of shape (examples, …).
+    """
+    return first_wrong(~np.isfinite(values)) if values.dtype.kind == "f" else None
+
+
+def first_wrong(wrong: Array) -> int | None:
+    """Returns the first example with anything wrong, None if there is none.
+
+    Args:
+        wrong: Whether a value is, bool of shape (examples, …).
+    """
+    rows = wrong.reshape(len(wrong), -1).any(axis=1)
+    return int(np.argmax(rows)) if rows.any() else None

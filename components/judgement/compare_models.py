@@ -12,11 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.examples.tensors import Array
-from tfx_tflite.components.judgement.compared_batch import ComparedBatch
-from tfx_tflite.components.judgement.comparison import (
-    CompareOutputs,
-    Comparison,
-)
+from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.eval_config import for_keras
 from tfx_tflite.components.judgement.evaluation import (
     COMPARISON_FILE,
@@ -30,6 +26,7 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetri
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, slice_name
+from tfx_tflite.components.judgement.output_differences import ComparedBatch
 from tfx_tflite.components.judgement.prediction import (
     FLOAT,
     INPUTS_SEEN_KEY,
@@ -114,12 +111,13 @@ class CompareModels(beam.PTransform):
         writers = tfma.default_writers(
             output_path=path, eval_shared_model=models, eval_config=_buildable(self._config)
         )
+        write = _WriteComparison(path, comparison.plan)
         _ = predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
             eval_config=self._config,
             eval_shared_model=models,
             extractors=extractors,
             evaluators=evaluators,
-            writers=[*writers, _comparison_writer(comparison)],
+            writers=[*writers, tfma.writers.Writer("WriteComparison", write)],
             output_path=path,
         )
 
@@ -163,13 +161,6 @@ def _against(extracts: tfma.Extracts, reference: Reference) -> tfma.Extracts:
     return found
 
 
-def _comparison_writer(comparison: PlannedComparison) -> tfma.writers.Writer:
-    return tfma.writers.Writer(
-        stage_name="WriteComparison",
-        ptransform=_WriteComparison(comparison.output_path, comparison.plan),
-    )
-
-
 def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:
     """Returns a config whose metrics Keras can build, as TFMA's writer does to find thresholds."""
     found = tfma.EvalConfig()
@@ -207,7 +198,7 @@ def _compared_batches(
     batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     predictions = extracts[tfma.PREDICTIONS_KEY]
     seen = extracts.get(INPUTS_SEEN_KEY)
-    inputs = InputsSeen.from_arrays(seen) if seen else None
+    inputs = InputsSeen(**seen) if seen else None
     found = []
     for index, key in enumerate(keys):
         weights = of_output(extracts.get(tfma.EXAMPLE_WEIGHTS_KEY), key)

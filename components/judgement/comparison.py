@@ -14,7 +14,6 @@ from pydantic import Field as JsonField
 from pydantic import PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
-from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric, MeanMetric
 from tfx_tflite.components.judgement.metrics.catalog import LabelKind
 from tfx_tflite.components.judgement.metrics.decisions import Decision
@@ -29,7 +28,12 @@ from tfx_tflite.components.judgement.metrics.slices import (
     slice_name,
     slice_rows,
 )
-from tfx_tflite.components.judgement.output_differences import EXACT, OutputSums, differences
+from tfx_tflite.components.judgement.output_differences import (
+    EXACT,
+    ComparedBatch,
+    OutputSums,
+    differences,
+)
 from tfx_tflite.components.judgement.saturation import Saturation
 from tfx_tflite.components.judgement.statistics.exact_sums import ExactSums, exact_layers
 

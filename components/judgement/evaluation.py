@@ -11,9 +11,7 @@ from pydantic import TypeAdapter
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.judgement.comparison import (
-    Comparison,
-)
+from tfx_tflite.components.judgement.comparison import Comparison
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, plain_value, slice_name

@@ -33,7 +33,7 @@ class ComparisonEvidence:
     ratios: Mapping[str, float | None]
 
     def figure(self, name: str, output: str | None) -> float | None:
-        """Returns a figure of the model as a whole; see `gate.Evidence`."""
+        """Returns a figure of the model as a whole; see `judging.Evidence`."""
         if name in self.ratios:
             return self.ratios[name]
         outputs = self.evaluation.output(output).comparison.outputs
@@ -48,11 +48,11 @@ class ComparisonEvidence:
 
     @property
     def output_keys(self) -> Sequence[str | None]:
-        """The names of the outputs that are judged; see `gate.Evidence`."""
+        """The names of the outputs that are judged; see `judging.Evidence`."""
         return [output.key for output in self.evaluation.outputs]
 
     def has_no_figure(self, value: MetricValues) -> bool:
-        """Returns whether a slice lacks what a metric counts; see `gate.Evidence`."""
+        """Returns whether a slice lacks what a metric counts; see `judging.Evidence`."""
         output = self.evaluation.output(value.output)
         # Of counts only the lack of a class makes no number, or that of any weight.
         counted = isinstance(output.batched.get(value.metric), ScoreMetric)
@@ -61,7 +61,7 @@ class ComparisonEvidence:
         return lacks and math.isnan(value.float_value) and math.isnan(value.quantized_value)
 
     def interval(self, rule: MetricRule, value: MetricValues, sign: int) -> DropInterval:
-        """Returns how sure the drop of a metric on a slice is; see `gate.Evidence`."""
+        """Returns how sure the drop of a metric on a slice is; see `judging.Evidence`."""
         assert rule.confidence is not None
         output = self.evaluation.output(value.output)
         metric = output.batched[value.metric]

@@ -8,7 +8,8 @@ import pyarrow as pa
 from tfx_tflite.components.examples import finite
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.examples.tensors import Array, Tensors
-from tfx_tflite.components.models.float_model import InputReader
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
+from tfx_tflite.components.judgement.prediction import ModelPair
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,25 @@ class FirstExamples:
 
     @classmethod
     def read(
-        cls, source: SplitFiles, reader: InputReader, inputs: Sequence[str], count: int
+        cls, source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
     ) -> "FirstExamples":
         """Returns the first examples of the first file that has any.
 
         Args:
             source: The split.
-            reader: How examples become inputs.
-            inputs: The names of what the models take.
+            pair: The models.
+            judged: The outputs that are judged, whose labels are read too.
             count: How many are looked at; those of another shape are left out.
 
         Raises:
             DataError: The split is empty, or its examples do not fit the model or hold NaN.
         """
         batch = source.first_batch(count)
+        reader = pair.reader([output.target.label_name for output in judged])
         [first] = [group for group in reader.groups(batch) if 0 in group.rows]
         if len(first.rows) < batch.num_rows:
             batch = batch.take(pa.array(first.rows))
-        taken = {name: first.tensors[name] for name in inputs}
+        taken = {spec.name: first.tensors[spec.name] for spec in pair.signature.inputs}
         finite.check_inputs(batch, taken)
         return cls(batch, taken, first.tensors)
 

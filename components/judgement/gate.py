@@ -1,25 +1,18 @@
 """The gate: rules that say how much worse than the float model a quantized model may be.
 
-Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `verdict` judges by it.
+Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `judging` judges by it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_serializer, model_validator
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
+from tfx_tflite.components.settings import Settings
 
 Reference = Literal["float", "pushed"]
 # Not true, nor a string that looks like a number.
@@ -27,9 +20,7 @@ _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Rule(Settings):
     @model_serializer(mode="wrap")
     def _with_all_keys(self, own_keys: Callable[["_Rule"], dict[str, object]]) -> dict[str, object]:
         return {**_NOT_GIVEN, **own_keys(self)}
@@ -87,6 +78,7 @@ class LimitRule(_Rule):
         figure: What evidence and reports call the figure.
         side: Which way it is limited.
         float_value: What it is for the float model itself; None if that is no number.
+        against: What the model is compared with.
         explanation: The reason for a refusal, with `found` and `limit` to be filled in.
     """
 
@@ -94,6 +86,7 @@ class LimitRule(_Rule):
     figure: ClassVar[str]
     side: ClassVar[Literal["at most", "at least"]] = "at most"
     float_value: ClassVar[float | None] = 1.0
+    against: ClassVar[Reference] = "float"
     explanation: ClassVar[str]
 
     @property
@@ -176,15 +169,17 @@ class NoiseLimit(OutputLimit):
     min_sqnr_db: Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-LIMITS: tuple[type[LimitRule], ...] = (
-    SizeLimit,
-    LatencyLimit,
-    ArenaLimit,
-    AgreementLimit,
-    DivergenceLimit,
-    DifferenceLimit,
-    NoiseLimit,
+_Limit = (
+    SizeLimit
+    | LatencyLimit
+    | ArenaLimit
+    | AgreementLimit
+    | DivergenceLimit
+    | DifferenceLimit
+    | NoiseLimit
 )
+GateRule = MetricRule | _Limit
+LIMITS: tuple[type[LimitRule], ...] = get_args(_Limit)
 # The keys of all rules as a gate's JSON has them, each rule with all of them, and what stands for
 # a key that is not given.
 _NOT_GIVEN: Mapping[str, object] = {
@@ -245,19 +240,7 @@ def _check_alone(kind: type[LimitRule], given: Mapping[str, object]) -> None:
         raise ValueError(f"{kind.key} stands in a rule by itself{beside}")
 
 
-GateRule = (
-    MetricRule
-    | SizeLimit
-    | LatencyLimit
-    | ArenaLimit
-    | AgreementLimit
-    | DivergenceLimit
-    | DifferenceLimit
-    | NoiseLimit
-)
-
-
-class Gate(BaseModel):
+class Gate(Settings):
     """What a quantized model must satisfy to be blessed.
 
     Attributes:
@@ -266,24 +249,13 @@ class Gate(BaseModel):
         rules: All of them must hold.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     min_examples: int = Field(default=100, strict=True, ge=1)
     min_slice_examples: int = Field(default=20, strict=True, ge=1)
     rules: tuple[Annotated[GateRule, BeforeValidator(rule_of)], ...] = Field(min_length=1)
 
     def against(self, reference: Reference) -> tuple[GateRule, ...]:
         """Returns the rules that compare with one reference, maybe none."""
-        return tuple(
-            rule
-            for rule in self.rules
-            if (rule.against if isinstance(rule, MetricRule) else "float") == reference
-        )
-
-    @property
-    def on_metrics(self) -> tuple[MetricRule, ...]:
-        """The rules on metrics."""
-        return tuple(rule for rule in self.rules if isinstance(rule, MetricRule))
+        return tuple(rule for rule in self.rules if rule.against == reference)
 
 
 # --- Which metrics the rules are on ---------------------------------------------------------------

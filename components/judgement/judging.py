@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.judgement.gate import (
     Gate,
     LimitRule,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:  # It loads SciPy, which a verdict without a confidence can do
     from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval
 
 
-class GateResult(BaseModel):
+class GateResult(Part):
     """The verdict of a gate and how it came about.
 
     Attributes:
@@ -33,8 +32,6 @@ class GateResult(BaseModel):
         rules: The result of each rule on each of its slices.
         reasons: Why the model was refused, one a line; empty where it was blessed.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     verdict: Verdict
     examples: int
@@ -308,14 +305,7 @@ def _weigh(
     if is_accused:
         reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
         return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
-    more = examples_to_settle(
-        interval.examples,
-        interval.drop,
-        interval.standard_error,
-        bound,
-        rule.confidence,
-        correction=interval.correction,
-    )
+    more = examples_to_settle(interval, bound, rule.confidence)
     reason = (
         f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
         f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "

@@ -31,7 +31,7 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import (
 from tfx_tflite.components.judgement.metrics.catalog import Direction, LabelKind
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision, decision_of
-from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
+from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.metrics.paired_scores import ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
@@ -76,7 +76,7 @@ class OutputPlan:
         decision: What the metrics take for a model's answer; None where they take none.
         tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
             slice.
-        origins: By metric, about what its mean is; see `comparison.MetricSums`.
+        origins: By metric, about what its mean is; see `metric_sums`.
     """
 
     judged: JudgedOutput
@@ -149,20 +149,21 @@ class MetricPlan:
         directions = metric_directions(eval_config, gate)
         metrics = tuple(evaluated_metrics(eval_config))
         rules = gate.against(against)
+        confident = [rule for rule in rules if isinstance(rule, MetricRule) and rule.confidence]
         plans = []
         for output in judged:
             own = [evaluated for evaluated in metrics if output.key in evaluated.outputs]
             plan = _output_plan(own, output)
-            tested = _tested(rules, plan, directions, gate.min_slice_examples)
+            tested = _tested(confident, plan, directions, gate.min_slice_examples)
             plans.append(replace(plan, tested=tested))
-        _check_confidences(rules, plans)
+        _check_confidences(confident, plans)
         _check_agreement(rules, plans)
         return cls(tuple(plans), _rest(eval_config, plans))
 
 
 def _origins(plan: OutputPlan, first: FirstExamples) -> dict[str, float]:
     outputs = first.outputs[plan.judged.spec.name]
-    labels = LabelReader(plan.judged.target).labels(first.batch, first.inputs, first.prepared)
+    labels = plan.check.reader.labels(first.batch, first.inputs, first.prepared)
     plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
         metric.name: float(metric.values(labels, outputs).mean())
@@ -229,7 +230,7 @@ def _rest(eval_config: tfma.EvalConfig, plans: Sequence[OutputPlan]) -> tfma.Eva
 
 
 def _tested(
-    rules: Sequence[GateRule],
+    rules: Sequence[MetricRule],
     plan: OutputPlan,
     directions: Mapping[str, Direction],
     min_examples: int,
@@ -243,21 +244,17 @@ def _tested(
 
 
 def _confidences(
-    rules: Sequence[GateRule], plan: OutputPlan
+    rules: Sequence[MetricRule], plan: OutputPlan
 ) -> Iterator[tuple[MetricRule, BatchedMetric]]:
-    """Yields the rules with a confidence on an output, each with its metric."""
+    """Yields the rules on an output, each with its metric."""
     for rule in rules:
-        if not isinstance(rule, MetricRule) or rule.confidence is None:
-            continue
         if rule.output in (None, plan.judged.key) and rule.metric in plan.by_name:
             yield rule, plan.by_name[rule.metric]
 
 
-def _check_confidences(rules: Sequence[GateRule], plans: Sequence[OutputPlan]) -> None:
+def _check_confidences(rules: Sequence[MetricRule], plans: Sequence[OutputPlan]) -> None:
     """Checks that there is a test for every rule with a confidence."""
     for rule in rules:
-        if not isinstance(rule, MetricRule) or rule.confidence is None:
-            continue
         found = [(plan, metric) for plan in plans for _, metric in _confidences([rule], plan)]
         if not found:
             known = [name for plan in plans for name in plan.by_name]

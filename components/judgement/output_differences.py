@@ -1,4 +1,6 @@
-"""How two models' outputs differ, whatever the labels say, as sums that merge in any order.
+"""Batches with two models' predictions of one output, and how these differ, whatever the labels.
+
+How they differ is sums that merge in any order.
 
 Only NumPy and Arrow are imported here, because workers import this module.
 """
@@ -16,8 +18,8 @@ import pyarrow as pa
 from pydantic import BeforeValidator, PlainSerializer
 
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN, Array
-from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.metrics.decisions import Decision
+from tfx_tflite.components.judgement.saturation import InputsSeen
 
 _WORST_EXAMPLES = 10
 _DIGEST_BYTES = 16
@@ -25,6 +27,27 @@ _DIGEST_BYTES = 16
 _MOST_BINS = 1 << 16
 # The sums of numbers that are rounded, which are added up exactly, in this order.
 EXACT = ("signal", "noise", "absolute", "divergence")
+
+
+@dataclass(frozen=True)
+class ComparedBatch:
+    """A batch with both models' predictions of one output.
+
+    Attributes:
+        batch: The examples.
+        labels: Shape (n, values); None where no batched metric needs them.
+        float_output: The float model's output, shape (n, …).
+        quantized_output: The quantized model's, of the same shape.
+        inputs: What the inputs are like beside their ranges; None where they have none.
+        weights: How much each example counts, shape (n,); None where all count the same.
+    """
+
+    batch: pa.RecordBatch
+    labels: Array | None
+    float_output: Array
+    quantized_output: Array
+    inputs: InputsSeen | None = None
+    weights: Array | None = None
 
 
 # JSON has no pairs as keys, so they are written as triples.

@@ -12,14 +12,9 @@ from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
-from tfx_tflite.components.examples.tensors import (
-    Array,
-    InputSpec,
-    Tensors,
-    format_shape,
-)
+from tfx_tflite.components.examples.tensors import Array, InputSpec, Tensors, format_shape
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
-from tfx_tflite.components.judgement.metrics.labels import LabelCheck, LabelReader
+from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
 from tfx_tflite.components.models.float_model import (
     FloatModel,
@@ -104,12 +99,7 @@ class ModelPair:
 
 @dataclass
 class _FloatSide:
-    """What threads of a process may share: the float model, which is slow to load.
-
-    Attributes:
-        reader: What turns examples into inputs.
-        model: The model.
-    """
+    """What threads of a process may share: the float model, which is slow to load."""
 
     reader: InputReader
     model: FloatModel
@@ -123,12 +113,10 @@ class _PredictDoFn(beam.DoFn):
     """Batches to extracts with predictions and labels; a process loads the float model once."""
 
     def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck], handle: shared.Shared):
-        self._pair = pair
-        self._outputs = [_PredictedOutput(check) for check in checks]
-        self._shared = handle
+        self._pair, self._checks, self._shared = pair, checks, handle
 
     def setup(self) -> None:
-        labels = [output.label for output in self._outputs]
+        labels = [check.judged.target.label_name for check in self._checks]
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
         # An interpreter serves one thread.
         self._tflite = {QUANTIZED: self._pair.quantized_model()}
@@ -141,10 +129,9 @@ class _PredictDoFn(beam.DoFn):
         for group in groups:
             # A batch for each shape, as a model takes only one at once.
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
-            yield self._predicted({tfma.ARROW_RECORD_BATCH_KEY: part}, group.tensors)
+            yield self._predicted(part, group.tensors)
 
-    def _predicted(self, extracts: Extracts, prepared: Tensors) -> Extracts:
-        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    def _predicted(self, batch: pa.RecordBatch, prepared: Tensors) -> Extracts:
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
         predictions = {FLOAT: self._float.model.predict(inputs)}
@@ -152,84 +139,53 @@ class _PredictDoFn(beam.DoFn):
             predictions[name] = tflite.predict(inputs)
         for model, outputs in predictions.items():
             finite.check_outputs(batch, inputs, outputs, model)
-        extracts.update(_by_kind(self._outputs, batch, inputs, prepared, predictions))
+        extracts = self._judged(batch, inputs, prepared, predictions)
         if self._pair.input_ranges:
             seen = InputsSeen.of(inputs, self._pair.input_ranges)
-            extracts[INPUTS_SEEN_KEY] = seen.to_arrays()
+            # By name, as extracts of TFMA may hold nothing but arrays.
+            extracts[INPUTS_SEEN_KEY] = vars(seen)
         return extracts
 
-
-class _PredictedOutput:
-    """What one output contributes to the extracts of a batch."""
-
-    def __init__(self, check: LabelCheck):
-        self._check = check
-        self._reader = LabelReader(check.judged.target)
-        self.key, self.label = check.judged.key, check.judged.target.label_name
-        self._name = check.judged.spec.name
-
-    def extracts(
+    def _judged(
         self,
         batch: pa.RecordBatch,
         inputs: Tensors,
         prepared: Tensors,
         predictions: Mapping[str, Tensors],
-    ) -> tuple[dict[str, Array], Array, Array | None]:
-        """Returns the outputs by model, the labels, and the weights, all checked.
+    ) -> Extracts:
+        """Returns a batch with predictions, labels and weights as TFMA has them in extracts.
 
-        Args:
-            batch: The examples.
-            inputs: The model's inputs.
-            prepared: What the preprocessing signature gave, inputs and maybe labels.
-            predictions: By model, all outputs by name.
-
-        Raises:
-            DataError: A label or a weight is missing or out of range.
-            EvaluationError: A metric cannot be computed from labels and outputs like these.
+        That is by output if outputs have keys, else as they are.
         """
-        outputs = {model: found[self._name] for model, found in predictions.items()}
-        for model, values in outputs.items():
-            self._check_batch_axis(values, batch.num_rows, model)
-        labels = self._reader.labels(batch, inputs, prepared)
-        self._check(labels, outputs, batch)
-        weights = self._reader.weights(batch)
-        return (
-            outputs,
-            for_tfma(labels, outputs[FLOAT]),
-            None if weights is None else weights[:, None],
+        judged: dict[str, dict[str | None, Array]] = {model: {} for model in predictions}
+        labels: dict[str | None, Array] = {}
+        weights: dict[str | None, Array] = {}
+        for check in self._checks:
+            key, name = check.judged.key, check.judged.spec.name
+            outputs = {model: found[name] for model, found in predictions.items()}
+            for model, values in outputs.items():
+                _check_batch_axis(name, values, batch.num_rows, model)
+                judged[model][key] = values
+            own_labels = check.reader.labels(batch, inputs, prepared)
+            check(own_labels, outputs, batch)
+            labels[key] = for_tfma(own_labels, outputs[FLOAT])
+            own_weights = check.reader.weights(batch)
+            if own_weights is not None:
+                weights[key] = own_weights[:, None]
+        return {
+            tfma.ARROW_RECORD_BATCH_KEY: batch,
+            tfma.PREDICTIONS_KEY: {model: _keyed(values) for model, values in judged.items()},
+            tfma.LABELS_KEY: _keyed(labels),
+            **({tfma.EXAMPLE_WEIGHTS_KEY: _keyed(weights)} if weights else {}),
+        }
+
+
+def _check_batch_axis(output: str, values: Array, rows: int, model: str) -> None:
+    if values.ndim == 0 or len(values) != rows:
+        raise EvaluationError(
+            f"output {output!r} of the {model} model has shape {format_shape(values.shape)} for "
+            f"{rows} examples, expected one row an example"
         )
-
-    def _check_batch_axis(self, values: Array, rows: int, model: str) -> None:
-        if values.ndim == 0 or len(values) != rows:
-            raise EvaluationError(
-                f"output {self._name!r} of the {model} model has shape "
-                f"{format_shape(values.shape)} for {rows} examples, expected one row an example"
-            )
-
-
-def _by_kind(
-    outputs: Sequence[_PredictedOutput],
-    batch: pa.RecordBatch,
-    inputs: Tensors,
-    prepared: Tensors,
-    predictions: Mapping[str, Tensors],
-) -> Extracts:
-    """Returns predictions, labels and weights as TFMA has them in extracts.
-
-    That is by output where outputs have keys, else as they are.
-    """
-    found = {out.key: out.extracts(batch, inputs, prepared, predictions) for out in outputs}
-    result: Extracts = {
-        tfma.PREDICTIONS_KEY: {
-            model: _keyed({key: entry[0][model] for key, entry in found.items()})
-            for model in predictions
-        },
-        tfma.LABELS_KEY: _keyed({key: labels for key, (_, labels, _) in found.items()}),
-    }
-    weights = {key: known for key, (_, _, known) in found.items() if known is not None}
-    if weights:
-        result[tfma.EXAMPLE_WEIGHTS_KEY] = _keyed(weights)
-    return result
 
 
 def _keyed(values: Mapping[str | None, Array]) -> ByOutput:

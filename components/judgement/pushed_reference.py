@@ -80,32 +80,28 @@ class PushedReference:
         where = f"the pushed version {self.number} ({self.uri})"
         wanted = {spec.name: spec for spec in signature.inputs}
         if model.inputs.keys() != wanted.keys():
-            raise EvaluationError(
-                f"{where} takes {listed(sorted(model.inputs))}, but the new model "
-                f"{listed(sorted(wanted))}: they cannot be compared; leave out the rules that are "
-                "against: pushed for one push"
-            )
+            raise _incomparable(where, listed(sorted(model.inputs)), listed(sorted(wanted)))
         for name, spec in wanted.items():
             info = model.inputs[name]
             found = info.signature_shape[1:]
             if not _fits(found, spec.example_shape):
-                raise EvaluationError(
-                    f"{where} takes {name!r} of shape {format_shape((None, *found))}, but the new "
-                    f"model {format_shape(spec.shape)}: they cannot be compared; leave out the "
-                    "rules that are against: pushed for one push"
-                )
+                shape = f"{name!r} of shape {format_shape((None, *found))}"
+                raise _incomparable(where, shape, format_shape(spec.shape))
             # An integer input that is only cast to float may have become a float one.
             if not info.is_quantized and info.dtype not in (spec.dtype, np.float32):
-                raise EvaluationError(
-                    f"{where} takes {name!r} as {info.dtype}, but the new model as "
-                    f"{spec.dtype}: they cannot be compared; leave out the rules that are against: "
-                    "pushed for one push"
-                )
+                raise _incomparable(where, f"{name!r} as {info.dtype}", f"as {spec.dtype}")
         for output in outputs:
             if output not in model.outputs:
                 raise EvaluationError(
                     f"{where} has no output {output!r}; it has: {listed(sorted(model.outputs))}"
                 )
+
+
+def _incomparable(pushed: str, takes: str, new: str) -> EvaluationError:
+    return EvaluationError(
+        f"{pushed} takes {takes}, but the new model {new}: they cannot be compared; leave out the "
+        "rules that are against: pushed for one push"
+    )
 
 
 def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
@@ -137,8 +133,8 @@ def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricVal
             against="pushed",
             reason="nothing was pushed yet, so there is no reference",
         )
-        for rule in gate.on_metrics
-        if rule.against == "pushed"
+        for rule in gate.against("pushed")
+        if isinstance(rule, MetricRule)
     ]
     return result.model_copy(update={"rules": (*result.rules, *unknown)})
 

@@ -68,15 +68,6 @@ class InputsSeen:
             np.stack([values.max(axis=1) for values in rows], axis=1).astype(np.float64),
         )
 
-    @classmethod
-    def from_arrays(cls, arrays: Tensors) -> "InputsSeen":
-        """Returns what `to_arrays` gave away."""
-        return cls(arrays["outside"], arrays["lowest"], arrays["highest"])
-
-    def to_arrays(self) -> dict[str, Array]:
-        """Returns the arrays by name: extracts of TFMA may hold nothing but arrays."""
-        return {"outside": self.outside, "lowest": self.lowest, "highest": self.highest}
-
 
 # JSON has no arrays.
 _Extremes = Annotated[

@@ -177,6 +177,11 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
     pushed_destination: str | None = None
     pushed_version: int | None = None
 
+    @property
+    def compared_destination(self) -> str | None:
+        """Where the pushed model is that a rule compares with; None if none does."""
+        return self.pushed_destination if self.gate.against("pushed") else None
+
     @model_validator(mode="after")
     def _destination_is_known(self) -> Self:
         if self.gate.against("pushed") and self.pushed_destination is None:

@@ -124,7 +124,7 @@ class Draft:
 
         The quantizer for 16 bits refuses a model that lists one that it does not know.
         """
-        operators = [each for graph in self.tree.subgraphs for each in graph.operators]
+        operators = self.operators
         kept = sorted({operator.opcodeIndex for operator in operators})
         renumbered = {old: new for new, old in enumerate(kept)}
         self.tree.operatorCodes = [self.tree.operatorCodes[place] for place in kept]

@@ -90,13 +90,15 @@ class Tensor:
         if found is not None and found.min is not None and len(found.min):
             assert found.max is not None
             limits = (float(found.min[0]), float(found.max[0]))
-        shape = _shape(tree.shape)
+        shape = tuple(numbers(tree.shape))
         return cls(
             index=index,
             name=text(tree.name),
             type=object_tree.type_name(tree.type),
             shape=shape,
-            signature_shape=shape if tree.shapeSignature is None else _shape(tree.shapeSignature),
+            signature_shape=shape
+            if tree.shapeSignature is None
+            else tuple(numbers(tree.shapeSignature)),
             scales=scales,
             zero_points=points if len(points) else np.zeros(len(scales), np.int64),
             channel_axis=0 if found is None else found.quantizedDimension,
@@ -473,10 +475,6 @@ class Graph:
                             f"refers to tensor {entry.tensorIndex} as {side} "
                             f"{text(entry.name)!r}, which is not one of its graph's {side}s",
                         )
-
-
-def _shape(sizes: Integers) -> tuple[int, ...]:
-    return tuple(numbers(sizes))
 
 
 def _at(tensors: tuple[Tensor, ...], places: Integers) -> tuple[Tensor, ...]:

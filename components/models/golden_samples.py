@@ -17,7 +17,7 @@ import numpy as np
 from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY
 from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor, KernelsDeviate
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.examples.tensors import Array, Tensors, first_non_finite
 from tfx_tflite.components.models.runtime import (
     RunnableModel,
     batch_size_of,
@@ -157,14 +157,6 @@ def is_same(found: Array, recorded: Array) -> bool:
         and found.dtype == recorded.dtype
         and found.tobytes() == recorded.tobytes()
     )
-
-
-def first_non_finite(values: Array) -> int | None:
-    """Returns the first sample with NaN or infinity, None if there is none."""
-    if values.dtype.kind != "f":
-        return None
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    return int(np.argmax(bad)) if bad.any() else None
 
 
 def deviation(found: Tensors, others: Tensors) -> KernelsDeviate:

@@ -14,11 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.manifest import Golden, KernelsDeviate, SmokeTest
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.examples.tensors import first_non_finite
 from tfx_tflite.components.models import golden_samples
 from tfx_tflite.components.models.runtime import (
     RunnableModel,
@@ -30,19 +32,15 @@ from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.versions import Kernels, Runtime
 
 
-class _Trial(BaseModel):
+class _Trial(Part):
     """What the child is given: golden samples, or the shapes of an example by input name."""
-
-    model_config = ConfigDict(frozen=True)
 
     golden: Golden | None
     shapes: dict[str, tuple[int, ...]]
 
 
-class _Outcome(BaseModel):
+class _Outcome(Part):
     """What the child says: what was found, or what is wrong."""
-
-    model_config = ConfigDict(frozen=True)
 
     found: SmokeTest | None = None
     problem: str = ""
@@ -136,7 +134,7 @@ def _replay(content: bytes, directory: Path, golden: Golden) -> _Outcome:
     model = open_model(content)
     found = golden_samples.run(model, inputs, golden.batch_size)
     for name, values in found.items():
-        if (bad := golden_samples.first_non_finite(values)) is not None:
+        if (bad := first_non_finite(values)) is not None:
             given = Runtime.of(model.kernels)
             return _Outcome(
                 problem=f"with {given} output {name!r} of golden sample {bad} is not finite"

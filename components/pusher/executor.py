@@ -5,7 +5,6 @@ import posixpath
 from pathlib import Path
 
 from absl import logging
-from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.dsl.io import fileio
 from tfx.proto import pusher_pb2
@@ -14,6 +13,7 @@ from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
 from tfx_tflite.components.destinations.keys import load_private_key
 from tfx_tflite.components.destinations.manifest import MetadataIds
@@ -22,7 +22,6 @@ from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
-from tfx_tflite.components.report.description import description_of, example_shapes
 from tfx_tflite.components.report.document import Pushed, Report
 
 
@@ -30,10 +29,7 @@ class Executor(tfx_pusher.Executor):
     """Pushes a model with a blessing of its own; see `Destination.push` for how."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Pushes the model where it is blessed, and records that it was not where it is refused.
 
@@ -67,7 +63,7 @@ class Executor(tfx_pusher.Executor):
                 keep=settings.keep,
                 key=load_private_key(key) if key else None,
                 trial=functools.partial(
-                    try_model, golden=report.golden, shapes=example_shapes(report)
+                    try_model, golden=report.golden, shapes=report.example_shapes
                 ),
             )
         if version.outcome == "withdrawn":
@@ -80,7 +76,7 @@ class Executor(tfx_pusher.Executor):
         pushed.set_string_custom_property(layout.PUSH_NOTE, version.note)
         logging.info("%s at %s. %s", version.outcome, version.uri, version.note)
 
-    def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
+    def CheckBlessing(self, input_dict: Artifacts) -> bool:
         """Returns whether the model is blessed.
 
         Raises:
@@ -102,7 +98,7 @@ class Executor(tfx_pusher.Executor):
 
     def _candidate(
         self,
-        input_dict: dict[str, list[types.Artifact]],
+        input_dict: Artifacts,
         report: Report,
         model: Path,
         shipped: Path,
@@ -114,13 +110,12 @@ class Executor(tfx_pusher.Executor):
         return Candidate(
             files={layout.MODEL_FILE: model, **{name: shipped / name for name in report.shipped}},
             digests={layout.MODEL_FILE: digest, **report.shipped},
-            description=description_of(
-                report,
+            description=report.description(
                 MetadataIds(
                     execution=self._execution_id(),
                     model_artifact=model_artifact.id,
                     blessing_artifact=blessing.id,
-                ),
+                )
             ),
             compared_with=compared_with,
         )
@@ -130,7 +125,7 @@ class Executor(tfx_pusher.Executor):
         return int(unique_id) if unique_id.isdecimal() else None
 
 
-def _blessed_report(input_dict: dict[str, list[types.Artifact]]) -> Report:
+def _blessed_report(input_dict: Artifacts) -> Report:
     """Returns the evaluator's report after checking that it is the blessing's and of the model."""
     blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
     for name in (layout.MODEL_DIGEST, layout.REPORT_DIGEST):

@@ -12,8 +12,8 @@ def multiply_adds(operator: Operator) -> int:
     Args:
         operator: Of any kind; what has no weights and is no product of matrices has none.
     """
-    kind = spec.WEIGHTED.get(operator.name)
-    if kind is None or operator.name in ("GATHER", "EMBEDDING_LOOKUP"):
+    kind = spec.weighted(operator.name)
+    if not kind.weights or operator.name in ("GATHER", "EMBEDDING_LOOKUP"):
         return 0
     if operator.name == "BATCH_MATMUL":
         return _of_matrices(operator)

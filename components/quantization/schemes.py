@@ -44,11 +44,6 @@ class Scheme(str, Enum):
         """Whether activations are quantized, so that their ranges must be measured."""
         return self.traits.activations != "FLOAT32"
 
-    @property
-    def io_types(self) -> tuple[IOType, ...]:
-        """The types that float model inputs and outputs may become; the first is the default."""
-        return self.traits.io_types
-
 
 @dataclass(frozen=True)
 class SchemeTraits:
@@ -160,7 +155,7 @@ class Recipe:
     @property
     def resolved_io_type(self) -> IOType:
         """The I/O type with the scheme's default filled in."""
-        return self.io_type or self.scheme.io_types[0]
+        return self.io_type or self.scheme.traits.io_types[0]
 
     def scheme_of(self, layer: str) -> Scheme:
         """Returns what a layer is made to.

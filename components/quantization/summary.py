@@ -10,7 +10,7 @@ from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, read_graph
 from tfx_tflite.components.quantization import fidelity
 from tfx_tflite.components.quantization.audit.integer_promises import may_stay_float
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
+from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
 from tfx_tflite.components.quantization.document import (
     Bytes,
     Calibration,

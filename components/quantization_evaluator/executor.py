@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import posixpath
-from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
 from absl import logging
@@ -17,6 +16,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
@@ -24,15 +24,10 @@ from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
-from tfx_tflite.components.judgement.eval_config import (
-    judged_outputs,
-    targets_of,
-    two_model_config,
-)
+from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
@@ -42,7 +37,7 @@ from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
-from tfx_tflite.components.report.document import AskedGate, Provenance, Report
+from tfx_tflite.components.report.document import Provenance, Report
 from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.verdict import OVERALL
 from tfx_tflite.components.versions import Runtime
@@ -70,10 +65,7 @@ class Executor(tfx_evaluator.Executor):
     """
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes TFMA's result files, the report and the blessing.
 
@@ -89,9 +81,10 @@ class Executor(tfx_evaluator.Executor):
         source = _source(input_dict, settings)
         _check_slices(eval_config, source)
         pair = _model_pair(input_dict, settings, source)
-        judged = judged_outputs(pair, eval_config, _targets(settings, eval_config))
+        targets = settings.targets or targets_of(eval_config, settings.output)
+        judged = judged_outputs(pair, eval_config, targets)
         samples = settings.golden_samples
-        first = _first_examples(source, pair, judged, max(samples, _COMPARED_KERNELS))
+        first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS))
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
         model = _model_properties(input_dict, content, first, _latency_seconds(gate))
@@ -112,50 +105,33 @@ class Executor(tfx_evaluator.Executor):
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
         judgement = case.judge(model.ratios)
-        result, evaluation = judgement.result, judgement.evaluation
         document = build(
             Findings(
-                result=result,
-                evaluation=evaluation,
+                case=case,
+                judgement=judgement,
                 model=model,
-                source=source,
                 runtime=Runtime.of(quantized.kernels),
                 kernels=kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS),
                 shipped=_ship(output_dict, quantized, first, samples, source.schema),
-                reference=reference,
                 lineage=_lineage(input_dict),
-                warnings=tuple(unjudged_outputs(pair, judged)),
             ),
             self._request(settings, exec_properties),
         )
-        write_validation(
-            output_path,
-            gate,
-            result,
-            judgement.directions,
-            evaluation.comparison.slices_by_name,
-        )
+        write_validation(case, judgement)
         _write_report(output_dict, document)
         for key in ("evaluation", "figures"):
-            _describe(artifact_utils.get_single_instance(output_dict[key]), result)
-        _bless(input_dict, output_dict, result, document)
+            _describe(artifact_utils.get_single_instance(output_dict[key]), judgement.result)
+        _bless(input_dict, output_dict, judgement.result, document)
 
     def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
-        """Returns what was asked for.
-
-        Args:
-            settings: The settings.
-            properties: All the execution's properties.
-        """
-        is_against_pushed = bool(settings.gate.against("pushed"))
+        """Returns what was asked for."""
         provenance = properties.get(layout.PROVENANCE)
         return Request(
             evaluated=Evaluated(
                 split=settings.split, signature=settings.signature, output=settings.output
             ),
-            gate=AskedGate.model_validate_json(settings.gate.model_dump_json()),
             config_digest=_config_digest(properties),
-            pushed_destination=settings.pushed_destination if is_against_pushed else None,
+            pushed_destination=settings.compared_destination,
             provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
             run=self._context.pipeline_run_id if self._context else None,
             evaluated_at=utc_now(),
@@ -164,9 +140,8 @@ class Executor(tfx_evaluator.Executor):
 
 def _reference(settings: EvaluatorSettings) -> PushedReference | None:
     """Returns the pushed model if a rule is against it."""
-    if not settings.gate.against("pushed"):
-        return None
-    return PushedReference.at(str(settings.pushed_destination), settings.pushed_version)
+    destination = settings.compared_destination
+    return PushedReference.at(destination, settings.pushed_version) if destination else None
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:
@@ -179,22 +154,7 @@ def _copied(reference: PushedReference, output_path: str) -> str:
     return path
 
 
-def _targets(settings: EvaluatorSettings, eval_config: tfma.EvalConfig) -> tuple[Target, ...]:
-    return settings.targets or targets_of(eval_config, settings.output)
-
-
-def unjudged_outputs(pair: ModelPair, judged: Sequence[JudgedOutput]) -> list[str]:
-    """Returns a warning for each output of the signature that nothing is judged by."""
-    known = {output.spec.name for output in judged}
-    return [
-        f"output {name!r} of signature {pair.signature.name!r} is not judged: nothing here says "
-        "whether it is still right; add it to evaluation.outputs"
-        for name in pair.outputs
-        if name not in known
-    ]
-
-
-def _source(input_dict: dict[str, list[types.Artifact]], settings: EvaluatorSettings) -> SplitFiles:
+def _source(input_dict: Artifacts, settings: EvaluatorSettings) -> SplitFiles:
     schema = read_schema(input_dict.get("schema"))
     return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
@@ -214,13 +174,11 @@ def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
 
 
 def _model_pair(
-    input_dict: dict[str, list[types.Artifact]],
-    settings: EvaluatorSettings,
-    source: SplitFiles,
+    input_dict: Artifacts, settings: EvaluatorSettings, source: SplitFiles
 ) -> ModelPair:
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
-    tflite = _tflite_uri(input_dict)
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
+    tflite = posixpath.join(path_utils.serving_model_dir(quantized_artifact.uri), "tflite")
     return ModelPair(
         saved_model=saved_model,
         signature=read_tensor_signature(saved_model, settings.signature),
@@ -232,16 +190,8 @@ def _model_pair(
     )
 
 
-def _first_examples(
-    source: SplitFiles, pair: ModelPair, judged: Sequence[JudgedOutput], count: int
-) -> FirstExamples:
-    labels = [output.target.label_name for output in judged]
-    inputs = [spec.name for spec in pair.signature.inputs]
-    return FirstExamples.read(source, pair.reader(labels), inputs, count)
-
-
 def _ship(
-    output_dict: dict[str, list[types.Artifact]],
+    output_dict: Artifacts,
     model: TFLiteModel,
     first: FirstExamples,
     samples: int,
@@ -254,11 +204,6 @@ def _ship(
         return write_shipped_files(directory, model, first, samples, schema)
 
 
-def _tflite_uri(input_dict: dict[str, list[types.Artifact]]) -> str:
-    uri = artifact_utils.get_single_uri(input_dict["model"])
-    return posixpath.join(path_utils.serving_model_dir(uri), "tflite")
-
-
 def _latency_seconds(gate: Gate) -> float:
     """Returns how long to measure latency: thoroughly if a rule limits it, else for the report."""
     is_judged = any(isinstance(rule, LatencyLimit) for rule in gate.rules)
@@ -266,10 +211,7 @@ def _latency_seconds(gate: Gate) -> float:
 
 
 def _model_properties(
-    input_dict: dict[str, list[types.Artifact]],
-    content: bytes,
-    first: FirstExamples,
-    latency_seconds: float,
+    input_dict: Artifacts, content: bytes, first: FirstExamples, latency_seconds: float
 ) -> ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
@@ -277,9 +219,7 @@ def _model_properties(
 
 
 def _check_origin(
-    input_dict: dict[str, list[types.Artifact]],
-    settings: EvaluatorSettings,
-    model: ModelProperties,
+    input_dict: Artifacts, settings: EvaluatorSettings, model: ModelProperties
 ) -> None:
     """Checks that the quantized model was made from this very float model and signature."""
     with artifact_files.readable(
@@ -301,7 +241,7 @@ def _check_origin(
             )
 
 
-def _lineage(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
+def _lineage(input_dict: Artifacts) -> dict[str, str]:
     """Returns where what was compared lies, by what it is."""
     names = {"float_model": "baseline_model", "quantized_model": "model", "examples": "examples"}
     return {
@@ -316,7 +256,7 @@ def _config_digest(properties: dict[str, object]) -> str:
     return records_digest(f"{name}={properties[name]}".encode() for name in names)
 
 
-def _write_report(output_dict: dict[str, list[types.Artifact]], document: Report) -> None:
+def _write_report(output_dict: Artifacts, document: Report) -> None:
     text = document.to_json()
     # So that the Pusher knows the report, and by it every file that is shipped, to be this one's.
     artifact_utils.get_single_instance(output_dict["blessing"]).set_string_custom_property(
@@ -346,10 +286,7 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
 
 
 def _bless(
-    input_dict: dict[str, list[types.Artifact]],
-    output_dict: dict[str, list[types.Artifact]],
-    result: GateResult,
-    document: Report,
+    input_dict: Artifacts, output_dict: Artifacts, result: GateResult, document: Report
 ) -> None:
     blessing = artifact_utils.get_single_instance(output_dict["blessing"])
     for key, uri_key, id_key in (

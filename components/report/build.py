@@ -13,8 +13,8 @@ from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE, QUANTIZATIO
 from tfx_tflite.components.destinations.manifest import Evaluated, JudgedOutput, KernelComparison
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
-from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.output_differences import OutputSums
 from tfx_tflite.components.judgement.pushed_reference import PushedReference
@@ -116,7 +116,6 @@ class Request:
 
     Attributes:
         evaluated: The split, the signature and the output.
-        gate: The gate as the config has it.
         config_digest: Of all that decides the verdict.
         pushed_destination: Whose current version rules compare with; None without such rules.
         provenance: The pipeline, its config and the command line; None if that is not known.
@@ -125,7 +124,6 @@ class Request:
     """
 
     evaluated: Evaluated
-    gate: document.AskedGate
     config_digest: str
     pushed_destination: str | None
     provenance: document.Provenance | None
@@ -138,37 +136,32 @@ class Findings:
     """What was found.
 
     Attributes:
-        result: The gate's verdict.
-        evaluation: The figures.
+        case: What was judged.
+        judgement: The gate's verdict, and the figures.
         model: The quantized model.
-        source: The split that the models were compared on.
         runtime: What the quantized model's figures were measured with.
         kernels: How far its kernels are from the reference kernels.
         shipped: What a push takes along.
-        reference: The pushed version that was compared with, if any.
         lineage: Where what was compared lies, by what it is.
-        warnings: Of what only the evaluator knows.
     """
 
-    result: GateResult
-    evaluation: Evaluation
+    case: Case
+    judgement: Judgement
     model: ModelProperties
-    source: SplitFiles
     runtime: Runtime
     kernels: KernelComparison
     shipped: ShippedFiles
-    reference: PushedReference | None
     lineage: Mapping[str, str]
-    warnings: tuple[str, ...] = ()
 
 
 def build(found: Findings, asked: Request) -> Report:
     """Returns the report."""
-    result, evaluation, model = found.result, found.evaluation, found.model
+    case, model = found.case, found.model
+    result, evaluation = found.judgement.result, found.judgement.evaluation
     comparison, quantization = evaluation.comparison, model.quantization
     inputs = adequacy(comparison.saturation, model.input_ranges, evaluation.examples)
     latencies = tuple(map(_latency, model.latencies))
-    outputs = [_of_output(output, found.source) for output in evaluation.outputs]
+    outputs = [_of_output(output, case.source) for output in evaluation.outputs]
     first = outputs[0]
     return Report(
         verdict=result.verdict,
@@ -193,13 +186,13 @@ def build(found: Findings, asked: Request) -> Report:
         warnings=(
             *quantization.warnings,
             *(warning for warning in (known.warning() for known in inputs) if warning),
-            *found.warnings,
+            *_unjudged_outputs(case),
         ),
         digests=_digests(found, asked),
         evaluated=_evaluated(asked.evaluated, evaluation),
         calibration_sample=quantization.calibration_sample,
         lineage=dict(found.lineage),
-        gate=asked.gate,
+        gate=document.AskedGate.model_validate(case.gate.model_dump(mode="json")),
         versions=_versions(),
         runtime=found.runtime,
         kernels=found.kernels,
@@ -207,11 +200,22 @@ def build(found: Findings, asked: Request) -> Report:
         golden=found.shipped.golden,
         shipped=dict(found.shipped.digests),
         pushed_destination=asked.pushed_destination,
-        pushed_reference=_reference(found.reference),
+        pushed_reference=_reference(case.reference),
         provenance=asked.provenance,
         run=asked.run,
         evaluated_at=asked.evaluated_at,
     )
+
+
+def _unjudged_outputs(case: Case) -> list[str]:
+    """Returns a warning for each output of the signature that nothing is judged by."""
+    known = {output.spec.name for output in case.judged}
+    return [
+        f"output {name!r} of signature {case.pair.signature.name!r} is not judged: nothing here "
+        "says whether it is still right; add it to evaluation.outputs"
+        for name in case.pair.outputs
+        if name not in known
+    ]
 
 
 def _of_output(output: OutputEvaluation, source: SplitFiles) -> document.OutputReport:
@@ -235,7 +239,7 @@ def _digests(found: Findings, asked: Request) -> dict[str, str | None]:
     return {
         **found.model.quantization.digests,
         "quantized_model": found.model.digest,
-        "eval_split": f"blake2b-sum:{found.evaluation.comparison.outputs.digest:032x}",
+        "eval_split": f"blake2b-sum:{found.judgement.evaluation.comparison.outputs.digest:032x}",
         "config": asked.config_digest,
         **of_config,
     }
@@ -299,15 +303,8 @@ def _shares_outside(evaluation: Evaluation, index: int) -> tuple[document.Outsid
 
 
 def _latency(measured: latency.Latency) -> document.Latency:
-    return document.Latency(
-        float_ms=measured.float_ms,
-        quantized_ms=measured.quantized_ms,
-        ratio=measured.ratio,
-        batch_size=measured.batch_size,
-        threads=measured.threads,
-        runtime=measured.quantized_runtime,
-        float_runtime=measured.float_runtime,
-    )
+    own = {"ratio": measured.ratio, "runtime": measured.quantized_runtime}
+    return document.Latency.model_validate({**vars(measured), **own})
 
 
 def _agreement(outputs: OutputSums) -> document.Agreement | None:

@@ -5,14 +5,17 @@ docs/report.schema.json.
 """
 
 import shlex
+from collections.abc import Mapping
 
 from pydantic import Field, JsonValue
 
 from tfx_tflite.components.destinations.manifest import (
     CalibrationSample,
+    Description,
     Evaluated,
     Golden,
     KernelComparison,
+    MetadataIds,
     Signature,
 )
 from tfx_tflite.components.documents import Document, Part
@@ -215,6 +218,28 @@ class Report(Document):
     def labels(self) -> tuple[str, ...]:
         """The labels that outputs were judged by, each once."""
         return tuple(dict.fromkeys(each.label for each in self.evaluated.outputs if each.label))
+
+    @property
+    def example_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of an example by input name, the batch first, if they are known."""
+        inputs = self.signature.inputs if self.signature else ()
+        return {each.name: each.example_shape for each in inputs if each.example_shape is not None}
+
+    def description(self, metadata: MetadataIds) -> Description:
+        """Returns what a manifest says of the model.
+
+        Args:
+            metadata: Where the push and what is pushed are.
+        """
+        shared = Description.model_fields.keys() & Report.model_fields.keys()
+        return Description.model_validate(
+            {
+                **{key: getattr(self, key) for key in shared},
+                "name": self.provenance.pipeline if self.provenance else None,
+                "verdict": self.verdict.value,
+                "metadata": metadata,
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.gate import LIMITS, Gate
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.catalog import Direction
-from tfx_tflite.components.judgement.metrics.slices import SliceKey
 from tfx_tflite.components.judgement.prediction import QUANTIZED
 from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 
@@ -19,48 +19,27 @@ from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 FILE_NAME = "validations-00000-of-00001.tfrecord"
 
 
-def write_validation(
-    output_path: str,
-    gate: Gate,
-    result: GateResult,
-    directions: Mapping[str, Direction],
-    slices: Mapping[str, SliceKey],
-) -> None:
+def write_validation(case: Case, judgement: Judgement) -> None:
     """Writes the verdict among an evaluation's result files.
 
     Args:
-        output_path: The directory of the result files.
-        gate: The rules.
-        result: Their verdict.
-        directions: Which way each metric is better.
-        slices: The slices that were evaluated, by the names that rules and reports call them.
+        case: What was judged.
+        judgement: The verdict.
     """
-    record = validation_result(gate, result, directions, slices).SerializeToString(
-        deterministic=True
-    )
-    with tf.io.TFRecordWriter(posixpath.join(output_path, FILE_NAME)) as writer:
-        writer.write(record)
-
-
-def validation_result(
-    gate: Gate,
-    result: GateResult,
-    directions: Mapping[str, Direction],
-    slices: Mapping[str, SliceKey],
-) -> validation_result_pb2.ValidationResult:
-    """Returns what did not hold, by slice; see `write_validation`."""
+    result, slices = judgement.result, judgement.evaluation.comparison.slices_by_name
     found = validation_result_pb2.ValidationResult(validation_ok=result.blessed)
     failed: dict[str, list[validation_result_pb2.ValidationFailure]] = {}
-    if result.examples < gate.min_examples:
-        failed[OVERALL] = [_too_few_examples(gate, result)]
+    if result.examples < case.gate.min_examples:
+        failed[OVERALL] = [_too_few_examples(case.gate, result)]
     for rule in result.rules:
         if rule.verdict in (Verdict.REFUSED, Verdict.UNDECIDED):
-            failed.setdefault(rule.slice, []).append(_failure(rule, directions))
+            failed.setdefault(rule.slice, []).append(_failure(rule, judgement.directions))
     for name, failures in failed.items():
         found.metric_validations_per_slice.add(
             slice_key=slicer_lib.serialize_slice_key(slices.get(name, ())), failures=failures
         )
-    return found
+    with tf.io.TFRecordWriter(posixpath.join(case.output_path, FILE_NAME)) as writer:
+        writer.write(found.SerializeToString(deterministic=True))
 
 
 def _too_few_examples(gate: Gate, result: GateResult) -> validation_result_pb2.ValidationFailure:

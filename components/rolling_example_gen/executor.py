@@ -1,5 +1,6 @@
 """The executors: what TFX's own do, for each of a split's patterns."""
 
+import functools
 from collections.abc import Callable
 
 import apache_beam as beam
@@ -12,28 +13,23 @@ from tfx_tflite.components.rolling_example_gen.driver import SEPARATOR
 _Read = Callable[[dict[str, object], str], beam.PTransform]
 
 
-class _ReadSpans(beam.PTransform):
+@beam.ptransform_fn
+def _read_spans(
+    pipeline: beam.Pipeline, read: _Read, exec_properties: dict[str, object], patterns: str
+) -> beam.PCollection:
     """Reads the files of several patterns as one collection.
 
     Args:
+        pipeline: What it is applied to.
         read: How TFX reads one pattern, given execution properties and the pattern.
         exec_properties: The execution properties.
         patterns: The patterns, with separators between.
     """
-
-    def __init__(self, read: _Read, exec_properties: dict[str, object], patterns: str):
-        super().__init__()
-        self._read = read
-        self._exec_properties = exec_properties
-        self._patterns = patterns.split(SEPARATOR)
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Builds the transform."""
-        spans = [
-            pipeline | f"Span[{pattern}]" >> self._read(self._exec_properties, pattern)
-            for pattern in self._patterns
-        ]
-        return spans | beam.Flatten()
+    spans = [
+        pipeline | f"Span[{pattern}]" >> read(exec_properties, pattern)
+        for pattern in patterns.split(SEPARATOR)
+    ]
+    return spans | beam.Flatten()
 
 
 class ImportExecutor(import_executor.Executor):
@@ -41,8 +37,7 @@ class ImportExecutor(import_executor.Executor):
 
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
-        read = super().GetInputSourceToExamplePTransform()
-        return lambda exec_properties, patterns: _ReadSpans(read, exec_properties, patterns)
+        return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())
 
 
 class CsvExecutor(csv_executor.Executor):
@@ -50,5 +45,4 @@ class CsvExecutor(csv_executor.Executor):
 
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
-        read = super().GetInputSourceToExamplePTransform()
-        return lambda exec_properties, patterns: _ReadSpans(read, exec_properties, patterns)
+        return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())

@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
@@ -37,12 +38,12 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
-from tfx_tflite.components.quantization.conversion.backends import Conversion
+from tfx_tflite.components.quantization.conversion.backends import Conversion, ConvertedModels
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
     tensor_groups,
 )
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.ranges import ranges
 from tfx_tflite.components.quantization.settings import QuantizerSettings
@@ -63,10 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Calibrates, converts and checks; the modules beside it say how."""
 
     def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, object],
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
@@ -137,7 +135,7 @@ class _Sample:
     described: CalibrationSample
 
     @classmethod
-    def of(cls, input_dict: dict[str, list[types.Artifact]]) -> "_Sample":
+    def of(cls, input_dict: Artifacts) -> "_Sample":
         artifacts = input_dict["calibration_examples"]
         sample = artifact_utils.get_single_instance(artifacts)
         schema = read_schema(input_dict.get("schema"))

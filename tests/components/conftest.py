@@ -38,7 +38,8 @@ def convert_digits(
     digits_model: Path, digits_arrays, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable]:
     """Converts the digits net, once for each quantization and all in one child process."""
-    from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+    from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     done: dict[Recipe, ConvertedModels] = {}

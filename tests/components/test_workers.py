@@ -65,7 +65,7 @@ CROSSING = {
         lambda: [
             sampling.strata_and_records,
             sampling.SampleCalibrationExamples(PLAN),
-            sample_file._write,
+            sample_file.write_sample,
         ],
         ["tfx", "tensorflow", "tensorflow_model_analysis"],
     ),

@@ -91,17 +91,16 @@ class Lease:
             time.sleep(random.uniform(0.1, 1.0) * min(1.0, self._lifetime / _RENEWALS))
 
     def _created(self) -> bool:
-        try:
-            self._remember(self._requests.create(self._name, self._content()))
-        except ConflictError:
-            # An answer may have been lost, and the request sent again.
-            return self._is_own()
-        return True
+        return self._wrote(lambda: self._requests.create(self._name, self._content()))
 
     def _took_over(self, version: ObjectVersion) -> bool:
+        return self._wrote(lambda: self._requests.update(self._name, self._content(), version))
+
+    def _wrote(self, write: Callable[[], ObjectVersion]) -> bool:
         try:
-            self._remember(self._requests.update(self._name, self._content(), version))
+            self._remember(write())
         except ConflictError:
+            # An answer may have been lost, and the request sent again.
             return self._is_own()
         return True
 

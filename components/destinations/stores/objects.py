@@ -9,6 +9,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE
@@ -54,15 +55,13 @@ class ObjectStore:
         """Returns a file's bytes; FileNotFoundError where it is not there."""
         return self._requests.get(posixpath.normpath(name))[0]
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keeps others from changing the destination.
 
         Raises:
             TimeoutError: Others held it too long.
         """
-        with self._lease.hold(self._patience):
-            yield
+        return self._lease.hold(self._patience)
 
     def clean(self, versions: Sequence[str]) -> None:
         """Removes versions that have no manifest: under the lock nobody is at work on them."""

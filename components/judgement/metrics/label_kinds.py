@@ -140,24 +140,27 @@ class LabelFit:
         Raises:
             DataError: A label is out of range.
         """
+        subject = f"label {self.label!r} is"
         if self.count == self.positions and self.classes > 1:
             if metric.label in (LabelKind.CLASS_INDEX, LabelKind.ONE_CLASS):
                 in_range = (labels >= 0) & (labels < self.classes) & (labels == np.floor(labels))
                 in_range |= labels == (
                     np.nan if metric.ignore_class is None else metric.ignore_class
                 )
-                self._refuse(batch, labels, ~in_range, self._classes_expected(metric))
+                expected = f"but {self._classes_expected(metric)}"
+                refuse(batch, labels, ~in_range, subject, expected)
         elif metric.label in (LabelKind.ZERO_OR_ONE, LabelKind.ONE_CLASS, LabelKind.ONE_HOT):
             in_range = (labels >= 0) & (labels <= 1)
-            self._refuse(batch, labels, ~in_range, f"the metrics take 0 to 1 ({metric.name})")
+            expected = f"but the metrics take 0 to 1 ({metric.name})"
+            refuse(batch, labels, ~in_range, subject, expected)
         if metric.label is LabelKind.ONE_HOT:
             totals = labels.reshape(len(labels), -1, self.classes).sum(axis=2)
-            self._refuse(
+            refuse(
                 batch,
                 totals,
                 np.abs(totals - 1) > 1e-3,
-                f"{metric.name} takes shares of classes that add up to 1",
-                what=f"label {self.label!r} adds up to",
+                f"label {self.label!r} adds up to",
+                f"but {metric.name} takes shares of classes that add up to 1",
             )
 
     def _classes_expected(self, metric: ConfiguredMetric) -> str:
@@ -165,22 +168,6 @@ class LabelFit:
         if metric.label is not LabelKind.CLASS_INDEX or metric.ignore_class is not None:
             return classes
         return f"{classes} (if it marks what does not count, give {metric.name} an ignore_class)"
-
-    def _refuse(
-        self,
-        batch: pa.RecordBatch,
-        values: Array,
-        wrong: Array,
-        expected: str,
-        what: str | None = None,
-    ) -> None:
-        if wrong.any():
-            rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
-            raise DataError(
-                f"{what or f'label {self.label!r} is'} {values[wrong][0]} in "
-                f"{place_of(batch, int(rows[0]))}, but {expected}; so it is in {len(rows)} of "
-                f"{len(wrong)} examples of a batch"
-            )
 
     def check_outputs(self, metric: ConfiguredMetric, outputs: Array, model: str) -> None:
         """Checks that a metric of probabilities, or of answers, gets some.
@@ -213,6 +200,27 @@ class LabelFit:
                     "BinaryAccuracy or BinaryIoU, for classes SparseCategoricalAccuracy or "
                     "CategoricalAccuracy, or OneHotMeanIoU with one-hot labels"
                 )
+
+
+def refuse(batch: pa.RecordBatch, values: Array, wrong: Array, subject: str, expected: str) -> None:
+    """Checks that none of the values of a batch is wrong.
+
+    Args:
+        batch: The examples, for the message.
+        values: Shape (n, …).
+        wrong: Which of them are wrong, of the same shape.
+        subject: What is wrong, as the message puts it before the value.
+        expected: What would be right.
+
+    Raises:
+        DataError: One is.
+    """
+    if wrong.any():
+        rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
+        raise DataError(
+            f"{subject} {values[wrong][0]} in {place_of(batch, int(rows[0]))}, {expected}; so it "
+            f"is in {len(rows)} of {len(wrong)} examples of a batch"
+        )
 
 
 def _counted(values: int) -> str:

@@ -24,16 +24,13 @@ def check_schema(checks: Sequence[LabelCheck], schema: bytes | None) -> None:
         EvaluationError: A label does not fit its output for a metric, or holds strings for which
             there is no vocabulary.
     """
-    features = {} if schema is None else _features(schema_pb2.Schema.FromString(schema))
+    known = schema_pb2.Schema.FromString(schema or b"").feature
+    features = {feature.name: feature for feature in known}
     for check in checks:
         _check_vocabulary(check)
         feature = features.get(check.judged.target.label or "")
         if feature is not None:
             _check_feature(check, feature)
-
-
-def _features(schema: schema_pb2.Schema) -> dict[str, schema_pb2.Feature]:
-    return {feature.name: feature for feature in schema.feature}
 
 
 def _check_vocabulary(check: LabelCheck) -> None:

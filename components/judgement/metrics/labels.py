@@ -16,7 +16,7 @@ import pyarrow as pa
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.examples.tensors import Array, feature_values, format_shape, place_of
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
-from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit
+from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit, refuse
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 
 _LABEL_KEY = "evaluation.label"
@@ -129,25 +129,15 @@ class LabelReader:
                 "example, expected one"
             )
         wrong = ~(np.isfinite(values) & (values >= 0))
-        if wrong.any():
-            raise DataError(
-                f"example weight {name!r} is {values[wrong][0]} in "
-                f"{place_of(batch, int(np.argmax(wrong)))}, expected a finite number of 0 or "
-                f"more; so it is in {int(wrong.sum())} of {len(values)} examples of a batch"
-            )
+        expected = "expected a finite number of 0 or more"
+        refuse(batch, values, wrong, f"example weight {name!r} is", expected)
         return values.astype(np.float64)
 
 
 def _numbers(name: str, values: Array, batch: pa.RecordBatch) -> Array:
-    if values.dtype.kind != "f":
-        return values
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        rows = np.flatnonzero(wrong.any(axis=1))
-        raise DataError(
-            f"label {name!r} is {values[wrong][0]} in {place_of(batch, int(rows[0]))}, expected a "
-            f"finite number; so it is in {len(rows)} of {len(values)} examples of a batch"
-        )
+    if values.dtype.kind == "f":
+        wrong = ~np.isfinite(values)
+        refuse(batch, values, wrong, f"label {name!r} is", "expected a finite number")
     return values
 
 
@@ -167,9 +157,10 @@ class LabelCheck:
     judged: JudgedOutput
     metrics: tuple[ConfiguredMetric, ...]
 
-    def fit(self, labels: Array, outputs: Array) -> LabelFit:
-        """Returns how labels of shape (n, values) and outputs of shape (n, …) go together."""
-        return self._fit(labels.shape[1], outputs.shape[1:])
+    @cached_property
+    def reader(self) -> LabelReader:
+        """What reads the labels and the weights."""
+        return LabelReader(self.judged.target)
 
     def _fit(self, count: int, shape: tuple[int, ...]) -> LabelFit:
         return LabelFit(self.judged.target.label_name, self.judged.spec.name, count, shape)
@@ -200,7 +191,7 @@ class LabelCheck:
                 or takes probabilities, or classes, and gets others.
             DataError: A label is out of range.
         """
-        fit = self.fit(labels, next(iter(outputs.values())))
+        fit = self._fit(labels.shape[1], next(iter(outputs.values())).shape[1:])
         for metric in self.metrics:
             fit.check(metric)
             fit.check_labels(metric, labels, batch)

@@ -6,13 +6,15 @@ Only pydantic is imported here, because configs are parsed with it and workers i
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from tfx_tflite.components.settings import Settings
 
 if TYPE_CHECKING:  # It loads NumPy, which a config can do without.
     from tfx_tflite.components.examples.tensors import InputSpec
 
 
-class Target(BaseModel):
+class Target(Settings):
     """What one output is compared with.
 
     Attributes:
@@ -23,8 +25,6 @@ class Target(BaseModel):
             are numbers.
         example_weight: The feature that says how much an example counts; None where all count 1.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     output: str | None = None
     label: str | None = None

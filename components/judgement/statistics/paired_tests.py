@@ -152,14 +152,7 @@ def _score_deviation(examples: int, worse: int | Array, better: int | Array, dro
     larger root of 2n q² + ((2n - worse + better) drop - worse - better) q - better drop (1 - drop)
     (Tango 1998).
 
-    Args:
-        examples: The number of examples n.
-        worse: How many got worse, integers of any shape.
-        better: How many got better, integers of the same shape.
-        drop: The true drop, -1 to 1.
-
-    Returns:
-        float64 of the same shape, in examples, 0 or more.
+    Args and shapes are those of `score_p_value`; what is returned is in examples, 0 or more.
     """
     linear = (2 * examples - worse + better) * drop - worse - better
     root = np.sqrt(np.maximum(linear**2 + 8 * examples * better * drop * (1 - drop), 0))
@@ -525,15 +518,7 @@ def holm(p_values: Sequence[float] | Array, alpha: float) -> Array:
     return rejected
 
 
-def examples_to_settle(
-    examples: int,
-    drop: float,
-    standard_error: float,
-    margin: float,
-    confidence: float,
-    *,
-    correction: float = 0.0,
-) -> int | None:
+def examples_to_settle(interval: DropInterval, margin: float, confidence: float) -> int | None:
     """Returns about how many more examples would settle an undecided verdict.
 
     That is where the bound of a large sample just reaches the margin, if drop and variability stay
@@ -542,12 +527,9 @@ def examples_to_settle(
     probability of one half; 80 % takes some 2.3 times n.
 
     Args:
-        examples: The number of examples seen.
-        drop: The drop that was observed, in the metric's unit.
-        standard_error: Its standard error, in the same unit.
-        margin: The largest drop allowed, in the same unit.
+        interval: What was observed.
+        margin: The largest drop allowed, in the metric's unit.
         confidence: The confidence of each bound, above 0.5 and below 1.
-        correction: `CONTINUITY_CORRECTION` for a `binary_interval`, else 0.
 
     Returns:
         At least 1; None where no number would do, as the drop is the margin, or where the standard
@@ -557,12 +539,12 @@ def examples_to_settle(
         ValueError: The confidence is out of range.
     """
     _check_confidence(confidence)
-    distance = abs(margin - drop)
-    if not math.isfinite(standard_error) or not distance > 1e-12 * max(abs(margin), abs(drop)):
+    error, distance = interval.standard_error, abs(margin - interval.drop)
+    if not math.isfinite(error) or not distance > 1e-12 * max(abs(margin), abs(interval.drop)):
         return None
-    reach = float(ndtri(confidence)) * standard_error * math.sqrt(examples)
-    root = (reach + math.sqrt(reach**2 + 4 * distance * correction)) / (2 * distance)
-    return max(math.ceil(root**2) - examples, 1)
+    reach = float(ndtri(confidence)) * error * math.sqrt(interval.examples)
+    root = (reach + math.sqrt(reach**2 + 4 * distance * interval.correction)) / (2 * distance)
+    return max(math.ceil(root**2) - interval.examples, 1)
 
 
 def _check_counts(examples: int, worse: int, better: int) -> None:

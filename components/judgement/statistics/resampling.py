@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator
 
+from tfx_tflite.components.documents import Part
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 
 
-class ScoreEvidence(BaseModel):
+class ScoreEvidence(Part):
     """What the test of a metric of scores on one slice rests on.
 
     Attributes:
@@ -22,8 +23,6 @@ class ScoreEvidence(BaseModel):
             (2, replicates).
         grain: How much one more mistake adds to the drop.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     share: tuple[int, int, int] | None = None
     replicates: Annotated[

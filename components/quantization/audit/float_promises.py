@@ -7,7 +7,7 @@ import numpy as np
 
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, Violation
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.audit.integer_promises import channel_scales
+from tfx_tflite.components.quantization.audit.integer_promises import channel_scales, holds_weights
 from tfx_tflite.components.quantization.schemes import Scheme
 
 # The converter leaves smaller weights as they are in `dynamic_range`.
@@ -27,15 +27,11 @@ def violations(graph: Graph, scheme: Scheme) -> Iterator[Violation]:
 
 def _weights(graph: Graph, operator: Operator, scheme: Scheme) -> Iterator[Violation]:
     """The weights have the promised type, where they are stored."""
-    kind = spec.WEIGHTED.get(operator.name)
-    for position in () if kind is None else kind.weights:
+    for position in spec.weighted(operator.name).weights:
         weights = _stored(graph, operator.operand(position))
-        if weights is None or not weights.is_constant:
+        if weights is None or not holds_weights(weights):
             continue
         found = weights.type
-        if found in ("INT32", "INT64", "BOOL") and not weights.is_quantized:
-            # A table of indices.
-            continue
         promised: tuple[str, ...] = (scheme.traits.weights,)
         is_small = math.prod(weights.shape) < _SMALLEST_QUANTIZED_WEIGHTS
         if scheme.traits.weights == "INT8" and is_small:
@@ -80,9 +76,8 @@ def _is_from_a_table(graph: Graph, operator: Operator, scheme: Scheme) -> bool:
 
 def _weight_scales(operator: Operator) -> Iterator[Violation]:
     """Quantized weights beside float activations are symmetric and have scales."""
-    kind = spec.WEIGHTED.get(operator.name)
-    for position in () if kind is None else kind.weights:
-        weights = operator.operand(position)
+    kind = spec.weighted(operator.name)
+    for weights in map(operator.operand, kind.weights):
         if weights is None or not weights.is_constant or weights.type != "INT8":
             continue
         scales = weights.scales
@@ -90,14 +85,13 @@ def _weight_scales(operator: Operator) -> Iterator[Violation]:
             yield Violation(operator.label, "has INT8 weights without a positive scale")
         elif weights.zero_points.any():
             yield Violation(operator.label, "has weights with a zero point other than 0")
-        elif kind is not None:
+        else:
             yield from channel_scales(operator, weights, kind)
 
 
 def _quantized_constants(operator: Operator) -> Iterator[Violation]:
     """No operator reads a quantized constant; the weights themselves are named already."""
-    kind = spec.WEIGHTED.get(operator.name)
-    named = () if kind is None else kind.weights
+    named = spec.weighted(operator.name).weights
     for position, tensor in enumerate(operator.operands):
         if tensor is None or position in named or not tensor.is_quantized:
             continue

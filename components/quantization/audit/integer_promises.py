@@ -104,8 +104,7 @@ def _types(graph: Graph, operator: Operator, activation: str) -> Iterator[Violat
     if operator.name in spec.RECURRENT:
         tensors = (*operator.inputs[:1], *operator.outputs)
     else:
-        kind = spec.WEIGHTED.get(operator.name)
-        weights = {operator.operand(i) for i in kind.weights} if kind else set()
+        weights = set(map(operator.operand, spec.weighted(operator.name).weights))
         tensors = tuple(t for t in operator.tensors if not (t in weights and t.is_constant))
     for tensor in tensors:
         found = tensor.type
@@ -182,17 +181,11 @@ def _same_scale(operator: Operator) -> Iterator[Violation]:
 
 def _weights(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """Stored weights are INT8, symmetric and have a scale for each channel where that is said."""
-    kind = spec.WEIGHTED.get(operator.name)
-    if kind is None:
-        return
-    for position in kind.weights:
-        weights = operator.operand(position)
-        if weights is None or not weights.is_constant:
+    kind = spec.weighted(operator.name)
+    for weights in map(operator.operand, kind.weights):
+        if weights is None or not holds_weights(weights):
             continue
         found = weights.type
-        if found in ("INT32", "INT64", "BOOL") and not weights.is_quantized:
-            # A table of indices.
-            continue
         # A factor whose partner is an activation has its type, and so do a table's rows.
         promised = scheme.weights if kind.symmetric else scheme.activations
         if found != promised:
@@ -200,6 +193,12 @@ def _weights(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
         elif kind.symmetric:
             yield from _symmetry(operator, weights)
             yield from channel_scales(operator, weights, kind)
+
+
+def holds_weights(tensor: Tensor) -> bool:
+    """Returns whether an operand that may be weights is: stored, and no table of indices."""
+    is_table = tensor.type in ("INT32", "INT64", "BOOL") and not tensor.is_quantized
+    return tensor.is_constant and not is_table
 
 
 def _symmetry(operator: Operator, weights: Tensor) -> Iterator[Violation]:
@@ -237,9 +236,9 @@ def channel_scales(
 
 def _bias(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
     """A bias has 32 (or 64) bits and scale = scale of the activations x scale of the weights."""
-    kind = spec.WEIGHTED.get(operator.name)
-    bias = None if kind is None or kind.bias is None else operator.operand(kind.bias)
-    if kind is None or bias is None:
+    kind = spec.weighted(operator.name)
+    bias = None if kind.bias is None else operator.operand(kind.bias)
+    if bias is None:
         return
     if bias.type not in scheme.biases:
         allowed = " or ".join(scheme.biases)

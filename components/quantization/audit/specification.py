@@ -31,7 +31,7 @@ class WeightedOperator:
     symmetric: bool = True
 
 
-WEIGHTED = {
+_WEIGHTED = {
     "CONV_2D": WeightedOperator(bias=2, channels=0, per_channel=True),
     "DEPTHWISE_CONV_2D": WeightedOperator(bias=2, channels=3, per_channel=True),
     "TRANSPOSE_CONV": WeightedOperator(bias=3, activation=2, channels=0, per_channel=True),
@@ -49,6 +49,18 @@ WEIGHTED = {
     "RNN": WeightedOperator(weights=(1, 2)),
     "SVDF": WeightedOperator(weights=(1,)),
 }
+
+_WITHOUT_WEIGHTS = WeightedOperator(weights=())
+
+
+def weighted(operator: str) -> WeightedOperator:
+    """Returns where an operator keeps its weights, if it has some.
+
+    Args:
+        operator: Its name in the schema.
+    """
+    return _WEIGHTED.get(operator, _WITHOUT_WEIGHTS)
+
 
 # Their cell state has 16 bits and some of their vectors 32, whatever the activations have.
 RECURRENT = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "SVDF"})

@@ -1,18 +1,33 @@
 """The ways to make a quantized model of a float one; the table of schemes says which is whose."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels, Converter
+from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.schemes import Making, Recipe
+
+
+@dataclass(frozen=True)
+class ConvertedModels:
+    """What a conversion gives.
+
+    Attributes:
+        float32: The graph as a float32 TFLite flatbuffer.
+        quantized: The same graph, quantized.
+        ranges: What the activations of the float32 model took, if we measured it.
+    """
+
+    float32: bytes
+    quantized: bytes
+    ranges: TensorRanges | None = None
 
 
 class Calibration(Protocol):
@@ -68,18 +83,6 @@ class Conversion:
         return BACKENDS[self.making](self, float32)
 
 
-class Backend(Protocol):
-    """Makes the quantized model of a conversion."""
-
-    def __call__(self, conversion: Conversion, float32: bytes) -> ConvertedModels:
-        """Returns both models, and the ranges if they were measured.
-
-        Args:
-            conversion: What to convert, and to what.
-            float32: The model as a flatbuffer, nothing quantized.
-        """
-
-
 def as_it_is(conversion: Conversion, float32: bytes) -> ConvertedModels:
     """Returns the float32 model twice."""
     return ConvertedModels(float32, float32)
@@ -108,7 +111,8 @@ def from_ranges(conversion: Conversion, float32: bytes) -> ConvertedModels:
     return ConvertedModels(float32, quantized, found)
 
 
-BACKENDS: Mapping[Making, Backend] = {
+# Given a conversion and its float32 flatbuffer.
+BACKENDS: Mapping[Making, Callable[[Conversion, bytes], ConvertedModels]] = {
     Making.AS_IT_IS: as_it_is,
     Making.BY_THE_CONVERTER: by_the_converter,
     Making.FROM_RANGES: from_ranges,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, listed
-from tfx_tflite.components.examples.tensors import Array, format_shape
+from tfx_tflite.components.examples.tensors import Array, first_non_finite, format_shape
 from tfx_tflite.components.models.float_model import InputReader
 
 
@@ -54,17 +54,10 @@ def tensor_groups(
     for batch in batches:
         for group in reader.groups(batch):
             for name, values in group.tensors.items():
-                _check_finite(name, values, read + group.rows)
+                if (bad := first_non_finite(values)) is not None:
+                    raise DataError(
+                        f"calibration example {read + group.rows[bad]} has NaN or infinity in "
+                        f"input {name!r}; remove such examples or clean the feature"
+                    )
             yield group.tensors
         read += batch.num_rows
-
-
-def _check_finite(name: str, values: Array, places: Array) -> None:
-    if values.dtype.kind != "f":
-        return
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"calibration example {places[np.argmax(bad)]} has NaN or infinity in input "
-            f"{name!r}; remove such examples or clean the feature"
-        )

@@ -9,10 +9,8 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from absl import logging
 
@@ -28,60 +26,13 @@ from tfx_tflite.components.quantization.conversion.child_process import (
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.log import last_complaint, without_paths
 from tfx_tflite.components.quantization.conversion.messages import Failed, Request, Step
-from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Making, Recipe, Scheme
+from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
 _MEGABYTE = 2**20
 _NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class ConvertedModels:
-    """What a conversion gives.
-
-    Attributes:
-        float32: The graph as a float32 TFLite flatbuffer.
-        quantized: The same graph, quantized.
-        ranges: What the activations of the float32 model took, if we measured it.
-    """
-
-    float32: bytes
-    quantized: bytes
-    ranges: TensorRanges | None = None
-
-
-def convert(
-    saved_model: Path,
-    signature: str,
-    recipe: Recipe,
-    samples: Tensors | None,
-    working_directory: Path,
-    limits: Limits = _NO_LIMITS,
-) -> ConvertedModels:
-    """Converts one signature of a SavedModel, once as it is and once by the converter's own means.
-
-    Args:
-        saved_model: The float SavedModel.
-        signature: The signature to convert; its inputs are tensors.
-        recipe: What to convert to.
-        samples: Calibration tensors by input name, each of shape (samples, *example_shape); only
-            needed by schemes that calibrate.
-        working_directory: A directory for this conversion's files, which do not stay.
-        limits: What the converter may use.
-
-    Raises:
-        ConversionError: The converter refused the model, crashed, or went past a limit.
-    """
-    _check_samples(recipe, samples)
-    with Converter(working_directory, limits) as converter:
-        float32 = converter.float32(saved_model, signature, recipe.batch_size)
-        if recipe.scheme.traits.making is Making.AS_IT_IS:
-            return ConvertedModels(float32, float32)
-        quantized = converter.convert(saved_model, signature, recipe, samples)
-        return ConvertedModels(float32, quantized)
-
-
-class Converter:
+class Converter(AbstractContextManager["Converter"]):
     """The TensorFlow Lite converter, quarantined in a child process.
 
     One child answers all requests, so that TensorFlow is imported once. The first request takes the
@@ -102,15 +53,7 @@ class Converter:
         self._limits = limits
         self._child: ChildProcess | None = None
 
-    def __enter__(self) -> "Converter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import read_graph
@@ -50,8 +51,8 @@ def rewritten(content: bytes) -> bytes:
         is a float input afterwards, of the same values.
     """
     draft = read_graph(content).draft()
-    changed = [_multiply_instead(draft), _take_floats(draft), _slice_instead(draft)]
-    changed.append(_drop_foreign_tables(draft))
+    rewrites = (_multiply_instead, _take_floats, _slice_instead, _drop_foreign_tables)
+    changed = [rewrite(draft) for rewrite in rewrites]
     if not any(changed):
         return content
     draft.drop_unused_tensors()
@@ -171,12 +172,17 @@ def _slices(
     if not _is_float(graph.tensors[source]) or min(sizes) < 0:
         return None
     starts = np.cumsum([0, *sizes[:-1]])
-    make = _one_of_axis if kind == "UNPACK" else _part_of_axis
-    return [
-        make(draft, graph, source, output, axis, int(start), size)
-        for output, start, size in zip(outputs, starts, sizes, strict=True)
-        if output in read
-    ]
+    slice_of = _one_of_axis if kind == "UNPACK" else _part_of_axis
+    slices = []
+    for output, start, size in zip(outputs, starts, sizes, strict=True):
+        if output in read:
+            begins = np.zeros(len(numbers(graph.tensors[source].shape)), np.int32)
+            begins[axis] = start
+            name, constants, options = slice_of(begins, axis, size)
+            places = [draft.add_constant(graph, values) for values in constants]
+            slices.append(draft.operator(name, [source, *places], output))
+            object_tree.set_options(slices[-1], _OPTIONS[name], **options)
+    return slices
 
 
 def _stored_integer(draft: Draft, tensor: TensorTree) -> int:
@@ -189,49 +195,26 @@ def _size(output: TensorTree, axis: int) -> int:
     return numbers(output.shape if output.shapeSignature is None else output.shapeSignature)[axis]
 
 
-def _part_of_axis(
-    draft: Draft,
-    graph: SubgraphTree,
-    source: int,
-    output: int,
-    axis: int,
-    start: int,
-    size: int,
-) -> OperatorTree:
+_OPTIONS = {"SLICE": "SliceOptions", "STRIDED_SLICE": "StridedSliceOptions"}
+# An operator's kind, its constant operands, and its options.
+_Slice = tuple[str, tuple[Array, ...], dict[str, int]]
+
+
+def _part_of_axis(begins: Array, axis: int, size: int) -> _Slice:
     """Returns a SLICE of a part of an axis and all of the others."""
-    rank = len(numbers(graph.tensors[source].shape))
-    begins, sizes = np.zeros(rank, np.int32), np.full(rank, -1, np.int32)
-    begins[axis], sizes[axis] = start, size
-    constants = [draft.add_constant(graph, values) for values in (begins, sizes)]
-    operator = draft.operator("SLICE", [source, *constants], output)
-    object_tree.set_options(operator, "SliceOptions")
-    return operator
+    sizes = np.full_like(begins, -1)
+    sizes[axis] = size
+    return "SLICE", (begins, sizes), {}
 
 
-def _one_of_axis(
-    draft: Draft,
-    graph: SubgraphTree,
-    source: int,
-    output: int,
-    axis: int,
-    start: int,
-    size: int,
-) -> OperatorTree:
+def _one_of_axis(begins: Array, axis: int, size: int) -> _Slice:
     """Returns a STRIDED_SLICE of one place of an axis, which goes, and all of the others."""
-    rank = len(numbers(graph.tensors[source].shape))
-    begins = np.zeros(rank, np.int32)
-    begins[axis] = start
-    ends, steps = begins + np.int32(size), np.ones(rank, np.int32)
-    constants = [draft.add_constant(graph, values) for values in (begins, ends, steps)]
-    operator = draft.operator("STRIDED_SLICE", [source, *constants], output)
-    all_others = ((1 << rank) - 1) & ~(1 << axis)
-    object_tree.set_options(
-        operator,
-        "StridedSliceOptions",
-        beginMask=all_others,
-        endMask=all_others,
-        shrinkAxisMask=1 << axis,
-        ellipsisMask=0,
-        newAxisMask=0,
-    )
-    return operator
+    all_others = ((1 << len(begins)) - 1) & ~(1 << axis)
+    options = {
+        "beginMask": all_others,
+        "endMask": all_others,
+        "shrinkAxisMask": 1 << axis,
+        "ellipsisMask": 0,
+        "newAxisMask": 0,
+    }
+    return "STRIDED_SLICE", (begins, begins + np.int32(size), np.ones_like(begins)), options

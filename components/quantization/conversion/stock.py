@@ -1,7 +1,7 @@
 """TensorFlow Lite's converter, asked as it wants to be asked. Runs in the child process only."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ _OPERATOR_SETS = {
     "INT8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "INT16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
-
-_Samples = Callable[[], Iterator[dict[str, Array]]]
 
 
 def convert(
@@ -48,7 +46,7 @@ def convert(
     _configure(converter, recipe)
     if not recipe.scheme.needs_calibration:
         return _converted(converter, function)
-    converter.representative_dataset = _one_batch_at_a_time(samples, _batch_size(function))
+    converter.representative_dataset = functools.partial(_batches, samples, _batch_size(function))
     return with_copied_constants(_converted(converter, function))
 
 
@@ -108,17 +106,13 @@ def _configure(converter: tf.lite.TFLiteConverter, recipe: Recipe) -> None:
         converter.inference_input_type = converter.inference_output_type = io_type
 
 
-def _one_batch_at_a_time(samples: Tensors, batch_size: int) -> _Samples:
-    """Returns the calibration set as dicts by input name.
+def _batches(samples: Tensors, batch_size: int) -> Iterator[dict[str, Array]]:
+    """Yields the calibration set as dicts by input name.
 
     Lists would have to be in an order that is neither the declared nor the alphabetical one, and a
     wrong order converts silently. The last batch repeats its last example to be full.
     """
-
-    def batches() -> Iterator[dict[str, Array]]:
-        count = len(next(iter(samples.values())))
-        for start in range(0, count, batch_size):
-            rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-            yield {name: values[rows] for name, values in samples.items()}
-
-    return batches
+    count = len(next(iter(samples.values())))
+    for start in range(0, count, batch_size):
+        rows = np.minimum(np.arange(start, start + batch_size), count - 1)
+        yield {name: values[rows] for name, values in samples.items()}

@@ -10,7 +10,6 @@ not depend on which examples share a batch, as the last bits of some kernels do;
 is used than the activations of one example take.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +30,7 @@ from tfx_tflite.components.models.runtime import TensorInfo, open_observable
 from tfx_tflite.components.quantization.ranges.ranges import (
     ActivationTensor,
     BatchExtremes,
-    CombineExtremes,
     RangeSource,
-    TensorRanges,
 )
 
 
@@ -95,33 +92,26 @@ class ActivationObserver:
         exposed = [graph.main.tensors[each.index] for each in self.tensors if not each.is_input]
         self._model = open_observable(graph.with_outputs(exposed))
 
-    def __call__(
-        self,
-        inputs: Tensors,
-        position: int = 0,
-        places: Array | None = None,
-    ) -> BatchExtremes:
+    def __call__(self, inputs: Tensors, position: int, places: Array) -> BatchExtremes:
         """Returns the extremes of every tensor in each example.
 
         Args:
             inputs: By name, each of shape (batch, *example_shape).
             position: The place of the first example of the batch among all, for messages.
-            places: Where in that batch each example is, for messages; one after another if None.
+            places: Where in that batch each example is, for messages.
 
         Raises:
             ConversionError: The runtime refuses the model or an example.
         """
-        rows = len(next(iter(inputs.values())))
-        places = np.arange(rows) if places is None else places
-        minima = np.empty((rows, len(self.tensors)), np.float32)
+        minima = np.empty((len(places), len(self.tensors)), np.float32)
         maxima = np.empty_like(minima)
-        for row in range(rows):
+        for row, place in enumerate(places):
             try:
                 given = self._run({name: values[row : row + 1] for name, values in inputs.items()})
             except (RuntimeError, ValueError) as error:
                 raise ConversionError(
                     "the float TensorFlow Lite model does not run on calibration example "
-                    f"{position + int(places[row])}: {telling_line(str(error))}"
+                    f"{position + int(place)}: {telling_line(str(error))}"
                 ) from error
             self._reduce(given, minima[row], maxima[row])
         return BatchExtremes(position, minima, maxima)
@@ -152,20 +142,12 @@ def _fitted(values: Array, info: TensorInfo) -> Array:
     return info.filled(taken)
 
 
-@dataclass
-class _Reader:
-    """How examples become the model's inputs, as an object that threads can share."""
-
-    read: InputReader
-
-    @classmethod
-    def load(cls, source: RangeSource) -> "_Reader":
-        signature = read_tensor_signature(source.saved_model, source.signature)
-        return cls(
-            input_reader(
-                source.saved_model, signature, source.preprocessing_signature, source.schema
-            )
-        )
+def _reader(source: RangeSource) -> InputReader:
+    """Returns how examples become the model's inputs."""
+    signature = read_tensor_signature(source.saved_model, source.signature)
+    return input_reader(
+        source.saved_model, signature, source.preprocessing_signature, source.schema
+    )
 
 
 @dataclass(frozen=True)
@@ -183,8 +165,7 @@ class ExampleObserver:
             source: The model, and how examples become its inputs.
             handle: What the threads of a process share the reader by.
         """
-        reader = handle.acquire(lambda: _Reader.load(source))
-        return cls(reader.read, ActivationObserver(read_tflite(source)))
+        return cls(handle.acquire(lambda: _reader(source)), ActivationObserver(read_tflite(source)))
 
     def __call__(self, position: int, batch: pa.RecordBatch) -> BatchExtremes:
         """Returns the extremes in each example of a batch."""
@@ -198,25 +179,3 @@ class ExampleObserver:
             np.concatenate([part.minima for part in parts])[order],
             np.concatenate([part.maxima for part in parts])[order],
         )
-
-
-def collect_ranges(float_tflite: bytes, batches: Iterable[Tensors]) -> TensorRanges:
-    """Returns the ranges of a model's activations, in this process and one pass.
-
-    Args:
-        float_tflite: The float flatbuffer.
-        batches: The calibration tensors by input name, each of shape (batch, *example_shape), in
-            the order of the examples.
-
-    Raises:
-        ConversionError: The model cannot be calibrated.
-        DataError: There are no examples, or one gives NaN or infinity; its position is named.
-    """
-    observer = ActivationObserver(float_tflite)
-    combine = CombineExtremes()
-    extremes = combine.create_accumulator()
-    position = 0
-    for batch in batches:
-        extremes = combine.add_input(extremes, observer(batch, position))
-        position += len(next(iter(batch.values())))
-    return extremes.ranges(read_graph(float_tflite).digest, observer.tensors)

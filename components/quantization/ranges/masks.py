@@ -61,8 +61,19 @@ class _Search:
         self._read_by_softmax = {
             operator.inputs[0] for operator in graph.main.operators if operator.name == "SOFTMAX"
         }
-        self.ranges = {each.tensor.index: each for each in ranges}
-        self.constants: dict[int, Array] = {}
+        self._given = {each.tensor.index: each for each in ranges}
+        self.ranges = dict(self._given)
+        # The lowest value that a mask, or the constant that makes it, must have.
+        self._needed: dict[Tensor, float] = {}
+
+    @property
+    def constants(self) -> dict[int, Array]:
+        """What is to be stored anew, float32 and flat, by the tensor's index."""
+        return {
+            tensor.index: np.maximum(tensor.floats, np.float32(lowest))
+            for tensor, lowest in self._needed.items()
+            if tensor.is_constant
+        }
 
     def masked(self, operator: Operator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the scores and the mask that an operator adds, if it does."""
@@ -70,20 +81,25 @@ class _Search:
             return
         first, second = operator.inputs
         for scores, mask in ((first, second), (second, first)):
-            is_mask = self._lowest(mask) < MASK < self._lowest(scores)
+            is_mask = _lowest(mask, self._given) < MASK < _lowest(scores, self.ranges)
             if is_mask and scores.index in self.ranges and self._constant_of(mask) is not None:
                 yield scores, mask
 
     def lift(self, total: Tensor, scores: Tensor, mask: Tensor) -> None:
-        """Makes a mask as low as it must be, and what it is added to."""
+        """Makes a mask as low as it must be, and what it is added to.
+
+        A mask that several additions have in common is as low as the widest of the scores need it.
+        """
         seen = self.ranges[scores.index]
         lowest = -(seen.maximum - seen.minimum) - _BELOW
         constant = self._constant_of(mask)
         assert constant is not None
-        self.constants[constant.index] = np.maximum(self._stored(constant), np.float32(lowest))
+        for tensor in (constant, mask):
+            self._needed[tensor] = min(lowest, self._needed.get(tensor, lowest))
         if mask.index in self.ranges:
             known = self.ranges[mask.index]
-            self.ranges[mask.index] = TensorRange(known.tensor, lowest, max(known.maximum, 0.0))
+            highest = max(known.maximum, 0.0)
+            self.ranges[mask.index] = TensorRange(known.tensor, self._needed[mask], highest)
         known = self.ranges[total.index]
         self.ranges[total.index] = TensorRange(known.tensor, seen.minimum + lowest, known.maximum)
 
@@ -100,11 +116,9 @@ class _Search:
         are_shares = all(each is None or 0 <= each.minimum <= each.maximum <= 1 for each in known)
         return constants[0] if constants and are_shares else None
 
-    def _lowest(self, tensor: Tensor) -> float:
-        if tensor.index in self.ranges:
-            return self.ranges[tensor.index].minimum
-        values = self._stored(tensor)
-        return float(values.min()) if values.size else 0.0
 
-    def _stored(self, tensor: Tensor) -> Array:
-        return self.constants.get(tensor.index, tensor.floats)
+def _lowest(tensor: Tensor, ranges: Mapping[int, TensorRange]) -> float:
+    """Returns a tensor's lowest value: that of its range, or of what is stored."""
+    if tensor.index in ranges:
+        return ranges[tensor.index].minimum
+    return float(tensor.floats.min(initial=0.0))

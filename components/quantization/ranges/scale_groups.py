@@ -50,7 +50,10 @@ def harmonized(
     centred = {groups.root(tensor) for tensor, needs_zero in demanding if needs_zero}
     hulls = {root: _hull(ranges, groups, root, root in centred) for root in roots}
     return tuple(
-        _within_group(found, hulls.get(groups.root(found.tensor.index))) for found in ranges
+        TensorRange(found.tensor, *hulls[root])
+        if (root := groups.root(found.tensor.index)) in hulls
+        else found
+        for found in ranges
     )
 
 
@@ -90,10 +93,6 @@ def _hull(
         return lowest, highest
     step = max(lowest / _LOWEST, highest / _HIGHEST)
     return _LOWEST * step, _HIGHEST * step
-
-
-def _within_group(found: TensorRange, hull: tuple[float, float] | None) -> TensorRange:
-    return found if hull is None else TensorRange(found.tensor, *hull)
 
 
 def with_copied_constants(content: bytes) -> bytes:

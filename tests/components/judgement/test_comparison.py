@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 
 from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
-from tfx_tflite.components.judgement.compared_batch import ComparedBatch
 from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
+from tfx_tflite.components.judgement.output_differences import ComparedBatch
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
 from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless, layer_of
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
+from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.conversion.stock import convert
-from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings

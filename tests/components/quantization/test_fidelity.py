@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.components.quantization import seeding
+from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
-from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 

@@ -29,24 +29,19 @@ def twins(request, tmp_path_factory: pytest.TempPathFactory):
     """The models of a shipped config in both schemes, and its inputs on the eval split."""
     from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
     from tfx_tflite.components.models.tflite_model import TFLiteModel
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
 
     directory = tmp_path_factory.mktemp(request.param)
     saved_model, batches = train(request.param, directory)
     signature = read_tensor_signature(saved_model, "serving_tensors")
     reader = input_reader(saved_model, signature, None)
     samples, inputs = reader(batches["train"]), reader(batches["eval"])
-    models = []
-    for scheme in (Scheme.INT8, Scheme.INT8_FLOAT_IO):
-        (directory / scheme.value).mkdir()
-        converted = convert(
-            saved_model,
-            "serving_tensors",
-            Recipe(scheme),
-            {name: values[:100] for name, values in samples.items()},
-            directory / scheme.value,
-        )
-        models.append(TFLiteModel(converted.quantized))
+    few = {name: values[:100] for name, values in samples.items()}
+    with Converter(directory) as converter:
+        models = [
+            TFLiteModel(converter.convert(saved_model, "serving_tensors", Recipe(scheme), few))
+            for scheme in (Scheme.INT8, Scheme.INT8_FLOAT_IO)
+        ]
     return *models, inputs
 
 

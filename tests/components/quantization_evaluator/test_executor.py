@@ -44,19 +44,15 @@ def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
 
 @pytest.fixture(scope="module")
 def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
-    models = convert(
-        digits_model,
-        "serving_tensors",
-        Recipe(Scheme.INT8),
-        {"image": digits_arrays["train"][0][:100]},
-        tmp_path_factory.mktemp("conversion"),
-    )
+    samples = {"image": digits_arrays["train"][0][:100]}
+    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
+        content = converter.convert(digits_model, "serving_tensors", Recipe(Scheme.INT8), samples)
     path = tmp_path_factory.mktemp("model")
     (path / "Format-Serving").mkdir()
-    (path / "Format-Serving" / "tflite").write_bytes(models.quantized)
+    (path / "Format-Serving" / "tflite").write_bytes(content)
     return path
 
 
@@ -220,7 +216,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
     import tensorflow as tf
     from tfx.types import artifact_utils, standard_artifacts
 
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("score")
@@ -242,16 +238,13 @@ def score_artifacts(tmp_path_factory, write_records_to):
     ]
     write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
     (directory / "work").mkdir()
-    converted = convert(
-        directory / "model",
-        "serving_tensors",
-        Recipe(Scheme.INT8),
-        {"x": rows},
-        directory / "work",
-    )
+    with Converter(directory / "work") as converter:
+        content = converter.convert(
+            directory / "model", "serving_tensors", Recipe(Scheme.INT8), {"x": rows}
+        )
     tflite = directory / "quantized" / "Format-Serving" / "tflite"
     tflite.parent.mkdir(parents=True)
-    tflite.write_bytes(converted.quantized)
+    tflite.write_bytes(content)
     artifact = standard_artifacts.Examples()
     artifact.uri = str(directory / "examples")
     artifact.split_names = artifact_utils.encode_split_names(["eval"])
@@ -820,19 +813,15 @@ def pushed(digits_model: Path, tmp_path_factory) -> str:
     from tfx_tflite.components.destinations.destination import Candidate, Destination
     from tfx_tflite.components.destinations.manifest import Description
     from tfx_tflite.components.digests import file_digest
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
-    models = convert(
-        digits_model,
-        "serving_tensors",
-        Recipe(Scheme.DYNAMIC_RANGE),
-        None,
-        tmp_path_factory.mktemp("conversion"),
-    )
+    recipe = Recipe(Scheme.DYNAMIC_RANGE)
+    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
+        content = converter.convert(digits_model, "serving_tensors", recipe)
     directory = tmp_path_factory.mktemp("pushed")
     file = directory / "model"
-    file.write_bytes(models.quantized)
+    file.write_bytes(content)
     destination = Destination.open(str(directory / "destination"))
     description = Description(scheme="dynamic_range", verdict="blessed")
     destination.push(

@@ -364,21 +364,17 @@ def float_outputs(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray
 @pytest.fixture(scope="module")
 def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str, Path]:
     """The TFLite file of each scheme."""
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     found = {}
-    for scheme in SCHEMES:
-        directory = tmp_path_factory.mktemp(scheme)
-        converted = convert(
-            saved_model,
-            "serving_tensors",
-            Recipe(Scheme(scheme)),
-            {"x": inputs},
-            directory,
-        )
-        found[scheme] = directory / "tflite"
-        found[scheme].write_bytes(converted.quantized)
+    with Converter(tmp_path_factory.mktemp("conversion")) as converter:
+        for scheme in SCHEMES:
+            recipe = Recipe(Scheme(scheme))
+            found[scheme] = tmp_path_factory.mktemp(scheme) / "tflite"
+            found[scheme].write_bytes(
+                converter.convert(saved_model, "serving_tensors", recipe, {"x": inputs})
+            )
     return found
 
 

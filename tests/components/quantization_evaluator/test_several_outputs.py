@@ -29,7 +29,7 @@ def two_heads(tmp_path_factory, write_records_to):
     import tensorflow as tf
     from tfx.types import artifact_utils, standard_artifacts
 
-    from tfx_tflite.components.quantization.conversion.converter import convert
+    from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("heads")
@@ -58,16 +58,13 @@ def two_heads(tmp_path_factory, write_records_to):
     ]
     write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
     (directory / "work").mkdir()
-    converted = convert(
-        directory / "model",
-        "serving_tensors",
-        Recipe(Scheme.INT8),
-        {"x": rows},
-        directory / "work",
-    )
+    with Converter(directory / "work") as converter:
+        content = converter.convert(
+            directory / "model", "serving_tensors", Recipe(Scheme.INT8), {"x": rows}
+        )
     tflite = directory / "quantized" / "Format-Serving" / "tflite"
     tflite.parent.mkdir(parents=True)
-    tflite.write_bytes(converted.quantized)
+    tflite.write_bytes(content)
     artifact = standard_artifacts.Examples()
     artifact.uri = str(directory / "examples")
     artifact.split_names = artifact_utils.encode_split_names(["eval"])

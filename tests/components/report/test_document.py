@@ -10,7 +10,6 @@ from tests.components.report.reports import BLESSED, RECORDED, REFUSED
 from tests.conftest import ROOT
 from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.errors import DocumentError
-from tfx_tflite.components.report.description import description_of, example_shapes
 from tfx_tflite.components.report.document import Provenance, Report
 
 SCHEMA = ROOT / "docs" / "report.schema.json"
@@ -73,11 +72,11 @@ def test_the_command_is_one_that_a_shell_takes():
 
 def test_a_manifest_has_the_model_s_name_and_what_the_report_found():
     ids = MetadataIds(execution=1, model_artifact=2, blessing_artifact=3)
-    described = description_of(BLESSED, ids)
+    described = BLESSED.description(ids)
     assert described.name == "digits" and described.metadata == ids
     assert (described.rules, described.digests) == (BLESSED.rules, BLESSED.digests)
 
 
 def test_the_shapes_of_an_example_are_those_of_the_signature_s_inputs():
-    assert example_shapes(BLESSED) == {"image": (1, 8, 8, 1)}
-    assert example_shapes(Report(verdict="blessed")) == {}
+    assert BLESSED.example_shapes == {"image": (1, 8, 8, 1)}
+    assert Report(verdict="blessed").example_shapes == {}

@@ -8,7 +8,7 @@ from scipy import optimize, stats
 
 from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.judgement.statistics.paired_tests import (
-    CONTINUITY_CORRECTION,
+    DropInterval,
     PairedMoments,
     binary_interval,
     bootstrap_interval,
@@ -537,23 +537,25 @@ def test_holm_keeps_the_rate_of_any_false_rejection_below_alpha():
     assert wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 4_000)
 
 
+def seen(examples, drop, error):
+    return DropInterval(drop, -math.inf, math.inf, 1.0, 1.0, examples, error, "any")
+
+
 def test_so_many_more_examples_bring_the_bound_to_the_margin():
-    more = examples_to_settle(1_000, 0.004, 0.005, margin=0.01, confidence=0.95)
+    more = examples_to_settle(seen(1_000, 0.004, 0.005), margin=0.01, confidence=0.95)
     error = 0.005 * math.sqrt(1_000 / (1_000 + more))
     assert 0.004 + stats.norm.ppf(0.95) * error == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_drop_above_the_margin_is_settled_by_a_refusal():
-    above = examples_to_settle(1_000, 0.016, 0.005, margin=0.01, confidence=0.95)
-    below = examples_to_settle(1_000, 0.004, 0.005, margin=0.01, confidence=0.95)
+    above = examples_to_settle(seen(1_000, 0.016, 0.005), margin=0.01, confidence=0.95)
+    below = examples_to_settle(seen(1_000, 0.004, 0.005), margin=0.01, confidence=0.95)
     assert above == below
 
 
 def test_so_many_more_examples_settle_a_share_that_never_changed():
-    seen = binary_interval(100, 0, 0, margin=0.01, confidence=0.95)
-    more = examples_to_settle(
-        100, seen.drop, seen.standard_error, 0.01, 0.95, correction=CONTINUITY_CORRECTION
-    )
+    interval = binary_interval(100, 0, 0, margin=0.01, confidence=0.95)
+    more = examples_to_settle(interval, margin=0.01, confidence=0.95)
     total = 100 + more
     assert binary_interval(total, 0, 0, margin=0.01, confidence=0.95).upper < 0.01
     assert binary_interval(total - 5, 0, 0, margin=0.01, confidence=0.95).upper > 0.01
@@ -561,14 +563,15 @@ def test_so_many_more_examples_settle_a_share_that_never_changed():
 
 def test_no_number_of_examples_settles_a_drop_of_exactly_the_margin():
     # 0.97 - 0.96 is 0.010000000000000009 in binary.
-    assert examples_to_settle(1_000, 0.97 - 0.96, 0.005, margin=0.01, confidence=0.95) is None
-    assert examples_to_settle(1_000, 0.0, 0.0, margin=0.0, confidence=0.95) is None
+    exact = seen(1_000, 0.97 - 0.96, 0.005)
+    assert examples_to_settle(exact, margin=0.01, confidence=0.95) is None
+    assert examples_to_settle(seen(1_000, 0.0, 0.0), margin=0.0, confidence=0.95) is None
 
 
 @pytest.mark.parametrize(("drop", "error"), [(0.0, math.inf), (0.0, math.nan), (math.nan, 0.1)])
 def test_what_is_not_known_cannot_be_planned_for(drop, error):
-    assert examples_to_settle(1, drop, error, margin=0.01, confidence=0.95) is None
+    assert examples_to_settle(seen(1, drop, error), margin=0.01, confidence=0.95) is None
 
 
 def test_an_undecided_verdict_wants_at_least_one_more_example():
-    assert examples_to_settle(1_000, 0.0, 0.001, margin=0.01, confidence=0.95) == 1
+    assert examples_to_settle(seen(1_000, 0.0, 0.001), margin=0.01, confidence=0.95) == 1

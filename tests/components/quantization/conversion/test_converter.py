@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
-from tfx_tflite.components.quantization.conversion import converter as conversion
 from tfx_tflite.components.quantization.conversion import early_start
+from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.document import QuantizationReport
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
@@ -76,17 +77,18 @@ def test_integer_models_are_less_than_half_the_size(convert_digits):
     assert len(models.quantized) < 0.5 * len(models.float32)
 
 
+def converted(saved_model: Path, scheme: Scheme, samples: Tensors | None, directory: Path) -> bytes:
+    """Returns a model that a converter of its own has made."""
+    with Converter(directory) as converter:
+        return converter.convert(saved_model, "serving_tensors", Recipe(scheme), samples)
+
+
 def test_the_same_request_gives_the_same_bytes(
     convert_digits, digits_model: Path, digits_arrays, tmp_path: Path
 ):
-    again = conversion.convert(
-        digits_model,
-        "serving_tensors",
-        Recipe(Scheme.INT8),
-        {"image": digits_arrays["train"][0][:100]},
-        tmp_path,
-    )
-    assert again == convert_digits("int8")
+    samples = {"image": digits_arrays["train"][0][:100]}
+    again = converted(digits_model, Scheme.INT8, samples, tmp_path)
+    assert again == convert_digits("int8").quantized
 
 
 def test_a_fixed_batch_size_is_built_in_and_evaluated_all_the_same(convert_digits, digits_arrays):
@@ -105,8 +107,7 @@ def test_inputs_are_calibrated_by_name(save_function, random_samples, tmp_path: 
     saved = save_function(lambda z_wide, y_narrow: z_wide * 2.0 + y_narrow, [None, 4], [None, 4])
     samples = random_samples(x=(50, 4), y=(50, 4))
     samples["y"] *= 1000
-    models = conversion.convert(saved, "serving_tensors", Recipe(Scheme.INT8), samples, tmp_path)
-    inputs = TFLiteModel(models.quantized).inputs
+    inputs = TFLiteModel(converted(saved, Scheme.INT8, samples, tmp_path)).inputs
     for name in ("x", "y"):
         spread = float(np.ptp(samples[name]))
         assert inputs[name].scale == pytest.approx(spread / 255, rel=0.01)
@@ -117,7 +118,7 @@ def test_names_the_operators_that_only_flex_has(save_function, random_samples, t
 
     saved = save_function(lambda x: tf.linalg.inv(tf.reshape(x, [-1, 2, 2])), [None, 4])
     with pytest.raises(ConversionError, match=r"no builtin for: MatrixInverse; replace"):
-        conversion.convert(saved, "serving_tensors", Recipe(Scheme.FLOAT32), None, tmp_path)
+        converted(saved, Scheme.FLOAT32, None, tmp_path)
 
 
 def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model(
@@ -127,12 +128,11 @@ def test_names_the_float_operators_that_the_converter_leaves_in_an_integer_model
 
     saved = save_function(lambda x: tf.math.floormod(x, 3.0) * 2.0, [None, 4])
     samples = random_samples(x=(20, 4))
-    quantization = Recipe(Scheme.INT8)
-    models = conversion.convert(saved, "serving_tensors", quantization, samples, tmp_path)
+    content = converted(saved, Scheme.INT8, samples, tmp_path)
     with pytest.raises(
         ConversionError, match=r"not int8: FLOOR_MOD #1 \(FloorMod\): computes in FLOAT32\. "
     ):
-        audit.check(models.quantized, quantization)
+        audit.check(content, Recipe(Scheme.INT8))
 
 
 def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
@@ -143,25 +143,21 @@ def test_an_abort_of_the_converter_is_an_error_with_its_last_message(
     working = tmp_path / "work"
     working.mkdir()
     with pytest.raises(ConversionError, match=r"crashed \(SIGABRT\) .*LLVM ERROR"):
-        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.FLOAT32), None, working)
+        converted(digits_model, Scheme.FLOAT32, None, working)
 
 
 def test_a_converter_that_hangs_is_stopped(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(early_start, "COMMAND", ("/bin/sh", "-c", "exec sleep 60"))
-    with pytest.raises(ConversionError, match="stopped after 1 s"):
-        conversion.convert(
-            digits_model,
-            "serving_tensors",
-            Recipe(Scheme.FLOAT32),
-            None,
-            tmp_path,
-            limits=Limits(time=1),
-        )
+    with (
+        Converter(tmp_path, Limits(time=1)) as converter,
+        pytest.raises(ConversionError, match="stopped after 1 s"),
+    ):
+        converter.float32(digits_model, "serving_tensors")
 
 
 def test_refuses_to_calibrate_with_nothing(digits_model: Path, tmp_path: Path):
     empty = {"image": np.zeros((0, 8, 8, 1), np.float32)}
     with pytest.raises(ConversionError, match="no calibration examples"):
-        conversion.convert(digits_model, "serving_tensors", Recipe(Scheme.INT8), empty, tmp_path)
+        converted(digits_model, Scheme.INT8, empty, tmp_path)

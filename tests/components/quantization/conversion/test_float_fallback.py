@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tests.components.quantization import seeding
+from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.conversion.converter import ConvertedModels
+from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
-from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings

@@ -8,13 +8,13 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tests.components.quantization import seeding
+from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec
 from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.audit.specification import Treatment
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
-from tfx_tflite.components.quantization.ranges.collection import collect_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
