@@ -275,6 +275,8 @@ def _ordered_store(
                     raise
                 # A RuntimeError too, as TFX then tries again for some seconds.
                 raise RuntimeError(refusal(str(error))) from None
+            # ML Metadata keeps it, with the password.
+            self._config = config
 
         def _call(self, name: str, request: Message, response: Message, *arguments: Any) -> None:
             if code is None or not self._is_ours:

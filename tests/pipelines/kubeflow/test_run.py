@@ -279,7 +279,7 @@ def test_a_trainer_of_ones_own_with_modules_beside_it_is_trained_and_pushed(
     form: str, tmp_path: Path
 ):
     (tmp_path / "own").mkdir()
-    own = ROOT / "tests" / "pipelines" / "own_trainer.py"
+    own = ROOT / "tests" / "pipelines" / "runs" / "own_trainer.py"
     for source in (own, CONFIGS / "digits_trainer.py"):
         (tmp_path / "own" / source.name).write_bytes(source.read_bytes())
     settings = [
