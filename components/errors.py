@@ -122,7 +122,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def listed(names: object, limit: int = 8) -> str:
-    """Returns names as a short comma-separated list for a message; 'none' where there are none.
+    """Returns names as a short comma-separated list for a message; 'none' if there are none.
 
     Args:
         names: An iterable of anything printable.

@@ -15,7 +15,7 @@ from tfx_tflite.components.examples.splits import SplitFiles
 
 
 def read_schema(artifacts: Sequence[types.Artifact] | None) -> schema_pb2.Schema | None:
-    """Returns the schema of a `Schema` artifact, or None where there is no artifact."""
+    """Returns the schema of a `Schema` artifact, or None if there is no artifact."""
     if not artifacts:
         return None
     uri = artifact_utils.get_single_uri(list(artifacts))

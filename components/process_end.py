@@ -29,7 +29,7 @@ def run_to_the_end(main: Callable[[], object]) -> NoReturn:
 
     Args:
         main: Is called once. What it raises is the exit code as Python has it: that of SystemExit,
-            1 for another exception, after its traceback; and 0 where it raises nothing.
+            1 for another exception, after its traceback; and 0 if it raises nothing.
     """
     end_process(_exit_code_of(main))
 

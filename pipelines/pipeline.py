@@ -53,8 +53,8 @@ def create_pipeline(
         config: The config.
         input_base: Where the examples are: `data.input_base`, or where builtin data was written.
         force: Whether to push a model that is at the destination already.
-        pushed_version: Which version is current there, 0 where none is, if the gate compares with
-            it; an evaluation against another one is not taken from TFX's cache. None where that is
+        pushed_version: Which version is current there, 0 if none is, if the gate compares with
+            it; an evaluation against another one is not taken from TFX's cache. None if that is
             not known.
 
     Raises:

@@ -63,8 +63,8 @@ class Candidate:
         files: The files to ship, by their names below the version.
         digests: What each of them must be, by the same names.
         description: What is known of the model, for the manifest.
-        compared_with: The current version that it was found to be no worse than, 0 where there was
-            none; None where it was not compared with what is pushed.
+        compared_with: The current version that it was found to be no worse than, 0 if there was
+            none; None if it was not compared with what is pushed.
     """
 
     files: Mapping[str, Path]
@@ -82,7 +82,7 @@ class PushedVersion:
         uri: Where it is.
         outcome: `pushed`; `present`, where it is the current version already; `withdrawn`, where
             it is there but the destination was rolled back from it, which a push leaves alone.
-        note: What the user should know of beside; empty where there is nothing.
+        note: What the user should know of beside; empty if there is nothing.
     """
 
     number: int
@@ -134,7 +134,7 @@ class Destination:
                 return False
 
     def pointer(self) -> int | None:
-        """Returns the number that LATEST holds; None where it holds none."""
+        """Returns the number that LATEST holds; None if it holds none."""
         with self._reading():
             try:
                 text = self._store.read(LATEST).decode("ascii", "replace").strip()
@@ -145,7 +145,7 @@ class Destination:
     def current(self) -> int | None:
         """Returns the current version: LATEST's, or the newest where LATEST holds no number.
 
-        None where there is no version, or LATEST names one that is not there.
+        None if there is no version, or LATEST names one that is not there.
         """
         pointer = self.pointer()
         while pointer is not None:
@@ -218,7 +218,7 @@ class Destination:
         return found
 
     def problems(self, number: int, key: "Ed25519PublicKey | None" = None) -> list[str]:
-        """Returns what is wrong with a version, each naming the file; nothing where it is whole.
+        """Returns what is wrong with a version, each naming the file; nothing if it is whole.
 
         Args:
             number: The version.
@@ -267,7 +267,7 @@ class Destination:
     def _present(
         self, candidate: Candidate, key: "Ed25519PrivateKey | None"
     ) -> PushedVersion | None:
-        """Returns the version that holds a model already, and makes it current where it should."""
+        """Returns the version that holds a model already, and makes it current if it should."""
         current, digest = self.current(), candidate.digests[MODEL_FILE]
         signer = None if key is None else key.public_key()
         if current is not None and self._holds(current, digest, signer):
@@ -397,7 +397,7 @@ class Destination:
             note: Why.
 
         Returns:
-            The version that LATEST named, None where it held no number; and the one it names now.
+            The version that LATEST named, None if it held no number; and the one it names now.
 
         Raises:
             DestinationError: There is no such version, or it is not what was pushed; nothing was
@@ -486,7 +486,7 @@ class Destination:
 
 
 def _number(name: str) -> int | None:
-    """Returns the version that a name is of; None where it is none."""
+    """Returns the version that a name is of; None if it is none."""
     number = int(name) if _VERSION.fullmatch(name) else None
     return number if number is not None and number <= _LARGEST else None
 

@@ -59,11 +59,11 @@ class ModelEntry(FileEntry):
 
 
 class Tensor(Part):
-    """An input or an output: real value = scale * (integer - zero_point) where it has a scale."""
+    """An input or an output: real value = scale * (integer - zero_point) if it has a scale."""
 
     name: str
     dtype: Text
-    # -1 where a dimension is not fixed.
+    # -1 if a dimension is not fixed.
     shape: tuple[int, ...]
     # Of an input: the shape that an example of the eval split has, the batch dimension first.
     example_shape: tuple[int, ...] | None = None

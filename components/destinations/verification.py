@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def destination_problems(
     destination: Destination, number: int | None = None, key: "Ed25519PublicKey | None" = None
 ) -> list[str]:
-    """Returns what is wrong at a destination, each naming the file; nothing where all is well.
+    """Returns what is wrong at a destination, each naming the file; nothing if all is well.
 
     Args:
         destination: The destination.

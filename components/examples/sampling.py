@@ -117,7 +117,7 @@ class SampleCalibrationExamples(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: _Accumulator) -> CalibrationSample:
-        """Returns the sample, which is empty where there were no examples."""
+        """Returns the sample, which is empty if there were no examples."""
         seen = {name: accumulator[name].seen for name in sorted(accumulator)}
         quotas = allocate(seen, self._plan.samples, self._plan.allocation)
         drawn: list[tuple[bytes, bytes]] = []
@@ -150,7 +150,7 @@ class SampleCalibrationExamples(beam.CombineFn):
 def allocate(seen: Mapping[str, int], samples: int, allocation: str) -> dict[str, int]:
     """Returns how many examples to draw from each stratum.
 
-    The quotas add up to `samples`, or to all examples where there are fewer, and none is above
+    The quotas add up to `samples`, or to all examples if there are fewer, and none is above
     what its stratum has. Ties go to the stratum that sorts first.
 
     Args:

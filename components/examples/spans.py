@@ -28,7 +28,7 @@ class Span:
 
     Attributes:
         number: The span; of dates, the days since 1970-01-01.
-        version: Which delivery of it; None where patterns have no `{VERSION}`.
+        version: Which delivery of it; None if patterns have no `{VERSION}`.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """How model inputs come from examples: the one place where features become tensors.
 
 Calibration, conversion and evaluation all call this, so that they can never disagree: the feature
-named like the signature's input, reshaped to the input's shape, cast only where nothing is lost.
+named like the signature's input, reshaped to the input's shape, cast only if nothing is lost.
 Nothing here needs TensorFlow; a batch is an Arrow RecordBatch as TFXIO reads it.
 """
 
@@ -36,7 +36,7 @@ class InputSpec:
 
     Attributes:
         name: The input's name in the signature, which is also the feature's.
-        shape: With the batch dimension first; None where a dimension is not fixed.
+        shape: With the batch dimension first; None if a dimension is not fixed.
         dtype: The NumPy dtype that the model takes; `object` for strings.
     """
 
@@ -266,7 +266,7 @@ def predict_in_chunks(predict: Predict, inputs: Tensors, size: int | None) -> di
         predict: The model, on batches of its own size.
         inputs: By name, the batch dimension first.
         size: The batch size that is built in, to which the last chunk is filled up by repeating its
-            last example; None where the model takes any, which then gets about a megabyte at once.
+            last example; None if the model takes any, which then gets about a megabyte at once.
     """
     rows = len(next(iter(inputs.values())))
     at_once = _rows_at_once(inputs) if size is None else size

@@ -146,7 +146,7 @@ class CompareOutputs(beam.CombineFn):
     Args:
         metrics: What to compute.
         slices: The features of each slicing spec; () is the overall slice.
-        decision: What the metrics take for a model's answer; None where they take none.
+        decision: What the metrics take for a model's answer; None if they take none.
         is_weighted: Whether the batches have weights; a metric that ignores a class weighs, too.
         origins: By metric, about what its mean is; see `metric_sums`. Those left out are 0.
     """

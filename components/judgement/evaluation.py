@@ -56,7 +56,7 @@ class OutputEvaluation:
 
     @property
     def key(self) -> str | None:
-        """What rules and reports call the output; None where its name goes without saying."""
+        """What rules and reports call the output; None if its name goes without saying."""
         return self.plan.judged.key
 
     @property
@@ -90,7 +90,7 @@ class Evaluation:
 
 
 def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
-    """Returns the figures in the result files, which are none where there were no examples.
+    """Returns the figures in the result files, which are none if there were no examples.
 
     Args:
         output_path: The directory that `compare_models.CompareModels` wrote to.
@@ -197,7 +197,7 @@ def _numbers(
 
 
 def _part(key: metrics_for_slice_pb2.MetricKey) -> str:
-    """Returns which class, or which of the highest, a number is of; empty where it is of all."""
+    """Returns which class, or which of the highest, a number is of; empty if it is of all."""
     sub_key = key.sub_key
     for name in ("class_id", "k", "top_k"):
         if sub_key.HasField(name):

@@ -26,7 +26,7 @@ class ComparisonEvidence:
     Attributes:
         evaluation: The figures and the sums behind them.
         ratios: What the quantized model costs as a multiple of what the float model costs, by what
-            the gate calls it; None where it is not known.
+            the gate calls it; None if it is not known.
     """
 
     evaluation: Evaluation
@@ -117,7 +117,7 @@ def _of_share(
     Args:
         examples: The number of examples.
         changes: How many only the float model counts, and how many only the quantized model.
-        sign: 1 where a higher share is better, else -1.
+        sign: 1 if a higher share is better, else -1.
         margin: The largest drop allowed.
         confidence: The confidence of each bound.
     """

@@ -30,7 +30,7 @@ class GateResult(Part):
         verdict: `blessed` where every rule that was judged holds and enough examples were seen.
         examples: The number of examples that both models were compared on.
         rules: The result of each rule on each of its slices.
-        reasons: Why the model was refused, one a line; empty where it was blessed.
+        reasons: Why the model was refused, one a line; empty if it was blessed.
     """
 
     verdict: Verdict
@@ -72,14 +72,14 @@ class Evidence(Protocol):
         Args:
             rule: A rule with a confidence.
             value: The metric on the slice.
-            sign: 1 where higher is better, else -1.
+            sign: 1 if higher is better, else -1.
         """
 
     def has_no_figure(self, value: MetricValues) -> bool:
         """Returns whether the examples of a slice leave a metric undefined for both models."""
 
     def figure(self, name: str, output: str | None) -> float | None:
-        """Returns a figure of the model as a whole, None where it is not known.
+        """Returns a figure of the model as a whole, None if it is not known.
 
         Args:
             name: The `figure` of a `LimitRule`.
@@ -221,7 +221,7 @@ def _judge_metric(
 
 
 def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
-    """Returns why a slice is only reported; empty where it is judged."""
+    """Returns why a slice is only reported; empty if it is judged."""
     if value.slice == OVERALL:
         return ""
     if value.examples < gate.min_slice_examples:

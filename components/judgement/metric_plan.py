@@ -48,7 +48,7 @@ class TestedMetric:
 
     Attributes:
         metric: The metric.
-        sign: 1 where higher is better, else -1.
+        sign: 1 if higher is better, else -1.
         on_slices: Whether it is tested on each slice, or on all examples at once.
         min_examples: Slices with fewer are not judged.
     """
@@ -73,7 +73,7 @@ class OutputPlan:
         judged: The output.
         batched: The metrics that are computed on batches.
         check: What its labels must be.
-        decision: What the metrics take for a model's answer; None where they take none.
+        decision: What the metrics take for a model's answer; None if they take none.
         tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
             slice.
         origins: By metric, about what its mean is; see `metric_sums`.
@@ -103,7 +103,7 @@ class MetricPlan:
 
     Attributes:
         outputs: The metrics of each output.
-        rest: The config with the metrics that go through TFMA; None where there are none.
+        rest: The config with the metrics that go through TFMA; None if there are none.
     """
 
     outputs: tuple[OutputPlan, ...]

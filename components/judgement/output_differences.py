@@ -35,11 +35,11 @@ class ComparedBatch:
 
     Attributes:
         batch: The examples.
-        labels: Shape (n, values); None where no batched metric needs them.
+        labels: Shape (n, values); None if no batched metric needs them.
         float_output: The float model's output, shape (n, …).
         quantized_output: The quantized model's, of the same shape.
-        inputs: What the inputs are like beside their ranges; None where they have none.
-        weights: How much each example counts, shape (n,); None where all count the same.
+        inputs: What the inputs are like beside their ranges; None if they have none.
+        weights: How much each example counts, shape (n,); None if all count the same.
     """
 
     batch: pa.RecordBatch
@@ -74,7 +74,7 @@ class OutputSums:
         distributions: The number of examples whose two outputs are distributions.
         transitions: How often each pair of (float, quantized) decisions was made.
         worst: (difference, digest, position in the split) of the examples that differ most; the
-            position is -1 where it is not known.
+            position is -1 if it is not known.
         digest: The sum of the examples' digests, which no order changes.
     """
 
@@ -101,19 +101,19 @@ class OutputSums:
 
     @property
     def agreement(self) -> float | None:
-        """The share of decisions that are the same; None where the metrics make no decision."""
+        """The share of decisions that are the same; None if the metrics make no decision."""
         total = sum(self.transitions.values())
         same = sum(count for (a, b), count in self.transitions.items() if a == b)
         return same / total if total else None
 
     @property
     def kl_divergence(self) -> float | None:
-        """The mean divergence in nats; None where no outputs are distributions."""
+        """The mean divergence in nats; None if no outputs are distributions."""
         return self.divergence / self.distributions if self.distributions else None
 
     @property
     def mean_absolute_difference(self) -> float | None:
-        """The mean absolute difference of the outputs; None where there are none."""
+        """The mean absolute difference of the outputs; None if there are none."""
         return self.absolute / self.values if self.values else None
 
     @property
@@ -217,7 +217,7 @@ def _divergences(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _divergence(a: Array, b: Array) -> Array:
     """Returns the divergence of two distributions along the last axis, in nats."""
-    # An integer output may be 0 where the float one is not; as Keras, take that for 1e-7.
+    # An integer output may be 0 while the float one is not; as Keras, take that for 1e-7.
     p, q = (np.clip(values, 1e-7, None) for values in (a, b))
     p, q = (values / values.sum(axis=-1, keepdims=True) for values in (p, q))
     return (p * np.log(p / q)).sum(axis=-1)

@@ -48,7 +48,7 @@ class ModelPair:
             nothing is compared with it.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
         kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
-        input_ranges: What the quantized model's inputs were calibrated for, where that is known.
+        input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
     """
@@ -193,7 +193,7 @@ def _keyed(values: Mapping[str | None, Array]) -> ByOutput:
 
 
 def of_output(values: ByOutput | None, key: str | None) -> Array | None:
-    """Returns what extracts hold for one output; None where they hold nothing for it.
+    """Returns what extracts hold for one output; None if they hold nothing for it.
 
     Args:
         values: As the predict extractor leaves them: by output, or of the only one.

@@ -34,7 +34,7 @@ class PushedReference:
 
     @classmethod
     def at(cls, destination: str, expected: int | None = None) -> "PushedReference | None":
-        """Returns the current version at a destination; None where nothing was pushed.
+        """Returns the current version at a destination; None if nothing was pushed.
 
         Args:
             destination: A path or URI.

@@ -117,7 +117,7 @@ class InputAdequacy:
     outside: float
 
     def warning(self) -> str:
-        """Returns what is wrong with the calibration, empty where nothing is."""
+        """Returns what is wrong with the calibration, empty if nothing is."""
         calibrated = max(abs(self.range.lowest), abs(self.range.highest))
         found = max(abs(self.lowest), abs(self.highest))
         seen = f"the eval split's values go from {self.lowest:.4g} to {self.highest:.4g}"

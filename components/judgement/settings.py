@@ -68,7 +68,7 @@ class OutputConfig(Settings):
 
     @property
     def vocabulary_file(self) -> str | None:
-        """The file that lists the vocabulary; None where there is none."""
+        """The file that lists the vocabulary; None if there is none."""
         return self.vocabulary if isinstance(self.vocabulary, str) else None
 
 

@@ -60,7 +60,7 @@ class TFLiteModel:
         return self._quantizer(inputs)
 
     def predict(self, inputs: Tensors) -> dict[str, Array]:
-        """Returns the outputs by name, dequantized to float32 where they are quantized.
+        """Returns the outputs by name, dequantized to float32 if they are quantized.
 
         A model with a fixed batch size is run on chunks of it, the last one filled up.
 

@@ -34,10 +34,10 @@ class LayerNoise:
 
     Attributes:
         sqnr_db: The signal-to-quantization-noise ratio, 10 log10(sum of squares of the float values
-            over sum of squares of the differences), in dB; None where there is no noise or no
+            over sum of squares of the differences), in dB; None if there is no noise or no
             signal.
         saturated: The share of the float values that the quantized tensor has no number for,
-            because they are outside its range; None where it is not quantized.
+            because they are outside its range; None if it is not quantized.
         has_signal: Whether the float values are more than a few beside zeros, and more than what is
             left of numbers that cancelled out.
     """
@@ -56,7 +56,7 @@ def measure(float32: bytes, quantized: bytes, groups: Iterable[Tensors]) -> dict
         groups: Examples of one shape, by input name, each of shape (examples, *example_shape).
 
     Returns:
-        Nothing where the runtime refuses to run one of the models.
+        Nothing if the runtime refuses to run one of the models.
     """
     try:
         models = [_WatchedModel(content) for content in (float32, quantized)]

@@ -79,7 +79,7 @@ def print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
 
     Args:
         error: What is wrong.
-        scheme: The config's; None where there is no config.
+        scheme: The config's; None if there is no config.
         stream: Where to.
     """
     from tfx_tflite.pipelines.cli.console import print_json

@@ -144,7 +144,7 @@ class KubeflowConfig(Settings):
         )
 
     def place_of(self, path: str) -> str | None:
-        """Returns where containers have a path of this machine; None where that is not said."""
+        """Returns where containers have a path of this machine; None if that is not said."""
         for local in sorted(self.paths, key=len, reverse=True):
             if Path(path).is_relative_to(local):
                 rest = Path(path).relative_to(local).as_posix()

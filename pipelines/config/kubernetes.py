@@ -106,7 +106,7 @@ def bytes_of(memory: str) -> float:
 
 
 def secret_in(variables: Mapping[str, str]) -> str | None:
-    """Returns a variable that holds a secret, by its name or its value; None where none does.
+    """Returns a variable that holds a secret, by its name or its value; None if none does.
 
     The place of a file with a secret is none.
     """

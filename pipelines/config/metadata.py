@@ -110,5 +110,5 @@ class MetadataConfig(Settings):
 
     @property
     def server(self) -> MySQLConfig | PostgreSQLConfig | None:
-        """The server; None where the store is a file."""
+        """The server; None if the store is a file."""
         return self.mysql or self.postgresql

@@ -76,7 +76,7 @@ class ScheduleConfig(Settings):
         return [f"{test} {int(at.timestamp())}" for test, at in bounds if at is not None]
 
     def next_tick(self, after: datetime) -> datetime | None:
-        """Returns the first tick after a moment, between start and end; None where none is left.
+        """Returns the first tick after a moment, between start and end; None if none is left.
 
         Args:
             after: With a time zone.

@@ -7,7 +7,7 @@ from tfx_tflite.components.judgement.settings import OutputConfig
 
 
 def vocabulary_of(judged: OutputConfig) -> tuple[str, ...]:
-    """Returns the vocabulary of an output's label, none where labels are numbers.
+    """Returns the vocabulary of an output's label, none if labels are numbers.
 
     Raises:
         ConfigError: The file cannot be read, or lists an entry twice or none at all.

@@ -189,8 +189,8 @@ class Task:
 
         Args:
             arguments: Those of TFX's entry point; the outputs that the component declares in
-                `--json_serialized_outputs_spec_args`, where they are known; `--driver` to run the
-                driver of ExampleGen instead; and `--driver_class_path`, where that is not TFX's.
+                `--json_serialized_outputs_spec_args`, if they are known; `--driver` to run the
+                driver of ExampleGen instead; and `--driver_class_path`, if that is not TFX's.
 
         Raises:
             ConfigError: The call cannot be read, or is not of the declared types.

@@ -202,7 +202,7 @@ class Server:
     # Experiments
 
     def experiment(self, config: PipelineConfig) -> str:
-        """Returns the id of the config's experiment, which is made where there is none.
+        """Returns the id of the config's experiment, which is made if there is none.
 
         Raises:
             ServerError: The server refuses it, or the experiment is archived.
@@ -322,7 +322,7 @@ class Server:
     def runs_since(self, experiment_id: str, moment: datetime, limit: int) -> list[Run]:
         """Returns the last runs in an experiment that were made after a time, the newest first.
 
-        They are none where the experiment is gone.
+        They are none if the experiment is gone.
         """
         entries = self._connection.entries(
             "runs", "runs", experiment_id=experiment_id, sort_by="created_at desc"

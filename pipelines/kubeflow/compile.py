@@ -244,7 +244,7 @@ class CompiledPipeline:
 
     Attributes:
         job: TFX's PipelineJob, which Vertex AI takes: spec, defaults and pipeline root.
-        platform: What only Kubernetes has, in KFP's form; empty where nothing is asked of it.
+        platform: What only Kubernetes has, in KFP's form; empty if nothing is asked of it.
         parameters: What can be given with every run.
         unkeyed: The tasks whose results only Vertex AI can use again: it runs their drivers, which
             look at the data, before it looks for them.
@@ -433,7 +433,7 @@ def _compile_with_tfx(
 
 
 def _own_drivers(pipeline: "Pipeline") -> dict[str, str]:
-    """Returns the classes of ExampleGen's drivers, by component, where they are not TFX's."""
+    """Returns the classes of ExampleGen's drivers, by component, if they are not TFX's."""
     from tfx.components.example_gen.driver import FileBasedDriver
     from tfx.utils import name_utils
 

@@ -399,7 +399,7 @@ def _other_address(host: str) -> str:
 
 
 def _document(error: "ApiException") -> _Refusal | None:
-    """Returns the document of an error; None where the server answered something else."""
+    """Returns the document of an error; None if the server answered something else."""
     try:
         return _Refusal.model_validate_json(error.body or "")
     except ValidationError:
@@ -407,7 +407,7 @@ def _document(error: "ApiException") -> _Refusal | None:
 
 
 def _reason(document: _Refusal | None) -> str:
-    """Returns what a server says of an error; empty where it says nothing.
+    """Returns what a server says of an error; empty if it says nothing.
 
     The details hold the cause alone, which the message repeats for every layer of the server. Of an
     error of the server itself they hold nothing, and the message may have a stack trace of Go.

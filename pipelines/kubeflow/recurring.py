@@ -2,7 +2,7 @@
 
 The API cannot change a recurring run, so an update makes another: paused, then the old one is
 deleted, then the new one is started. Each step can be the last one that is done; each says so, and
-scheduling again goes on from there. A recurring run is a config's own where it has exactly the
+scheduling again goes on from there. A recurring run is a config's own if it has exactly the
 config's name and a description with the config's mark; every other one is left alone.
 """
 
@@ -51,7 +51,7 @@ class Mark:
     Attributes:
         file_name: The config's file, for whoever reads it.
         digest: Of all that the recurring run is made of.
-        identity: Of the config; None where an earlier version of this tool made it.
+        identity: Of the config; None if an earlier version of this tool made it.
         is_paused: Whether it is to stay as it was made, paused.
     """
 
@@ -72,7 +72,7 @@ class Mark:
 
     @classmethod
     def read(cls, description: str) -> "Mark | None":
-        """Returns the mark in a description; None where it has none."""
+        """Returns the mark in a description; None if it has none."""
         found = cls._FORM.fullmatch(description)
         if found is None:
             return None

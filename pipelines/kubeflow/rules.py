@@ -46,7 +46,7 @@ def check(spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value
 
     Args:
         spec: The pipeline, in the JSON form of KFP's PipelineSpec.
-        platform: What is asked of Kubernetes; empty where nothing is.
+        platform: What is asked of Kubernetes; empty if nothing is.
         values: The runtime parameters that a run is given.
 
     Raises:
@@ -302,7 +302,7 @@ def oldest_release(platform: PlatformSpec) -> Release:
     """Returns the first release that does all that a pipeline asks of it.
 
     Args:
-        platform: What is asked of Kubernetes; empty where nothing is.
+        platform: What is asked of Kubernetes; empty if nothing is.
     """
     needed = [_FIRST]
     for config in _asked_of_kubernetes(platform).values():

@@ -93,7 +93,7 @@ def _quoted(value: str) -> str:
 
 
 def read_password(server: _ServerConfig) -> str | None:
-    """Returns the password of a server, or None where the config names none.
+    """Returns the password of a server, or None if the config names none.
 
     Raises:
         ConfigError: The environment variable is not set, or the file has no password.

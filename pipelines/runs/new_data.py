@@ -30,7 +30,7 @@ class UsedData(Document):
         digest: As that of `RunInputs`.
         spans: The spans that it took, the newest first.
         status: What came of it.
-        current: The version that was current at the destination after it; None where none was.
+        current: The version that was current at the destination after it; None if none was.
         finished: When, in UTC.
     """
 
@@ -51,7 +51,7 @@ class RunInputs:
         spans: The spans that it takes, the newest first.
         digest: Of the files of those spans (names, sizes and times of change), the config, the
             module or model it names, and the versions of the code.
-        current: The version that is current at the destination; None where none is.
+        current: The version that is current at the destination; None if none is.
         is_compared: Whether the new model is compared with that version (`against: pushed`).
     """
 
@@ -92,7 +92,7 @@ class RunInputs:
     def nothing_new(self, config: PipelineConfig) -> RunResult | None:
         """Returns the result of a run that has nothing to do, if the last one used the very same.
 
-        None where something is new.
+        None if something is new.
 
         Args:
             config: The config.

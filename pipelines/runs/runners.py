@@ -40,7 +40,7 @@ class StageResult:
         name: The node's id.
         seconds: Elapsed time.
         outcome: `cached` where its outputs were taken from an earlier run.
-        execution_id: Its execution in ML Metadata; None where it did not end well.
+        execution_id: Its execution in ML Metadata; None if it did not end well.
         is_cacheable: Whether a run that changes nothing takes its outputs from the cache.
     """
 

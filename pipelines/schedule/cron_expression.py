@@ -98,9 +98,9 @@ class CronExpression:
     Attributes:
         minutes: From 0 to 59.
         hours: From 0 to 23.
-        days: Of the month, from 1 to 31; None where any will do.
+        days: Of the month, from 1 to 31; None if any will do.
         months: From 1 to 12.
-        weekdays: From 0, Sunday, to 6; None where any will do.
+        weekdays: From 0, Sunday, to 6; None if any will do.
         every_hour: Whether the hour is a `*`, so that ticks follow elapsed time, not the clock.
     """
 
@@ -240,7 +240,7 @@ def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> dateti
 
 
 def _stepped(values: Sequence[int], low: int, high: int) -> str:
-    """Returns values as `*` or `*/n` where they are that, else listed."""
+    """Returns values as `*` or `*/n` if they are that, else listed."""
     step = values[1] - values[0] if len(values) > 2 else high
     if tuple(values) == tuple(range(low, high + 1, step)):
         return "*" if step == 1 else f"*/{step}"

@@ -18,7 +18,7 @@ class TickRecord:
 
     Attributes:
         scheduled: When it was due.
-        started: When its run began; None where there was none.
+        started: When its run began; None if there was none.
         ended: When that ended, or when the tick was skipped.
         status: That of the run (`pushed`, `refused`, `nothing_new`, `failed`), `interrupted` where
             the scheduler was stopped in the middle, or `skipped`.
@@ -76,7 +76,7 @@ def append(record: TickRecord, path: Path) -> None:
 
 
 def last_status(path: Path) -> str | None:
-    """Returns the status in the last record of a file; None where there is no whole one."""
+    """Returns the status in the last record of a file; None if there is no whole one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return str(json.loads(lines[-1])["status"])

@@ -12,7 +12,7 @@ _CHUNK = 1 << 20
 
 
 class FileOperations:
-    """Durable steps; each raises OSError where it cannot be done."""
+    """Durable steps; each raises OSError if it cannot be done."""
 
     def make_directory(self, path: Path) -> None:
         """Makes a directory; the one it is in must be there."""

@@ -32,7 +32,7 @@ class LocalStore:
         self._patience = patience
 
     def entries(self, directory: str = "") -> list[str]:
-        """Returns the names in a directory; none where it is not there."""
+        """Returns the names in a directory; none if it is not there."""
         try:
             return sorted(entry.name for entry in (self._root / directory).iterdir())
         except FileNotFoundError:

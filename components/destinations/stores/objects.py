@@ -43,7 +43,7 @@ class ObjectStore:
         self._lease = Lease(self._requests, _LOCK, lifetime)
 
     def entries(self, directory: str = "") -> list[str]:
-        """Returns the names in a directory; none where it is not there."""
+        """Returns the names in a directory; none if it is not there."""
         objects, directories = self._requests.children(directory)
         return sorted({*objects, *directories})
 
@@ -52,7 +52,7 @@ class ObjectStore:
         return [name for name in self._requests.descendants(directory) if name != UNFINISHED]
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes; FileNotFoundError where it is not there."""
+        """Returns a file's bytes; FileNotFoundError if it is not there."""
         return self._requests.get(posixpath.normpath(name))[0]
 
     def lock(self) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tfx_tflite.components.uris import is_local
 
-# In a version's directory while it is being written or removed where there is no rename, so that
+# In a version's directory while it is being written or removed on stores without a rename, so that
 # nothing else is taken for one that was left.
 UNFINISHED = ".unfinished"
 
@@ -15,19 +15,19 @@ UNFINISHED = ".unfinished"
 class Store(Protocol):
     """Files below one place. Names are relative to it, with `/` between their parts.
 
-    Every method raises OSError where the store fails.
+    Every method raises OSError if the store fails.
     """
 
     uri: str
 
     def entries(self, directory: str = "") -> list[str]:
-        """Returns the names in a directory; none where it is not there."""
+        """Returns the names in a directory; none if it is not there."""
 
     def files(self, directory: str) -> list[str]:
         """Returns the files below a directory, relative to it."""
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes; FileNotFoundError where it is not there."""
+        """Returns a file's bytes; FileNotFoundError if it is not there."""
 
     def lock(self) -> AbstractContextManager[None]:
         """Keeps others from changing the destination; waits while they do.

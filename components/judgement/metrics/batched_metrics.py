@@ -38,7 +38,7 @@ class MeanMetric:
         kind: What it takes the label for.
         is_correctness: Whether an example's value is 1 for right and 0 for wrong.
         is_root: Whether the metric is the root of the mean.
-        ignore_class: The label of positions that do not count; None where all count.
+        ignore_class: The label of positions that do not count; None if all count.
     """
 
     name: str
@@ -49,7 +49,7 @@ class MeanMetric:
     ignore_class: int | None = None
 
     def values(self, labels: Array, outputs: Array) -> Array:
-        """Returns one value an example, float64 of shape (n,); 0 where no position counts.
+        """Returns one value an example, float64 of shape (n,); 0 if no position counts.
 
         Args:
             labels: Shape (n,) or (n, …).
@@ -68,7 +68,7 @@ class MeanMetric:
         return np.where(counts, found, 0.0).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
 
     def counted_positions(self, labels: Array) -> Array | None:
-        """Returns how many positions of each example count, shape (n,); None where all count.
+        """Returns how many positions of each example count, shape (n,); None if all count.
 
         Args:
             labels: Shape (n,) or (n, …).

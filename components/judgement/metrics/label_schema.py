@@ -18,7 +18,7 @@ def check_schema(checks: Sequence[LabelCheck], schema: bytes | None) -> None:
 
     Args:
         checks: The outputs that are judged, and how their labels are used.
-        schema: The serialized schema of the examples; None where there is none.
+        schema: The serialized schema of the examples; None if there is none.
 
     Raises:
         EvaluationError: A label does not fit its output for a metric, or holds strings for which
@@ -61,7 +61,7 @@ def _check_feature(check: LabelCheck, feature: schema_pb2.Feature) -> None:
 
 
 def _count(feature: schema_pb2.Feature) -> int | None:
-    """Returns how many values a feature has in each example; None where that is not said."""
+    """Returns how many values a feature has in each example; None if that is not said."""
     if feature.HasField("shape"):
         return math.prod(dimension.size for dimension in feature.shape.dim)
     known = feature.value_count

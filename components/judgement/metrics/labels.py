@@ -112,7 +112,7 @@ class LabelReader:
         return {entry: index for index, entry in enumerate(self.target.vocabulary)}
 
     def weights(self, batch: pa.RecordBatch) -> Array | None:
-        """Returns the examples' weights, float64 of shape (n,); None where all count the same.
+        """Returns the examples' weights, float64 of shape (n,); None if all count the same.
 
         Raises:
             DataError: A weight is missing, negative, not finite, or not one number.

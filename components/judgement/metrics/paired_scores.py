@@ -150,7 +150,7 @@ class PairedScores:
             labels: From 0 to 1, shape (n,).
             before: The buckets of the float model's scores, shape (n,).
             after: The buckets of the quantized model's scores, shape (n,).
-            weights: How much each counts, shape (n,); None where each counts once.
+            weights: How much each counts, shape (n,); None if each counts once.
         """
         cells = np.empty(len(labels), _CELL)
         cells["label"], cells["float"], cells["quantized"] = labels, before, after

@@ -36,7 +36,7 @@ class ScoreMetric:
         name: What rules and reports call it.
         class_name: TFMA's class.
         config: Its arguments as JSON, but for `class_id`.
-        class_id: The class whose scores it looks at; None where it looks at all scores.
+        class_id: The class whose scores it looks at; None if it looks at all scores.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ScoreMetric:
 
     @property
     def share(self) -> tuple[int, Side] | None:
-        """The class and the side of the threshold whose share this is; None where it is none."""
+        """The class and the side of the threshold whose share this is; None if it is none."""
         return row_of(self.class_name).share
 
     @property
@@ -61,7 +61,7 @@ class ScoreMetric:
         return () if computation.is_histogram else computation.thresholds
 
     def value(self, histograms: Array, buckets: ScoreBuckets) -> float:
-        """Returns the metric, NaN where a curve has no positives or no negatives.
+        """Returns the metric, NaN if a curve has no positives or no negatives.
 
         TFMA gives 0 for such a curve, which would look like a model without a drop.
 
@@ -83,7 +83,7 @@ class ScoreMetric:
         Args:
             histograms: The quantized model's negatives and positives, shape (2, buckets).
             buckets: What was counted in.
-            sign: 1 where higher is better, else -1.
+            sign: 1 if higher is better, else -1.
 
         Returns:
             The largest drop that one example causes, in the metric's unit, 0 or more.

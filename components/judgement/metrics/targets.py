@@ -18,12 +18,12 @@ class Target(Settings):
     """What one output is compared with.
 
     Attributes:
-        output: The output's name; None where the signature has one.
+        output: The output's name; None if the signature has one.
         label: The feature, or the output of the preprocessing signature, that holds the label.
         label_input: The input of the model that is the label, such as an autoencoder's own.
-        vocabulary: The strings that a label may be, in the order of the classes; none where labels
+        vocabulary: The strings that a label may be, in the order of the classes; none if labels
             are numbers.
-        example_weight: The feature that says how much an example counts; None where all count 1.
+        example_weight: The feature that says how much an example counts; None if all count 1.
     """
 
     output: str | None = None
@@ -49,7 +49,7 @@ class JudgedOutput:
     """An output of the model with what it is judged by.
 
     Attributes:
-        key: What rules, reports and TFMA's files call it; None where only one is judged and its
+        key: What rules, reports and TFMA's files call it; None if only one is judged and its
             name goes without saying.
         spec: Its name, shape and type in the signature.
         target: What it is compared with.
@@ -61,5 +61,5 @@ class JudgedOutput:
 
     @property
     def example_shape(self) -> tuple[int | None, ...] | None:
-        """The shape of an example's output; None where not even the rank is known."""
+        """The shape of an example's output; None if not even the rank is known."""
         return self.spec.example_shape if self.spec.shape else None

@@ -89,7 +89,7 @@ def binary_interval(
 
     Returns:
         The interval; its drop is (worse - better) / examples. The standard error is that of a
-        true drop of `margin`, so that it is above 0 even where no example changed.
+        true drop of `margin`, so that it is above 0 even if no example changed.
 
     Raises:
         ValueError: The counts do not fit each other, or margin or confidence is out of range.
@@ -161,7 +161,7 @@ def _score_deviation(examples: int, worse: int | Array, better: int | Array, dro
 
 
 def _score_bound(examples: int, worse: int, better: int, confidence: float) -> float:
-    """Returns the drop whose p-value is 1 - confidence, 1 where there is none."""
+    """Returns the drop whose p-value is 1 - confidence, 1 if there is none."""
     if worse == examples:
         return 1.0
     critical = ndtri(confidence)
@@ -236,7 +236,7 @@ def mean_interval(
 ) -> DropInterval:
     """Returns the drop of a metric that is the mean of a loss or an error.
 
-    Bounds are those of the paired t-test or, where they are wider, of the t-test corrected for
+    Bounds are those of the paired t-test or, if they are wider, of the t-test corrected for
     skewness, see `_Estimate`: quantization tends to leave most examples alone and to spoil a few,
     and there the plain t-test is far too sure. False-push rates at 95 % confidence, in %, measured
     as in `benchmarks/gate_simulation.py`, give or take 0.2:
@@ -435,7 +435,7 @@ def bootstrap_interval(
         float_replicates: The float model's value under each replicate's weights, of the same shape
             as `replicates`; needed with `relative`.
         grain: How much one more mistake of the quantized model adds to the drop, in the metric's
-            unit; 0 where a metric is made of so many small steps that it does not matter.
+            unit; 0 if a metric is made of so many small steps that it does not matter.
 
     Raises:
         ValueError: The confidence is out of range, or the replicates are not one row of at least
@@ -532,7 +532,7 @@ def examples_to_settle(interval: DropInterval, margin: float, confidence: float)
         confidence: The confidence of each bound, above 0.5 and below 1.
 
     Returns:
-        At least 1; None where no number would do, as the drop is the margin, or where the standard
+        At least 1; None if no number would do, as the drop is the margin, or if the standard
         error is not known.
 
     Raises:

@@ -41,7 +41,7 @@ def score_evidence(
 
     Args:
         metrics: The metrics.
-        signs: By metric, 1 where higher is better, else -1.
+        signs: By metric, 1 if higher is better, else -1.
         scores: Both models' scores of the examples.
         buckets: What they were counted in.
     """

@@ -26,7 +26,7 @@ def violations(graph: Graph, scheme: Scheme) -> Iterator[Violation]:
 
 
 def _weights(graph: Graph, operator: Operator, scheme: Scheme) -> Iterator[Violation]:
-    """The weights have the promised type, where they are stored."""
+    """The weights have the promised type, if they are stored."""
     for position in spec.weighted(operator.name).weights:
         weights = _stored(graph, operator.operand(position))
         if weights is None or not holds_weights(weights):
@@ -47,7 +47,7 @@ def _stored(graph: Graph, tensor: Tensor | None) -> Tensor | None:
 
 
 def _activations(graph: Graph, operator: Operator, scheme: Scheme) -> Iterator[Violation]:
-    """What an operator writes is not quantized, and float where it is a float: of 32 bits."""
+    """What an operator writes is not quantized, and float if it is a float: of 32 bits."""
     for output in operator.outputs:
         if output.is_quantized and not _is_from_a_table(graph, operator, scheme):
             yield Violation(operator.label, f"has quantized {output.type} activations")

@@ -180,7 +180,7 @@ def _same_scale(operator: Operator) -> Iterator[Violation]:
 
 
 def _weights(operator: Operator, scheme: SchemeTraits) -> Iterator[Violation]:
-    """Stored weights are INT8, symmetric and have a scale for each channel where that is said."""
+    """Stored weights are INT8, symmetric and have a scale for each channel if that is said."""
     kind = spec.weighted(operator.name)
     for weights in map(operator.operand, kind.weights):
         if weights is None or not holds_weights(weights):

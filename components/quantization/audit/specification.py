@@ -90,7 +90,7 @@ class Treatment(Enum):
 
 
 # Every builtin operator of the schema. A model in which an operator is left in float is refused, or
-# reported where that is allowed. What the quantizer and the kernels do was tried, operator by
+# reported if that is allowed. What the quantizer and the kernels do was tried, operator by
 # operator, with TensorFlow 2.16: `tests/components/quantization/conversion/test_operators.py`.
 _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
     Treatment.QUANTIZED: (
@@ -153,7 +153,7 @@ _STABLEHLO = "STABLEHLO_"
 
 
 def treatment(operator: str) -> Treatment | None:
-    """Returns what a builtin operator does with quantized numbers, None where that is not known.
+    """Returns what a builtin operator does with quantized numbers, None if that is not known.
 
     Args:
         operator: Its name in the schema.

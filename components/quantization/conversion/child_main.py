@@ -66,7 +66,7 @@ def _die_with(parent: int) -> None:
 
 def _stand_in_for_the_parent_when_memory_runs_out() -> None:
     """Makes this process, not a Beam worker, the one that the kernel's OOM killer picks."""
-    # Where it may not be written, or is not there, nothing is lost.
+    # If it may not be written, or is not there, nothing is lost.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
 

@@ -29,7 +29,7 @@ class Complaint:
     """The last error in a log.
 
     Attributes:
-        message: What is wrong, without locations and absolute paths; empty where nothing is said.
+        message: What is wrong, without locations and absolute paths; empty if nothing is said.
         operator: The kind of the guilty operator, if known.
         layer: The model's own name for where it is, if known.
     """

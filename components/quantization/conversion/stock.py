@@ -88,7 +88,7 @@ def _converted(
 
 
 def _batch_size(function: tf.types.experimental.ConcreteFunction) -> int:
-    """Returns the batch size that a function has built in, 1 where it takes any."""
+    """Returns the batch size that a function has built in, 1 if it takes any."""
     _, arguments = function.structured_input_signature
     return max((spec.shape[0] or 1) for spec in arguments.values())
 

@@ -231,7 +231,7 @@ class BatchExtremes:
 
     Attributes:
         position: The place of the first example among the calibration examples, from 0.
-        minima: float32 of shape (batch, tensors); NaN where the tensor holds NaN.
+        minima: float32 of shape (batch, tensors); NaN if the tensor holds NaN.
         maxima: Of the same shape.
     """
 

@@ -275,9 +275,7 @@ def test_a_saved_model_in_the_object_store_is_quantized_and_pushed(
     assert report["lineage"]["float_model"] == f"{scheme}://models/float/digits"
 
 
-def test_a_trainer_of_ones_own_finds_the_modules_beside_it(
-    form: str, tmp_path: Path
-):
+def test_a_trainer_of_ones_own_finds_the_modules_beside_it(form: str, tmp_path: Path):
     (tmp_path / "own").mkdir()
     own = ROOT / "tests" / "pipelines" / "runs" / "own_trainer.py"
     for source in (own, CONFIGS / "digits_trainer.py"):
