@@ -179,7 +179,7 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
-    """Returns a server that answers; raises as `kubeflow_connection.connect`."""
+    """Returns a server that answers; raises as `connection.connect`."""
     return Server(kubeflow_connection.connect(kubeflow, host), kubeflow)
 
 

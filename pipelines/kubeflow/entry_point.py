@@ -10,7 +10,7 @@ It knows our artifact types. Beyond that it makes up for what open-source Kubefl
 out and Vertex AI does, where nothing is left to do:
 
 - Calls come in several forms, with types that are empty and outputs that nobody declared; see
-  `kubeflow_call.py`.
+  `call.py`.
 - Nothing runs the driver of ExampleGen, which finds span, version and fingerprint.
 - Artifacts at `minio://`, `s3://` and `gs://` have been copied to the container, and are copied
   back, by Kubeflow's launcher; TFX has no file system for the first, and for the others seldom.

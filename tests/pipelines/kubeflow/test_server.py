@@ -1,6 +1,6 @@
 """Submitting and scheduling, against a server that answers as the recorded one does.
 
-The pipeline is a small one, written out here, so that TFX is not needed; `test_kubeflow_compile.py`
+The pipeline is a small one, written out here, so that TFX is not needed; `test_compile.py`
 has the real one.
 """
 
