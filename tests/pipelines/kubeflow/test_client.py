@@ -221,7 +221,7 @@ def test_an_experiment_that_the_server_takes_for_another_is_explained(name: str)
 )
 def test_what_is_wrong_with_an_experiment_is_known(name: str, expected: str):
     with replaying(recording(name)) as server:
-        assert server.experiment_is("00000000-0000-4000-8000-000000000000") == expected
+        assert server.experiment_problem("00000000-0000-4000-8000-000000000000") == expected
 
 
 # Recurring runs
