@@ -22,8 +22,11 @@ pytestmark = pytest.mark.slow
 # What differs between any two runs, also of one runner: by the file's name in an artifact's
 # directory, the keys that are left out of the comparison.
 MEASURED = {
-    # How long an inference took.
-    "report.json": ("latency_ms", "latency_by_threads"),
+    # How long an inference took; when the run was and with which settings; where it was pushed.
+    "report.json": (
+        *("latency_ms", "latency_by_threads"),
+        *("evaluated_at", "run", "provenance", "pushed"),
+    ),
     # When the model was pushed, which is its version; and ids, which ML Metadata gives to the
     # outputs of a stage in no fixed order.
     "manifest.json": ("pushed_at", "version", "metadata"),
