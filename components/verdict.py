@@ -39,9 +39,14 @@ class MetricValues(Part):
     quantized_value: Figure = Field(validation_alias="quantized", serialization_alias="quantized")
 
     @property
-    def title(self) -> str:
+    def name(self) -> str:
         """The metric, and its output if there are several: `AUC of risk`."""
         return f"{self.metric} of {self.output}" if self.output else self.metric
+
+    @property
+    def title(self) -> str:
+        """What tables and plots call it."""
+        return self.name
 
 
 class RuleResult(MetricValues):
@@ -76,4 +81,4 @@ class RuleResult(MetricValues):
     @property
     def title(self) -> str:
         """The metric, its output if there are several, and what the drop is from."""
-        return super().title + (" against the pushed model" if self.against == "pushed" else "")
+        return self.name + (" against the pushed model" if self.against == "pushed" else "")

@@ -269,8 +269,7 @@ def _compare(rule: MetricRule, value: MetricValues, sign: int) -> RuleResult:
 
 
 def _where(value: MetricValues) -> str:
-    of = "" if value.output is None else f" of {value.output}"
-    return f"{value.metric}{of} ({value.slice})"
+    return f"{value.name} ({value.slice})"
 
 
 def _test(

@@ -164,8 +164,7 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
 
 def _title(rule: RuleResult) -> str:
     """Returns a rule's metric, its output if there are several, and what it is compared with."""
-    of = f" of {rule.output}" if rule.output else ""
-    return f"{rule.metric}{of}" + (" (pushed)" if rule.against == "pushed" else "")
+    return rule.name + (" (pushed)" if rule.against == "pushed" else "")
 
 
 def _number(value: float | None) -> str:
