@@ -50,17 +50,16 @@ def record_batch(rows: np.ndarray) -> pa.RecordBatch:
     )
 
 
+def compared_batch(rows: np.ndarray, **others) -> ComparedBatch:
+    return ComparedBatch(record_batch(rows), LABELS[rows], FLOAT[rows], QUANTIZED[rows], **others)
+
+
 def compare(parts: list[np.ndarray]):
     combine = CompareOutputs(METRICS, [(), ("group",)], Decision())
     accumulators = []
     for rows in parts:
-        batch = ComparedBatch(
-            record_batch(rows),
-            LABELS[rows],
-            FLOAT[rows],
-            QUANTIZED[rows],
-            InputsSeen.of({"x": INPUT[rows]}, [InputRange("x", -1.0, 1.0)]),
-        )
+        seen = InputsSeen.of({"x": INPUT[rows]}, [InputRange("x", -1.0, 1.0)])
+        batch = compared_batch(rows, inputs=seen)
         accumulators.append(combine.add_input(combine.create_accumulator(), batch))
     return combine.extract_output(combine.merge_accumulators(accumulators))
 
@@ -232,13 +231,7 @@ def test_weighted_sums_and_their_bounds_are_the_same_to_the_last_bit_in_any_orde
     def weighted(parts: list[np.ndarray]):
         accumulators = []
         for rows in parts:
-            batch = ComparedBatch(
-                record_batch(rows),
-                LABELS[rows],
-                FLOAT[rows],
-                QUANTIZED[rows],
-                weights=weights[rows],
-            )
+            batch = compared_batch(rows, weights=weights[rows])
             accumulators.append(combine.add_input(combine.create_accumulator(), batch))
         return combine.extract_output(combine.merge_accumulators(accumulators))
 

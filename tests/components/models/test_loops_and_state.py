@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.components.quantization.observation import collect_ranges
+from benchmarks.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless, layer_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.observation import collect_ranges
 from tests.components.quantization import seeding
-from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.components.quantization_evaluator.inputs import evaluator_inputs
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.judgement.gate import (
     AgreementLimit,
@@ -190,19 +191,26 @@ def test_the_figures_are_those_of_the_models(
             assert value[model] == pytest.approx(expected, abs=1e-6)
 
 
-def test_batched_metrics_equal_tfmas_own_on_every_slice(
-    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def on_batches_and_by_tfma(
+    artifacts: dict, directory: Path, gate: Gate, config, monkeypatch: pytest.MonkeyPatch
+) -> list[dict]:
+    """Returns the metrics computed on batches and those of TFMA itself, by name and slice."""
     from tfx_tflite.components.judgement import metric_plan
 
-    config = eval_config([*METRICS, "SparseTopKCategoricalAccuracy"])
     figures = []
     for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
         monkeypatch.setattr(metric_plan, "batched_metric", batched)
-        found, _ = run(artifacts, tmp_path / name, LENIENT, config)
+        found, _ = run(artifacts, directory / name, gate, config)
         report = json.loads((Path(found.uri) / "report.json").read_text())
         figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
-    ours, tfmas = figures
+    return figures
+
+
+def test_batched_metrics_equal_tfmas_own_on_every_slice(
+    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = eval_config([*METRICS, "SparseTopKCategoricalAccuracy"])
+    ours, tfmas = on_batches_and_by_tfma(artifacts, tmp_path, LENIENT, config, monkeypatch)
     assert len(ours) == 3 * 11 and set(ours) == set(tfmas)
     for key, value in tfmas.items():
         assert ours[key]["examples"] == value["examples"]
@@ -214,10 +222,6 @@ def test_batched_metrics_equal_tfmas_own_on_every_slice(
 def score_artifacts(tmp_path_factory, write_records_to):
     """A model with one score from 0 to 1, and examples with a label of 0 or 1."""
     import tensorflow as tf
-    from tfx.types import artifact_utils, standard_artifacts
-
-    from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("score")
     weights = tf.constant([[1.5], [-2.0], [0.5]])
@@ -237,20 +241,7 @@ def score_artifacts(tmp_path_factory, write_records_to):
         for index, (row, label) in enumerate(zip(rows, labels, strict=True))
     ]
     write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
-    (directory / "work").mkdir()
-    with Converter(directory / "work") as converter:
-        content = converter.convert(
-            directory / "model", "serving_tensors", Recipe(Scheme.INT8), {"x": rows}
-        )
-    tflite = directory / "quantized" / "Format-Serving" / "tflite"
-    tflite.parent.mkdir(parents=True)
-    tflite.write_bytes(content)
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(directory / "examples")
-    artifact.split_names = artifact_utils.encode_split_names(["eval"])
-    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
-    model.uri, baseline.uri = str(directory / "quantized"), str(directory / "model")
-    return {"examples": [artifact], "model": [model], "baseline_model": [baseline]}
+    return evaluator_inputs(directory, rows)
 
 
 SCORE_METRICS = [
@@ -283,16 +274,8 @@ SCORE_GATE = Gate(rules=(MetricRule(metric="AUC", max_drop=1),))
 def test_batched_metrics_of_one_score_equal_tfmas_own_on_every_slice(
     score_artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from tfx_tflite.components.judgement import metric_plan
-
     config = eval_config(SCORE_METRICS, ("group",))
-    figures = []
-    for name, batched in (("ours", metric_plan.batched_metric), ("tfma", lambda *_: None)):
-        monkeypatch.setattr(metric_plan, "batched_metric", batched)
-        found, _ = run(score_artifacts, tmp_path / name, SCORE_GATE, config)
-        report = json.loads((Path(found.uri) / "report.json").read_text())
-        figures.append({(v["metric"], v["slice"]): v for v in report["metrics"]})
-    ours, tfmas = figures
+    ours, tfmas = on_batches_and_by_tfma(score_artifacts, tmp_path, SCORE_GATE, config, monkeypatch)
     assert len(ours) == len(SCORE_METRICS) * 4 and set(ours) == set(tfmas)
     for key, value in tfmas.items():
         for model in ("float", "quantized"):

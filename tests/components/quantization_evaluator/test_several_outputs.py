@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.components.quantization_evaluator.inputs import evaluator_inputs
 from tests.components.quantization_evaluator.test_executor import run
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.judgement.gate import AgreementLimit, Gate, MetricRule, NoiseLimit
@@ -27,10 +28,6 @@ GATE = Gate(
 def two_heads(tmp_path_factory, write_records_to):
     """The evaluator's inputs: a model with a class, a price, and an output that nobody judges."""
     import tensorflow as tf
-    from tfx.types import artifact_utils, standard_artifacts
-
-    from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     directory = tmp_path_factory.mktemp("heads")
     generator = np.random.default_rng(0)
@@ -57,20 +54,7 @@ def two_heads(tmp_path_factory, write_records_to):
         for row, kind, price in zip(rows, kinds, prices, strict=True)
     ]
     write_records_to(directory / "examples" / "Split-eval" / "data_tfrecord-0.gz", examples)
-    (directory / "work").mkdir()
-    with Converter(directory / "work") as converter:
-        content = converter.convert(
-            directory / "model", "serving_tensors", Recipe(Scheme.INT8), {"x": rows}
-        )
-    tflite = directory / "quantized" / "Format-Serving" / "tflite"
-    tflite.parent.mkdir(parents=True)
-    tflite.write_bytes(content)
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(directory / "examples")
-    artifact.split_names = artifact_utils.encode_split_names(["eval"])
-    model, baseline = standard_artifacts.Model(), standard_artifacts.Model()
-    model.uri, baseline.uri = str(directory / "quantized"), str(directory / "model")
-    return {"examples": [artifact], "model": [model], "baseline_model": [baseline]}
+    return evaluator_inputs(directory, rows)
 
 
 def two_metrics():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.observation import collect_ranges
 from tests.components.quantization import seeding
-from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
+from benchmarks.observation import collect_ranges
 from tests.components.quantization import seeding
-from tests.components.quantization.observation import collect_ranges
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec

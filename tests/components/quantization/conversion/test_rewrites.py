@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.components.quantization.observation import collect_ranges
+from benchmarks.observation import collect_ranges
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tests.components.quantization.observation import collect_ranges
+from benchmarks.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError, DataError, user_error_in
 from tfx_tflite.components.quantization.ranges.collection import activation_tensors
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
