@@ -40,6 +40,14 @@ class DestinationError(TfxTfliteError):
     """A destination of pushes, or a version at it, is not what it should be."""
 
 
+class NotKnownError(TfxTfliteError):
+    """A place could not be read, so it is not known what it holds; that is not "nothing".
+
+    It is no DestinationError or DataError, so that who passes over a damaged thing does not pass
+    over one that could not be looked at.
+    """
+
+
 class DocumentError(TfxTfliteError):
     """A file that an earlier stage or run wrote is damaged."""
 

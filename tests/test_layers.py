@@ -31,6 +31,7 @@ FLOORS = (
         "components.digests",
         "components.documents",
         "components.errors",
+        "components.presence",
         "components.locks",
         "components.process_end",
         "components.settings",
