@@ -95,14 +95,17 @@ def first_of(names: Sequence[str]) -> str:
 def measure_imports(report: Path, listing: Path) -> None:
     """Imports modules, deferred as a run defers them, and reports what that costs."""
     deferred: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    # A checkout of before defers nothing.
+    uncollected = deferred
+    # A checkout of before defers nothing, or collects garbage meanwhile.
     with contextlib.suppress(ImportError):
         names = importlib.import_module(DEFERRED).UNUSED_BY_RUNS
         imports = importlib.import_module("tfx_tflite.components.deferred_imports")
         deferred = imports.deferred_imports(names)
+    with contextlib.suppress(ImportError, AttributeError):
+        uncollected = imports.uncollected_imports()
     modules = json.loads(listing.read_text(encoding="utf-8"))
     before = cpu(resource.RUSAGE_SELF)
-    with deferred:
+    with deferred, uncollected:
         for name in modules:
             # Modules of the run itself, and what is left of others that could not be imported.
             with contextlib.suppress(Exception):

@@ -1,5 +1,6 @@
 """What several tests share; heavy imports are inside the fixtures, for the sake of light tests."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,6 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests that take longest first."""
     rank = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
+
+
+def pytest_configure() -> None:
+    """Has the garbage collector look less often: tests import much, in the middle of their work."""
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfx_tflite.components.deferred_imports import deferred_imports
+from tfx_tflite.components.deferred_imports import deferred_imports, uncollected_imports
 from tfx_tflite.pipelines.cli.console import RunPrinter, save_result
 from tfx_tflite.pipelines.cli.outcome import message_of
 from tfx_tflite.pipelines.config.preflight import Preflight
@@ -82,8 +82,9 @@ class OneRun:
         self._printer.started("loading TFX")
         start = time.monotonic()
         with deferred_imports(UNUSED_BY_RUNS):
-            from tfx_tflite.pipelines.runs.run import run
-            from tfx_tflite.pipelines.runs.runners import StageObserver
+            with uncollected_imports():
+                from tfx_tflite.pipelines.runs.run import run
+                from tfx_tflite.pipelines.runs.runners import StageObserver
 
             self._printer.ended("loading TFX", time.monotonic() - start)
             observer = StageObserver(self._printer.started, self._ended)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from tfx_tflite.components.deferred_imports import deferred_imports
+from tfx_tflite.components.deferred_imports import deferred_imports, uncollected_imports
 from tfx_tflite.components.errors import ConfigError, in_one_line, user_error_in
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
@@ -60,8 +60,9 @@ def main(argv: Sequence[str]) -> None:
         if task.executor_class_path == _QUANTIZER:
             # The container is for nothing else: it imports while TFX is imported here.
             early.start()
-        from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
-        from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
+        with uncollected_imports():
+            from tfx_tflite.pipelines.kubeflow import entry_point as kubeflow_entry_point
+            from tfx_tflite.pipelines.kubeflow.verdict import verdict_of
 
         verdict = verdict_of(task, kubeflow_entry_point.run(task))
     if verdict is not None:

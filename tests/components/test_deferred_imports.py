@@ -1,5 +1,6 @@
 """A deferred import is an import, only later."""
 
+import gc
 import importlib
 import inspect
 import pickle
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tfx_tflite.components.deferred_imports import deferred_imports
+from tfx_tflite.components.deferred_imports import deferred_imports, uncollected_imports
 
 PACKAGE = """
 import sys
@@ -120,3 +121,23 @@ def test_other_modules_are_not_deferred(ran):
     with deferred_imports(["broken"]):
         importlib.import_module("heavy")
     assert ran == ["heavy", "heavy.parts"]
+
+
+def test_what_is_imported_uncollected_is_never_looked_at_by_the_collector(ran):
+    with uncollected_imports():
+        assert not gc.isenabled()
+        heavy = importlib.import_module("heavy")
+    assert gc.isenabled()
+    assert not any(found is heavy.__dict__ for found in gc.get_objects())
+    gc.unfreeze()
+
+
+def test_a_process_without_a_collector_gets_none(ran):
+    gc.disable()
+    try:
+        with pytest.raises(ImportError), uncollected_imports():
+            importlib.import_module("broken")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()

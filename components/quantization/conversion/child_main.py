@@ -13,7 +13,11 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tfx_tflite.components.deferred_imports import OF_KERAS, deferred_imports
+from tfx_tflite.components.deferred_imports import (
+    OF_KERAS,
+    deferred_imports,
+    uncollected_imports,
+)
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.conversion import messages
 from tfx_tflite.components.quantization.conversion.messages import (
@@ -37,7 +41,7 @@ def main(pipe: int, parent: int) -> None:
     connection = Connection(pipe)
     try:
         # Only to find out whether it can be; it takes seconds and may fail.
-        with deferred_imports(OF_KERAS):
+        with deferred_imports(OF_KERAS), uncollected_imports():
             from tfx_tflite.components.quantization.conversion import (  # noqa: F401
                 from_ranges,
                 stock,
