@@ -1,7 +1,8 @@
 """Locks between processes of one machine: files that the kernel unlocks when their holder is gone.
 
 A lock's file stays where it is. It must be a regular file: a link could lead to a file of somebody
-else, and a pipe would wait for a reader.
+else, and a pipe would wait for a reader. If somebody removes the file, who waits for it or comes
+later locks another one, so its holder looks (`check_held`) before it does what must be done once.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tfx_tflite.components.errors import BusyError, ConfigError
+from tfx_tflite.components.private_files import make_private_directory
 
 # Seconds between two tries; and how long somebody who only looks (`is_locked`) is waited for.
 _INTERVAL = 0.01
@@ -38,12 +40,25 @@ def locked(path: Path, patience: float) -> Iterator[int]:
         TimeoutError: Another process has kept it for that long.
         OSError: The file cannot be opened, is none, or its file system has no locks.
     """
-    descriptor = _opened(path, _FLAGS | os.O_CREAT)
+    descriptor = _locked(path, time.monotonic() + patience, patience)
     try:
-        _lock(descriptor, path, patience)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def check_held(descriptor: int, path: Path) -> None:
+    """Makes sure that a lock still keeps others out.
+
+    Args:
+        descriptor: As `locked` yields it.
+        path: The lock's file.
+
+    Raises:
+        OSError: The file was removed or replaced, so another process may have locked it anew.
+    """
+    if not _is_file_of(descriptor, path):
+        raise OSError(errno.ESTALE, "the lock was removed while it was held; try again", str(path))
 
 
 @contextlib.contextmanager
@@ -51,7 +66,8 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     """Keeps other processes from doing the same while the block runs; they learn who does.
 
     Args:
-        path: The lock's file; it and its directory are made if they are not there.
+        path: The lock's file; it and its directory are made if they are not there, the directory
+            for its owner alone.
         what: What is done once at a time, for the message to others: `run`.
 
     Raises:
@@ -60,7 +76,7 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_directory(path.parent)
             descriptor = stack.enter_context(locked(path, _LOOK))
             _sign(descriptor)
         except TimeoutError as error:
@@ -112,8 +128,30 @@ def _not_regular(path: Path) -> OSError:
     return OSError(errno.EINVAL, "not a regular file, remove it", str(path))
 
 
-def _lock(descriptor: int, path: Path, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _locked(path: Path, deadline: float, patience: float) -> int:
+    """Returns the descriptor of a lock's file once this process has locked the one at the path."""
+    while True:
+        descriptor = _opened(path, _FLAGS | os.O_CREAT)
+        try:
+            _lock(descriptor, path, deadline, patience)
+            # Whoever had it, or somebody else, may have removed it while this process waited.
+            if _is_file_of(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_file_of(descriptor: int, path: Path) -> bool:
+    """Returns whether an open file is the one that is at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int, path: Path, deadline: float, patience: float) -> None:
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

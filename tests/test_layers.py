@@ -33,6 +33,7 @@ FLOORS = (
         "components.errors",
         "components.presence",
         "components.locks",
+        "components.private_files",
         "components.process_end",
         "components.settings",
         "components.uris",

@@ -5,6 +5,8 @@ Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and
 """
 
 import functools
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from tfx_tflite.components.errors import ConfigError
 
+# Group and others: reading, writing.
+_OTHERS = 0o066
+
 
 def load_private_key(path: str | Path) -> Ed25519PrivateKey:
-    """Returns the key in a PEM file (PKCS #8, not encrypted).
+    """Returns the key in a PEM file (PKCS #8, not encrypted) that only its owner may read.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or others may read it.
     """
     key = _loaded(path, "private", functools.partial(load_pem_private_key, password=None))
     if isinstance(key, Ed25519PrivateKey):
@@ -41,9 +46,17 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
 
 def _loaded(path: str | Path, kind: str, load: Callable[[bytes], object]) -> object:
     try:
-        return load(Path(path).read_bytes())
+        with Path(path).open("rb") as file:
+            mode, content = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read()
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
+    if kind == "private" and mode & _OTHERS:
+        raise ConfigError(
+            f"others than its owner may read or change the private key {path} (mode {mode:03o}); "
+            f"run `chmod 600 {path}`"
+        )
+    try:
+        return load(content)
     # TypeError: it is encrypted.
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(

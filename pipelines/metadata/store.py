@@ -19,6 +19,7 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
 from tfx_tflite.components.errors import ConfigError, MetadataError
+from tfx_tflite.components.private_files import make_private_directory, make_private_file
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.metadata import MySQLConfig, PostgreSQLConfig
 from tfx_tflite.pipelines.metadata import postgresql_text
@@ -142,7 +143,8 @@ def check_connection(config: PipelineConfig) -> None:
 
 def _connect_to_file(config: PipelineConfig) -> None:
     try:
-        Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory(Path(config.metadata_path).parent)
+        make_private_file(Path(config.metadata_path))
         ml_metadata.MetadataStore(connection_config(config))
     except (RuntimeError, OSError) as error:
         key = "root" if config.metadata.sqlite is None else "metadata.sqlite"

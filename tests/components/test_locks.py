@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.errors import BusyError, ConfigError
-from tfx_tflite.components.locks import is_locked, locked, only_one
+from tfx_tflite.components.locks import check_held, is_locked, locked, only_one
 
 
 def test_a_lock_is_kept_until_the_block_ends(tmp_path: Path):
@@ -102,3 +102,46 @@ def test_a_look_is_not_in_the_way_of_who_wants_the_lock(tmp_path: Path):
     finally:
         looking = False
         looker.join()
+
+
+def test_a_lock_whose_file_was_removed_while_another_waited_lets_one_in_not_two(tmp_path: Path):
+    path, inside, most = tmp_path / "lock", [0], [0]
+
+    def enter() -> None:
+        with locked(path, patience=20):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.1)
+            inside[0] -= 1
+
+    waiting = [threading.Thread(target=enter) for _ in range(3)]
+    with locked(path, patience=0):
+        for thread in waiting:
+            thread.start()
+        # They have opened this file, and wait for it.
+        time.sleep(0.2)
+        path.unlink()
+    for thread in waiting:
+        thread.join()
+    assert most == [1]
+
+
+@pytest.mark.parametrize("then", ["nothing", "another_file"])
+def test_who_holds_a_lock_whose_file_was_removed_finds_it_out(tmp_path: Path, then: str):
+    path = tmp_path / "lock"
+    with locked(path, patience=0) as descriptor:
+        check_held(descriptor, path)
+        path.unlink()
+        if then == "another_file":
+            path.touch()
+        with pytest.raises(OSError, match="the lock was removed while it was held; try again"):
+            check_held(descriptor, path)
+
+
+def test_a_directory_that_is_made_for_a_lock_is_its_owners_alone(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    with only_one(tmp_path / "runs" / "digits" / "run.lock", "run"):
+        pass
+    for made in ("runs", "runs/digits"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o700
+    assert tmp_path.stat().st_mode & 0o777 == 0o755

@@ -31,6 +31,7 @@ def public_pem(key) -> bytes:
 def file(tmp_path: Path):
     def write(content: bytes) -> Path:
         (tmp_path / "key.pem").write_bytes(content)
+        (tmp_path / "key.pem").chmod(0o600)
         return tmp_path / "key.pem"
 
     return write
@@ -55,3 +56,24 @@ def test_says_what_is_wrong_with_a_key(file, tmp_path: Path):
         load_public_key(file(private_pem(ours)))
     with pytest.raises(ConfigError, match="holds a public key, but not an Ed25519 one"):
         load_public_key(file(public_pem(other)))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o666])
+def test_a_private_key_that_others_may_read_or_change_is_refused(file, mode: int):
+    path = file(private_pem(ed25519.Ed25519PrivateKey.generate()))
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"private key {path} \(mode {mode:o}\); run `chmod 600"):
+        load_private_key(path)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_private_key_of_its_owner_alone_is_taken(file, mode: int):
+    path = file(private_pem(ed25519.Ed25519PrivateKey.generate()))
+    path.chmod(mode)
+    assert load_private_key(path)
+
+
+def test_everybody_may_read_a_public_key(file):
+    path = file(public_pem(ed25519.Ed25519PrivateKey.generate()))
+    path.chmod(0o644)
+    assert load_public_key(path)

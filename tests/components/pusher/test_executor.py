@@ -230,6 +230,7 @@ def test_signs_with_the_key_it_is_given(make, tmp_path: Path):
             serialization.NoEncryption(),
         )
     )
+    (tmp_path / "key.pem").chmod(0o600)
     pushed = push(tmp_path, *make(), signing_key=str(tmp_path / "key.pem"))
     destination = Destination.open(str(tmp_path / "to"))
     number = int(pushed.get_string_custom_property("pushed_version"))

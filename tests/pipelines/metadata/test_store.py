@@ -34,6 +34,9 @@ def test_without_metadata_the_store_is_a_file_below_the_root(tmp_path: Path):
     assert connection_config(config).sqlite.filename_uri == f"{tmp_path}/root/metadata.sqlite"
     check_connection(config)
     assert (tmp_path / "root" / "metadata.sqlite").is_file()
+    # What data and models there were is nobody else's business.
+    assert (tmp_path / "root" / "metadata.sqlite").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_that_is_no_store_is_one_line(tmp_path: Path):
