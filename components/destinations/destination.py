@@ -38,7 +38,8 @@ from tfx_tflite.components.destinations.manifest import (
 )
 from tfx_tflite.components.destinations.stores.store import UNFINISHED, Store, open_store
 from tfx_tflite.components.digests import file_digest
-from tfx_tflite.components.errors import DestinationError, PushError, listed
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
+from tfx_tflite.components.presence import ABSENT
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -121,26 +122,19 @@ class Destination:
 
     def numbers(self) -> list[int]:
         """Returns all entries that are named like versions, rising."""
-        with self._reading():
-            entries = self._store.entries()
-        return sorted(number for number in map(_number, entries) if number is not None)
+        entries = map(_number, self._store.entries())
+        return sorted(number for number in entries if number is not None)
 
     def is_version(self, number: int) -> bool:
         """Returns whether an entry has a manifest, without which it is not a version."""
-        with self._reading():
-            try:
-                return MANIFEST_FILE in self._store.entries(str(number))
-            except NotADirectoryError:
-                return False
+        return MANIFEST_FILE in self._store.entries(str(number))
 
     def pointer(self) -> int | None:
-        """Returns the number that LATEST holds; None if it holds none."""
-        with self._reading():
-            try:
-                text = self._store.read(LATEST).decode("ascii", "replace").strip()
-            except FileNotFoundError:
-                return None
-        return _number(text)
+        """Returns the number that LATEST holds; None if it holds none, or is not there."""
+        content = self._store.read(LATEST)
+        if content is ABSENT:
+            return None
+        return _number(content.decode("ascii", "replace").strip())
 
     def current(self) -> int | None:
         """Returns the current version: LATEST's, or the newest where LATEST holds no number.
@@ -166,11 +160,7 @@ class Destination:
         """
         found = []
         for number in self.numbers():
-            with self._reading():
-                try:
-                    entries = self._store.entries(str(number))
-                except NotADirectoryError:
-                    continue
+            entries = self._store.entries(str(number))
             if MODEL_FILE in entries and not {MANIFEST_FILE, UNFINISHED} & {*entries}:
                 found.append(number)
         return found
@@ -187,29 +177,30 @@ class Destination:
         """Returns a file of a version.
 
         Raises:
-            DestinationError: It cannot be read.
+            DestinationError: It is not there.
+            NotKnownError: It cannot be read.
         """
-        with self._reading():
-            return self._store.read(posixpath.join(str(number), name))
+        content = self._store.read(posixpath.join(str(number), name))
+        if content is ABSENT:
+            raise DestinationError(f"there is no {self.path(number, name)}")
+        return content
 
     def files(self, number: int) -> list[str]:
         """Returns the names of a version's files."""
-        with self._reading():
-            return self._store.files(str(number))
+        return self._store.files(str(number))
 
     def events(self) -> list[Event]:
         """Returns the ledger, in the order in which things happened.
 
         Raises:
-            DestinationError: It cannot be read.
+            DestinationError: An event in it is damaged.
+            NotKnownError: It cannot be read.
         """
-        with self._reading():
-            names = sorted(filter(_EVENT.fullmatch, self._store.entries(_HISTORY)))
-            contents = [self._store.read(posixpath.join(_HISTORY, name)) for name in names]
         found = []
-        for name, content in zip(names, contents, strict=True):
+        for name in sorted(filter(_EVENT.fullmatch, self._store.entries(_HISTORY))):
+            content = self._store.read(posixpath.join(_HISTORY, name))
             try:
-                found.append(Event.model_validate_json(content))
+                found.append(Event.model_validate_json(content or b""))
             except ValidationError as error:
                 raise DestinationError(
                     f"{self.uri}/{_HISTORY}/{name} is not an event of the history; put it back, or "
@@ -261,7 +252,7 @@ class Destination:
                 if keep is None or pushed.outcome == "withdrawn":
                     return pushed
                 return self._pruned(pushed, keep)
-        except (OSError, DestinationError) as error:
+        except (OSError, DestinationError, NotKnownError) as error:
             raise PushError(f"the model was not pushed: {_reason(error)}") from error
 
     def _present(
@@ -362,7 +353,7 @@ class Destination:
         """Removes old versions; that it cannot is no reason to call the push failed."""
         try:
             self._prune(keep)
-        except (OSError, DestinationError) as error:
+        except (OSError, DestinationError, NotKnownError) as error:
             note = f"old versions could not be removed: {_reason(error)}"
             return PushedVersion(pushed.number, pushed.uri, pushed.outcome, note)
         return pushed
@@ -474,15 +465,8 @@ class Destination:
         try:
             with self._changing():
                 yield
-        except OSError as error:
+        except (OSError, NotKnownError) as error:
             raise DestinationError(f"{self.uri} was not changed: {_reason(error)}") from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DestinationError(_reason(error)) from error
 
 
 def _number(name: str) -> int | None:

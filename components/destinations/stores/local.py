@@ -1,17 +1,24 @@
 """A destination in a local directory: staged beside the versions, then renamed into place."""
 
 import contextlib
+import errno
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
+from tfx_tflite.components.errors import DestinationError
 from tfx_tflite.components.locks import locked
+from tfx_tflite.components.presence import ABSENT, Presence, not_known
 
 # What is being made or removed; left over where a process was killed.
 _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
+# A pipe without a writer is opened at once.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LocalStore:
@@ -33,35 +40,57 @@ class LocalStore:
 
     def entries(self, directory: str = "") -> list[str]:
         """Returns the names in a directory; none if it is not there."""
+        path = self._root / directory
         try:
-            return sorted(entry.name for entry in (self._root / directory).iterdir())
-        except FileNotFoundError:
+            return sorted(entry.name for entry in path.iterdir())
+        except OSError as error:
+            self._check_absent(error, path, "list")
             return []
 
     def files(self, directory: str) -> list[str]:
         """Returns the files below a directory, links among them, relative to it."""
         top = self._root / directory
-        return sorted(
-            (Path(parent) / name).relative_to(top).as_posix()
-            for parent, directories, names in os.walk(top, onerror=_raise)
-            # A link to a directory is not walked into, but it is there.
-            for name in (*names, *(n for n in directories if (Path(parent) / n).is_symlink()))
-        )
+        try:
+            return sorted(
+                (Path(parent) / name).relative_to(top).as_posix()
+                for parent, directories, names in os.walk(top, onerror=_raise)
+                # A link to a directory is not walked into, but it is there.
+                for name in (*names, *(n for n in directories if (Path(parent) / n).is_symlink()))
+            )
+        except OSError as error:
+            self._check_absent(error, top, "list")
+            return []
 
-    def read(self, name: str) -> bytes:
-        """Returns a file's bytes.
+    def read(self, name: str) -> Presence[bytes]:
+        """Returns a file's bytes, or ABSENT if it is not there.
 
         Raises:
-            OSError: It is not there, cannot be read, or is a link, which may lead anywhere.
+            NotKnownError: It cannot be read.
+            DestinationError: It is a link, which may lead anywhere, or a pipe or the like, which
+                may have no end.
         """
         path = self._root / name
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            with os.fdopen(descriptor, "rb") as file:
+            with _opened(path) as file:
                 return file.read()
         except OSError as error:
-            # It would name the descriptor.
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise _not_regular(path) from error
+            self._check_absent(error, path, "read")
+            return ABSENT
+
+    def _check_absent(self, error: OSError, path: Path, operation: str) -> None:
+        """Raises NotKnownError unless an error says that something is not there.
+
+        Below a link to nothing, such as a disk that is not mounted, nothing can be told.
+        """
+        if isinstance(error, FileNotFoundError):
+            if error.filename == str(path) and not _leads_nowhere(path):
+                return
+        elif isinstance(error, NotADirectoryError) and path != self._root and self._root.is_dir():
+            # A file is where a version would be.
+            return
+        raise not_known(str(path), operation, error.strerror or str(error)) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -148,3 +177,21 @@ class LocalStore:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def _opened(path: Path) -> BinaryIO:
+    descriptor = os.open(path, _READ)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise _not_regular(path)
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Returns whether what is there of a path is a link to what is not there."""
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    return not there.exists()
+
+
+def _not_regular(path: Path) -> DestinationError:
+    return DestinationError(f"{path} is a link or not a regular file; put the file itself there")

@@ -6,7 +6,6 @@ Tests put a class of their own in its place, which stops the process between any
 import configparser
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +17,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store, from_url
 
+from tfx_tflite.components.destinations.stores.answers import Answer
+
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 # Endpoints of S3 by the names that TensorFlow's plugin and Amazon's tools give them.
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+# Nothing puts an object of this name.
+_NEVER_THERE = ".none"
 
 
 class ConflictError(OSError):
@@ -128,31 +130,30 @@ class ObjectRequests:
         with self._errors(name), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, name)
 
+    def check_bucket(self) -> None:
+        """Makes sure that there is a bucket: a server may list one that is not there as empty."""
+        with contextlib.suppress(FileNotFoundError):
+            self.get(_NEVER_THERE)
+
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        """Raises OSError for the errors of obstore."""
+        """Raises OSError for the errors of obstore; FileNotFoundError only for a missing object."""
         path = f"{self._uri}/{name}".rstrip("/")
         try:
             yield
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise ConflictError(17, "another process has changed it", path) from error
-        except (exceptions.NotFoundError, FileNotFoundError) as error:
-            raise FileNotFoundError(2, _reason(error), path) from error
-        except exceptions.BaseError as error:
-            raise OSError(5, _reason(error), path) from error
+        except (exceptions.BaseError, FileNotFoundError) as error:
+            answer = Answer.of(error)
+            if answer.says_there_is_no_object:
+                raise FileNotFoundError(2, "there is no such object", path) from error
+            raise OSError(5, answer.reason, path) from error
 
 
 def _below(directory: str, paths: Iterable[str]) -> list[str]:
     """Returns paths relative to a directory, which may be there as an object of its own."""
     names = (path.removeprefix(directory).strip("/") for path in paths)
     return sorted(name for name in names if name)
-
-
-def _reason(error: Exception) -> str:
-    """Returns what a store said, out of all that obstore says of it."""
-    text = str(error).partition("\n\nDebug source")[0]
-    message = _MESSAGE.search(text)
-    return " ".join((message[1] if message else text.rpartition(" - ")[2]).split())
 
 
 def _client_options() -> "ClientConfig":

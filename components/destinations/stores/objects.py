@@ -16,6 +16,7 @@ from tfx_tflite.components.artifact_layout import MANIFEST_FILE
 from tfx_tflite.components.destinations.stores.lease import Lease
 from tfx_tflite.components.destinations.stores.object_requests import ConflictError, ObjectRequests
 from tfx_tflite.components.destinations.stores.store import UNFINISHED
+from tfx_tflite.components.presence import ABSENT, Presence, not_known
 
 _LOCK = ".lock"
 
@@ -43,17 +44,36 @@ class ObjectStore:
         self._lease = Lease(self._requests, _LOCK, lifetime)
 
     def entries(self, directory: str = "") -> list[str]:
-        """Returns the names in a directory; none if it is not there."""
-        objects, directories = self._requests.children(directory)
+        """Returns the names in a directory; none only if its bucket answers."""
+        with self._reading("list", directory):
+            objects, directories = self._requests.children(directory)
+            if not objects and not directories:
+                self._requests.check_bucket()
         return sorted({*objects, *directories})
 
     def files(self, directory: str) -> list[str]:
-        """Returns the files below a directory, relative to it."""
-        return [name for name in self._requests.descendants(directory) if name != UNFINISHED]
+        """Returns the files below a directory, relative to it; none only if its bucket answers."""
+        with self._reading("list", directory):
+            names = self._requests.descendants(directory)
+            if not names:
+                self._requests.check_bucket()
+        return [name for name in names if name != UNFINISHED]
 
-    def read(self, name: str) -> bytes:
-        """Returns a file's bytes; FileNotFoundError if it is not there."""
-        return self._requests.get(posixpath.normpath(name))[0]
+    def read(self, name: str) -> Presence[bytes]:
+        """Returns a file's bytes, or ABSENT if its bucket says that it is not there."""
+        with self._reading("read", name):
+            try:
+                return self._requests.get(posixpath.normpath(name))[0]
+            except FileNotFoundError:
+                return ABSENT
+
+    @contextlib.contextmanager
+    def _reading(self, operation: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = posixpath.join(self.uri, name).rstrip("/")
+            raise not_known(place, operation, error.strerror or str(error)) from error
 
     def lock(self) -> AbstractContextManager[None]:
         """Keeps others from changing the destination.

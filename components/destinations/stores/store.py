@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from tfx_tflite.components.presence import Presence
 from tfx_tflite.components.uris import is_local
 
 # In a version's directory while it is being written or removed on stores without a rename, so that
@@ -15,19 +16,24 @@ UNFINISHED = ".unfinished"
 class Store(Protocol):
     """Files below one place. Names are relative to it, with `/` between their parts.
 
-    Every method raises OSError if the store fails.
+    A method that reads raises NotKnownError if it cannot tell what is there: the store is away,
+    denies it, or says what cannot be understood. Every other raises OSError if the store fails.
     """
 
     uri: str
 
     def entries(self, directory: str = "") -> list[str]:
-        """Returns the names in a directory; none if it is not there."""
+        """Returns the names in a directory; none only if the store says that there are none."""
 
     def files(self, directory: str) -> list[str]:
-        """Returns the files below a directory, relative to it."""
+        """Returns the files below a directory, relative to it; none as of `entries`."""
 
-    def read(self, name: str) -> bytes:
-        """Returns a file's bytes; FileNotFoundError if it is not there."""
+    def read(self, name: str) -> Presence[bytes]:
+        """Returns a file's bytes, or ABSENT if the store says that it is not there.
+
+        Raises:
+            DestinationError: Something is there that is no file.
+        """
 
     def lock(self) -> AbstractContextManager[None]:
         """Keeps others from changing the destination; waits while they do.

@@ -1,0 +1,65 @@
+"""What an object store said, out of the text of obstore's errors, which have no other fields.
+
+Such a text is obstore's own sentence, the answer's status and body if there was an answer, and
+"Debug source" with the chain of causes.
+"""
+
+import re
+from dataclasses import dataclass
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
+_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+# Of S3 and Google, and of Azure.
+_NO_OBJECT = {"NoSuchKey", "BlobNotFound"}
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"}
+# Where in the chain of causes there was no answer.
+_TIMED_OUT = re.compile(r"\bTimedOut\b|kind: Timeout\b|operation timed out")
+_UNREACHABLE = re.compile(r"kind: (Connect|Request)\b")
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is no success, or that there was none.
+
+    Attributes:
+        code: The store's name of the error; empty if it gave none.
+        reason: What went wrong, in a few words and those of the store.
+    """
+
+    code: str
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Answer":
+        """Returns the answer that an error of obstore tells of."""
+        text, _, causes = str(error).partition("\n\nDebug source")
+        code = _CODE.search(text)
+        message = _MESSAGE.search(text)
+        said = message[1] if message else text.rpartition(" - ")[2]
+        status = _STATUS.search(text)
+        words = " ".join(said.split())[:_LONGEST]
+        kind = _kind(code[1] if code else "", int(status[1]) if status else 0, causes)
+        return cls(code[1] if code else "", f"{kind} ({words})" if kind else words)
+
+    @property
+    def says_there_is_no_object(self) -> bool:
+        """Whether the bucket is there and the object is not; a bare 404 does not say so."""
+        return self.code in _NO_OBJECT
+
+
+def _kind(code: str, status: int, causes: str) -> str:
+    """Returns what kind of failure it was; empty if it is none of the known ones."""
+    if code in _NO_BUCKET:
+        return "no such bucket"
+    if code in _ELSEWHERE or 300 <= status < 400 or "redirect" in causes.lower():
+        return "redirected, the region or the endpoint is wrong"
+    if status in (401, 403):
+        return "denied"
+    if status:
+        return f"the store answered {status}"
+    if _TIMED_OUT.search(causes):
+        return "timed out"
+    return "unreachable" if _UNREACHABLE.search(causes) else ""
