@@ -41,6 +41,8 @@ EXAMPLES = "examples"
 EVAL_SPLIT_DIGEST = "eval_split_digest"
 CONFIG_DIGEST = "config_digest"
 REPORT_DIGEST = "report_digest"
+# 1 if the pushed model could not be looked at, so that the verdict must not be taken again.
+REFERENCE_NOT_KNOWN = "reference_not_known"
 # TFX's own name for which model a blessing is of.
 BLESSED_MODEL_ID = "current_model_id"
 

@@ -22,7 +22,11 @@ from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import PushedReference, without_reference
+from tfx_tflite.components.judgement.pushed_reference import (
+    Looked,
+    PushedReference,
+    without_reference,
+)
 
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
 AGAINST_PUSHED = "against_pushed"
@@ -54,8 +58,8 @@ class Case:
         judged: The outputs that are evaluated.
         source: The examples.
         first: Some of them, with what the quantized model gives.
-        reference: The pushed model, for rules against it; None if nothing was pushed, or if there
-            are no such rules.
+        looked: The pushed model, for rules against it, or that there is none, or that it is not
+            known; None if there are no such rules.
         output_path: The directory of TFMA's result files.
     """
 
@@ -65,8 +69,13 @@ class Case:
     judged: tuple[JudgedOutput, ...]
     source: SplitFiles
     first: FirstExamples
-    reference: PushedReference | None
+    looked: Looked | None
     output_path: str
+
+    @property
+    def reference(self) -> PushedReference | None:
+        """The pushed model that is compared with; None if there is none to compare with."""
+        return self.looked if isinstance(self.looked, PushedReference) else None
 
     @cached_property
     def comparisons(self) -> tuple[PlannedComparison, ...]:
@@ -128,9 +137,9 @@ class Case:
             for comparison, evaluation in zip(self.comparisons, evaluations, strict=True)
         ]
         result = results[0]
-        if self.reference is not None:
-            note = f"(against the pushed version {self.reference.number})"
+        if isinstance(self.looked, PushedReference):
+            note = f"(against the pushed version {self.looked.number})"
             result = result.beside(results[1], note)
-        elif self.gate.against("pushed"):
-            result = without_reference(result, self.gate, evaluations[0].values)
+        elif self.looked is not None:
+            result = without_reference(result, self.gate, evaluations[0].values, self.looked)
         return Judgement(result, evaluations[0], directions)

@@ -15,6 +15,7 @@ from tfx_tflite.components.judgement.metrics.catalog import Direction, direction
 from tfx_tflite.components.settings import Settings
 
 Reference = Literal["float", "pushed"]
+WhenNothingPushed = Literal["pass", "refuse"]
 # Not true, nor a string that looks like a number.
 _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -41,6 +42,8 @@ class MetricRule(_Rule):
         direction: Which way the metric is better; needed only if that is not known.
         against: What the quantized model is compared with: today's `float` model, or the one that
             was `pushed` last, on today's examples.
+        when_nothing_pushed: What a rule against the pushed model says at a destination that is
+            known to hold none: `pass` lets the others decide, `refuse` refuses.
     """
 
     metric: str
@@ -51,6 +54,13 @@ class MetricRule(_Rule):
     confidence: float | None = Field(default=None, strict=True, gt=0.5, lt=1)
     direction: Direction | None = None
     against: Reference = "float"
+    when_nothing_pushed: WhenNothingPushed = "pass"
+
+    @model_validator(mode="after")
+    def _compares_with_what_is_pushed(self) -> "MetricRule":
+        if self.when_nothing_pushed != "pass" and self.against != "pushed":
+            raise ValueError("when_nothing_pushed is of rules that are against: pushed")
+        return self
 
     @model_validator(mode="after")
     def _one_bound(self) -> "MetricRule":

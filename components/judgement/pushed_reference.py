@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.errors import (
+    DestinationError,
+    EvaluationError,
+    NotKnownError,
+    listed,
+)
 from tfx_tflite.components.examples.tensors import format_shape
 from tfx_tflite.components.judgement.gate import Gate, MetricRule
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.models.float_model import Signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.presence import ABSENT, Absence, Presence
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 
 
@@ -33,21 +40,22 @@ class PushedReference:
     content: bytes
 
     @classmethod
-    def at(cls, destination: str, expected: int | None = None) -> "PushedReference | None":
-        """Returns the current version at a destination; None if nothing was pushed.
+    def at(cls, destination: str, expected: int | None = None) -> "Presence[PushedReference]":
+        """Returns the current version at a destination; ABSENT only if nothing was pushed.
 
         Args:
             destination: A path or URI.
             expected: Which version it must be, 0 for none; None takes whichever it is.
 
         Raises:
-            EvaluationError: The version is not what was pushed, or another than expected.
-            DestinationError: The destination cannot be read.
+            EvaluationError: Another version than expected is current.
+            DestinationError: There is a version, but it is not what was pushed.
+            NotKnownError: The destination cannot be read.
         """
         opened = Destination.open(destination)
         number = opened.current()
         if number is None and opened.versions():
-            raise EvaluationError(
+            raise DestinationError(
                 f"{opened.uri}: LATEST names a version that is not there, so there is nothing to "
                 "compare with; roll back to one that is"
             )
@@ -57,9 +65,9 @@ class PushedReference:
                 f"{number or 'none'} is by now; run again"
             )
         if number is None:
-            return None
+            return ABSENT
         if problems := opened.problems(number):
-            raise EvaluationError(
+            raise DestinationError(
                 f"the pushed version {number} cannot be compared with: {problems[0]}; roll back to "
                 "a whole one"
             )
@@ -110,33 +118,100 @@ def _fits(found: Sequence[int], wanted: Sequence[int | None]) -> bool:
     )
 
 
-def without_reference(result: GateResult, gate: Gate, values: Sequence[MetricValues]) -> GateResult:
-    """Returns a verdict with the rules that had nothing to compare with, which refuse nothing.
+@dataclass(frozen=True)
+class UnknownReference:
+    """The current version of a destination that could not be looked at, or is damaged.
+
+    Attributes:
+        reason: Why it cannot be compared with.
+    """
+
+    reason: str
+
+
+# What a look for the pushed model comes to.
+Looked: TypeAlias = PushedReference | UnknownReference | Absence
+
+
+def look(destination: str, expected: int | None = None) -> Looked:
+    """Returns the reference at a destination, or that there is none, or that it is not known.
+
+    Args:
+        destination: A path or URI.
+        expected: As that of `PushedReference.at`.
+
+    Raises:
+        EvaluationError: Another version than expected is current.
+    """
+    try:
+        return PushedReference.at(destination, expected)
+    except (NotKnownError, DestinationError) as error:
+        return UnknownReference(str(error))
+
+
+def without_reference(
+    result: GateResult,
+    gate: Gate,
+    values: Sequence[MetricValues],
+    looked: UnknownReference | Absence,
+) -> GateResult:
+    """Returns a verdict with the rules that had no model to compare with.
 
     Args:
         result: Of the rules against the float model.
         gate: The rules, of which those against the pushed one are meant.
         values: The metrics, for the quantized model's own.
+        looked: Whether there is none, in which case the rules say what then, or it is not known,
+            which leaves them undecided.
     """
-    unknown = [
-        RuleResult(
-            metric=rule.metric,
-            output=rule.output,
-            slice=OVERALL,
-            examples=result.examples,
-            float_value=np.nan,
-            quantized_value=_overall(rule, values),
-            drop=np.nan,
-            bound=np.nan if rule.max_drop is None else rule.max_drop,
-            confidence=rule.confidence,
-            verdict=Verdict.NOT_JUDGED,
-            against="pushed",
-            reason="nothing was pushed yet, so there is no reference",
-        )
+    unjudged = [
+        _unjudged(rule, result.examples, _overall(rule, values), looked)
         for rule in gate.against("pushed")
         if isinstance(rule, MetricRule)
     ]
-    return result.model_copy(update={"rules": (*result.rules, *unknown)})
+    refusing = (rule.reason for rule in unjudged if rule.verdict is not Verdict.NOT_JUDGED)
+    reasons = (*result.reasons, *refusing)
+    return GateResult(
+        verdict=Verdict.REFUSED if reasons else Verdict.BLESSED,
+        examples=result.examples,
+        rules=(*result.rules, *unjudged),
+        reasons=reasons,
+    )
+
+
+def _unjudged(
+    rule: MetricRule, examples: int, own_value: float, looked: UnknownReference | Absence
+) -> RuleResult:
+    verdict, reason = _without_figures(rule, looked)
+    return RuleResult(
+        metric=rule.metric,
+        output=rule.output,
+        slice=OVERALL,
+        examples=examples,
+        float_value=np.nan,
+        quantized_value=own_value,
+        drop=np.nan,
+        bound=np.nan if rule.max_drop is None else rule.max_drop,
+        confidence=rule.confidence,
+        verdict=verdict,
+        against="pushed",
+        reason=reason,
+    )
+
+
+def _without_figures(rule: MetricRule, looked: UnknownReference | Absence) -> tuple[Verdict, str]:
+    """Returns what a rule says that has no model to compare with, and why."""
+    if isinstance(looked, UnknownReference):
+        reason = f"{rule.metric} against the pushed model is undecided: {looked.reason}"
+        return Verdict.UNDECIDED, reason
+    if rule.when_nothing_pushed == "refuse":
+        return Verdict.REFUSED, (
+            f"{rule.metric}: nothing was pushed yet to compare with, and when_nothing_pushed is "
+            "refuse"
+        )
+    return Verdict.NOT_JUDGED, (
+        "nothing was pushed yet to compare with, and when_nothing_pushed is pass"
+    )
 
 
 def _overall(rule: MetricRule, values: Sequence[MetricValues]) -> float:

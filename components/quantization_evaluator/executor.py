@@ -29,7 +29,7 @@ from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import PushedReference
+from tfx_tflite.components.judgement.pushed_reference import Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
@@ -97,11 +97,11 @@ class Executor(tfx_evaluator.Executor):
         quantized = TFLiteModel(content, pair.kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
-        reference = _reference(settings)
-        if reference is not None:
-            reference.check(pair.signature, [output.spec.name for output in judged])
-            pair = dataclasses.replace(pair, reference=_copied(reference, output_path))
-        case = Case(pair, eval_config, gate, judged, source, first, reference, output_path)
+        looked = _looked(settings)
+        if isinstance(looked, PushedReference):
+            looked.check(pair.signature, [output.spec.name for output in judged])
+            pair = dataclasses.replace(pair, reference=_copied(looked, output_path))
+        case = Case(pair, eval_config, gate, judged, source, first, looked, output_path)
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
         judgement = case.judge(model.ratios)
@@ -121,6 +121,9 @@ class Executor(tfx_evaluator.Executor):
         _write_report(output_dict, document)
         for key in ("evaluation", "figures"):
             _describe(artifact_utils.get_single_instance(output_dict[key]), judgement.result)
+        if document.pushed_problem is not None:
+            evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+            evaluation.set_int_custom_property(layout.REFERENCE_NOT_KNOWN, 1)
         _bless(input_dict, output_dict, judgement.result, document)
 
     def _request(self, settings: EvaluatorSettings, properties: dict[str, object]) -> Request:
@@ -138,10 +141,10 @@ class Executor(tfx_evaluator.Executor):
         )
 
 
-def _reference(settings: EvaluatorSettings) -> PushedReference | None:
-    """Returns the pushed model if a rule is against it."""
+def _looked(settings: EvaluatorSettings) -> Looked | None:
+    """Returns what a look for the pushed model comes to if a rule is against it."""
     destination = settings.compared_destination
-    return PushedReference.at(destination, settings.pushed_version) if destination else None
+    return look(destination, settings.pushed_version) if destination else None
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:

@@ -17,7 +17,7 @@ from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.output_differences import OutputSums
-from tfx_tflite.components.judgement.pushed_reference import PushedReference
+from tfx_tflite.components.judgement.pushed_reference import PushedReference, UnknownReference
 from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange, adequacy
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles
 from tfx_tflite.components.models import latency
@@ -201,6 +201,7 @@ def build(found: Findings, asked: Request) -> Report:
         shipped=dict(found.shipped.digests),
         pushed_destination=asked.pushed_destination,
         pushed_reference=_reference(case.reference),
+        pushed_problem=case.looked.reason if isinstance(case.looked, UnknownReference) else None,
         provenance=asked.provenance,
         run=asked.run,
         evaluated_at=asked.evaluated_at,

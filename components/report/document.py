@@ -197,9 +197,11 @@ class Report(Document):
     golden: Golden | None = None
     # What a push ships beside the model: a digest for each file.
     shipped: dict[str, str] = {}
-    # With what rules against the pushed model compared; None if there are none.
+    # With what rules against the pushed model compared; None if there are none. `pushed_reference`
+    # is None, too, if nothing was pushed yet, or if `pushed_problem` says why that is not known.
     pushed_destination: str | None = None
     pushed_reference: PushedReference | None = None
+    pushed_problem: str | None = None
     provenance: Provenance | None = None
     # The run that made the report, as TFX names it, and when in UTC.
     run: str | None = None

@@ -48,11 +48,14 @@ def render(report: Report) -> str:
         report: As it is read from report.json.
     """
     checks = checks_of(report.rules)
+    without, beside = _by_reference(report)
     return _template().render(
         report=report,
         headline=headline(report),
         checks=checks,
-        verdicts={check.rule.verdict.value for check in checks},
+        needs_more_examples=Verdict.UNDECIDED in beside,
+        has_small_slices=Verdict.NOT_JUDGED in beside,
+        nothing_pushed=Verdict.NOT_JUDGED in without,
         methods=interval_methods(report.rules),
         has_limits=any(check.side for check in checks),
         slice_groups=worst_slices(report.metrics, report.rules),
@@ -60,6 +63,16 @@ def render(report: Report) -> str:
         has_sqnr=any(layer.sqnr_db is not None for layer in report.layers),
         weights_bytes=sum(layer.weights_bytes for layer in report.layers),
     )
+
+
+def _by_reference(report: Report) -> tuple[list[Verdict], list[Verdict]]:
+    """Returns the verdicts of rules that had no pushed model to compare with, and of the others."""
+    without: list[Verdict] = []
+    beside: list[Verdict] = []
+    for rule in report.rules:
+        has_none = rule.against == "pushed" and report.pushed_reference is None
+        (without if has_none else beside).append(rule.verdict)
+    return without, beside
 
 
 @functools.cache
@@ -115,19 +128,23 @@ def headline(report: Report) -> str:
     model = f"The {report.scheme} model" if report.scheme else "The quantized model"
     verdicts = [rule.verdict for rule in report.rules]
     if report.verdict is Verdict.BLESSED:
-        return f"{model} may be pushed: {_what_holds(verdicts)}."
+        return f"{model} may be pushed: {_what_holds(*_by_reference(report))}."
     return f"{model} was refused{_why_refused(verdicts, report.reasons)}."
 
 
-def _what_holds(verdicts: Sequence[Verdict]) -> str:
-    left_out = verdicts.count(Verdict.NOT_JUDGED)
-    judged = len(verdicts) - left_out
-    if not judged:
-        return "no check was asked for"
-    every = "the one check holds" if judged == 1 else f"all {judged:,} checks hold"
-    if not left_out:
-        return every
-    return f"{every}; {counted(left_out, 'was', 'were')} not judged, for lack of examples"
+def _what_holds(without: Sequence[Verdict], beside: Sequence[Verdict]) -> str:
+    """Returns what holds, of rules that had no pushed model to compare with and of the others."""
+    too_few = beside.count(Verdict.NOT_JUDGED)
+    judged = len(beside) - too_few
+    if judged:
+        every = "the one check holds" if judged == 1 else f"all {judged:,} checks hold"
+    else:
+        every = "no check was judged" if without else "no check was asked for"
+    if too_few:
+        every += f"; {counted(too_few, 'was', 'were')} not judged, for lack of examples"
+    if without:
+        every += f"; {counted(len(without), 'was', 'were')} not judged, as nothing was pushed yet"
+    return every
 
 
 def _why_refused(verdicts: Sequence[Verdict], reasons: Sequence[str]) -> str:

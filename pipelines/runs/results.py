@@ -60,7 +60,9 @@ def write_whole(document: Document, path: Path) -> None:
 
 
 class FailedAfterVerdict(Exception):
-    """A run that failed when its model was judged already: the push failed.
+    """A run that failed when its model was judged already.
+
+    Either the push failed, or a rule could not be decided.
 
     Args:
         failure: Why.

@@ -6,7 +6,13 @@ from pathlib import Path
 from tfx.orchestration.pipeline import Pipeline
 
 from tfx_tflite.components import artifact_layout as layout
-from tfx_tflite.components.errors import DataError, TfxTfliteError, in_one_line, user_error_in
+from tfx_tflite.components.errors import (
+    DataError,
+    EvaluationError,
+    TfxTfliteError,
+    in_one_line,
+    user_error_in,
+)
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
@@ -27,7 +33,7 @@ from tfx_tflite.pipelines.runs.runners import (
     output_artifact,
     run_pipeline,
 )
-from tfx_tflite.pipelines.tfx.patches import cache_of_root
+from tfx_tflite.pipelines.tfx.patches import cache_of_root, cache_of_what_was_known
 
 # Stages in which a file shows that is corrupt.
 _FIRST_READERS = ("ImportExampleGen", "StatisticsGen", "CalibrationSampler", "Trainer")
@@ -58,7 +64,8 @@ def run(found: Preflight, runner: str, observer: StageObserver, force: bool = Fa
     Raises:
         TfxTfliteError: The run failed for a reason that the message explains.
         RunFailed: It failed for another.
-        FailedAfterVerdict: It failed for either when the model was judged already.
+        FailedAfterVerdict: It failed for either when the model was judged already, or the pushed
+            model that a rule is against could not be looked at.
     """
     config = found.config
     if not is_local(config.push.destination):
@@ -77,7 +84,7 @@ def run(found: Preflight, runner: str, observer: StageObserver, force: bool = Fa
 def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
     pipeline = create_pipeline(found.config, str(found.input_base), force, found.compared_version)
     try:
-        with cache_of_root(found.config.artifacts_path):
+        with cache_of_root(found.config.artifacts_path), cache_of_what_was_known():
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         explained = _explained(failure, found)
@@ -99,10 +106,21 @@ def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFa
 
 
 def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
-    """Returns what the evaluator found, as the result of a run that failed after it."""
+    """Returns what the evaluator found, as the result of a run that failed after it.
+
+    Raises:
+        FailedAfterVerdict: It could not look at the pushed model, so another run must.
+    """
     evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
     path = Path(evaluation.uri) / layout.REPORT_FILE
     report = Report.parse(path.read_bytes(), str(path))
+    judged = _unpushed(report, path)
+    if report.pushed_problem is not None:
+        raise FailedAfterVerdict(EvaluationError(report.pushed_problem), judged)
+    return judged
+
+
+def _unpushed(report: Report, path: Path) -> RunResult:
     return RunResult(
         status="failed",
         scheme=report.scheme,

@@ -15,7 +15,7 @@ import ml_metadata
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
-from tfx_tflite.components.artifact_layout import PROVENANCE
+from tfx_tflite.components.artifact_layout import PROVENANCE, REFERENCE_NOT_KNOWN
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -88,6 +88,29 @@ def cache_of_root(root: str) -> Iterator[None]:
         return original(*arguments, parameters=keyed, **settings)
 
     with _replaced(cache_utils, "get_cache_context", with_root):
+        yield
+
+
+@contextmanager
+def cache_of_what_was_known() -> Iterator[None]:
+    """Keeps verdicts that could not look at the pushed model out of the cache while the block runs.
+
+    TFX takes whatever an execution that ended well has given. An evaluation of which a rule is
+    undecided because the destination was away for a minute ended well, too.
+    """
+    from tfx.orchestration.portable import cache_utils
+
+    original = cache_utils.get_cached_outputs
+
+    def known_outputs(*arguments: Any, **settings: Any) -> "dict[str, list[Artifact]] | None":
+        outputs: dict[str, list[Artifact]] | None = original(*arguments, **settings)
+        artifacts = (artifact for entries in (outputs or {}).values() for artifact in entries)
+        is_unknown = any(
+            artifact.get_int_custom_property(REFERENCE_NOT_KNOWN) for artifact in artifacts
+        )
+        return None if is_unknown else outputs
+
+    with _replaced(cache_utils, "get_cached_outputs", known_outputs):
         yield
 
 

@@ -1,5 +1,9 @@
-"""Which pushed version a new model is compared with."""
+"""Which pushed version a new model is compared with, and what is said where there is none."""
 
+import math
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +12,19 @@ import pytest
 from tfx_tflite.components.destinations.destination import Candidate, Destination
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.digests import file_digest
-from tfx_tflite.components.errors import EvaluationError
+from tfx_tflite.components.errors import DestinationError, EvaluationError
 from tfx_tflite.components.examples.tensors import InputSpec
-from tfx_tflite.components.judgement.pushed_reference import PushedReference
+from tfx_tflite.components.judgement.gate import Gate, MetricRule
+from tfx_tflite.components.judgement.judging import GateResult
+from tfx_tflite.components.judgement.pushed_reference import (
+    PushedReference,
+    UnknownReference,
+    look,
+    without_reference,
+)
 from tfx_tflite.components.models.float_model import Signature
+from tfx_tflite.components.presence import ABSENT
+from tfx_tflite.components.verdict import MetricValues, Verdict
 
 
 @pytest.fixture
@@ -29,14 +42,15 @@ def destination(tmp_path: Path) -> Destination:
 
 def test_it_is_the_current_version(destination: Destination):
     found = PushedReference.at(destination.uri)
-    assert found is not None and found.content == b"TFL3"
+    assert found is not ABSENT and found.content == b"TFL3"
     assert found.number == destination.current()
     assert PushedReference.at(destination.uri, found.number) == found
 
 
 def test_there_is_none_before_the_first_push(tmp_path: Path):
-    assert PushedReference.at(str(tmp_path)) is None
-    assert PushedReference.at(str(tmp_path), 0) is None
+    assert PushedReference.at(str(tmp_path)) is ABSENT
+    assert PushedReference.at(str(tmp_path), 0) is ABSENT
+    assert look(str(tmp_path / "not made yet")) is ABSENT
 
 
 @pytest.mark.parametrize("expected", [0, 7])
@@ -50,7 +64,7 @@ def test_another_version_than_expected_is_an_error(destination: Destination, exp
 def test_a_damaged_version_is_an_error_that_names_the_file(destination: Destination):
     number = destination.current()
     (Path(destination.uri) / str(number) / "model.tflite").write_bytes(b"TFL4")
-    with pytest.raises(EvaluationError, match=r"cannot be compared with: .*model\.tflite"):
+    with pytest.raises(DestinationError, match=r"cannot be compared with: .*model\.tflite"):
         PushedReference.at(destination.uri)
 
 
@@ -68,3 +82,139 @@ def test_a_model_whose_integer_input_became_float_takes_what_the_new_one_takes(d
     PushedReference(1, "somewhere", "digest", content).check(signature, ["y"])
     with pytest.raises(EvaluationError, match="has no output 'z'"):
         PushedReference(1, "somewhere", "digest", content).check(signature, ["z"])
+
+
+def current(destination: Destination) -> Path:
+    return Path(destination.uri) / str(destination.current())
+
+
+def denied(path: Path) -> None:
+    """Takes the permissions away; `as_a_user` sees to it that they count."""
+    path.chmod(0)
+
+
+def file_in_place_of(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("no directory")
+
+
+UNREADABLE: dict[str, tuple[Callable[[Destination], object], str]] = {
+    "no permission for the folder": (lambda to: denied(Path(to.uri)), "Permission denied"),
+    "no permission for LATEST": (lambda to: denied(Path(to.uri) / "LATEST"), "Permission denied"),
+    "no permission for the version": (lambda to: denied(current(to)), "Permission denied"),
+    "no permission for the manifest": (
+        lambda to: denied(current(to) / "manifest.json"),
+        "Permission denied",
+    ),
+    "a file in place of the folder": (lambda to: file_in_place_of(Path(to.uri)), "ot a directory"),
+    "a damaged model": (
+        lambda to: (current(to) / "model.tflite").write_bytes(b"TFL4"),
+        "was changed",
+    ),
+    "a model that is gone": (
+        lambda to: (current(to) / "model.tflite").unlink(),
+        "No such file",
+    ),
+    "a damaged manifest": (
+        lambda to: (current(to) / "manifest.json").write_text("{"),
+        "manifest.json",
+    ),
+    "a pointer to a version that is gone": (
+        lambda to: (Path(to.uri) / "LATEST").write_text("7\n"),
+        "names a version that is not there",
+    ),
+}
+
+
+@pytest.fixture
+def as_a_user(tmp_path: Path):
+    """Runs as a user whom permissions bind, if that can be."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (*tmp_path.parents, tmp_path):
+        if path.stat().st_uid == 0 and path.stat().st_mode & 0o055 != 0o055:
+            path.chmod(path.stat().st_mode | 0o055)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 1000, 1000)
+    os.seteuid(1000)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(("change", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_is_not_nothing(
+    destination: Destination, as_a_user, change: Callable[[Destination], object], reason: str
+):
+    number = destination.current()
+    change(destination)
+    for expected in (None, number):
+        found = look(destination.uri, expected)
+        assert isinstance(found, UnknownReference) and reason in found.reason
+
+
+CLOSED = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_REGION": "us-east-1",
+}
+
+
+@pytest.mark.parametrize("uri", ["s3://models/pushed", "ftp://models/pushed"])
+def test_a_store_that_does_not_answer_is_not_empty(uri: str, monkeypatch: pytest.MonkeyPatch):
+    for name, value in CLOSED.items():
+        monkeypatch.setenv(name, value)
+    found = look(uri)
+    assert isinstance(found, UnknownReference) and uri.partition(":")[0] in found.reason
+
+
+# --- What rules say that have no model to compare with ---
+
+BLESSED = GateResult(verdict=Verdict.BLESSED, examples=300, rules=(), reasons=())
+VALUES = [
+    MetricValues(metric="AUC", slice="overall", examples=300, float_value=0.9, quantized_value=0.8)
+]
+
+
+def judged_without(looked, when: str = "pass", result: GateResult = BLESSED) -> GateResult:
+    rule = MetricRule(metric="AUC", max_drop=0.1, against="pushed", when_nothing_pushed=when)
+    return without_reference(result, Gate(rules=(rule,)), VALUES, looked)
+
+
+@pytest.mark.parametrize("when", ["pass", "refuse"])
+def test_a_reference_that_is_not_known_leaves_the_rule_undecided_and_refuses(when: str):
+    reason = "cannot read s3://models/pushed: denied"
+    found = judged_without(UnknownReference(reason), when)
+    [rule] = found.rules
+    assert rule.verdict is Verdict.UNDECIDED and reason in rule.reason
+    assert found.verdict is Verdict.REFUSED and found.reasons == (rule.reason,)
+    assert rule.quantized_value == 0.8 and math.isnan(rule.drop)
+
+
+def test_nothing_pushed_passes_by_default_and_the_rule_says_so():
+    found = judged_without(ABSENT)
+    [rule] = found.rules
+    assert found.blessed and not found.reasons and rule.verdict is Verdict.NOT_JUDGED
+    assert "nothing was pushed yet" in rule.reason and "when_nothing_pushed" in rule.reason
+
+
+def test_nothing_pushed_refuses_if_the_rule_says_so():
+    found = judged_without(ABSENT, "refuse")
+    [rule] = found.rules
+    assert found.verdict is Verdict.REFUSED and rule.verdict is Verdict.REFUSED
+    assert found.reasons == (rule.reason,) and "nothing was pushed yet" in rule.reason
+
+
+@pytest.mark.parametrize("when", ["pass", "refuse"])
+def test_what_refuses_beside_the_float_model_still_does(when: str):
+    refused = BLESSED.model_copy(update={"verdict": Verdict.REFUSED, "reasons": ("worse",)})
+    found = judged_without(ABSENT, when, refused)
+    assert found.verdict is Verdict.REFUSED and found.reasons[0] == "worse"
+
+
+def test_only_rules_against_the_pushed_model_say_what_if_nothing_was_pushed():
+    with pytest.raises(ValueError, match="when_nothing_pushed is of rules that are against"):
+        MetricRule(metric="AUC", max_drop=0.1, when_nothing_pushed="refuse")

@@ -179,6 +179,19 @@ def test_explains_undecided_and_not_judged_only_where_they_occur():
     assert "Undecided:" not in text_of(BLESSED) and "Not judged:" not in text_of(BLESSED)
 
 
+def test_says_that_nothing_was_pushed_yet_and_not_that_examples_are_few():
+    text = text_of(varied(BLESSED, rules=(RULE, varied(NOT_JUDGED, against="pushed"))))
+    assert "the one check holds; 1 was not judged, as nothing was pushed yet" in text
+    assert "Not judged: nothing was pushed yet" in text and "too few examples" not in text
+
+
+def test_says_that_the_pushed_model_could_not_be_looked_at_and_not_that_examples_are_few():
+    rule = varied(UNDECIDED, against="pushed", more_examples=None)
+    text = text_of(refused(rules=(rule,), pushed_problem="cannot read s3://models: denied"))
+    assert "could not be looked at: cannot read s3://models: denied" in text
+    assert "More examples make the interval narrower" not in text
+
+
 def test_lists_what_refuses_before_what_holds():
     verdicts = re.findall(r"[✕✓?–] (failed|holds|undecided|not judged)", text_of(REFUSED))
     assert len(verdicts) == len(REFUSED.rules)

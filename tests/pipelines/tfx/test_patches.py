@@ -12,7 +12,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
-from tfx_tflite.components.artifact_layout import PROVENANCE
+from tfx_tflite.components.artifact_layout import PROVENANCE, REFERENCE_NOT_KNOWN
 from tfx_tflite.pipelines.tfx import patches
 
 
@@ -91,7 +91,25 @@ def test_who_asks_is_no_part_of_a_key(store):
 def test_the_launcher_asks_for_keys_through_the_module():
     from tfx.orchestration.portable import launcher
 
-    assert "cache_utils.get_cache_context(" in inspect.getsource(launcher.Launcher)
+    source = inspect.getsource(launcher.Launcher)
+    assert "cache_utils.get_cache_context(" in source
+    assert "cache_utils.get_cached_outputs(" in source
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_verdict_that_could_not_look_at_the_pushed_model_is_not_cached(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool
+):
+    from tfx.orchestration.portable import cache_utils
+    from tfx.types import standard_artifacts
+
+    evaluation = standard_artifacts.ModelEvaluation()
+    if not is_known:
+        evaluation.set_int_custom_property(REFERENCE_NOT_KNOWN, 1)
+    outputs = {"evaluation": [evaluation]}
+    monkeypatch.setattr(cache_utils, "get_cached_outputs", lambda *_, **__: outputs)
+    with patches.cache_of_what_was_known():
+        assert cache_utils.get_cached_outputs(None, None) == (outputs if is_known else None)
 
 
 def test_both_runners_launch_through_the_class_of_the_module():
