@@ -30,6 +30,7 @@ PROPERTY = "settings"
 # Errors whose message says all; to others what was received is added.
 _SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
 _LONGEST_SHOWN = 60
+_INDEX_DIGITS = 9
 
 # Where something is in a document: keys and indices.
 Location = tuple[str | int, ...]
@@ -200,7 +201,19 @@ def _location_in(document: object, entry: ErrorDetails) -> Location:
 
 def parts_of(key: str) -> Location:
     """Returns the parts of a dotted key, as numbers what are indices."""
-    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+    parts = key.split(".")
+    indices = map(index_in, parts)
+    return tuple(
+        part if index is None else index for part, index in zip(parts, indices, strict=True)
+    )
+
+
+def index_in(part: str) -> int | None:
+    """Returns the index that a part of a key is; None if it is none.
+
+    Python refuses to read a number of thousands of digits, and no list is that long.
+    """
+    return int(part) if part.isdecimal() and len(part) <= _INDEX_DIGITS else None
 
 
 def children_of(node: object) -> Mapping[str | int, object]:

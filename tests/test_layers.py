@@ -27,6 +27,7 @@ FLOORS = (
     ("components.destinations", "components.examples"),
     (
         "components.artifact_layout",
+        "components.characters",
         "components.deferred_imports",
         "components.digests",
         "components.documents",

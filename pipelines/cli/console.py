@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.pipelines.cli.text import printable
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _VERDICT_STYLE = {Verdict.BLESSED: "green", Verdict.REFUSED: "bold red"}
@@ -82,8 +84,15 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
                 os.close(original)
 
 
-class _Terminal(Console):
-    """A console that goes quiet when nobody reads on; rich would end the process."""
+class Terminal(Console):
+    """A console that escapes what it prints, and goes quiet when nobody reads on.
+
+    rich would take some control characters as they are, and would end the process.
+    """
+
+    def render_str(self, text: str, *args: Any, **options: Any) -> Text:
+        """Returns a text, or the text of a table's cell, as it is printed."""
+        return super().render_str(printable(text), *args, **options)
 
     def on_broken_pipe(self) -> None:
         """Sends the rest nowhere."""
@@ -104,7 +113,7 @@ class RunPrinter:
         self._goes_on = goes_on
         # In a pipe or a file nothing is cut off.
         width = None if self._live else 200
-        self._console = _Terminal(
+        self._console = Terminal(
             file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
         )
 
@@ -188,7 +197,7 @@ def print_line(text: str, stream: IO[str]) -> None:
     What has been done is not undone by that, and the exit code tells of it, too.
     """
     try:
-        print(text, file=stream, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError:
         drop(stream)
 

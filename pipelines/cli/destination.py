@@ -10,6 +10,7 @@ import click
 
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
+from tfx_tflite.pipelines.cli.text import say
 
 if TYPE_CHECKING:
     from tfx_tflite.components.destinations.destination import Destination
@@ -30,7 +31,7 @@ def history(destination: str, as_json: bool) -> None:
     with errors_in_a_line(as_json):
         found = history_of(_opened(destination))
         if as_json:
-            click.echo(json.dumps(found.to_keys()))
+            say(json.dumps(found.to_keys()))
         else:
             print_history(found, sys.stdout)
 
@@ -55,12 +56,12 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
         checked = [version] if version is not None else opened.versions()
         if as_json:
             document = {"destination": opened.uri, "versions": checked, "problems": problems}
-            click.echo(json.dumps(document))
+            say(json.dumps(document))
         for problem in problems:
-            click.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}", err=True)
         if not problems and not as_json:
             signed = ", signed by the key" if key else ""
-            click.echo(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
+            say(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
     sys.exit(EXIT_FAILED if problems else 0)
 
 
@@ -78,13 +79,13 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
         opened = _opened(destination)
         before, after = opened.roll_back(version, note)
         if as_json:
-            click.echo(json.dumps({"destination": opened.uri, "from": before, "to": after}))
+            say(json.dumps({"destination": opened.uri, "from": before, "to": after}))
         elif before == after:
-            click.echo(f"version {after} is the current one already")
+            say(f"version {after} is the current one already")
         elif before is None:
-            click.echo(f"version {after} is current at {opened.uri}; LATEST named none")
+            say(f"version {after} is current at {opened.uri}; LATEST named none")
         else:
-            click.echo(f"version {after} is current at {opened.uri}; it was {before}")
+            say(f"version {after} is current at {opened.uri}; it was {before}")
 
 
 @click.command("sign-off")
@@ -96,7 +97,7 @@ def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -
     """Sign VERSION at DESTINATION off: retention never removes it."""
     with errors_in_a_line():
         _opened(destination).sign_off(version, note, withdraw)
-        click.echo(f"version {version} is {'no longer ' if withdraw else ''}signed off")
+        say(f"version {version} is {'no longer ' if withdraw else ''}signed off")
 
 
 COMMANDS = (history, verify, rollback, sign_off)

@@ -3,7 +3,6 @@
 import math
 from typing import IO, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from tfx_tflite.components.destinations import ledger
@@ -12,6 +11,7 @@ from tfx_tflite.components.destinations.ledger import Event
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import DestinationError
 from tfx_tflite.components.verdict import OVERALL, RuleResult
+from tfx_tflite.pipelines.cli.console import Terminal
 
 State = Literal["current", "rolled back", "present", "removed"]
 
@@ -115,7 +115,7 @@ def print_history(history: History, stream: IO[str]) -> None:
         stream: Where to.
     """
     width = None if stream.isatty() else 200
-    console = Console(file=stream, highlight=False, emoji=False, markup=False, width=width)
+    console = Terminal(file=stream, highlight=False, emoji=False, markup=False, width=width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("version", "pushed at", "scheme", "bytes", "first rule", "model", "state"):
         table.add_column(name, no_wrap=True, justify="right" if name == "bytes" else "left")

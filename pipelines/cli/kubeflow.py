@@ -8,6 +8,7 @@ import click
 
 from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
+from tfx_tflite.pipelines.cli.text import say
 
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
@@ -91,4 +92,4 @@ def _print_result(text: str, document: Mapping[str, object], as_json: bool) -> N
     if as_json:
         print_json(document, sys.stdout)
     else:
-        click.echo(text)
+        say(text)

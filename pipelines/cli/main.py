@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,6 +27,7 @@ from tfx_tflite.pipelines.cli.outcome import (
     stoppable,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
+from tfx_tflite.pipelines.cli.text import printable, say
 from tfx_tflite.pipelines.runs import RUN_LOCK
 
 if TYPE_CHECKING:
@@ -34,18 +36,31 @@ if TYPE_CHECKING:
 _AS_JSON = f"{__name__}.as_json"
 
 
+@contextlib.contextmanager
+def _printable_messages() -> Iterator[None]:
+    """Has click print what it repeats of a wrong command line as every text of others."""
+    try:
+        yield
+    except click.ClickException as error:
+        # To a type checker it is final.
+        vars(error)["message"] = printable(error.message)
+        raise
+
+
 class _Commands(click.Group):
     """Commands that print JSON where it was asked for, also when they are called wrongly."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Takes its own arguments, and remembers whether JSON is among the others."""
         ctx.meta[_AS_JSON] = "--json" in args
-        return super().parse_args(ctx, args)
+        with _printable_messages():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with _printable_messages():
+                return super().invoke(ctx)
         except click.UsageError as error:
             if ctx.meta[_AS_JSON]:
                 print_failure(error.format_message(), None, sys.stdout)
@@ -96,11 +111,9 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
         found = load_checked(config, overrides)
         settings = found.config
         scheme = settings.quantization.scheme.value
-        click.echo(
-            f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}"
-        )
+        say(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
         for line in found.lines():
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 @main.command()

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfx_tflite.components.characters import escaped, first_command
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.config import CONFIG, SET
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
+from tfx_tflite.pipelines.cli.text import say
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -93,7 +95,7 @@ def _run_command(config: Path, overrides: tuple[str, ...]) -> list[str]:
     """Returns the command that every clock runs at a tick, which works from any directory."""
     settings = [part for override in overrides for part in ("--set", override)]
     # A virtual environment's interpreter is a link that must not be followed.
-    return [
+    command = [
         sys.executable,
         "-m",
         "tfx_tflite.pipelines",
@@ -102,6 +104,13 @@ def _run_command(config: Path, overrides: tuple[str, ...]) -> list[str]:
         *settings,
         "--json",
     ]
+    for word in command:
+        # What clocks are given is lines of text, and a crontab's next line is a command.
+        if character := first_command(word):
+            raise ConfigError(
+                f"no clock can be given {escaped(word)}, which holds the character {character}"
+            )
+    return command
 
 
 def _serve(settings: "PipelineConfig", command: list[str]) -> None:
@@ -121,7 +130,7 @@ def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
     if output is None:
         for number, (name, text) in enumerate(files.items()):
             title = f"{chr(10) * bool(number)}# {name}\n" if len(files) > 1 else ""
-            click.echo(f"{title}{text}", nl=False)
+            say(f"{title}{text}", end="")
         return
     targets = {
         output / name if clock == "systemd" else output: text for name, text in files.items()
@@ -130,7 +139,7 @@ def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
         for path, text in targets.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            click.echo(f"wrote {path}")
+            say(f"wrote {path}")
     except OSError as error:
         raise ConfigError(f"--output {output}: {error.strerror}") from error
 
@@ -147,9 +156,9 @@ def _on_kubeflow(
     assert host is not None
     recurring = RecurringSchedule(settings, host)
     if action is None:
-        click.echo(recurring.apply(config))
+        say(recurring.apply(config))
     elif action == "list":
         for line in recurring.list_runs():
-            click.echo(line)
+            say(line)
     else:
-        click.echo(getattr(recurring, action)())
+        say(getattr(recurring, action)())

@@ -25,6 +25,7 @@ from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, 
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig, short_enough
 from tfx_tflite.pipelines.config.metadata import MetadataConfig
+from tfx_tflite.pipelines.config.plain_values import impossible_values, nodes
 from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 
 
@@ -120,6 +121,25 @@ class PipelineConfig(Settings):
     def provenance(self) -> Provenance | None:
         """Which file and command line the config was made of; None if it was made in code."""
         return self._provenance
+
+    @model_validator(mode="after")
+    def _texts_are_texts(self) -> Self:
+        # What the file says was looked at; here are paths from its directory on, and defaults.
+        for location, wrong in impossible_values(self.model_dump()):
+            raise problem(".".join(map(str, location)), wrong)
+        return self
+
+    @model_validator(mode="after")
+    def _kubeflow_fills_nothing_in(self) -> Self:
+        if self.kubeflow is None:
+            return self
+        for location, value in nodes(self.model_dump()):
+            if isinstance(value, str) and "{{$" in value:
+                raise problem(
+                    ".".join(map(str, location)),
+                    "has {{$, which Kubeflow would put something of its own in place of",
+                )
+        return self
 
     @model_validator(mode="after")
     def _splits_exist(self) -> Self:

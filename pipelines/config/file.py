@@ -6,20 +6,30 @@ from typing import get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.characters import escaped, first_command
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.report.document import Provenance
-from tfx_tflite.components.settings import Location, children_of, mistakes, parts_of
+from tfx_tflite.components.settings import (
+    Location,
+    children_of,
+    index_in,
+    mistakes,
+    parts_of,
+)
+from tfx_tflite.pipelines.config import yaml_text
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.plain_values import impossible_values
 
 _Container = CommentedMap | CommentedSeq
 
 # Somebody may have written a password there, which must not be repeated.
 _SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
+# Characters of an option in a message, and lines of a message.
+_LONGEST_SHOWN = 60
+_MISTAKES = 20
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -33,8 +43,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     Raises:
         ConfigError: The file cannot be read or the config is wrong; one line for each mistake.
     """
-    document = _read(Path(path))
-    overridden = [_override(document, text) for text in overrides]
+    data = yaml_text.bytes_of(Path(path))
+    document = _document(yaml_text.text_of(data, str(path)), path)
+    overridden = [_override(document, override) for override in overrides]
+    _check_values(Path(path), document, overridden)
     try:
         config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
@@ -45,46 +57,52 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
         Provenance(
             pipeline=config.name,
             config=str(path),
-            config_digest=file_digest(path),
+            config_digest=bytes_digest(data),
             overrides=tuple(map(without_secret, overrides)),
         )
     )
     return config
 
 
-def _read(path: Path) -> CommentedMap:
-    try:
-        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not YAML: {error.problem}{_hint(error)}") from error
-    except (YAMLError, ValueError) as error:
-        # A date that is none is the one, and a number that is none.
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+def _document(text: str, path: str | Path) -> CommentedMap:
+    document = yaml_text.parsed(text, str(path))
     if not isinstance(document, CommentedMap):
         raise ConfigError(f"{path}: expected a mapping of keys, see docs/config.md")
     return document
 
 
-def _hint(error: MarkedYAMLError) -> str:
-    # What begins with * is an alias in YAML, which a cron expression is not meant to be.
-    return "; quote text that begins with *" if "scanning an alias" in str(error.context) else ""
+def _check_values(
+    path: Path, document: CommentedMap, overridden: Iterable[tuple[str, ...]]
+) -> None:
+    """Checks that what a document holds can be in a config at all.
+
+    Raises:
+        ConfigError: It cannot; one line for each mistake.
+    """
+    set_keys = _set_keys(overridden)
+    found = [
+        _line(path, document, set_keys, location, problem)
+        for location, problem in impossible_values(document)
+    ]
+    if found:
+        raise ConfigError("\n".join(found[:_MISTAKES]))
 
 
 def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     """Applies one `key=value` and returns the key's path."""
     key, equals, value = text.partition("=")
+    parts = key.split(".")
     if not key or not equals:
-        raise ConfigError(f"--set {text!r}: expected key=value")
+        raise ConfigError(f"--set '{_shown(text)}': expected key=value")
+    if character := first_command(key):
+        raise ConfigError(f"--set {_shown(key)}: no key holds the character {character}")
+    if len(parts) > yaml_text.MAX_LEVELS:
+        raise ConfigError(f"--set {_shown(key)}: no key has more than {yaml_text.MAX_LEVELS} parts")
     try:
-        parsed = YAML(typ="rt").load(value)
-    except (YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {key}: the value is not YAML") from error
-    *parents, last = key.split(".")
+        parsed = yaml_text.parsed(value, f"--set {_shown(key)}")
+    except yaml_text.NotYAMLError as error:
+        raise ConfigError(f"--set {_shown(key)}: the value is not YAML") from error
+    *parents, last = parts
     node: _Container = document
     for part in parents:
         node = _descend(node, part, key)
@@ -92,7 +110,7 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
         node[_index(node, last, key)] = parsed
     else:
         node[last] = parsed
-    return tuple(key.split("."))
+    return tuple(parts)
 
 
 def _descend(node: _Container, part: str, key: str) -> _Container:
@@ -103,14 +121,22 @@ def _descend(node: _Container, part: str, key: str) -> _Container:
             node[part] = CommentedMap()
         child = node[part]
     if not isinstance(child, _Container):
-        raise ConfigError(f"--set {key}: {part!r} has a value, not keys of its own")
+        raise ConfigError(f"--set {_shown(key)}: '{_shown(part)}' has a value, not keys of its own")
     return child
 
 
 def _index(node: CommentedSeq, part: str, key: str) -> int:
-    if not part.isdecimal() or int(part) >= len(node):
-        raise ConfigError(f"--set {key}: {part!r} is not an entry of a list of {len(node)}")
-    return int(part)
+    index = index_in(part)
+    if index is None or index >= len(node):
+        raise ConfigError(
+            f"--set {_shown(key)}: '{_shown(part)}' is not an entry of a list of {len(node)}"
+        )
+    return index
+
+
+def _shown(text: str) -> str:
+    """Returns a part of a command line as a message repeats it."""
+    return escaped(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
 
 
 def _explain(
@@ -120,15 +146,24 @@ def _explain(
     error: ValidationError,
 ) -> str:
     """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
-    set_keys = {parts_of(".".join(key)) for key in overridden}
+    set_keys = _set_keys(overridden)
     return "\n".join(
-        ": ".join(
-            [_where(path, document, set_keys, location)]
-            + ([".".join(map(str, location))] if location else [])
-            + [message]
-        )
+        _line(path, document, set_keys, location, message)
         for location, message in mistakes(document, error, _known_keys, _is_secret).items()
     )
+
+
+def _set_keys(overridden: Iterable[tuple[str, ...]]) -> set[Location]:
+    return {parts_of(".".join(key)) for key in overridden}
+
+
+def _line(
+    path: Path, document: CommentedMap, set_keys: set[Location], location: Location, message: str
+) -> str:
+    """Returns the line that says what is wrong with a key."""
+    where = _where(path, document, set_keys, location)
+    key = ".".join(map(str, location))
+    return ": ".join(filter(None, (where, key, message)))
 
 
 def _is_secret(location: Location) -> bool:

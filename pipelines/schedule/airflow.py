@@ -28,7 +28,7 @@ def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
         "end": schedule.end.isoformat() if schedule.end else None,
         "time_zone": schedule.time_zone,
         "catchup": schedule.catch_up,
-        "command": _raw(shlex.join(command)),
+        "command": _template(shlex.join(command)),
         "exit_refused": EXIT_REFUSED,
     }
     environment = Environment(
@@ -44,9 +44,10 @@ def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
     return {f"tfx_tflite_{config.name}.py": text}
 
 
-def _raw(command: str) -> str:
-    """Returns a command that Airflow, which takes it for a Jinja template, leaves as it is.
+def _template(command: str) -> str:
+    """Returns what Airflow, which takes a command for a Jinja template, makes the command of.
 
-    A command that ends in `.sh` would be taken for the name of a template; a blank prevents it.
+    It is a literal of Jinja's, which reads Python's. Nothing in a literal is an expression or a
+    block, and as the text ends in braces it is not taken for the name of a template's file.
     """
-    return "{% raw %}" + command + " {% endraw %}" if "{" in command else f"{command} "
+    return "{{ " + repr(command) + " }}"

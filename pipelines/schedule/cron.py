@@ -24,11 +24,16 @@ def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
         command: What is run at a tick.
 
     Raises:
-        ConfigError: The command is longer than cron takes.
+        ConfigError: The command is longer than cron takes, or crons read it differently.
     """
     schedule = config.schedule
     assert schedule is not None
     line = shell_command(schedule, Path(config.root) / "schedule", command)
+    if "\\\\" in line:
+        raise ConfigError(
+            "the command has two backslashes side by side, of which Debian's cron makes one and "
+            "cronie makes two; name the path another way, or use --on systemd"
+        )
     if len(line) > _MAX_COMMAND:
         raise ConfigError(
             f"the command has {len(line)} characters, cron takes {_MAX_COMMAND}; write what --set "

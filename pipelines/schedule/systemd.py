@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
 
+# Quotes and backslashes it refuses, and of a doubled $ it makes one in arguments alone.
+_NOT_IN_PROGRAMS = frozenset("\"'\\$")
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
@@ -16,8 +19,16 @@ def files(config: PipelineConfig, command: Sequence[str]) -> dict[str, str]:
     Args:
         config: The config, with a schedule.
         command: What is run at a tick.
+
+    Raises:
+        ConfigError: systemd cannot run it.
     """
     assert config.schedule is not None
+    if special := _NOT_IN_PROGRAMS & set(command[0]):
+        raise ConfigError(
+            f"{command[0]}: systemd runs no program with {listed(sorted(special))} in its path; "
+            "make the environment of Python somewhere else"
+        )
     unit = f"tfx-tflite-{config.name}"
     return {
         f"{unit}.service": _service(config.name, config.schedule, command),

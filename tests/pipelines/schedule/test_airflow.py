@@ -98,7 +98,25 @@ def test_a_refused_model_is_skipped_not_failed(dag):
     assert dag().tasks[0].skip_on_exit_code == 3
 
 
-@pytest.mark.parametrize("word", ["it's", 'a"b', "{{ ds }}", "{% if %}", "\\n", "run.sh"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "it's",
+        'a"b',
+        "{{ ds }}",
+        "{% if %}",
+        "\\n",
+        "run.sh",
+        "{% raw %}",
+        "{% endraw %}{{ 7 * 7 }}",
+        "'}}{{ 7 * 7 }}",
+        '" }}{{ 7 * 7 }}',
+        "{#",
+        "\\u007b\\x7b",
+        "ü 東",
+        "back\\\\slash\\",
+    ],
+)
 def test_the_command_arrives_as_it_was_whatever_is_in_it(dag, word: str):
     from jinja2 import Environment
 

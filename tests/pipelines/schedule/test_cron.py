@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.components.test_characters import COMMANDS
 from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.schedule import cron
 
+SCHEDULE = "schedule: {cron: 0 6 * * mon}\n"
 # Prints what it was given.
 ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
 
@@ -43,15 +46,41 @@ def as_cron(command: str) -> str:
     return re.split(r"(?<!\\)%", command)[0].replace("\\%", "%")
 
 
+def as_vixie(command: str) -> str:
+    """What Debian's cron, which is Vixie's, hands to the shell: of two backslashes it takes one."""
+    text = re.sub(r"\\([%\\])|%.*", lambda match: match[1] or "%%", command, flags=re.DOTALL)
+    assert "%%" not in text, "cron cuts the command off"
+    return text
+
+
 def log(settings) -> str:
     return (Path(settings.root) / "schedule" / "cron.log").read_text()
 
 
-@pytest.mark.parametrize("through", [as_cron, str], ids=["cron", "shell"])
-@pytest.mark.parametrize(
-    "word",
-    ["plain", "with space", "100%", "%d%", "it's", "$HOME", 'a"b', "back\\slash", "", "ü;&|"],
-)
+WORDS = [
+    "plain",
+    "with space",
+    "100%",
+    "%d%",
+    "it's",
+    "$HOME",
+    'a"b',
+    "back\\slash",
+    "",
+    "ü;&|",
+    "\\%",
+    "%\\",
+    "it's 5 \\% of $(touch x)",
+    "`touch x`",
+    "a #b",
+    "!!",
+    "~",
+    "*",
+]
+
+
+@pytest.mark.parametrize("through", [as_cron, as_vixie, str], ids=["cronie", "Vixie", "shell"])
+@pytest.mark.parametrize("word", WORDS)
 def test_the_command_arrives_as_it_was_whatever_is_in_it(tmp_path: Path, word: str, through):
     settings = config(tmp_path / "50% of it's")
     line = crontab(settings, sys.executable, "-c", ECHO, word)[-1]
@@ -121,6 +150,51 @@ def test_says_that_cron_does_not_catch_up(tmp_path: Path):
 def test_a_command_that_is_too_long_for_cron_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="cron takes 998"):
         cron.files(config(tmp_path), ["x" * 1000])
+
+
+@pytest.mark.parametrize("word", ["\\\\server\\share", "a\\\\b"])
+def test_two_backslashes_are_refused_as_crons_differ(tmp_path: Path, word: str):
+    with pytest.raises(ConfigError, match="two backslashes side by side"):
+        cron.files(config(tmp_path), [word])
+
+
+@pytest.mark.parametrize(("character", "shown"), COMMANDS.items(), ids=COMMANDS.values())
+@pytest.mark.parametrize("clock", ["cron", "systemd", "airflow"])
+def test_a_command_that_is_no_line_is_given_to_no_clock(
+    tmp_path: Path, clock: str, character: str, shown: str
+):
+    """By the path of the config, or by an option that is no text of the config's."""
+    config(tmp_path)
+    attack = f"model.signature=a # {character}* * * * * touch x"
+    arguments = ["schedule", str(tmp_path / "c.yaml"), "--on", clock, "--set", attack]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2 and "touch x" not in result.stdout
+    assert result.stderr.count("\n") == 1
+    link = tmp_path / f"d{character}* * * * * touch x" if character != "\0" else tmp_path / "d\n"
+    link.mkdir()
+    text = MINIMAL.replace("root: runs", f"root: {tmp_path}/runs")
+    absolute = text.replace(": data", ": /data").replace(": model", ": /model")
+    (link / "c.yaml").write_text(absolute.replace(": pushed", ": /pushed") + SCHEDULE)
+    result = CliRunner().invoke(main, ["schedule", str(link / "c.yaml"), "--on", clock])
+    assert result.exit_code == 2 and result.stdout == ""
+    assert "which holds the character" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_debians_cron_runs_what_was_asked_for(tmp_path: Path):
+    """The real one, in a name space of its own, for one tick; it takes up to a minute."""
+    daemon = shutil.which("cron", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if daemon is None or os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs Debian's cron, root and unshare")
+    settings = config(tmp_path / "50% of it's", cron="'* * * * *'")
+    words = [word for word in WORDS if word.isascii()]
+    (tmp_path / "crontab").write_text(
+        "\n".join(crontab(settings, sys.executable, "-c", ECHO, *words)) + "\n"
+    )
+    script = Path(__file__).with_name("real_cron.sh")
+    subprocess.run(
+        ["unshare", "--mount", "sh", str(script), daemon, str(tmp_path / "crontab")], check=True
+    )
+    assert json.loads(log(settings).splitlines()[0]) == words
 
 
 def test_the_printed_line_runs_this_config_from_anywhere(tmp_path: Path):

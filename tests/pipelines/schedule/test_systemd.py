@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.pipelines.schedule.test_cron import config
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.schedule import systemd
 from tfx_tflite.pipelines.schedule.cron_expression import CronExpression
@@ -84,6 +85,44 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path):
         text=True,
     )
     assert [line for line in done.stderr.splitlines() if "tfx-tflite-mine" in line] == []
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", ["plain", "with space", "100%", "ü", "a;b", "#", "{x}", "a=b"])
+def test_systemd_finds_the_program_whatever_is_in_its_path(tmp_path: Path, name: str):
+    program = tmp_path / name / "python"
+    program.parent.mkdir()
+    shutil.copy("/bin/true", program)
+    assert problems(tmp_path, str(program), "$HOME", "100%") == []
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", ["$HOME", 'a"b', "it's", "back\\slash"])
+def test_a_program_that_systemd_does_not_find_is_refused(tmp_path: Path, name: str):
+    program = tmp_path / name / "python"
+    program.parent.mkdir()
+    shutil.copy("/bin/true", program)
+    with pytest.raises(ConfigError, match="systemd runs no program with"):
+        units(config(tmp_path), str(program))
+
+
+@needs_systemd
+@pytest.mark.parametrize("word", ["a\\", "'", '"', "%n", "${PATH}", ";", "\\x41", "\\n[Unit]", ""])
+def test_systemd_reads_every_word_as_one(tmp_path: Path, word: str):
+    assert problems(tmp_path, "/bin/true", word, "last") == []
+
+
+def problems(directory: Path, *command: str) -> list[str]:
+    """Returns what systemd finds wrong with the units of a command."""
+    units_of = systemd.files(config(directory), command)
+    for name, text in units_of.items():
+        (directory / name).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *(str(directory / name) for name in units_of)],
+        capture_output=True,
+        text=True,
+    )
+    return [line for line in done.stderr.splitlines() if "tfx-tflite-mine" in line]
 
 
 def test_words_are_quoted_as_systemd_reads_them(tmp_path: Path):
