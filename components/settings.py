@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError, listed
-from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.uris import holds_credentials, is_local, without_credentials
 
 # The execution property that holds a component's settings.
 PROPERTY = "settings"
@@ -233,6 +233,8 @@ def _received(entry: ErrorDetails) -> str:
         return ""
     value = entry["input"]
     text = repr(value)
+    if holds_credentials(text):
+        return ""
     if isinstance(value, Mapping | list):
         text = "a mapping" if isinstance(value, Mapping) else "a list"
     shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "…"
@@ -243,10 +245,10 @@ def absolute(path: str, info: ValidationInfo) -> str:
     """Returns a path made absolute against `base` of the validation context; URIs as they are.
 
     Raises:
-        ValueError: There is no such user, or a loop of links.
+        ValueError: There is no such user, a loop of links, or a URI with credentials.
     """
     if not is_local(path):
-        return path
+        return without_credentials(path)
     base = (info.context or {}).get("base", Path.cwd())
     try:
         return str((Path(base) / Path(path).expanduser()).resolve())

@@ -36,6 +36,7 @@ from tfx_tflite.components.destinations.manifest import (
     ModelEntry,
     SmokeTest,
 )
+from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
 from tfx_tflite.components.destinations.stores.store import UNFINISHED, Store, open_store
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
@@ -103,9 +104,14 @@ class Destination:
         self._store = store
 
     @classmethod
-    def open(cls, uri: str) -> "Destination":
-        """Returns the destination at a path or URI; nothing is read or made yet."""
-        return cls(open_store(uri))
+    def open(cls, uri: str, timeout: float = DEFAULT_TIMEOUT) -> "Destination":
+        """Returns the destination at a path or URI; nothing is read or made yet.
+
+        Args:
+            uri: The path or URI.
+            timeout: Seconds until a store that does not answer is given up.
+        """
+        return cls(open_store(uri, timeout))
 
     @property
     def uri(self) -> str:

@@ -1,6 +1,14 @@
 """How a blessed model is pushed."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from tfx_tflite.components.settings import Count, Settings
+
+# Seconds until a store that has not answered is given up.
+DEFAULT_TIMEOUT = 30.0
+Timeout = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 class RetentionConfig(Settings):
@@ -17,8 +25,10 @@ class PusherSettings(Settings):
             one and those that are signed off stay in any case.
         signing_key: A PEM file with an Ed25519 key to sign manifests with, where the push runs.
         force: Whether to push a model that is there already.
+        timeout: Seconds until an object store that does not answer is given up.
     """
 
     keep: Count | None = None
     signing_key: str | None = None
     force: bool = False
+    timeout: Timeout = DEFAULT_TIMEOUT

@@ -11,10 +11,11 @@ from typing_extensions import Self
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.examples.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, problem
+from tfx_tflite.components.uris import without_credentials
 
 
 def _pattern(pattern: str) -> str:
-    if not pattern or pattern.startswith("/"):
+    if not without_credentials(pattern) or pattern.startswith("/"):
         raise ValueError("expected a file pattern relative to data.input_base")
     return pattern
 

@@ -44,7 +44,9 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
-        destination = Destination.open(_base_directory(str(exec_properties["push_destination"])))
+        destination = Destination.open(
+            _base_directory(str(exec_properties["push_destination"])), settings.timeout
+        )
         key = settings.signing_key
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (

@@ -20,6 +20,20 @@ SET = click.option(
 )
 
 
+# The default of destinations that no config stands for.
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True, max=3600),
+    metavar="SECONDS",
+    help="How long an object store that does not answer is waited for.  [default: 30]",
+)
+
+
+def with_timeout(overrides: tuple[str, ...], timeout: float | None) -> tuple[str, ...]:
+    """Returns the overrides of a config with a timeout for its destination, if there is one."""
+    return overrides if timeout is None else (*overrides, f"push.timeout={timeout:g}")
+
+
 def load_checked(config: Path, overrides: tuple[str, ...]) -> "Preflight":
     """Returns a config whose files are there, and what was found of them.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.cli.config import TIMEOUT
 from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
 
@@ -23,13 +24,14 @@ _NOTE = click.option("--note", help="Why; it is kept in the history.")
 
 @click.command()
 @_DESTINATION
+@TIMEOUT
 @_JSON
-def history(destination: str, as_json: bool) -> None:
+def history(destination: str, timeout: float | None, as_json: bool) -> None:
     """Show what was pushed to DESTINATION (a path, a URI, or a config), and which is current."""
     from tfx_tflite.pipelines.cli.destination_history import history_of, print_history
 
     with errors_in_a_line(as_json):
-        found = history_of(_opened(destination))
+        found = history_of(_opened(destination, timeout))
         if as_json:
             say(json.dumps(found.to_keys()))
         else:
@@ -40,8 +42,11 @@ def history(destination: str, as_json: bool) -> None:
 @_DESTINATION
 @_version(required=False)
 @click.option("--key", help="A PEM file with the public key that every manifest must be signed by.")
+@TIMEOUT
 @_JSON
-def verify(destination: str, version: int | None, key: str | None, as_json: bool) -> None:
+def verify(
+    destination: str, version: int | None, key: str | None, timeout: float | None, as_json: bool
+) -> None:
     """Check every file at DESTINATION, or of one VERSION, against its manifest.
 
     Exit codes: 0 all is as it was pushed, 1 something is not and is named.
@@ -50,7 +55,7 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
     from tfx_tflite.components.destinations.verification import destination_problems
 
     with errors_in_a_line(as_json):
-        opened = _opened(destination)
+        opened = _opened(destination, timeout)
         public_key = None if key is None else load_public_key(key)
         problems = destination_problems(opened, version, public_key)
         checked = [version] if version is not None else opened.versions()
@@ -69,14 +74,17 @@ def verify(destination: str, version: int | None, key: str | None, as_json: bool
 @_DESTINATION
 @_version(required=False)
 @_NOTE
+@TIMEOUT
 @_JSON
-def rollback(destination: str, version: int | None, note: str | None, as_json: bool) -> None:
+def rollback(
+    destination: str, version: int | None, note: str | None, timeout: float | None, as_json: bool
+) -> None:
     """Make VERSION the current one at DESTINATION; by default the one before the current.
 
     What was rolled back from is not pushed again by a later run that makes the very same model.
     """
     with errors_in_a_line(as_json):
-        opened = _opened(destination)
+        opened = _opened(destination, timeout)
         before, after = opened.roll_back(version, note)
         if as_json:
             say(json.dumps({"destination": opened.uri, "from": before, "to": after}))
@@ -93,26 +101,31 @@ def rollback(destination: str, version: int | None, note: str | None, as_json: b
 @_version(required=True)
 @click.option("--withdraw", is_flag=True, help="Take it back.")
 @_NOTE
-def sign_off(destination: str, version: int, withdraw: bool, note: str | None) -> None:
+@TIMEOUT
+def sign_off(
+    destination: str, version: int, withdraw: bool, note: str | None, timeout: float | None
+) -> None:
     """Sign VERSION at DESTINATION off: retention never removes it."""
     with errors_in_a_line():
-        _opened(destination).sign_off(version, note, withdraw)
+        _opened(destination, timeout).sign_off(version, note, withdraw)
         say(f"version {version} is {'no longer ' if withdraw else ''}signed off")
 
 
 COMMANDS = (history, verify, rollback, sign_off)
 
 
-def _opened(destination: str) -> "Destination":
+def _opened(destination: str, timeout: float | None) -> "Destination":
     from tfx_tflite.components.destinations.destination import Destination
+    from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
 
     if destination.endswith((".yaml", ".yml")):
         from tfx_tflite.pipelines.config.file import load_config
 
-        destination = load_config(destination).push.destination
-    elif is_local(destination):
+        push = load_config(destination).push
+        return Destination.open(push.destination, timeout or push.timeout)
+    if is_local(destination):
         destination = str(Path(destination).absolute())
-    return Destination.open(destination)
+    return Destination.open(destination, timeout or DEFAULT_TIMEOUT)
 
 
 def _counted(versions: list[int]) -> str:

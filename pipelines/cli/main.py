@@ -16,7 +16,7 @@ from tfx_tflite.components.locks import only_one
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
-from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli.config import CONFIG, SET, TIMEOUT, load_checked, with_timeout
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
     errors_in_a_line,
@@ -93,10 +93,18 @@ def main() -> None:
     is_flag=True,
     help="Run though the data hold nothing new, and push a model that is there already.",
 )
-def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, force: bool) -> None:
+@TIMEOUT
+def run(
+    config: Path,
+    overrides: tuple[str, ...],
+    runner: str,
+    as_json: bool,
+    force: bool,
+    timeout: float | None,
+) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     with stoppable(), errors_in_a_line(as_json):
-        found = load_checked(config, overrides)
+        found = load_checked(config, with_timeout(overrides, timeout))
         with only_one(Path(found.config.root) / RUN_LOCK, "run"):
             code = _run(found, runner, as_json, force)
     sys.exit(code)
@@ -105,10 +113,11 @@ def run(config: Path, overrides: tuple[str, ...], runner: str, as_json: bool, fo
 @main.command()
 @CONFIG
 @SET
-def validate(config: Path, overrides: tuple[str, ...]) -> None:
+@TIMEOUT
+def validate(config: Path, overrides: tuple[str, ...], timeout: float | None) -> None:
     """Check CONFIG and the files it names, without running anything."""
     with errors_in_a_line():
-        found = load_checked(config, overrides)
+        found = load_checked(config, with_timeout(overrides, timeout))
         settings = found.config
         scheme = settings.quantization.scheme.value
         say(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")

@@ -12,7 +12,11 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, PrivateAttr, m
 from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
-from tfx_tflite.components.destinations.settings import RetentionConfig
+from tfx_tflite.components.destinations.settings import (
+    DEFAULT_TIMEOUT,
+    RetentionConfig,
+    Timeout,
+)
 from tfx_tflite.components.errors import listed
 from tfx_tflite.components.examples.settings import DataConfig, SamplePlan
 from tfx_tflite.components.examples.spans import RollingSplits
@@ -81,6 +85,7 @@ class PushConfig(GoldenSettings):
     destination: AnyPath
     retention: RetentionConfig | None = None
     signing_key: LocalPath | None = None
+    timeout: Timeout = DEFAULT_TIMEOUT
 
     @property
     def keep(self) -> int | None:

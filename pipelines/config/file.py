@@ -19,6 +19,7 @@ from tfx_tflite.components.settings import (
     mistakes,
     parts_of,
 )
+from tfx_tflite.components.uris import holds_credentials
 from tfx_tflite.pipelines.config import yaml_text
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.plain_values import impossible_values
@@ -93,7 +94,8 @@ def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
     key, equals, value = text.partition("=")
     parts = key.split(".")
     if not key or not equals:
-        raise ConfigError(f"--set '{_shown(text)}': expected key=value")
+        shown = "" if holds_credentials(text) else f" '{_shown(text)}'"
+        raise ConfigError(f"--set{shown}: expected key=value")
     if character := first_command(key):
         raise ConfigError(f"--set {_shown(key)}: no key holds the character {character}")
     if len(parts) > yaml_text.MAX_LEVELS:

@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from tfx_tflite.components.errors import listed
 from tfx_tflite.components.settings import LocalPath, Settings, problem
-from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.uris import is_local, without_credentials
 from tfx_tflite.pipelines.config.kubernetes import (
     ContainerResources,
     Cores,
@@ -68,7 +68,9 @@ class KubeflowConfig(Settings):
 
     image: str = Field(min_length=1)
     # None leaves it to the server.
-    pipeline_root: str | None = Field(default=None, pattern=r"^(gs|s3|minio)://[^/]+")
+    pipeline_root: Annotated[str, AfterValidator(without_credentials)] | None = Field(
+        default=None, pattern=r"^(gs|s3|minio)://[^/]+"
+    )
     namespace: str | None = None
     experiment: Annotated[str, AfterValidator(short_enough)] | None = None
     service_account: str | None = None
@@ -98,7 +100,7 @@ class KubeflowConfig(Settings):
     @field_validator("paths")
     @classmethod
     def _places(cls, paths: dict[str, str]) -> dict[str, str]:
-        for place in paths.values():
+        for place in map(without_credentials, paths.values()):
             if not place.startswith("/") and is_local(place):
                 raise ValueError(f"{place!r} is neither an absolute path nor a URI")
         return paths

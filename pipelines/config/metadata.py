@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from tfx_tflite.components.settings import LocalPath, Settings, problem
+from tfx_tflite.components.uris import without_credentials
 
 
 def _variable(name: str) -> str:
@@ -14,6 +15,12 @@ def _variable(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("expected the name of an environment variable, not the password itself")
     return name
+
+
+def _host(host: str) -> str:
+    if "@" in host:
+        raise ValueError("expected a name or an address, without a user or a password")
+    return without_credentials(host)
 
 
 # ML Metadata puts it into SQL statements as it is.
@@ -68,7 +75,7 @@ class MySQLConfig(_ServerConfig):
 
     key: ClassVar[str] = "metadata.mysql"
 
-    host: str | None = Field(default=None, min_length=1)
+    host: Annotated[str, AfterValidator(_host)] | None = Field(default=None, min_length=1)
     port: _Port = 3306
     socket: LocalPath | None = None
     ssl: MySQLTLSConfig | None = None
@@ -91,7 +98,7 @@ class PostgreSQLConfig(_ServerConfig):
     }
 
     # A name or address, or the directory of the server's socket.
-    host: str = Field(min_length=1)
+    host: Annotated[str, AfterValidator(_host)] = Field(min_length=1)
     port: _Port = 5432
 
 

@@ -65,7 +65,7 @@ class Preflight:
         """
         from tfx_tflite.components.destinations.destination import Destination
 
-        return Destination.open(self.config.push.destination).current()
+        return Destination.open(self.config.push.destination, self.config.push.timeout).current()
 
     @property
     def compared_version(self) -> int | None:

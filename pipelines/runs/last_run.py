@@ -109,7 +109,7 @@ def _is_repeatable(found: Preflight, result: RunResult) -> bool:
     """Returns whether a run that finds what this one left comes to the same result."""
     if not result.is_verdict or result.push_note:
         return False
-    destination = Destination.open(found.config.push.destination)
+    destination = Destination.open(found.config.push.destination, found.config.push.timeout)
     current = destination.current() or 0
     # Of another version than the model was compared with, the evaluator may think otherwise.
     if found.compared_version not in (None, current):
@@ -121,7 +121,7 @@ def _is_whole(result: RunResult, config: PipelineConfig) -> bool:
     """Returns whether the version that was pushed is what its manifest says, as a push looks."""
     if result.pushed_to is None:
         return True
-    destination = Destination.open(config.push.destination)
+    destination = Destination.open(config.push.destination, config.push.timeout)
     number = destination.current()
     return number is not None and not destination.problems(number, _signer(config))
 

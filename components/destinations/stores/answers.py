@@ -17,7 +17,11 @@ _ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalf
 # Where in the chain of causes there was no answer.
 _TIMED_OUT = re.compile(r"\bTimedOut\b|kind: Timeout\b|operation timed out")
 _UNREACHABLE = re.compile(r"kind: (Connect|Request)\b")
+# Who is asked for keys if the environment has none.
+_MACHINE = re.compile(r"http://(169\.254\.\d+\.\d+|metadata\.google|metadata/)")
 _LONGEST = 200
+_SILENT = "timed out"
+_AWAY = "unreachable"
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,12 @@ class Answer:
     Attributes:
         code: The store's name of the error; empty if it gave none.
         reason: What went wrong, in a few words and those of the store.
+        is_none: Whether nothing was answered.
     """
 
     code: str
     reason: str
+    is_none: bool
 
     @classmethod
     def of(cls, error: Exception) -> "Answer":
@@ -42,7 +48,10 @@ class Answer:
         status = _STATUS.search(text)
         words = " ".join(said.split())[:_LONGEST]
         kind = _kind(code[1] if code else "", int(status[1]) if status else 0, causes)
-        return cls(code[1] if code else "", f"{kind} ({words})" if kind else words)
+        if _MACHINE.search(text):
+            kind = "there are no keys, neither in the environment nor of this machine"
+        reason = f"{kind} ({words})" if kind else words
+        return cls(code[1] if code else "", reason, kind in (_SILENT, _AWAY))
 
     @property
     def says_there_is_no_object(self) -> bool:
@@ -61,5 +70,5 @@ def _kind(code: str, status: int, causes: str) -> str:
     if status:
         return f"the store answered {status}"
     if _TIMED_OUT.search(causes):
-        return "timed out"
-    return "unreachable" if _UNREACHABLE.search(causes) else ""
+        return _SILENT
+    return _AWAY if _UNREACHABLE.search(causes) else ""

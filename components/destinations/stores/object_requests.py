@@ -17,6 +17,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store, from_url
 
+from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
 from tfx_tflite.components.destinations.stores.answers import Answer
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # Nothing puts an object of this name.
 _NEVER_THERE = ".none"
+
+
+# Requests in a row that may be tried for the whole timeout, and seconds for each that follows.
+_PATIENCE = 2
+_CONNECT = 10.0
+# A part of 5 MB may take so many times as long as an answer.
+_UPLOADS = 10
+_SHORT = 3.0
 
 
 class ConflictError(OSError):
@@ -61,31 +70,93 @@ class ObjectVersion:
         return condition
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """How long a request may take.
+
+    Attributes:
+        tries: Seconds within which it may be sent again.
+        answer: Seconds to be connected, and for each piece of an answer.
+    """
+
+    tries: float
+    answer: float
+
+    @classmethod
+    def within(cls, timeout: float) -> "_Limits":
+        """Returns the limits of a request that ends within some seconds, if nothing answers.
+
+        The last try begins when two thirds of them have passed, and has the last third.
+        """
+        return cls(tries=timeout * 2 / 3, answer=timeout / 3)
+
+    def for_uploads(self) -> "_Limits":
+        """Returns the limits of requests whose answer only comes when all was sent."""
+        return _Limits(tries=self.tries, answer=self.answer * _UPLOADS)
+
+    def client_options(self) -> "ClientConfig":
+        return {
+            "connect_timeout": timedelta(seconds=min(self.answer, _CONNECT)),
+            "read_timeout": timedelta(seconds=self.answer),
+            # Of a whole request with all of its answer; it is the pieces that are waited for.
+            "timeout": timedelta(hours=6),
+        }
+
+    def retries(self) -> "RetryConfig":
+        return {
+            "max_retries": 100,
+            "retry_timeout": timedelta(seconds=self.tries),
+            "backoff": {
+                "init_backoff": timedelta(seconds=min(0.1, self.tries / 10)),
+                "max_backoff": timedelta(seconds=max(0.1, self.tries / 5)),
+                "base": 2,
+            },
+        }
+
+
 class ObjectRequests:
     """Requests to the objects below a URI; each raises OSError if the store fails.
 
     Args:
         uri: The URI, of one of `SCHEMES`.
+        timeout: Seconds until a store that does not answer is given up.
     """
 
-    def __init__(self, uri: str):
+    def __init__(self, uri: str, timeout: float = DEFAULT_TIMEOUT):
         self._uri = uri
+        self._timeout = timeout
+        self._lost = 0
+
+    @property
+    def _store(self) -> "ObjectStore":
+        """Asks again for as long as the timeout is, but not once more for each request in a row."""
+        return self._patient if self._lost < _PATIENCE else self._impatient
 
     @cached_property
-    def _store(self) -> "ObjectStore":
+    def _patient(self) -> "ObjectStore":
+        return self._opened(_Limits.within(self._timeout))
+
+    @cached_property
+    def _impatient(self) -> "ObjectStore":
+        return self._opened(_Limits.within(min(_SHORT, self._timeout)))
+
+    @cached_property
+    def _for_uploads(self) -> "ObjectStore":
+        return self._opened(_Limits.within(self._timeout).for_uploads())
+
+    def _opened(self, limits: "_Limits") -> "ObjectStore":
         scheme = self._uri.partition("://")[0]
         if scheme not in SCHEMES:
             raise OSError(
                 95, f"there is no object store for {scheme}://; known are {', '.join(SCHEMES)}"
             )
-        # A store that does not answer is said to be so within half a minute.
-        retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-        if scheme == "s3":
-            config, client = _s3_options(os.environ)
-            return S3Store.from_url(
-                self._uri, config=config, client_options=client, retry_config=retries
-            )
-        return from_url(self._uri, client_options=_client_options(), retry_config=retries)
+        client, retries = limits.client_options(), limits.retries()
+        if scheme != "s3":
+            return from_url(self._uri, client_options=client, retry_config=retries)
+        config, options = _s3_options(os.environ)
+        return S3Store.from_url(
+            self._uri, config=config, client_options={**client, **options}, retry_config=retries
+        )
 
     def children(self, directory: str) -> tuple[list[str], list[str]]:
         """Returns the names of the objects, and of the directories, in a directory."""
@@ -112,7 +183,8 @@ class ObjectRequests:
     def put(self, name: str, content: bytes) -> None:
         """Puts an object, in place of one that is there."""
         with self._errors(name):
-            obstore.put(self._store, name, content)
+            # In parts, of which one at a time has the line to itself.
+            obstore.put(self._for_uploads, name, content, max_concurrency=1)
 
     def create(self, name: str, content: bytes) -> ObjectVersion:
         """Puts an object if there is none of the name; else ConflictError."""
@@ -142,12 +214,15 @@ class ObjectRequests:
         try:
             yield
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
+            self._lost = 0
             raise ConflictError(17, "another process has changed it", path) from error
         except (exceptions.BaseError, FileNotFoundError) as error:
             answer = Answer.of(error)
+            self._lost = self._lost + 1 if answer.is_none else 0
             if answer.says_there_is_no_object:
                 raise FileNotFoundError(2, "there is no such object", path) from error
             raise OSError(5, answer.reason, path) from error
+        self._lost = 0
 
 
 def _below(directory: str, paths: Iterable[str]) -> list[str]:
@@ -156,13 +231,10 @@ def _below(directory: str, paths: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name)
 
 
-def _client_options() -> "ClientConfig":
-    return {"connect_timeout": timedelta(seconds=10)}
-
-
 def _s3_options(environment: Mapping[str, str]) -> tuple["S3Config", "ClientConfig"]:
     """Returns what obstore does not read from the environment by itself."""
-    config, client = _shared_credentials(environment), _client_options()
+    config = _shared_credentials(environment)
+    client: ClientConfig = {}
     endpoint = next((environment[name] for name in _ENDPOINTS if environment.get(name)), None)
     if endpoint is not None:
         plain = environment.get("S3_USE_HTTPS") == "0"

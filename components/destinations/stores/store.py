@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.presence import Presence
-from tfx_tflite.components.uris import is_local
+from tfx_tflite.components.uris import is_local, without_credentials
 
 # In a version's directory while it is being written or removed on stores without a rename, so that
 # nothing else is taken for one that was left.
@@ -68,16 +69,25 @@ class Store(Protocol):
         """Removes a version, which readers see whole or not at all."""
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, timeout: float) -> Store:
     """Returns the store of a destination; nothing is read or made yet.
 
     Args:
         uri: A path on this machine, or the URI of an object store.
+        timeout: Seconds until an object store that does not answer is given up.
+
+    Raises:
+        ConfigError: The URI holds credentials.
     """
+    try:
+        without_credentials(uri)
+    except ValueError as error:
+        raise ConfigError(f"the destination's URI {error}") from error
     if is_local(uri) or uri.startswith("file://"):
         from tfx_tflite.components.destinations.stores.local import LocalStore
 
         return LocalStore(Path(uri.removeprefix("file://")))
+    from tfx_tflite.components.destinations.stores.object_requests import ObjectRequests
     from tfx_tflite.components.destinations.stores.objects import ObjectStore
 
-    return ObjectStore(uri)
+    return ObjectStore(uri, ObjectRequests(uri, timeout))

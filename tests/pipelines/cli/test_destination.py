@@ -38,6 +38,14 @@ def test_history_shows_every_version_and_which_is_current(pushed):
     assert "present" in lines[1] and "current" in lines[2] and "int8" in lines[2]
 
 
+@pytest.mark.parametrize("command", [("history",), ("verify",), ("rollback",), ("sign-off", 1)])
+def test_a_destination_with_credentials_in_it_is_refused_and_they_are_not_repeated(command):
+    name, *rest = command
+    done = tfx_tflite(name, "s3://me:s3cret@bucket/models", *rest)
+    assert done.exit_code == 2 and "URI holds a user, a password or a key" in done.stderr
+    assert "s3cret" not in done.output
+
+
 def test_history_tells_of_rollbacks_sign_offs_and_what_was_removed(pushed, tmp_path: Path):
     root, (first, second) = pushed
     assert tfx_tflite("rollback", root, "--note", "slow [phones]").exit_code == 0

@@ -77,6 +77,34 @@ def test_paths_are_relative_to_the_file(config, tmp_path: Path):
     assert loaded.metadata_path == str(tmp_path / "runs" / "metadata.sqlite")
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "push.destination=s3://me:s3cret@bucket/models",
+        "push.destination=https://s3cret@example.com/models",
+        "data.input_base=gs://me:s3cret@bucket/data",
+        "data.splits.train=s3://me:s3cret@bucket/train/*",
+        "data.schema=s3://me:s3cret@bucket/schema.pbtxt",
+        "model.saved_model=s3://me:s3cret@bucket/model",
+        "model={trainer: {module_file: 's3://me:s3cret@b/t.py', train_steps: 1, eval_steps: 1}}",
+        "root=s3://me:s3cret@bucket/runs",
+        "root=az://container/runs?sv=1&sig=s3cret",
+        "push.signing_key=https://me:s3cret@example.com/key.pem",
+        "metadata.mysql={host: 'me:s3cret@db', database: m, user: u}",
+        "metadata.postgresql={host: 'mysql://me:s3cret@db', database: m, user: u}",
+        "metadata.sqlite=s3://me:s3cret@bucket/m.sqlite",
+        "kubeflow={image: i, pipeline_root: 's3://me:s3cret@bucket/x'}",
+        "kubeflow={image: i, pipeline_root: 'ftp://me:s3cret@bucket/x'}",
+        "kubeflow={image: i, paths: {data: 's3://me:s3cret@bucket/x'}}",
+        "push.timeout=s3://me:s3cret@bucket",
+        "name=s3://me:s3cret@bucket",
+        "s3://me:s3cret@bucket",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(config, override: str):
+    assert "s3cret" not in problem(config, MINIMAL, override)
+
+
 def test_everything_else_has_a_default(config):
     loaded = config()
     assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
