@@ -10,19 +10,18 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 from tfx_tflite.components.errors import BusyError, ConfigError
-from tfx_tflite.components.private_files import make_private_directory
+from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 
 # Seconds between two tries; and how long somebody who only looks (`is_locked`) is waited for.
 _INTERVAL = 0.01
 _LOOK = 0.2
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_APPEND
 
 
 @contextlib.contextmanager
@@ -112,20 +111,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _opened(path: Path, flags: int) -> int:
-    try:
-        descriptor = os.open(path, flags, 0o666)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise _not_regular(path) from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _not_regular(path)
-    return descriptor
-
-
-def _not_regular(path: Path) -> OSError:
-    return OSError(errno.EINVAL, "not a regular file, remove it", str(path))
+    return open_regular_file(path, flags, 0o666)
 
 
 def _locked(path: Path, deadline: float, patience: float) -> int:

@@ -5,6 +5,9 @@ code prints. So what is made there is its owner's alone; what is there already k
 """
 
 import contextlib
+import errno
+import os
+import stat
 from pathlib import Path
 
 
@@ -33,3 +36,32 @@ def make_private_file(path: Path) -> None:
     """
     if not path.exists():
         path.touch(mode=0o600)
+
+
+def open_regular_file(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Returns the descriptor of a regular file.
+
+    A link could lead to a file of somebody else, and a pipe would wait for a reader.
+
+    Args:
+        path: The file.
+        flags: As of `os.open`.
+        mode: Of a file that is made; by default its owner alone may read and write it.
+
+    Raises:
+        OSError: It cannot be opened, or is none.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _not_regular(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return descriptor
+
+
+def _not_regular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file, remove it", str(path))

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfx_tflite.components.errors import ConfigError, DocumentError
+from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.pipelines.cli.text import printable
@@ -58,8 +59,9 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
         ConfigError: The log cannot be written.
     """
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        opened = log.open("ab")
+        make_private_directory(log.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        opened = os.fdopen(open_regular_file(log, flags), "ab")
     except OSError as error:
         raise ConfigError(f"root: {log} cannot be written: {error.strerror}") from error
     sys.stdout.flush()

@@ -97,6 +97,9 @@ def parsed(text: str, place: str) -> object:
     except (ValueError, OverflowError, ArithmeticError) as error:
         # A date that is none is the one, and a number that is none.
         raise NotYAMLError(f"{place}: not YAML: {error}") from error
+    except TypeError as error:
+        # What can be no key of a dict.
+        raise NotYAMLError(f"{place}: a key is a mapping or a list, expected text") from error
     return document
 
 

@@ -1,11 +1,13 @@
 """What came of a run: what `tfx-tflite run --json` prints, and what is kept beside its log."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from tfx_tflite.components.documents import Document
+from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult
 
@@ -51,11 +53,15 @@ class RunResult(Document):
 def write_whole(document: Document, path: Path) -> None:
     """Writes a document, whole or not at all, as a run may be killed at any time.
 
+    Its owner alone may read it.
+
     Raises:
         OSError: It cannot be written.
     """
     stage = path.with_suffix(".unfinished")
-    stage.write_text(document.to_json(), encoding="utf-8")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(open_regular_file(stage, flags), "w", encoding="utf-8") as file:
+        file.write(document.to_json())
     stage.replace(path)
 
 

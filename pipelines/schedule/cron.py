@@ -56,7 +56,8 @@ def shell_command(schedule: ScheduleConfig, directory: Path, command: Sequence[s
     log, lock = _quoted(str(directory / "cron.log")), _quoted(str(directory / "cron.lock"))
     parts = [
         *(f'[ "$(date +\\%s)" {bound} ]' for bound in schedule.shell_bounds),
-        f"mkdir -p {_quoted(str(directory))}",
+        # What is made is its owner's alone; a model that is pushed keeps the usual modes.
+        f"(umask 077; mkdir -p {_quoted(str(directory))})",
         f"flock -n {lock} {quoted} >>{log} 2>&1",
     ]
     return " && ".join(parts)

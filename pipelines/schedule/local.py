@@ -2,7 +2,8 @@
 
 Each tick is a run in a process of its own, in turn. The state below the root moves on to the next
 tick only when a run has ended, so that a tick that was due while the scheduler was not there, or
-was killed, is still due when it comes back.
+was killed, is still due when it comes back. That a run begins is written down
+before it does, so that a run whose scheduler was killed has a record as well.
 """
 
 import contextlib
@@ -15,23 +16,28 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from pydantic import JsonValue, TypeAdapter
 from pydantic_core import from_json
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.locks import is_locked, only_one
+from tfx_tflite.components.presence import ABSENT
+from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.runs import RUN_LOCK
 from tfx_tflite.pipelines.schedule import records
-from tfx_tflite.pipelines.schedule.records import TickRecord
+from tfx_tflite.pipelines.schedule.records import StartedTick, TickRecord
 from tfx_tflite.pipelines.schedule.state import StateFile
 
 # A tick that is later than this was missed.
 _GRACE = timedelta(seconds=30)
 # Of ticks that were missed one is made up for, so those of the last day will do.
 _LOOK_BACK = timedelta(days=1)
+# Records hold times to the millisecond.
+_SAME = timedelta(milliseconds=2)
 # The clock of the machine may be set while the scheduler waits: it looks again after this, seconds.
 _LOOK = 1.0
 # Bytes, of which each signal writes one.
@@ -104,6 +110,7 @@ class LocalClock:
         Raises:
             BusyError: Another scheduler runs for this root.
             ConfigError: The root cannot be written, or the state that was left there is damaged.
+            NotKnownError: The records cannot be read.
         """
         with (
             only_one(self.directory / "scheduler.lock", "scheduler"),
@@ -128,6 +135,7 @@ class LocalClock:
 
     def _serve(self) -> str:
         """Runs ticks, and returns why there are no more."""
+        self._recover()
         due = self._first_due()
         if due is not None:
             self._say(f"{self._name}: {_when(due)}; records are in {self._records}")
@@ -143,15 +151,56 @@ class LocalClock:
         """Returns when a run is due: what is known of the same schedule knows what was missed."""
         now = datetime.now(timezone.utc)
         due = self._state.due(self._specification)
+        last = records.last_tick(self._records)
         if due is None:
             due = self._ticks.first(now)
-        elif self._schedule.catch_up and records.last_status(self._records) == "interrupted":
-            due = now
+        elif last is not ABSENT and last[1] == "interrupted":
+            due = now if self._schedule.catch_up else self._after_record(last[0], due, now)
+        elif last is not ABSENT:
+            due = self._after_record(last[0], due, now)
         try:
             self._state.keep(self._specification, due)
         except OSError as error:
             raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
         return due
+
+    def _after_record(self, recorded: datetime, due: datetime, now: datetime) -> datetime | None:
+        """Returns the next tick if there is a record of the one that is due already."""
+        return self._ticks.after(due, now) if _is_same(recorded, due) else due
+
+    def _recover(self) -> None:
+        """Ends a line that was cut off, and records the run of a scheduler that was killed.
+
+        Raises:
+            ConfigError: The records cannot be written.
+            NotKnownError: They cannot be read.
+        """
+        try:
+            if records.end_torn_line(self._records):
+                self._say(f"{self._name}: the last line of {self._records} was cut off")
+            started = records.started_tick(self.directory)
+            if started is ABSENT:
+                return
+            last = records.last_tick(self._records)
+            is_recorded = last is not ABSENT and _is_same(last[0], started.scheduled)
+            if not is_recorded:
+                self._append(self._record_of_killed(started))
+            records.remove_started(self.directory)
+        except OSError as error:
+            raise ConfigError(f"{error.filename} cannot be used: {error.strerror}") from error
+
+    def _record_of_killed(self, started: StartedTick) -> TickRecord:
+        """Returns what came of a run whose scheduler was killed: it may have come to its end."""
+        now = datetime.now(self._schedule.zone)
+        result = self._last_result()
+        status, reason = "interrupted", "the scheduler was killed during the run"
+        if is_locked(self._root / RUN_LOCK):
+            reason = "the scheduler was killed; another run, or this one, is going on without it"
+        elif result is not None:
+            status, reason = str(result["status"]), "the scheduler was killed before it was noted"
+        return TickRecord(
+            started.scheduled, started.started, now, status, reason=reason, result=result
+        )
 
     def _comes(self, due: datetime) -> bool:
         """Waits for a tick, and returns whether it came before the scheduler was stopped."""
@@ -195,12 +244,14 @@ class LocalClock:
 
     def _tick(self, scheduled: datetime) -> None:
         try:
-            record = self._record_of(scheduled)
-            records.append(record, self._records)
+            self._append(self._record_of(scheduled))
+            records.remove_started(self.directory)
         except OSError as error:
             self._say(f"{_stamp(scheduled)}  {error.filename}: {error.strerror}")
-        else:
-            self._say(f"{_stamp(scheduled)}  {record.summary()}")
+
+    def _append(self, record: TickRecord) -> None:
+        records.append(record, self._records)
+        self._say(f"{_stamp(record.scheduled)}  {record.summary()}")
 
     def _record_of(self, scheduled: datetime) -> TickRecord:
         now = datetime.now(self._schedule.zone)
@@ -215,13 +266,16 @@ class LocalClock:
         return self._run(scheduled, now)
 
     def _run(self, scheduled: datetime, started: datetime) -> TickRecord:
+        # The result of the run before it must not be taken for its own.
+        self._output.unlink(missing_ok=True)
+        records.write_started(StartedTick(scheduled=scheduled, started=started), self.directory)
         log = self.directory / "last_run.log"
         try:
-            exit_code, output = self._execute(log)
+            exit_code = self._execute(log)
         except OSError as error:
             problem = f"{self._command[0]}: {error.strerror}"
             return TickRecord(scheduled, None, started, "failed", reason=problem)
-        result = _last_json(output)
+        result = self._last_result()
         status = str(result["status"]) if result else "failed"
         reason: str | None = None
         if status == "failed":
@@ -231,14 +285,14 @@ class LocalClock:
         ended = datetime.now(self._schedule.zone)
         return TickRecord(scheduled, started, ended, status, exit_code, reason, result)
 
-    def _execute(self, log: Path) -> tuple[int, bytes]:
-        """Returns the exit code and the output of one run."""
-        with log.open("wb") as errors:
+    def _execute(self, log: Path) -> int:
+        """Returns the exit code of one run; its output is in files, whatever becomes of this."""
+        with _new_file(log) as errors, _new_file(self._output) as output:
             # In a session of its own: Ctrl-C is passed on once, as SIGTERM.
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=errors,
                 start_new_session=True,
             )
@@ -246,9 +300,32 @@ class LocalClock:
             if self._stop is not None:
                 # A signal that came before this knew of no process.
                 process.terminate()
-            output, _ = process.communicate()
+            process.wait()
         self._process = None
-        return process.returncode, output
+        return process.returncode
+
+    @property
+    def _output(self) -> Path:
+        return self.directory / "last_run.out"
+
+    def _last_result(self) -> dict[str, JsonValue] | None:
+        """Returns the JSON that the last run printed at its end; None if it did not come to it."""
+        try:
+            with os.fdopen(open_regular_file(self._output, os.O_RDONLY), "rb") as file:
+                return _last_json(file.read())
+        except FileNotFoundError:
+            return None
+
+
+def _is_same(one: datetime, other: datetime) -> bool:
+    return abs(records.elapsed(one, other)) < _SAME
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """Opens a file in place of another, which a run may still write that goes on without a clock."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    return os.fdopen(open_regular_file(path, flags), "wb")
 
 
 def _signals() -> list[signal.Signals]:

@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
+
+from tfx_tflite.components.presence import ABSENT, Presence, not_known
+from tfx_tflite.components.private_files import open_regular_file
 
 FILE_NAME = "runs.jsonl"
+_STARTED = "started.json"
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,126 @@ def elapsed(start: datetime, end: datetime) -> timedelta:
     return end.astimezone(timezone.utc) - start.astimezone(timezone.utc)
 
 
+class _Tick(BaseModel):
+    """What is asked of a record afterwards."""
+
+    scheduled: AwareDatetime
+    status: str
+
+
+class StartedTick(BaseModel):
+    """A tick whose run has begun; it is written down before, and removed when there is a record.
+
+    Attributes:
+        scheduled: When it was due.
+        started: When its run began.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    scheduled: AwareDatetime
+    started: AwareDatetime
+
+
 def append(record: TickRecord, path: Path) -> None:
-    """Adds a record to a file; it is on the disk when this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(record.line())
+    """Adds a record to a file; it is on the disk when this returns.
+
+    Raises:
+        OSError: It cannot be written, or is no regular file.
+    """
+    end_torn_line(path)
+    _write(path, os.O_APPEND, record.line())
+
+
+def end_torn_line(path: Path) -> bool:
+    """Ends a last line that was cut off, so that it does not swallow the next one.
+
+    Args:
+        path: A file of records; it need not be there.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        OSError: The file cannot be read or written, or is no regular file.
+    """
+    try:
+        descriptor = open_regular_file(path, os.O_RDWR | os.O_APPEND)
+    except FileNotFoundError:
+        return False
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        if is_torn:
+            file.write(b"\n")
+            os.fsync(descriptor)
+    return is_torn
+
+
+def last_tick(path: Path) -> Presence[tuple[datetime, str]]:
+    """Returns when the tick of the last whole record of a file was due, and its status.
+
+    Raises:
+        NotKnownError: The file cannot be read, which does not mean that there were no runs.
+    """
+    lines = _read(path)
+    if lines is ABSENT:
+        return ABSENT
+    for line in reversed(lines.splitlines()):
+        try:
+            tick = _Tick.model_validate_json(line)
+        except ValidationError:
+            continue
+        return tick.scheduled, tick.status
+    return ABSENT
+
+
+def write_started(tick: StartedTick, directory: Path) -> None:
+    """Writes down that a run begins; it is on the disk when this returns.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _write(directory / _STARTED, os.O_TRUNC, tick.model_dump_json() + "\n")
+
+
+def started_tick(directory: Path) -> Presence[StartedTick]:
+    """Returns the tick whose run has begun and has no record.
+
+    Raises:
+        NotKnownError: That cannot be told.
+    """
+    text = _read(directory / _STARTED)
+    if text is ABSENT:
+        return ABSENT
+    try:
+        return StartedTick.model_validate_json(text)
+    except ValidationError:
+        # It was cut off, and the run begins only when it is whole.
+        return ABSENT
+
+
+def remove_started(directory: Path) -> None:
+    """Removes what `write_started` wrote.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    (directory / _STARTED).unlink(missing_ok=True)
+
+
+def _write(path: Path, flags: int, text: str) -> None:
+    with os.fdopen(open_regular_file(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
+        file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
 
 
-def last_status(path: Path) -> str | None:
-    """Returns the status in the last record of a file; None if there is no whole one."""
+def _read(path: Path) -> Presence[bytes]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return str(json.loads(lines[-1])["status"])
-    except (FileNotFoundError, IndexError, ValueError, KeyError):
-        return None
+        with os.fdopen(open_regular_file(path, os.O_RDONLY), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        raise not_known(str(path), "read", error.strerror or str(error)) from error

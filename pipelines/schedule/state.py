@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.private_files import open_regular_file
 
 FILE_NAME = "state.json"
 _EARLIER = "schedule.sqlite"
@@ -57,9 +58,7 @@ class StateFile:
             ConfigError: The state cannot be read.
         """
         try:
-            # A link or a pipe in its place is not read.
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
+            with os.fdopen(open_regular_file(self._path, os.O_RDONLY), "rb") as file:
                 state = ScheduleState.model_validate_json(file.read())
         except FileNotFoundError:
             return self._earlier_due(schedule)
@@ -78,6 +77,7 @@ class StateFile:
         beside, operations = self._path.with_suffix(".new"), FileOperations()
         operations.remove(beside)
         operations.write(beside, state.model_dump_json().encode("utf-8") + b"\n")
+        beside.chmod(0o600)
         operations.rename(beside, self._path)
         # From now on it would be out of date.
         operations.remove(self._earlier)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from tests.components.destinations.interruption import make_candidate
 from tests.conftest import CONFIGS, ROOT
 from tests.pipelines.cli.results import RESULT
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.errors import PushError
-from tfx_tflite.pipelines.cli.console import RunPrinter
+from tfx_tflite.components.errors import ConfigError, PushError
+from tfx_tflite.pipelines.cli.console import RunPrinter, output_to_log
 from tfx_tflite.pipelines.cli.main import main
+from tfx_tflite.pipelines.cli.outcome import EXIT_CODES
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict
 
 DIGITS = str(CONFIGS / "digits.yaml")
@@ -97,6 +99,27 @@ def test_a_push_that_fails_prints_what_the_evaluation_found(
     document = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert document["error"] == "the model was not pushed: no space"
     assert document["rules"] == RESULT.to_keys()["rules"] and document["report"] == "report.json"
+
+
+def test_what_a_run_leaves_below_its_root_is_its_owners_alone(
+    run_below, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", lambda *_: RESULT)
+    assert run_below().exit_code == EXIT_CODES[RESULT.status]
+    made = [tmp_path / "runs", *(tmp_path / "runs").rglob("*")]
+    assert any(path.suffix == ".log" for path in made)
+    for path in made:
+        others = stat.S_IMODE(path.stat().st_mode) & 0o077
+        assert not others or path.name == "run.lock", path
+
+
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("elsewhere"), os.mkfifo])
+def test_a_log_is_written_through_no_link_and_waits_for_no_reader(tmp_path: Path, put):
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "x.log"
+    put(log)
+    with pytest.raises(ConfigError, match=f"root: {log} cannot be written"), output_to_log(log):
+        pass
 
 
 def test_a_log_that_cannot_be_written_is_json_where_json_was_asked_for(run_below, tmp_path: Path):

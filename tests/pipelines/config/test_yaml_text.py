@@ -65,6 +65,7 @@ ODD_FILES = {
     "no character": (r'name: "\UFFFFFFFF"', ": not YAML: "),
     "a key that is no text": ("1: a", ": the key 1 is no text; put it in quotes"),
     "a key that is a list": ("? [a]\n: b", ": the key ('a',) is no text; put it in quotes"),
+    "a key that is a mapping": ("? {a: [b]}\n: c", ": a key is a mapping or a list, expected text"),
     "a key with an escape in it": (r'"a\e[2J": b', r": the key a\x1b[2J holds the character \x1b"),
     "a NUL": ("name: a\0b", ": not YAML: "),
 }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,17 @@ def test_the_command_arrives_as_it_was_whatever_is_in_it(tmp_path: Path, word: s
 
 def test_times_are_numbers_with_days_from_sunday(tmp_path: Path):
     line = crontab(config(tmp_path, cron="'*/15 8-18 * * mon-fri'"), "true")[-1]
-    assert line.startswith("*/15 8-18 * * 1-5 mkdir")
+    assert line.startswith("*/15 8-18 * * 1-5 (umask 077; mkdir")
+
+
+def test_what_the_line_makes_is_its_owners_alone(tmp_path: Path):
+    settings = config(tmp_path)
+    command = command_of(crontab(settings, "sh", "-c", "umask")[-1])
+    subprocess.run(["sh", "-c", f"umask 022; {command}"], check=True)
+    made = Path(settings.root)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert stat.S_IMODE((made / "schedule").stat().st_mode) == 0o700
+    assert log(settings) == "0022\n"
 
 
 def test_runs_never_overlap(tmp_path: Path):

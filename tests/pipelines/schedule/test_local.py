@@ -4,8 +4,10 @@ import itertools
 import json
 import os
 import pickle
+import random
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -17,29 +19,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.pipelines.config.test_config import MINIMAL
-from tfx_tflite.components.errors import BusyError, ConfigError
+from tests.pipelines.schedule.scheduler import Every
+from tfx_tflite.components.errors import BusyError, ConfigError, NotKnownError
 from tfx_tflite.components.locks import only_one
+from tfx_tflite.components.presence import ABSENT
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.runs import RUN_LOCK
 from tfx_tflite.pipelines.schedule.local import LocalClock, ScheduleTicks
-from tfx_tflite.pipelines.schedule.records import elapsed
+from tfx_tflite.pipelines.schedule.records import TickRecord, append, elapsed, last_tick
 
+HERE = Path(__file__).parent
+KILLS = 16
 RESULT = {"status": "pushed", "pushed_to": "/pushed/1", "reasons": []}
 # Prints a run's JSON and exits with the code it goes with.
 RUN = f"import json, sys; print('note'); print(json.dumps({RESULT!r}))"
-
-
-class Every(ScheduleTicks):
-    """A tick every so often."""
-
-    def __init__(self, interval: timedelta = timedelta(seconds=0.2)):
-        self._interval = interval
-
-    def first(self, now: datetime) -> datetime:
-        return now + self._interval
-
-    def after(self, previous: datetime, now: datetime) -> datetime:
-        return previous + self._interval
 
 
 class Once(ScheduleTicks):
@@ -422,32 +415,145 @@ def test_the_scheduler_ends_after_the_last_tick(tmp_path: Path):
     assert lines[-1] == "mine: the schedule has ended" and len(records(tmp_path)) == 1
 
 
-def test_a_killed_scheduler_leaves_the_lock_free_and_its_tick_due(tmp_path: Path):
-    settings = tmp_path / "c.yaml"
-    settings.write_text(MINIMAL + "schedule: {cron: '* * * * *', catch_up: true}\n")
-    begun = tmp_path / "begun"
-    run = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(3)"
-    script = (
-        "import sys\n"
-        "from datetime import datetime, timezone\n"
-        "from tests.pipelines.schedule.test_local import Missed\n"
-        "from tfx_tflite.pipelines.config.file import load_config\n"
-        "from tfx_tflite.pipelines.schedule.local import LocalClock\n"
-        f"command = [sys.executable, '-c', {run!r}]\n"
-        f"LocalClock(load_config({str(settings)!r}), command, print, Missed()).serve()\n"
+def killed(root: Path, seconds: float, after: float | None = None) -> None:
+    """Starts a scheduler whose runs take some time, and kills it.
+
+    Args:
+        root: Where config and root are.
+        seconds: How long a run takes.
+        after: Seconds of service after which it is killed; None if that is when a run has begun.
+    """
+    (root / "c.yaml").write_text(MINIMAL + "schedule: {cron: '* * * * *'}\n")
+    run = [sys.executable, str(HERE / "noted_run.py"), str(root / "begun"), str(seconds)]
+    scheduler = [sys.executable, "-m", "tests.pipelines.schedule.scheduler"]
+    command = [*scheduler, str(root / "c.yaml"), *run]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        if after is None:
+            wait_for(lambda: begun(root))
+        else:
+            time.sleep(after)
+        process.kill()
+
+
+def begun(root: Path) -> list[str]:
+    """Returns the numbers of the processes of runs that have begun."""
+    path = root / "begun"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_killed_scheduler_leaves_the_lock_free_its_tick_due_and_a_record(serve, tmp_path: Path):
+    killed(tmp_path, 30)
+    os.kill(int(begun(tmp_path)[0]), signal.SIGKILL)
+    lines = serve(
+        lambda: len(records(tmp_path)) > 1, python(RUN), "schedule.catch_up=true", ticks=Missed()
     )
-    process = subprocess.Popen(python(script))
-    wait_for(begun.exists)
-    process.kill()
-    process.wait()
-    lines: list[str] = []
-    clock = LocalClock(load_config(settings), python(RUN), lines.append, Missed())
+    assert "interrupted" in lines[0] and "runs at once" in lines[1]
+    assert [record["status"] for record in records(tmp_path)] == ["interrupted", "pushed"]
+    record = records(tmp_path)[0]
+    assert record["reason"] == "the scheduler was killed during the run"
+    assert record["scheduled"] < record["started"] < record["ended"]
 
-    def stop() -> None:
-        wait_for(lambda: records(tmp_path))
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=stop).start()
-    clock.serve()
-    assert "runs at once" in lines[0]
-    assert [record["status"] for record in records(tmp_path)] == ["pushed"]
+def test_a_run_that_ended_without_its_scheduler_is_recorded_as_it_ended(serve, tmp_path: Path):
+    killed(tmp_path, 0.3)
+    output = tmp_path / "runs" / "schedule" / "last_run.out"
+    wait_for(output.read_text)
+    far = Every(timedelta(days=1))
+    lines = serve(lambda: records(tmp_path), python(RUN), "schedule.catch_up=true", ticks=far)
+    [record] = records(tmp_path)
+    assert record["status"] == "pushed"
+    assert record["result"]["pushed_to"] == f"/pushed/{begun(tmp_path)[0]}"
+    assert "next run" in lines[1], "it is not made up for"
+
+
+def test_a_run_that_goes_on_without_its_scheduler_is_said_to(serve, tmp_path: Path):
+    killed(tmp_path, 30)
+    with only_one(tmp_path / "runs" / RUN_LOCK, "run"):
+        serve(lambda: records(tmp_path), python(RUN), ticks=Every(timedelta(days=1)))
+    os.kill(int(begun(tmp_path)[0]), signal.SIGKILL)
+    record = records(tmp_path)[0]
+    assert record["status"] == "interrupted" and "going on without it" in record["reason"]
+
+
+def test_a_kill_between_the_record_and_the_state_leaves_one_record(serve, tmp_path: Path):
+    serve(lambda: records(tmp_path), python(RUN), ticks=Once(timedelta(seconds=0.1)))
+    [record] = records(tmp_path)
+    directory = tmp_path / "runs" / "schedule"
+    started = {key: record[key] for key in ("scheduled", "started")}
+    (directory / "started.json").write_text(json.dumps(started))
+    state = json.loads((directory / "state.json").read_text())
+    (directory / "state.json").write_text(json.dumps({**state, "due": record["scheduled"]}))
+    serve(lambda: True, python(RUN), "schedule.catch_up=true", ticks=Every(timedelta(days=1)))
+    assert records(tmp_path) == [record]
+    assert not (directory / "started.json").exists()
+
+
+def test_a_scheduler_that_is_killed_at_any_time_leaves_a_record_of_each_run(
+    serve, tmp_path: Path, record_property
+):
+    """Of 78 runs that a killed scheduler interrupted, 19 had none."""
+    clock = random.Random(0)
+    for _ in range(KILLS):
+        killed(tmp_path, 0.1, after=clock.uniform(0, 0.8))
+    wait_for(lambda: not_running(begun(tmp_path)))
+    serve(lambda: True, python(RUN), ticks=Every(timedelta(days=1)))
+    found = [record for record in records(tmp_path) if record["started"]]
+    assert len(found) >= len(begun(tmp_path)) > KILLS // 4
+    results = {record["result"]["pushed_to"] for record in found if record["result"]}
+    assert len(results) == sum(record["result"] is not None for record in found), (
+        "one was told twice"
+    )
+    record_property("summary", f"{len(begun(tmp_path))} runs begun, {len(found)} records")
+
+
+def not_running(processes: list[str]) -> bool:
+    return not any(Path(f"/proc/{process}").exists() for process in processes)
+
+
+@pytest.mark.parametrize("torn", [b'{"scheduled": "2026-0', b"\xff\x00", b"{}"])
+def test_a_line_that_was_cut_off_is_told_and_swallows_no_other(serve, tmp_path: Path, torn: bytes):
+    directory = tmp_path / "runs" / "schedule"
+    directory.mkdir(parents=True)
+    (directory / "runs.jsonl").write_bytes(torn)
+
+    def lines_of() -> list[bytes]:
+        return (directory / "runs.jsonl").read_bytes().splitlines()
+
+    lines = serve(lambda: len(lines_of()) > 1, python(RUN))
+    assert lines[0] == f"mine: the last line of {directory}/runs.jsonl was cut off"
+    assert lines_of()[0] == torn
+    assert json.loads(lines_of()[1])["status"] == "pushed"
+    assert "was cut off" not in serve(lambda: True, python(RUN))[0]
+
+
+def test_the_last_whole_record_counts(tmp_path: Path):
+    path = tmp_path / "runs.jsonl"
+    assert last_tick(path) is ABSENT
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    append(TickRecord(moment, None, moment, "skipped"), path)
+    with path.open("a") as file:
+        file.write('{"status": "pus\n\n[]\n')
+    assert last_tick(path) == (moment, "skipped")
+
+
+@pytest.mark.parametrize("file", ["runs.jsonl", "started.json"])
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("x"), os.mkfifo, Path.mkdir])
+def test_records_that_cannot_be_read_are_not_no_records(tmp_path: Path, file: str, put):
+    directory = tmp_path / "runs" / "schedule"
+    directory.mkdir(parents=True)
+    put(directory / file)
+    with pytest.raises(NotKnownError, match=f"cannot read {directory}/{file}"):
+        last_tick(directory / file)
+    with pytest.raises((NotKnownError, ConfigError), match=f"{directory}/{file}"):
+        LocalClock(config(tmp_path), python(RUN), print).serve()
+
+
+def test_what_the_clock_writes_is_its_owners_alone(serve, tmp_path: Path):
+    serve(lambda: records(tmp_path), python(RUN))
+    written = [tmp_path / "runs" / "schedule", *(tmp_path / "runs" / "schedule").iterdir()]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in written}
+    locks = {name for name in modes if name.endswith(".lock")}
+    assert {modes[name] for name in modes.keys() - locks - {"schedule"}} == {0o600}
+    assert modes["schedule"] == 0o700
