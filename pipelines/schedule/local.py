@@ -322,7 +322,7 @@ def _is_same(one: datetime, other: datetime) -> bool:
 
 
 def _new_file(path: Path) -> IO[bytes]:
-    """Opens a file in place of another, which a run may still write that goes on without a clock."""
+    """Opens a file in place of another, which a run without a scheduler may still be writing."""
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     return os.fdopen(open_regular_file(path, flags), "wb")

@@ -107,7 +107,7 @@ def test_what_a_run_leaves_below_its_root_is_its_owners_alone(
     monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", lambda *_: RESULT)
     assert run_below().exit_code == EXIT_CODES[RESULT.status]
     made = [tmp_path / "runs", *(tmp_path / "runs").rglob("*")]
-    assert any(path.suffix == ".log" for path in made)
+    assert any(path.suffix == ".json" for path in made)
     for path in made:
         others = stat.S_IMODE(path.stat().st_mode) & 0o077
         assert not others or path.name == "run.lock", path
