@@ -18,7 +18,7 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
-from tfx_tflite.components.destinations.settings import PusherSettings
+from tfx_tflite.components.destinations.settings import PusherSettings, TrustSettings
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.examples.settings import RollingSettings
@@ -37,6 +37,7 @@ from tfx_tflite.components.rolling_example_gen.component import (
 )
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.trust import trust_settings
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
 
@@ -97,6 +98,7 @@ def create_pipeline(
                 targets=_targets(config.evaluation),
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,
+                pushed_trust=_reader_of(config) if pushed_destination else TrustSettings(),
             ),
         )
     except EvaluationError as error:
@@ -108,7 +110,9 @@ def create_pipeline(
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.push.destination)
         ),
-        settings=PusherSettings.of(config.push, keep=config.push.keep, force=force),
+        settings=PusherSettings.of(
+            config.push, trust_settings(config), keep=config.push.keep, force=force
+        ),
     ).with_id("Pusher")
     nodes: list[BaseNode] = [example_gen, *schema_nodes, float_model]
     # A scheme without calibration needs no sample.
@@ -122,6 +126,14 @@ def create_pipeline(
         metadata_connection_config=connection_config(config),
         beam_pipeline_args=list(config.beam.args),
     )
+
+
+def _reader_of(config: PipelineConfig) -> TrustSettings:
+    """Returns what the evaluator opens the destination with; it signs nothing."""
+    settings = trust_settings(config)
+    if settings.verify_key is None:
+        return settings
+    return settings.model_copy(update={"signing_key": None})
 
 
 def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:

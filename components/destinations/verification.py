@@ -1,44 +1,59 @@
 """Whether what lies at a destination is what was pushed."""
 
-import base64
-import binascii
+import time
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE
-from tfx_tflite.components.destinations.destination import LATEST, SIGNATURE_FILE, Destination
+from tfx_tflite.components.destinations.ledger_files import HISTORY
 from tfx_tflite.components.destinations.manifest import Manifest
+from tfx_tflite.components.destinations.pointer import LATEST
+from tfx_tflite.components.destinations.reading import Reading, read_file, version_path
+from tfx_tflite.components.destinations.state import State
+from tfx_tflite.components.destinations.stores.store import Store
+from tfx_tflite.components.destinations.trust import Verifier, signed_latest_of
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.presence import ABSENT
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from tfx_tflite.components.destinations.destination import Destination
+
+SIGNATURE_FILE = "manifest.sig"
+# Seconds that a push may take from its signed pointer to LATEST.
+_BETWEEN = 0.5
+_LOOKS = 5
+
 
 def destination_problems(
-    destination: Destination, number: int | None = None, key: "Ed25519PublicKey | None" = None
+    destination: "Destination", number: int | None = None, key: "Ed25519PublicKey | None" = None
 ) -> list[str]:
     """Returns what is wrong at a destination, each naming the file; nothing if all is well.
 
     Args:
         destination: The destination.
-        number: Only this version; None takes all of them and the pointer.
-        key: Whose signature each version must have; None asks for none.
+        number: Only this version; None takes all of them, the pointer and the history.
+        key: Whose signature each version and the pointer must have; None takes the verifier that
+            the destination was opened with, and asks for none if there is none.
 
     Raises:
         DestinationError: There is no version, or none of that number.
+        NotKnownError: The destination cannot be read.
     """
+    verifier = destination.verifier if key is None else Verifier(key)
     # The pointer first: what it names is there, whatever is pushed meanwhile.
-    pointer = destination.pointer()
+    pointers = _pointer_problems(destination, verifier)
     versions, damaged = destination.versions(), destination.damaged()
     if number is not None:
         if number in damaged:
             return _without_manifest(destination, [number])
         if number not in versions:
             raise DestinationError(f"{destination.uri} has no version {number}")
-        return version_problems(destination, number, key)
+        return version_problems(destination.store, number, verifier)
     if not versions and not damaged:
         raise DestinationError(f"there is no version at {destination.uri}")
-    problems = {each: version_problems(destination, each, key) for each in versions}
+    problems = {each: version_problems(destination.store, each, verifier) for each in versions}
     found = [
         problem
         for each, problems_of_one in problems.items()
@@ -46,82 +61,127 @@ def destination_problems(
         if problems_of_one and destination.is_version(each)
         for problem in problems_of_one
     ]
-    return [
-        *_pointer_problems(destination, pointer, versions),
-        *_without_manifest(destination, damaged),
-        *found,
-    ]
+    return [*pointers, *_without_manifest(destination, damaged), *found]
 
 
-def _without_manifest(destination: Destination, damaged: list[int]) -> list[str]:
+def _without_manifest(destination: "Destination", damaged: list[int]) -> list[str]:
     return [f"{destination.path(number, MANIFEST_FILE)} is missing" for number in damaged]
 
 
-def _pointer_problems(
-    destination: Destination, pointer: int | None, versions: list[int]
-) -> list[str]:
-    if pointer in versions:
+def _pointer_problems(destination: "Destination", verifier: Verifier | None) -> list[str]:
+    """Returns what is wrong with the pointer and what signs it."""
+    for look in range(_LOOKS):
+        if look:
+            # A push or a rollback may be under way.
+            time.sleep(_BETWEEN / _LOOKS)
+        try:
+            state = State.read(destination.store, verifier)
+        except DestinationError as error:
+            return [str(error)]
+        problems = [
+            *_latest_problems(Reading(destination.store, state)),
+            *(_signed_problems(destination.uri, state) if verifier is not None else []),
+        ]
+        if not problems:
+            return []
+    return problems
+
+
+def _latest_problems(reading: Reading) -> list[str]:
+    state, uri = reading.state, reading.store.uri
+    if state.latest in reading.versions():
         return []
-    file = f"{destination.uri}/{LATEST}"
-    if pointer is None:
-        return [f"{file} does not name a version; `tfx-tflite rollback` can set it"]
+    if state.latest is None:
+        return [f"{uri}/{LATEST} does not name a version; `tfx-tflite rollback` can set it"]
     return [
-        f"{file} names {pointer}, which is not a whole version; `tfx-tflite rollback DEST VERSION` "
-        "names another"
+        f"{uri}/{LATEST} names {state.latest}, which is not a whole version; `tfx-tflite rollback "
+        "DEST VERSION` names another"
     ]
 
 
-def version_problems(
-    destination: Destination, number: int, key: "Ed25519PublicKey | None" = None
-) -> list[str]:
-    """Returns what is wrong with one version; see `destination_problems`."""
+def _signed_problems(uri: str, state: State) -> list[str]:
+    if state.statement is None:
+        return [f"{signed_latest_of(uri)} is not there: {LATEST} is not signed"]
+    found = []
+    if state.latest != state.statement.version:
+        found.append(
+            f"{uri}/{LATEST} names {state.latest or 'no version'}, but {state.statement.version} "
+            "is signed as the current one: a push or rollback was stopped, or somebody else "
+            "changed it; the next push, rollback or sign-off sets it"
+        )
+    found += [
+        f"{uri}/{HISTORY}: event {entry.id} is not covered by {signed_latest_of(uri)}: a change "
+        "was stopped, or somebody else put it there; it counts for nothing, and the next push "
+        "removes it"
+        for entry in state.ledger.entries[state.statement.events :]
+    ]
+    return found
+
+
+def version_problems(store: Store, number: int, verifier: Verifier | None = None) -> list[str]:
+    """Returns what is wrong with one version; see `destination_problems`.
+
+    Args:
+        store: The destination.
+        number: The version.
+        verifier: Who checks its signature; None asks for none.
+
+    Raises:
+        NotKnownError: A file cannot be read.
+    """
+    path = version_path(store, number, MANIFEST_FILE)
     try:
-        content = destination.read(number, MANIFEST_FILE)
-        manifest = Manifest.parse(content, destination.path(number, MANIFEST_FILE))
-        names = destination.files(number)
+        content = read_file(store, number, MANIFEST_FILE)
+        manifest = Manifest.parse(content, path)
+        names = store.files(str(number))
     except DestinationError as error:
         return [str(error)]
     found = []
     if manifest.version != number:
-        file = destination.path(number, MANIFEST_FILE)
-        found.append(f"{file} is of version {manifest.version}")
+        found.append(f"{path} is of version {manifest.version}")
     for name in manifest.files:
-        found += _file_problems(destination, number, manifest, name)
+        found += _file_problems(store, number, manifest, name)
     for name in sorted({*names} - {*manifest.files, MANIFEST_FILE, SIGNATURE_FILE}):
-        found.append(f"{destination.path(number, name)!r} is not in the manifest")
-    return (
-        found if key is None else [*found, *_signature_problems(destination, number, content, key)]
-    )
+        found.append(f"{version_path(store, number, name)!r} is not in the manifest")
+    if verifier is not None:
+        found += _signature_problems(store, number, content, verifier)
+    return found
 
 
-def _file_problems(
-    destination: Destination, number: int, manifest: Manifest, name: str
-) -> list[str]:
+def is_signed(store: Store, number: int, verifier: Verifier) -> bool:
+    """Returns whether a version's manifest has a signature that a verifier takes.
+
+    Raises:
+        NotKnownError: A file cannot be read.
+    """
     try:
-        content = destination.read(number, name)
+        manifest = read_file(store, number, MANIFEST_FILE)
+    except DestinationError:
+        return False
+    return not _signature_problems(store, number, manifest, verifier)
+
+
+def _file_problems(store: Store, number: int, manifest: Manifest, name: str) -> list[str]:
+    try:
+        content = read_file(store, number, name)
     except DestinationError as error:
         return [str(error)]
     digest, expected = bytes_digest(content), manifest.files[name].digest
     if digest == expected:
         return []
-    file = destination.path(number, name)
+    file = version_path(store, number, name)
     return [f"{file} was changed: it is {digest}, the manifest says {expected}"]
 
 
 def _signature_problems(
-    destination: Destination, number: int, manifest: bytes, key: "Ed25519PublicKey"
+    store: Store, number: int, manifest: bytes, verifier: Verifier
 ) -> list[str]:
-    from tfx_tflite.components.destinations.keys import is_signed_by
-
-    file = destination.path(number, SIGNATURE_FILE)
+    file = version_path(store, number, SIGNATURE_FILE)
     try:
-        text = destination.read(number, SIGNATURE_FILE)
-    except DestinationError:
+        signature = store.read(f"{number}/{SIGNATURE_FILE}")
+    except DestinationError as error:
+        return [f"{error}: version {number} is not signed"]
+    if signature is ABSENT:
         return [f"{file} is not there: version {number} is not signed"]
-    try:
-        signature = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error:
-        return [f"{file} is not a signature in base64"]
-    if is_signed_by(key, manifest, signature):
-        return []
-    return [f"{file} is not a signature of {MANIFEST_FILE} by this key"]
+    problem = verifier.problem(manifest, signature, file, MANIFEST_FILE)
+    return [] if problem is None else [problem]

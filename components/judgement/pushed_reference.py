@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
-from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.destination import Destination, Trust
 from tfx_tflite.components.errors import (
     DestinationError,
     EvaluationError,
@@ -40,21 +40,24 @@ class PushedReference:
     content: bytes
 
     @classmethod
-    def at(cls, destination: str, expected: int | None = None) -> "Presence[PushedReference]":
+    def at(
+        cls, destination: str, expected: int | None = None, trust: Trust | None = None
+    ) -> "Presence[PushedReference]":
         """Returns the current version at a destination; ABSENT only if nothing was pushed.
 
         Args:
             destination: A path or URI.
             expected: Which version it must be, 0 for none; None takes whichever it is.
+            trust: Whose signature it must have.
 
         Raises:
             EvaluationError: Another version than expected is current.
             DestinationError: There is a version, but it is not what was pushed.
             NotKnownError: The destination cannot be read.
         """
-        opened = Destination.open(destination)
+        opened = Destination.open(destination, trust=trust)
         number = opened.current()
-        if number is None and opened.versions():
+        if number is None and opened.released():
             raise DestinationError(
                 f"{opened.uri}: LATEST names a version that is not there, so there is nothing to "
                 "compare with; roll back to one that is"
@@ -66,7 +69,7 @@ class PushedReference:
             )
         if number is None:
             return ABSENT
-        if problems := opened.problems(number):
+        if problems := opened.current_problems(number):
             raise DestinationError(
                 f"the pushed version {number} cannot be compared with: {problems[0]}; roll back to "
                 "a whole one"
@@ -133,18 +136,19 @@ class UnknownReference:
 Looked: TypeAlias = PushedReference | UnknownReference | Absence
 
 
-def look(destination: str, expected: int | None = None) -> Looked:
+def look(destination: str, expected: int | None = None, trust: Trust | None = None) -> Looked:
     """Returns the reference at a destination, or that there is none, or that it is not known.
 
     Args:
         destination: A path or URI.
         expected: As that of `PushedReference.at`.
+        trust: As that of `PushedReference.at`.
 
     Raises:
         EvaluationError: Another version than expected is current.
     """
     try:
-        return PushedReference.at(destination, expected)
+        return PushedReference.at(destination, expected, trust)
     except (NotKnownError, DestinationError) as error:
         return UnknownReference(str(error))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from typing_extensions import Self
 
+from tfx_tflite.components.destinations.settings import TrustSettings
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
@@ -168,6 +169,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
         pushed_version: Which version that must be, 0 for none; None takes whichever it is. It is
             part of what TFX's cache goes by, so that an evaluation against another version is not
             taken for this one.
+        pushed_trust: Whose signature that version must have.
     """
 
     gate: Gate
@@ -176,6 +178,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
     targets: tuple[Target, ...] | None = None
     pushed_destination: str | None = None
     pushed_version: int | None = None
+    pushed_trust: TrustSettings = TrustSettings()
 
     @property
     def compared_destination(self) -> str | None:

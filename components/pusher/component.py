@@ -43,8 +43,8 @@ class TFLitePusher(tfx_pusher.Pusher):
             I/O reaches.
         infra_blessing: As in TFX's Pusher.
         settings: How the push is made.
-        **options: The fields of `PusherSettings`, instead of `settings`: `keep`, `signing_key`,
-            `force`.
+        **options: The fields of `PusherSettings`, instead of `settings`: `keep`,
+            `signing_key`, `verify_key`, `force`, `timeout`.
 
     Raises:
         ConfigError: A value is out of its range.

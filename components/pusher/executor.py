@@ -14,8 +14,12 @@ from tfx.utils import io_utils, proto_utils
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_files import Artifacts
-from tfx_tflite.components.destinations.destination import Candidate, Destination, PushedVersion
-from tfx_tflite.components.destinations.keys import load_private_key
+from tfx_tflite.components.destinations.destination import (
+    Candidate,
+    Destination,
+    PushedVersion,
+    Trust,
+)
 from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
@@ -45,9 +49,10 @@ class Executor(tfx_pusher.Executor):
             return
         report = _blessed_report(input_dict)
         destination = Destination.open(
-            _base_directory(str(exec_properties["push_destination"])), settings.timeout
+            _base_directory(str(exec_properties["push_destination"])),
+            settings.timeout,
+            Trust.of(settings),
         )
-        key = settings.signing_key
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
             artifact_files.readable(self.GetModelPath(input_dict)) as model,
@@ -63,7 +68,6 @@ class Executor(tfx_pusher.Executor):
                 ),
                 force=settings.force,
                 keep=settings.keep,
-                key=load_private_key(key) if key else None,
                 trial=functools.partial(
                     try_model, golden=report.golden, shapes=report.example_shapes
                 ),

@@ -70,7 +70,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         settings: What is judged, and by which gate.
         **options: The fields of `EvaluatorSettings`, instead of `settings`: `gate`, `split`,
             `signature`, `preprocessing_signature`, `output`, `targets`, `golden_samples`,
-            `pushed_destination`, `pushed_version`.
+            `pushed_destination`, `pushed_version`, `pushed_trust`.
 
     Raises:
         EvaluationError: TFMA does not have a metric, or the gate does not go with them.

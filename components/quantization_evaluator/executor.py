@@ -19,6 +19,7 @@ from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
+from tfx_tflite.components.destinations.trust import Trust
 from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
@@ -144,7 +145,9 @@ class Executor(tfx_evaluator.Executor):
 def _looked(settings: EvaluatorSettings) -> Looked | None:
     """Returns what a look for the pushed model comes to if a rule is against it."""
     destination = settings.compared_destination
-    return look(destination, settings.pushed_version) if destination else None
+    if destination is None:
+        return None
+    return look(destination, settings.pushed_version, Trust.of(settings.pushed_trust))
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:

@@ -13,7 +13,7 @@ from tfx_tflite.components.errors import DestinationError
 from tfx_tflite.components.verdict import OVERALL, RuleResult
 from tfx_tflite.pipelines.cli.console import Terminal
 
-State = Literal["current", "rolled back", "present", "removed"]
+State = Literal["current", "rolled back", "present", "removed", "not released"]
 
 
 class VersionEntry(Part):
@@ -31,6 +31,8 @@ class VersionEntry(Part):
     problem: str | None = None
     state: State = "present"
     signed_off: bool = False
+    # Whether its manifest has the signature that is asked for; None if none is.
+    signed: bool | None = None
 
 
 class History(Document):
@@ -56,17 +58,23 @@ def history_of(destination: Destination) -> History:
         DestinationError: It cannot be read, or nothing was ever pushed there.
     """
     # The pointer first: what it names is there, whatever is pushed meanwhile.
-    pointer, current, events = destination.pointer(), destination.current(), destination.events()
-    signed, withdrawn = ledger.signed_off(events), ledger.withdrawn(events)
+    pointer, current = destination.pointer(), destination.current()
+    reading = destination.reading()
+    events, releases = reading.state.events, reading.state.releases
+    signed_off = ledger.signed_off(events)
     present = sorted([*destination.versions(), *destination.damaged()])
+    withdrawn = reading.withdrawn(present)
 
     removed = {event.version: event for event in events if event.kind == "removed"}
     versions = [_removed(event) for number, event in removed.items() if number not in present]
     for number in present:
-        state = "rolled back" if number in withdrawn else "present"
+        state: State = "rolled back" if number in withdrawn else "present"
+        if number not in releases:
+            state = "not released"
         found = {
             "state": "current" if number == current else state,
-            "signed_off": number in signed,
+            "signed_off": number in signed_off,
+            "signed": destination.is_signed(number),
         }
         versions.append(_known(destination, number).model_copy(update=found))
     if not versions:
@@ -107,6 +115,10 @@ def _removed(event: Event) -> VersionEntry:
     )
 
 
+# Of the others the table tells.
+_TOLD = ("rolled_back", "signed_off", "sign_off_withdrawn", "signing_started")
+
+
 def print_history(history: History, stream: IO[str]) -> None:
     """Prints a history as a table, and what was done beside pushes below it.
 
@@ -131,10 +143,16 @@ def print_history(history: History, stream: IO[str]) -> None:
             style="bold" if version.state == "current" else "",
         )
     console.print(table)
-    if history.latest not in [version.version for version in history.versions]:
+    if history.current is not None and history.latest not in (None, history.current):
+        console.print(
+            f"LATEST names {history.latest}, but {history.current} is signed as the current one; "
+            "see `tfx-tflite verify`",
+            style="red",
+        )
+    elif history.latest not in [version.version for version in history.versions]:
         console.print("LATEST does not name a version; `tfx-tflite rollback DEST VERSION` sets it")
-    for event in history.events:
-        if event.kind != "removed":
+    for event in ledger.finished(history.events):
+        if event.kind in _TOLD:
             console.print(_in_words(event), soft_wrap=True)
     if history.current is None:
         console.print("LATEST does not name a version that is here; roll back to one", style="red")
@@ -143,7 +161,8 @@ def print_history(history: History, stream: IO[str]) -> None:
 def _state(version: VersionEntry) -> str:
     if version.problem:
         return "unreadable manifest"
-    return version.state + (", signed off" if version.signed_off else "")
+    not_signed = ", not signed" if version.signed is False and version.state != "removed" else ""
+    return version.state + (", signed off" if version.signed_off else "") + not_signed
 
 
 def _first_rule(rules: tuple[RuleResult, ...]) -> str:
@@ -157,5 +176,6 @@ def _in_words(event: Event) -> str:
         "rolled_back": f"rolled back from {event.instead_of} to {event.version}",
         "signed_off": f"{event.version} signed off",
         "sign_off_withdrawn": f"sign-off of {event.version} withdrawn",
+        "signing_started": "signatures of the pointer and this history began",
     }[event.kind]
     return f"{event.at}  {text}" + (f": {event.note}" if event.note else "")

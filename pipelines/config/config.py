@@ -85,6 +85,7 @@ class PushConfig(GoldenSettings):
     destination: AnyPath
     retention: RetentionConfig | None = None
     signing_key: LocalPath | None = None
+    verify_key: LocalPath | None = None
     timeout: Timeout = DEFAULT_TIMEOUT
 
     @property

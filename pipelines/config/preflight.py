@@ -63,9 +63,9 @@ class Preflight:
         Raises:
             DestinationError: The destination cannot be read.
         """
-        from tfx_tflite.components.destinations.destination import Destination
+        from tfx_tflite.pipelines.config.trust import open_to_read
 
-        return Destination.open(self.config.push.destination, self.config.push.timeout).current()
+        return open_to_read(self.config).current()
 
     @property
     def compared_version(self) -> int | None:
@@ -104,8 +104,7 @@ def inspect(config: PipelineConfig) -> Preflight:
     found = _with_data(config)
     if is_local(config.push.destination):
         _check_writable("push.destination", config.push.destination)
-    if config.push.signing_key is not None:
-        _check_signing_key(config.push.signing_key)
+    _check_keys(config)
     server = config.metadata.server
     if server is not None and server.password_file is not None:
         _check_file(f"{server.key}.password_file", server.password_file)
@@ -169,13 +168,22 @@ def _check_writable(key: str, path: str) -> None:
         raise ConfigError(f"{key}: {existing} cannot be written: {error.strerror}") from error
 
 
-def _check_signing_key(path: str) -> None:
-    from tfx_tflite.components.destinations.keys import load_private_key
+def _check_keys(config: PipelineConfig) -> None:
+    from tfx_tflite.components.destinations.trust import Trust
+    from tfx_tflite.pipelines.config.trust import trust_settings
 
+    if config.push.verify_key is not None and config.push.signing_key is None:
+        raise ConfigError(
+            "push.verify_key: nothing can be pushed to a signed destination without "
+            "push.signing_key; give both"
+        )
     try:
-        load_private_key(path)
+        Trust.of(trust_settings(config))
     except ConfigError as error:
-        raise ConfigError(f"push.signing_key: {error}") from error
+        key = "push.signing_key" if config.push.verify_key is None else "push.verify_key"
+        if config.push.signing_key is not None and config.push.signing_key in str(error):
+            key = "push.signing_key"
+        raise ConfigError(f"{key}: {error}") from error
 
 
 def check_model(config: PipelineConfig) -> None:

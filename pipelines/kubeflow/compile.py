@@ -46,7 +46,7 @@ NEWEST_SPAN = -1
 _BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
 # What is read as a plain file wherever it is used.
-_FILES = ("model.trainer.module_file", "push.signing_key")
+_FILES = ("model.trainer.module_file", "push.signing_key", "push.verify_key")
 # What kfp's runs and Vertex' jobs may be called.
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 

@@ -13,11 +13,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import TfxTfliteError
@@ -25,11 +23,9 @@ from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
+from tfx_tflite.pipelines.config.trust import open_to_read
 from tfx_tflite.pipelines.runs.new_data import named_files
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _FILE_NAME = "last_run.json"
 # What is in the environment for the libraries that compute.
@@ -109,7 +105,7 @@ def _is_repeatable(found: Preflight, result: RunResult) -> bool:
     """Returns whether a run that finds what this one left comes to the same result."""
     if not result.is_verdict or result.push_note:
         return False
-    destination = Destination.open(found.config.push.destination, found.config.push.timeout)
+    destination = open_to_read(found.config)
     current = destination.current() or 0
     # Of another version than the model was compared with, the evaluator may think otherwise.
     if found.compared_version not in (None, current):
@@ -121,17 +117,9 @@ def _is_whole(result: RunResult, config: PipelineConfig) -> bool:
     """Returns whether the version that was pushed is what its manifest says, as a push looks."""
     if result.pushed_to is None:
         return True
-    destination = Destination.open(config.push.destination, config.push.timeout)
+    destination = open_to_read(config)
     number = destination.current()
-    return number is not None and not destination.problems(number, _signer(config))
-
-
-def _signer(config: PipelineConfig) -> "Ed25519PublicKey | None":
-    if config.push.signing_key is None:
-        return None
-    from tfx_tflite.components.destinations.keys import load_private_key
-
-    return load_private_key(config.push.signing_key).public_key()
+    return number is not None and not destination.problems(number)
 
 
 def inputs_of(found: Preflight) -> str | None:
@@ -155,7 +143,7 @@ def inputs_of(found: Preflight) -> str | None:
         "files": dict(named_files(config)),
         "modules": _modules_beside(config),
         "data": _states(file for data in found.data for file in data.files),
-        "key": _states([config.push.signing_key] if config.push.signing_key else []),
+        "key": _states(filter(None, [config.push.signing_key, config.push.verify_key])),
         "code": _states(_own_code()),
         "versions": code_version(),
         "packages": ", ".join(sorted(_installed())),

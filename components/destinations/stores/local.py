@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.errors import DestinationError
-from tfx_tflite.components.locks import locked
+from tfx_tflite.components.locks import check_held, locked
 from tfx_tflite.components.presence import ABSENT, Presence, not_known
 
 # What is being made or removed; left over where a process was killed.
@@ -37,6 +37,8 @@ class LocalStore:
         self._root = root
         self._operations = operations or FileOperations()
         self._patience = patience
+        # Of the lock's file, while it is held.
+        self._held: int | None = None
 
     def entries(self, directory: str = "") -> list[str]:
         """Returns the names in a directory; none if it is not there."""
@@ -102,13 +104,21 @@ class LocalStore:
         self._make(self._root)
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(locked(self._root / _LOCK, self._patience))
+                self._held = stack.enter_context(locked(self._root / _LOCK, self._patience))
             except TimeoutError as error:
                 raise TimeoutError(
                     f"another process has been changing {self._root} for {self._patience:.0f} s; "
                     "try again"
                 ) from error
-            yield
+            try:
+                yield
+            finally:
+                self._held = None
+
+    def _check_lock(self) -> None:
+        """Makes sure that nobody removed the lock and let another process in."""
+        if self._held is not None:
+            check_held(self._held, self._root / _LOCK)
 
     def _make(self, directory: Path) -> None:
         missing = []
@@ -155,21 +165,34 @@ class LocalStore:
 
     def publish(self, staged: Path, version: str) -> None:
         """Renames a staged directory to a version."""
+        self._check_lock()
         self._operations.rename(staged, self._root / version)
 
     def replace(self, name: str, content: bytes) -> None:
         """Writes a file beside, then renames it over the one that is there."""
-        self._make((self._root / name).parent)
+        target = self._root / name
+        self._make(target.parent)
         beside = self._unfinished()
         try:
             self._operations.write(beside, content)
-            self._operations.rename(beside, self._root / name)
+            self._check_lock()
+            if target.is_dir() and not target.is_symlink():
+                # No push has put it there; whose it is will want to find it.
+                aside = target.with_name(f"{target.name}.moved-{uuid.uuid4().hex[:8]}")
+                self._operations.rename(target, aside)
+            self._operations.rename(beside, target)
         finally:
             with contextlib.suppress(OSError):
                 self._operations.remove(beside)
 
+    def delete(self, name: str) -> None:
+        """Removes a file, or finds it gone."""
+        self._check_lock()
+        self._operations.remove(self._root / name)
+
     def remove(self, version: str) -> None:
         """Renames a version out of sight, then removes it."""
+        self._check_lock()
         unfinished = self._unfinished()
         self._operations.rename(self._root / version, unfinished)
         self._operations.remove(unfinished)

@@ -138,6 +138,10 @@ class ObjectStore:
         self._lease.check()
         self._requests.put(name, content)
 
+    def delete(self, name: str) -> None:
+        """Deletes an object, or finds it gone."""
+        self._delete(name)
+
     def remove(self, version: str) -> None:
         """Removes a version: its manifest first, after which it is none."""
         self._mark(version)

@@ -65,6 +65,9 @@ class Store(Protocol):
     def replace(self, name: str, content: bytes) -> None:
         """Writes a file in place of the one that is there; readers see one of the two."""
 
+    def delete(self, name: str) -> None:
+        """Removes a file, or finds it gone."""
+
     def remove(self, version: str) -> None:
         """Removes a version, which readers see whole or not at all."""
 

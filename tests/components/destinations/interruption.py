@@ -1,5 +1,6 @@
 """File operations that stop at a chosen point, and processes in which they do."""
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -8,7 +9,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tfx_tflite.components.destinations.destination import Candidate, Destination, Trust
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.destinations.stores.local import LocalStore
@@ -97,6 +98,34 @@ class StoppedOperations(FileOperations):
             self._act()
         super().remove(path)
         self._stop_here()
+
+
+class Stopped(BaseException):
+    """What ends an act in this process as a kill does: no error is handled."""
+
+
+class StoppedAtFile(FileOperations):
+    """Stops before a file is renamed into place.
+
+    Args:
+        name: The file's name.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def rename(self, source: Path, target: Path) -> None:
+        if target.name == self._name:
+            raise Stopped
+        super().rename(source, target)
+
+
+def leave_orphan(root: Path, candidate: Candidate, trust: Trust | None = None) -> int:
+    """Pushes until the version is there and nothing points to it, and returns its number."""
+    name = "LATEST" if trust is None else "LATEST.signed"
+    with contextlib.suppress(Stopped):
+        Destination(LocalStore(root, StoppedAtFile(name)), trust).push(candidate)
+    return Destination(LocalStore(root)).versions()[-1]
 
 
 def make_candidate(directory: Path, content: bytes, beside: Mapping[str, bytes]) -> Candidate:

@@ -22,6 +22,12 @@ def destination(tmp_path: Path) -> Destination:
     return Destination.open(str(tmp_path / "to"))
 
 
+def done_by_hand(destination: Destination) -> list[str]:
+    """Returns what the history tells beside which versions became current."""
+    recorded = ("released", "releases_counted", "signing_started")
+    return [event.kind for event in destination.events() if event.kind not in recorded]
+
+
 def visible(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
 
@@ -224,8 +230,8 @@ def test_a_push_waits_for_another_one_and_says_when_it_has_waited_too_long(
 
 def test_a_rollback_makes_the_version_before_the_current_one(destination, candidate):
     numbers = [destination.push(candidate(content)).number for content in (b"a", b"b", b"c")]
-    assert destination.roll_back() == (numbers[2], numbers[1])
-    assert destination.roll_back() == (numbers[1], numbers[0])
+    assert destination.roll_back()[:2] == (numbers[2], numbers[1])
+    assert destination.roll_back()[:2] == (numbers[1], numbers[0])
     assert destination.current() == numbers[0] and destination.versions() == numbers
     with pytest.raises(DestinationError, match=f"no version before {numbers[0]}"):
         destination.roll_back()
@@ -234,7 +240,7 @@ def test_a_rollback_makes_the_version_before_the_current_one(destination, candid
 def test_a_rollback_may_name_any_version(destination, candidate):
     numbers = [destination.push(candidate(content)).number for content in (b"a", b"b", b"c")]
     destination.roll_back(numbers[0])
-    assert destination.roll_back(numbers[2]) == (numbers[0], numbers[2])
+    assert destination.roll_back(numbers[2])[:2] == (numbers[0], numbers[2])
     with pytest.raises(
         DestinationError, match=rf"no version 7; it has: {numbers[2]}, {numbers[1]}"
     ):
@@ -249,9 +255,9 @@ def test_a_rollback_repairs_a_pointer_that_names_nothing(
     _, second = (destination.push(candidate(content)).number for content in (b"a", b"b"))
     latest = tmp_path / "to" / "LATEST"
     latest.unlink() if content is None else latest.write_text(content)
-    assert destination.roll_back(second if named else None) == (None, second)
+    assert destination.roll_back(second if named else None)[:2] == (None, second)
     assert latest.read_text() == f"{second}\n"
-    assert destination.events() == []
+    assert done_by_hand(destination) == []
 
 
 def test_a_version_whose_manifest_is_missing_is_a_problem_that_names_it(
@@ -270,7 +276,7 @@ def test_a_damaged_version_is_not_signed_off(destination, candidate, tmp_path: P
     (tmp_path / "to" / str(number) / "manifest.json").write_text("{")
     with pytest.raises(DestinationError, match=f"version {number} is not signed off: .*manifest"):
         destination.sign_off(number)
-    assert destination.events() == []
+    assert done_by_hand(destination) == []
 
 
 def test_a_rollback_to_a_damaged_version_changes_nothing(destination, candidate, tmp_path: Path):
@@ -280,7 +286,7 @@ def test_a_rollback_to_a_damaged_version_changes_nothing(destination, candidate,
         DestinationError, match=rf"{first} is not what was pushed, so {second} stays"
     ):
         destination.roll_back()
-    assert destination.current() == second and destination.events() == []
+    assert destination.current() == second and done_by_hand(destination) == []
 
 
 def test_a_model_that_was_rolled_back_from_is_not_pushed_again(destination, candidate):
@@ -327,7 +333,7 @@ def test_what_was_rolled_back_from_stays_so_until_it_is_made_current_by_hand(
     d = destination.push(candidate(b"d")).number
     assert destination.push(candidate(b"c")).outcome == "withdrawn"
     # Nor does a rollback lead there unasked.
-    assert destination.roll_back() == (d, a)
+    assert destination.roll_back()[:2] == (d, a)
     destination.roll_back(c)
     assert destination.push(candidate(b"c")).outcome == "present"
     assert destination.push(candidate(b"b")).outcome == "withdrawn" and b < c
@@ -383,7 +389,7 @@ def test_a_damaged_history_is_said_and_nothing_is_removed_by_it(
 ):
     first = destination.push(candidate(b"a")).number
     destination.sign_off(first)
-    [event] = (tmp_path / "to" / ".history").iterdir()
+    *_, event = sorted((tmp_path / "to" / ".history").iterdir())
     event.write_bytes(event.read_bytes()[:-10])
     with pytest.raises(PushError, match="is not an event of the history"):
         destination.push(candidate(b"b"), keep=1)

@@ -112,9 +112,9 @@ def test_a_signature_is_of_the_whole_manifest_by_the_key(candidate, tmp_path: Pa
     version = Path(destination.push(candidate(), key=key).uri)
     assert destination_problems(destination, key=key.public_key()) == []
     another = Ed25519PrivateKey.generate().public_key()
-    assert "is not a signature of manifest.json by this key" in only_problem(
-        destination, key=another
-    )
+    pointer, manifest = destination_problems(destination, key=another)
+    assert "LATEST.signed is not a signature of the pointer by this key" in pointer
+    assert "is not a signature of manifest.json by this key" in manifest
     # Whoever changes model and manifest together is found by the signature alone.
     text = (version / "manifest.json").read_text()
     (version / "manifest.json").write_text(text.replace('"int8"', '"float32"'))
@@ -128,4 +128,5 @@ def test_an_unsigned_version_does_not_pass_where_a_signature_is_asked_for(pushed
     destination, _ = pushed
     key = Ed25519PrivateKey.generate().public_key()
     problems = destination_problems(destination, key=key)
-    assert len(problems) == 2 and all("is not signed" in problem for problem in problems)
+    # Those of both versions, and LATEST's.
+    assert len(problems) == 3 and all("is not signed" in problem for problem in problems)

@@ -1,6 +1,8 @@
 """The commands on a destination: history, verify, rollback and sign-off."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,11 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.components.destinations.interruption import make_candidate
+from tests.components.destinations.interruption import leave_orphan, make_candidate
+from tests.components.destinations.test_keys import private_pem, public_pem
 from tests.conftest import ROOT
-from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.destination import Destination, Trust
+from tfx_tflite.components.destinations.settings import TrustSettings
 from tfx_tflite.pipelines.cli.main import main
 
 
@@ -105,11 +109,142 @@ def test_verify_checks_signatures_by_a_public_key(tmp_path: Path):
     root = tmp_path / "to"
     Destination.open(str(root)).push(make_candidate(tmp_path, b"a", {}), key=key)
     assert "signed by the key" in tfx_tflite("verify", root, "--key", pem).stdout
-    Destination.open(str(root)).push(make_candidate(tmp_path, b"b", {}))
+    unsigned = Destination.open(str(tmp_path / "unsigned"))
+    copied = unsigned.push(make_candidate(tmp_path, b"b", {})).number + 1
+    shutil.copytree(unsigned.path(copied - 1), root / str(copied))
     done = tfx_tflite("verify", root, "--key", pem)
     assert done.exit_code == 1 and "is not signed" in done.stderr
     done = tfx_tflite("verify", root, "--key", tmp_path / "nowhere.pem")
     assert done.exit_code == 2 and "cannot be read" in done.stderr
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private and a public key in files."""
+    key = Ed25519PrivateKey.generate()
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    private.write_bytes(private_pem(key))
+    private.chmod(0o600)
+    public.write_bytes(public_pem(key))
+    return private, public
+
+
+@pytest.fixture
+def signed(tmp_path: Path, keys: tuple[Path, Path]) -> Path:
+    """A signed destination with two versions."""
+    trust = Trust.of(TrustSettings(signing_key=str(keys[0])))
+    destination = Destination.open(str(tmp_path / "signed"), trust=trust)
+    for content in (b"a", b"b"):
+        destination.push(make_candidate(tmp_path, content, {}))
+    return tmp_path / "signed"
+
+
+def config_of(root: Path, tmp_path: Path, *lines: str) -> Path:
+    """Returns a config that pushes to a destination, with more keys of `push`."""
+    text = (ROOT / "configs" / "digits.yaml").read_text()
+    line = f"  destination: {root}\n"
+    text = re.sub(r"push:\s*\{?\s*destination: \.\./pushed/digits\}?\n", f"push:\n{line}", text)
+    assert line in text
+    text = text.replace(line, "".join([line, *(f"  {more}\n" for more in lines)]))
+    text = re.sub(r"(?m)^root: .*$", f"root: {tmp_path / 'run'}", text)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    text = text.replace("digits_trainer.py", str(ROOT / "configs" / "digits_trainer.py"))
+    (tmp_path / "c.yaml").write_text(text)
+    return tmp_path / "c.yaml"
+
+
+@pytest.mark.parametrize("command", [("rollback",), ("sign-off", "VERSION")])
+def test_what_changes_a_signed_destination_says_that_it_needs_the_key(signed, keys, command):
+    first = min(int(path.name) for path in signed.iterdir() if path.name.isdecimal())
+    name, *rest = (str(first) if part == "VERSION" else part for part in command)
+    done = tfx_tflite(name, signed, *rest)
+    assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1
+    assert f"{signed} is signed" in done.stderr and "give --signing-key" in done.stderr
+    done = tfx_tflite(name, signed, *rest, "--signing-key", keys[0])
+    assert done.exit_code == 0, done.stderr
+    assert tfx_tflite("verify", signed, "--key", keys[1]).exit_code == 0
+
+
+def test_a_key_that_others_may_read_is_a_wrong_call(signed, keys):
+    keys[0].chmod(0o644)
+    done = tfx_tflite("rollback", signed, "--signing-key", keys[0])
+    assert done.exit_code == 2 and f"run `chmod 600 {keys[0]}`" in done.stderr
+
+
+def test_history_and_verify_tell_of_a_latest_that_somebody_changed(signed, keys):
+    numbers = sorted(int(path.name) for path in signed.iterdir() if path.name.isdecimal())
+    (signed / "LATEST").write_text(f"{numbers[0]}\n")
+    document = json.loads(tfx_tflite("history", signed, "--key", keys[1], "--json").stdout)
+    assert (document["latest"], document["current"]) == tuple(numbers)
+    assert [version["signed"] for version in document["versions"]] == [True, True]
+    done = tfx_tflite("history", signed, "--key", keys[1])
+    assert f"LATEST names {numbers[0]}, but {numbers[1]} is signed as the current" in done.stdout
+    done = tfx_tflite("verify", signed, "--key", keys[1])
+    assert done.exit_code == 1 and "is signed as the current one" in done.stderr
+
+
+def test_history_stops_where_the_history_is_not_what_was_signed(signed, keys):
+    sorted((signed / ".history").iterdir())[0].unlink()
+    done = tfx_tflite("history", signed, "--key", keys[1])
+    assert done.exit_code == 1 and ".history is not what was signed" in done.stderr
+
+
+def test_a_config_stands_for_the_keys_of_its_destination(signed, keys, tmp_path: Path):
+    private, public = keys
+    config = config_of(signed, tmp_path, f"signing_key: {private}", f"verify_key: {public}")
+    assert "signed by the key" in tfx_tflite("verify", config).stdout
+    assert tfx_tflite("rollback", config).exit_code == 0
+    assert (tmp_path / "run" / "seen_pointers.json").exists()
+    # Who only looks needs the public key alone.
+    private.unlink()
+    assert tfx_tflite("history", config).exit_code == 0
+    done = tfx_tflite("rollback", config)
+    assert done.exit_code == 2 and f"the key {private} cannot be read" in done.stderr
+
+
+def test_a_destination_that_was_put_back_is_told_by_what_the_root_of_a_config_has_seen(
+    signed, keys, tmp_path: Path
+):
+    config = config_of(signed, tmp_path, f"signing_key: {keys[0]}")
+    shutil.copytree(signed, tmp_path / "old")
+    assert tfx_tflite("rollback", config).exit_code == 0
+    shutil.rmtree(signed)
+    (tmp_path / "old").rename(signed)
+    assert tfx_tflite("verify", signed, "--key", keys[1]).exit_code == 0
+    for command in ("verify", "history", "rollback"):
+        done = tfx_tflite(command, config)
+        assert done.exit_code == 1 and "LATEST.signed is an old one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["verify_key: {public}"], "push.verify_key: nothing can be pushed to a signed dest"),
+        (["verify_key: {other}", "signing_key: {private}"], "is not the public half of"),
+        (["verify_key: {private}", "signing_key: {private}"], "not a PEM file with a public"),
+        (["signing_key: {public}"], "push.signing_key: others than its owner may read"),
+    ],
+    ids=["no_signing_key", "no_pair", "a_private_key", "a_public_key"],
+)
+def test_keys_that_do_not_do_are_said_before_a_run(keys, tmp_path: Path, lines, said: str):
+    other = tmp_path / "other.pem"
+    other.write_bytes(public_pem(Ed25519PrivateKey.generate()))
+    keys[1].chmod(0o644)
+    places = {"private": keys[0], "public": keys[1], "other": other}
+    config = config_of(tmp_path / "to", tmp_path, *(line.format(**places) for line in lines))
+    done = tfx_tflite("validate", config)
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_history_shows_what_a_stopped_push_has_left(pushed, tmp_path: Path):
+    root, (_, second) = pushed
+    orphan = leave_orphan(root, make_candidate(tmp_path, b"c", {}))
+    done = tfx_tflite("history", root)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith(str(orphan))]
+    assert line.rstrip().endswith("not released")
+    done = tfx_tflite("rollback", root, orphan)
+    assert done.exit_code == 1 and f"version {orphan} at {root} was never released" in done.stderr
+    assert (root / "LATEST").read_text() == f"{second}\n"
 
 
 def test_rollback_goes_to_the_version_before_or_to_the_one_named(pushed):

@@ -59,12 +59,15 @@ def test_every_path_that_paths_does_not_place_is_named_with_its_key():
     assert "kubeflow.paths" in lines[1]
 
 
-@pytest.mark.parametrize("key", ["model.trainer.module_file", "push.signing_key"])
+@pytest.mark.parametrize(
+    "key", ["model.trainer.module_file", "push.signing_key", "push.verify_key"]
+)
 def test_what_is_read_as_a_file_cannot_be_at_a_uri(key: str):
-    settings = config("push.signing_key=key.pem", "kubeflow.paths={.: /app}")
+    keys = ("push.signing_key=key.pem", "push.verify_key=public.pem")
+    settings = config(*keys, "kubeflow.paths={.: /app}")
     path = settings.local_paths()[key]
     settings = config(
-        "push.signing_key=key.pem",
+        *keys,
         f"kubeflow.paths={{.: /app, ../pushed: 'gs://m/pushed', '{path}': 'gs://m/file'}}",
     )
     with pytest.raises(ConfigError, match=f"^{key}: kubeflow.paths puts it at gs://m/file, but"):

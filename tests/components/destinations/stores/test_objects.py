@@ -67,12 +67,13 @@ def test_pushes_rolls_back_keeps_and_verifies(uri: str, bucket, candidate):
     assert a < b == again < c and to.versions() == [a, b, c]
     assert to.read(c, "../LATEST") == b"%d\n" % c and to.read(a, "model.tflite") == b"a"
     assert destination_problems(to) == []
-    assert to.roll_back() == (c, b) and to.push(candidate(b"c")).outcome == "withdrawn"
+    assert to.roll_back()[:2] == (c, b) and to.push(candidate(b"c")).outcome == "withdrawn"
     to.sign_off(a)
     last = to.push(candidate(b"d"), keep=1).number
     assert to.versions() == [a, last] and to.current() == last
     events = [event.kind for event in to.events()]
-    assert events == ["rolled_back", "signed_off", "removed", "removed"]
+    assert events[:4] == ["releases_counted", "released", "released", "released"]
+    assert events[4:] == ["rolled_back", "signed_off", "released", "removed", "removed"]
     put(bucket, uri, f"{last}/model.tflite", b"changed")
     [problem] = destination_problems(to)
     assert "/model.tflite was changed" in problem
@@ -92,7 +93,7 @@ def test_what_a_killed_push_left_is_no_version_and_is_removed_and_nothing_else_i
     second = to.push(candidate(b"b")).number
     assert to.versions() == [first, second] and destination_problems(to) == []
     left = {name.partition("/")[0] for name in names(bucket, uri)}
-    assert left == {"123", "LATEST", str(first), str(second)}
+    assert left == {"123", ".history", "LATEST", str(first), str(second)}
 
 
 def test_markers_of_directories_that_tensorflow_has_left_are_no_files(uri: str, bucket, candidate):
