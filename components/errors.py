@@ -21,7 +21,7 @@ class DataError(TfxTfliteError):
 
 
 class ModelError(TfxTfliteError):
-    """The float model cannot be used as configured: not there, or without the signature named."""
+    """A model cannot be used: not there, without the signature named, damaged or made to harm."""
 
 
 class ConversionError(TfxTfliteError):

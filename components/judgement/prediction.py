@@ -1,7 +1,7 @@
 """The models' predictions on the same batches, as TFMA's extracts have them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.utils import shared
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
 from tfx_tflite.components.examples.tensors import Array, InputSpec, Tensors, format_shape
@@ -51,6 +52,8 @@ class ModelPair:
         input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
+        digests: Of TFLite files, by path; a worker runs no other bytes than those that were
+            checked.
     """
 
     saved_model: str
@@ -63,6 +66,7 @@ class ModelPair:
     kernels: Kernels | None = None
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""
@@ -72,7 +76,21 @@ class ModelPair:
 
     def quantized_model(self) -> TFLiteModel:
         """Returns the quantized model with the kernels that judge it."""
-        return _tflite_model(self.tflite, self.kernels)
+        return self._tflite_model(self.tflite, self.kernels)
+
+    def reference_model(self) -> TFLiteModel | None:
+        """Returns the pushed model; None if nothing is compared with it."""
+        return None if self.reference is None else self._tflite_model(self.reference)
+
+    def _tflite_model(self, path: str, kernels: Kernels | None = None) -> TFLiteModel:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+        if path in self.digests and bytes_digest(content) != self.digests[path]:
+            raise EvaluationError(
+                f"{path} was changed while it was being evaluated; find out what writes there and "
+                "run again"
+            )
+        return TFLiteModel(content, kernels)
 
     def output_named(self, name: str | None) -> InputSpec:
         """Returns an output of the signature; None names the only one.
@@ -120,8 +138,8 @@ class _PredictDoFn(beam.DoFn):
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
         # An interpreter serves one thread.
         self._tflite = {QUANTIZED: self._pair.quantized_model()}
-        if self._pair.reference is not None:
-            self._tflite[PUSHED] = _tflite_model(self._pair.reference)
+        if (pushed := self._pair.reference_model()) is not None:
+            self._tflite[PUSHED] = pushed
         self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
@@ -200,11 +218,6 @@ def of_output(values: ByOutput | None, key: str | None) -> Array | None:
         key: The output's key.
     """
     return values.get(key) if isinstance(values, Mapping) else values
-
-
-def _tflite_model(path: str, kernels: Kernels | None = None) -> TFLiteModel:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return TFLiteModel(file.read(), kernels)
 
 
 class Predict(beam.PTransform):

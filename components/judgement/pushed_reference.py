@@ -77,6 +77,11 @@ class PushedReference:
         digest = opened.manifest(number).model.digest
         return cls(number, opened.path(number), digest, opened.read(number, MODEL_FILE))
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"the pushed version {self.number} ({self.uri})"
+
     def check(self, signature: Signature, outputs: Sequence[str]) -> None:
         """Checks that the model takes and gives what today's does.
 
@@ -88,7 +93,7 @@ class PushedReference:
             EvaluationError: It does not.
         """
         model = TFLiteModel(self.content)
-        where = f"the pushed version {self.number} ({self.uri})"
+        where = self.name
         wanted = {spec.name: spec for spec in signature.inputs}
         if model.inputs.keys() != wanted.keys():
             raise _incomparable(where, listed(sorted(model.inputs)), listed(sorted(wanted)))

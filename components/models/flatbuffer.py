@@ -9,7 +9,7 @@ import numpy as np
 
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.examples.tensors import Array
-from tfx_tflite.components.models import object_tree
+from tfx_tflite.components.models import object_tree, soundness
 from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.object_tree import (
     BufferTree,
@@ -22,7 +22,6 @@ from tfx_tflite.components.models.object_tree import (
     text,
 )
 
-_IDENTIFIER = b"TFL3"
 _INTEGERS = {name.upper(): np.dtype(name) for name in ("int8", "uint8", "int16", "int32", "int64")}
 _LONGEST_NAME = 60
 
@@ -266,7 +265,7 @@ class Graph:
     content: bytes
 
     def __post_init__(self) -> None:
-        if self.content[4:8] != _IDENTIFIER:
+        if not soundness.begins_as_a_model(self.content):
             raise ValueError("not a TensorFlow Lite flatbuffer")
 
     @cached_property
@@ -435,46 +434,8 @@ class Graph:
 
     def broken_references(self) -> Iterator[Violation]:
         """Finds what refers to a graph, tensor, kind of operator or buffer that is not there."""
-        for place, graph in enumerate(self._tree.subgraphs):
-            yield from self._broken_in(graph, f"subgraph {place}")
-        yield from self._broken_signatures()
-
-    def _broken_in(self, graph: SubgraphTree, place: str) -> Iterator[Violation]:
-        count = len(graph.tensors or ())
-        for side, indexes in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-            if not _within(indexes, count):
-                yield Violation(place, f"names tensors that it does not have as its {side}")
-        for index, operator in enumerate(graph.operators or ()):
-            indexes = (*numbers(operator.inputs), *numbers(operator.outputs))
-            if not _within(indexes, count, lowest=-1):
-                yield Violation(f"operator #{index} of {place}", "refers to missing tensors")
-            if not _within([operator.opcodeIndex], len(self._tree.operatorCodes)):
-                yield Violation(f"operator #{index} of {place}", "has no operator code")
-        for tree in graph.tensors or ():
-            if not _within([tree.buffer], len(self._tree.buffers)):
-                tensor = Tensor.of(0, tree, object_tree.buffer_tree())
-                yield Violation(f"tensor {tensor.short_name}", "has no buffer")
-
-    def _broken_signatures(self) -> Iterator[Violation]:
-        for signature in self._tree.signatureDefs or ():
-            place = f"signature {text(signature.signatureKey)}"
-            if not _within([signature.subgraphIndex], len(self._tree.subgraphs)):
-                yield Violation(
-                    place, f"refers to subgraph {signature.subgraphIndex}, which is missing"
-                )
-                continue
-            graph = self._tree.subgraphs[signature.subgraphIndex]
-            for side, entries, there in (
-                ("input", signature.inputs, numbers(graph.inputs)),
-                ("output", signature.outputs, numbers(graph.outputs)),
-            ):
-                for entry in entries or ():
-                    if entry.tensorIndex not in there:
-                        yield Violation(
-                            place,
-                            f"refers to tensor {entry.tensorIndex} as {side} "
-                            f"{text(entry.name)!r}, which is not one of its graph's {side}s",
-                        )
+        for place, reason in soundness.broken_references(self._tree):
+            yield Violation(place, reason)
 
 
 def _at(tensors: tuple[Tensor, ...], places: Integers) -> tuple[Tensor, ...]:
@@ -484,7 +445,3 @@ def _at(tensors: tuple[Tensor, ...], places: Integers) -> tuple[Tensor, ...]:
 
 def _stored(buffer: BufferTree) -> int:
     return len(buffer.data) if buffer.data is not None else int(buffer.size)
-
-
-def _within(places: Integers, count: int, lowest: int = 0) -> bool:
-    return all(lowest <= place < count for place in numbers(places))

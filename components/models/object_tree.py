@@ -41,6 +41,7 @@ class TensorTree(Protocol):
     buffer: int
     isVariable: bool
     quantization: QuantizationTree | None
+    sparsity: object | None
 
 
 class OperatorTree(Protocol):
@@ -52,6 +53,7 @@ class OperatorTree(Protocol):
     intermediates: Integers
     builtinOptionsType: int
     builtinOptions: object
+    builtinOptions2: object
 
 
 class SubgraphTree(Protocol):
@@ -67,6 +69,7 @@ class BufferTree(Protocol):
     """Stored bytes; those of very large models lie beyond the flatbuffer."""
 
     data: Array | None
+    offset: int
     size: int
 
 

@@ -14,9 +14,6 @@ A runtime is added here: a row in `RUNTIMES`, what opens a model with it, and in
 name of its kernels and of its distribution. Nothing is imported before a model is opened.
 """
 
-import faulthandler
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from typing import Protocol, TypedDict
 import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models.process_copy import in_a_copy
 from tfx_tflite.components.versions import LITERT, TENSORFLOW, Kernels, package_of
 
 Shapes = Mapping[str, Sequence[int]]
@@ -369,6 +367,10 @@ def run_on_zeros(model: RunnableModel, shapes: Shapes) -> None:
     model.run({name: np.zeros(found[name], info.dtype) for name, info in model.inputs.items()})
 
 
+# Seconds that one inference may take.
+_LONGEST_TRIAL = 60.0
+
+
 def reproducible_kernels(content: bytes, inputs: Tensors) -> Kernels:
     """Returns the kernels whose outputs others can be compared with.
 
@@ -390,34 +392,5 @@ def reproducible_kernels(content: bytes, inputs: Tensors) -> Kernels:
     except ValueError:
         open_model(content, Kernels.BUILTIN)
         return Kernels.BUILTIN
-    return Kernels.REFERENCE if _survives(lambda: model.run(inputs)) else Kernels.BUILTIN
-
-
-# Seconds that one inference may take.
-_LONGEST_TRIAL = 60.0
-
-
-def _survives(run: Callable[[], object]) -> bool:
-    """Returns whether something ends well, tried in a copy of this process that it may end.
-
-    The copy has this thread alone, so it does nothing that waits for another.
-    """
-    copy = os.fork()
-    if copy == 0:
-        code = 1
-        try:
-            # That it ends the copy is no news that a log should tell of.
-            faulthandler.disable()
-            run()
-            code = 0
-        finally:
-            os._exit(code)
-    end = time.monotonic() + _LONGEST_TRIAL
-    while time.monotonic() < end:
-        ended, status = os.waitpid(copy, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.002)
-    os.kill(copy, signal.SIGKILL)
-    os.waitpid(copy, 0)
-    return False
+    survived = in_a_copy(lambda: model.run(inputs), _LONGEST_TRIAL).well
+    return Kernels.REFERENCE if survived else Kernels.BUILTIN

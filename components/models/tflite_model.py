@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfx_tflite.components.errors import DataError, ModelError, telling_line
+from tfx_tflite.components.errors import DataError, ModelError, listed, telling_line
 from tfx_tflite.components.examples.tensors import (
     Array,
     Tensors,
@@ -69,7 +69,13 @@ class TFLiteModel:
 
         Raises:
             DataError: An input that is to be quantized holds NaN.
+            ModelError: The model takes other inputs, or the runtime refuses their shapes or fails.
         """
+        if not self.inputs.keys() <= inputs.keys():
+            raise ModelError(
+                f"the TensorFlow Lite model takes {listed(sorted(self.inputs))}, but the float "
+                f"model {listed(sorted(inputs))}; it was made from another model or signature"
+            )
         return self.run(self._quantizer(inputs))
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
@@ -101,7 +107,12 @@ class TFLiteModel:
                 "and not for others, so no figure would be of one family of kernels; build the "
                 "batch size in (quantization.batch_size: 1)"
             )
-        outputs = self._model.run(inputs)
+        try:
+            outputs = self._model.run(inputs)
+        except RuntimeError as error:
+            raise ModelError(
+                f"the TensorFlow Lite model cannot be run: {telling_line(str(error))}"
+            ) from error
         return {name: self.outputs[name].reals(values) for name, values in outputs.items()}
 
 

@@ -34,6 +34,7 @@ from tfx_tflite.components.judgement.pushed_reference import Looked, PushedRefer
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import kernel_differences as kernels
+from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.report import page
@@ -88,11 +89,13 @@ class Executor(tfx_evaluator.Executor):
         first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS))
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
+        check_first_run(content, pair.tflite_stored_at or pair.tflite, first.take(2))
         model = _model_properties(input_dict, content, first, _latency_seconds(gate))
         _check_origin(input_dict, settings, model)
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
+            digests={pair.tflite: bytes_digest(content)},
             kernels=default_kernels(content, first.take(2)),
         )
         quantized = TFLiteModel(content, pair.kernels)
@@ -100,8 +103,11 @@ class Executor(tfx_evaluator.Executor):
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         looked = _looked(settings)
         if isinstance(looked, PushedReference):
+            check_first_run(looked.content, looked.name, first.take(2))
             looked.check(pair.signature, [output.spec.name for output in judged])
-            pair = dataclasses.replace(pair, reference=_copied(looked, output_path))
+            path = _copied(looked, output_path)
+            digests = {**pair.digests, path: bytes_digest(looked.content)}
+            pair = dataclasses.replace(pair, reference=path, digests=digests)
         case = Case(pair, eval_config, gate, judged, source, first, looked, output_path)
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
@@ -22,6 +23,7 @@ from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles
 from tfx_tflite.components.models import latency
 from tfx_tflite.components.models.arena import arena_bytes
+from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.quantization.document import Bytes, QuantizationReport
 from tfx_tflite.components.report import document
 from tfx_tflite.components.report.document import Report
@@ -90,6 +92,7 @@ class ModelProperties:
 
         Raises:
             DocumentError: What TFLiteQuantizer wrote beside it is damaged.
+            ModelError: The float32 TFLite model beside it is.
         """
         summary = directory / QUANTIZATION_FILE
         quantization = QuantizationReport()
@@ -100,6 +103,8 @@ class ModelProperties:
         arena = None
         if float_model.exists():
             before = float_model.read_bytes()
+            zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+            check_first_run(before, str(float_model), zeros)
             latencies = tuple(
                 latency.measure_latency(before, content, shapes, threads, latency_seconds)
                 for threads in _THREADS

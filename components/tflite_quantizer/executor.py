@@ -35,7 +35,9 @@ from tfx_tflite.components.models.float_model import (
     input_reader,
     read_tensor_signature,
 )
+from tfx_tflite.components.models.process_copy import in_a_copy
 from tfx_tflite.components.models.runtime import example_shapes, open_model
+from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import Conversion, ConvertedModels
@@ -58,6 +60,8 @@ _FREE_SIZES = (1, 32, 256)
 # examples their layers.
 _TRIED_BATCHES = 4
 _WATCHED_EXAMPLES = 16
+# Seconds that the converted model may take for its first batch.
+_LONGEST_FIRST_RUN = 300.0
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -232,6 +236,13 @@ def _check_runs(quantized: bytes, examples: Sequence[_Examples]) -> None:
     Raises:
         ConversionError: It does not.
     """
+    ended = in_a_copy(lambda: _run_first(quantized, examples), _LONGEST_FIRST_RUN)
+    if ended.killed_by or not ended.in_time:
+        what = f"crashes ({ended.killed_by})" if ended.killed_by else "does not come to an end"
+        raise ConversionError(
+            f"TensorFlow Lite's runtime {what} on the converted model; choose another "
+            "quantization.scheme"
+        )
     problem: Exception | None = None
     for shapes in _shapes_to_try(quantized, examples):
         try:
@@ -244,6 +255,13 @@ def _check_runs(quantized: bytes, examples: Sequence[_Examples]) -> None:
         f"TensorFlow Lite's runtime refuses the converted model: {telling_line(str(problem))}; "
         "choose another quantization.scheme"
     ) from problem
+
+
+def _run_first(quantized: bytes, examples: Sequence[_Examples]) -> None:
+    """Loads the model as it is loaded later, and runs it on the first examples if there are any."""
+    open_model(quantized)
+    if examples:
+        TFLiteModel(quantized).predict(examples[0])
 
 
 def _shapes_to_try(

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from tfx_tflite.components.errors import DataError
+from tests.components.models import hostile
+from tfx_tflite.components.errors import DataError, ModelError
 from tfx_tflite.components.models.runtime import TensorInfo
-from tfx_tflite.components.models.tflite_model import InputQuantizer
+from tfx_tflite.components.models.tflite_model import InputQuantizer, TFLiteModel
 
 
 def tensor_info(dtype: type, size: int, scale: float = 0.0, zero_point: int = 0) -> TensorInfo:
@@ -65,3 +66,9 @@ def test_dequantizing_gives_float32_reals():
 def test_float_outputs_stay_as_they_are():
     values = np.array([12.8], np.float32)
     assert tensor_info(np.float32, 1).reals(values) is values
+
+
+def test_inputs_of_other_names_are_told():
+    content = hostile.net("dense")
+    with pytest.raises(ModelError, match="takes x, but the float model image; it was made from"):
+        TFLiteModel(content).predict({"image": np.zeros((1, 32), np.float32)})

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.components.quantization_evaluator.inputs import evaluator_inputs
-from tfx_tflite.components.errors import DataError, EvaluationError
+from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE
+from tfx_tflite.components.errors import DataError, EvaluationError, ModelError, user_error_in
 from tfx_tflite.components.judgement.gate import (
     AgreementLimit,
     ArenaLimit,
@@ -743,6 +744,83 @@ def test_a_float_model_that_the_quantized_one_was_not_made_from_is_an_error(
         run({**artifacts, "model": [model]}, tmp_path, LENIENT)
 
 
+# --- Models that end the process that runs them ---
+
+
+def hostile_models():
+    """Models that are cut, that lead in a circle, and that only running shows to be wrong."""
+    from tests.components.models import hostile
+
+    crashing = hostile.split_in_no_parts("image", [1, 8, 8, 1])
+    return [
+        pytest.param(lambda whole: whole[: len(whole) // 2], "outside the file", id="cut"),
+        pytest.param(lambda _: hostile.while_in_itself(), "calls itself", id="circle"),
+        pytest.param(lambda _: crashing, "crashes|does not take|cannot be run", id="crash"),
+    ]
+
+
+@pytest.mark.parametrize(("damaged", "reason"), hostile_models())
+@pytest.mark.parametrize("file", ["Format-Serving/tflite", FLOAT_TFLITE_FILE])
+def test_a_model_that_would_end_the_process_is_an_error(
+    artifacts, tmp_path: Path, file: str, damaged, reason: str
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    whole = (Path(model.uri) / "Format-Serving" / "tflite").read_bytes()
+    (Path(model.uri) / file).write_bytes(damaged(whole))
+    with pytest.raises(ModelError, match=reason) as raised:
+        run({**artifacts, "model": [model]}, tmp_path, LENIENT)
+    assert len(str(raised.value).splitlines()) == 1
+    assert file in str(raised.value)
+
+
+@pytest.mark.parametrize(("damaged", "reason"), hostile_models())
+def test_a_pushed_model_that_would_end_the_process_is_an_error(
+    artifacts, pushed: str, tmp_path: Path, damaged, reason: str
+):
+    from tfx_tflite.components.destinations.destination import Destination
+
+    before = Destination.open(pushed)
+    whole = before.read(before.current() or 0, "model.tflite")
+    destination = push(damaged(whole), tmp_path)
+    rule = MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05, against="pushed")
+    with pytest.raises(ModelError, match=reason) as raised:
+        run(artifacts, tmp_path, Gate(rules=(rule,)), pushed_destination=destination)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_that_changes_while_it_is_evaluated_is_an_error(
+    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components.judgement.case import Case
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    shutil.copytree(artifacts["model"][0].uri, model.uri)
+    file = Path(model.uri) / "Format-Serving" / "tflite"
+    compare = Case.compare
+
+    def changed_then_compared(case: Case, pipeline: object) -> None:
+        file.write_bytes(file.read_bytes() + bytes(16))
+        compare(case, pipeline)
+
+    monkeypatch.setattr(Case, "compare", changed_then_compared)
+    with pytest.raises(Exception) as raised:
+        run({**artifacts, "model": [model]}, tmp_path, LENIENT)
+    error = user_error_in(raised.value)
+    assert isinstance(error, EvaluationError)
+    assert f"{file} was changed while it was being evaluated" in str(error)
+
+
 # --- Beside a pushed model ---
 
 
@@ -793,17 +871,22 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
 @pytest.fixture(scope="module")
 def pushed(digits_model: Path, tmp_path_factory) -> str:
     """A destination with the model of another scheme."""
-    from tfx_tflite.components.destinations.destination import Candidate, Destination
-    from tfx_tflite.components.destinations.manifest import Description
-    from tfx_tflite.components.digests import file_digest
     from tfx_tflite.components.quantization.conversion.converter import Converter
     from tfx_tflite.components.quantization.schemes import Recipe, Scheme
 
     recipe = Recipe(Scheme.DYNAMIC_RANGE)
     with Converter(tmp_path_factory.mktemp("conversion")) as converter:
         content = converter.convert(digits_model, "serving_tensors", recipe)
-    directory = tmp_path_factory.mktemp("pushed")
-    file = directory / "model"
+    return push(content, tmp_path_factory.mktemp("pushed"))
+
+
+def push(content: bytes, directory: Path) -> str:
+    """Pushes a model, and returns the destination."""
+    from tfx_tflite.components.destinations.destination import Candidate, Destination
+    from tfx_tflite.components.destinations.manifest import Description
+    from tfx_tflite.components.digests import file_digest
+
+    file = directory / "model.tflite"
     file.write_bytes(content)
     destination = Destination.open(str(directory / "destination"))
     description = Description(scheme="dynamic_range", verdict="blessed")

@@ -1,0 +1,69 @@
+"""The first run of a model that was handed over as a file, where it can harm nobody.
+
+A file may have been damaged or swapped since it was made, and one that was made to do harm ends the
+process that runs it: the next run would begin with it again, and end again. So its bytes are
+checked, and it is loaded and run in a copy of the process, before anything else is done with it.
+"""
+
+import contextlib
+
+from tfx_tflite.components.errors import ModelError, TfxTfliteError
+from tfx_tflite.components.examples.tensors import Tensors
+from tfx_tflite.components.models import soundness
+from tfx_tflite.components.models.process_copy import in_a_copy
+from tfx_tflite.components.models.runtime import open_model
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.versions import Kernels
+
+# Seconds that it may take.
+_TIME_LIMIT = 300.0
+_REMEDY = "it was damaged or made to do harm, make it anew"
+
+
+def check_first_run(
+    content: bytes, name: str, inputs: Tensors, time_limit: float = _TIME_LIMIT
+) -> None:
+    """Checks that a model is sound, and that running it does not end the process.
+
+    What the runtime refuses in words is not told here, but by whoever uses the model.
+
+    Args:
+        content: The file.
+        name: What to call it in a message: where it is, usually.
+        inputs: Examples in the float model's terms, by name, the batch dimension first.
+        time_limit: Seconds that it may take.
+
+    Raises:
+        ModelError: It is not, or it does.
+    """
+    ended = in_a_copy(lambda: _first_run(content, inputs), time_limit)
+    if ended.killed_by:
+        raise ModelError(
+            f"{name} crashes TensorFlow Lite's interpreter ({ended.killed_by}); {_REMEDY}"
+        )
+    if not ended.in_time:
+        raise ModelError(
+            f"{name} was run on {len(next(iter(inputs.values()), ()))} examples for "
+            f"{time_limit:.0f} s without an end; {_REMEDY}"
+        )
+    if ended.problem:
+        raise ModelError(f"{name} is no sound TensorFlow Lite model: {ended.problem}; {_REMEDY}")
+
+
+def _first_run(content: bytes, inputs: Tensors) -> None:
+    """Does what is done later, with each family of kernels."""
+    problem = next(soundness.problems(content), None)
+    if problem is not None:
+        raise ModelError(problem)
+    for kernels in Kernels:
+        with contextlib.suppress(ValueError, RuntimeError, TfxTfliteError):
+            _run(content, inputs, kernels)
+
+
+def _run(content: bytes, inputs: Tensors, kernels: Kernels) -> None:
+    if kernels is Kernels.REFERENCE:
+        # These end the process for some sound models too; `reproducible_kernels` tries them.
+        open_model(content, kernels)
+        return
+    model = TFLiteModel(content, None if kernels is Kernels.XNNPACK else kernels)
+    model.predict(inputs)

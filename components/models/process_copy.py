@@ -1,0 +1,109 @@
+"""Something done in a copy of this process, which it may end.
+
+An interpreter that is given hostile or damaged bytes, or a kernel that is not up to a model, ends
+its process by a signal, which no `except` sees. `fork` makes the copy with all that is imported, in
+milliseconds; it has this thread alone, so what runs there does nothing that waits for another.
+"""
+
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tfx_tflite.components.errors import telling_line
+
+# What a problem is cut to, so that it goes into a pipe at once.
+_LONGEST_PROBLEM = 2000
+_POLL_INTERVAL = 0.002
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a copy ended.
+
+    Attributes:
+        problem: What went wrong; empty if nothing did.
+        killed_by: The name of the signal that ended it; empty if none did.
+        in_time: Whether it ended by itself.
+    """
+
+    problem: str = ""
+    killed_by: str = ""
+    in_time: bool = True
+
+    @property
+    def well(self) -> bool:
+        """Whether it did all that it was to do."""
+        return self.in_time and not self.problem and not self.killed_by
+
+
+def in_a_copy(run: Callable[[], object], time_limit: float) -> Ended:
+    """Returns how something ends in a copy of this process; what it returns is lost.
+
+    Args:
+        run: What to do; it uses no thread but its own.
+        time_limit: Seconds after which the copy is ended.
+    """
+    reading, writing = os.pipe()
+    copy = os.fork()
+    if copy == 0:
+        os.close(reading)
+        _run_and_end(run, writing, time_limit)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        status = _waited(copy, time_limit)
+        if status is None:
+            return Ended(in_time=False)
+        if os.WIFSIGNALED(status):
+            return Ended(killed_by=signal.Signals(os.WTERMSIG(status)).name)
+        problem = pipe.read().decode("utf-8", "replace")
+    return Ended(problem or ("" if status == 0 else f"it ended with status {status}"))
+
+
+def _waited(copy: int, time_limit: float) -> int | None:
+    """Returns the status that a copy ended with; None if it had to be ended."""
+    end = time.monotonic() + time_limit
+    while time.monotonic() < end:
+        ended, status = os.waitpid(copy, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(_POLL_INTERVAL)
+    os.kill(copy, signal.SIGKILL)
+    os.waitpid(copy, 0)
+    return None
+
+
+def _run_and_end(run: Callable[[], object], writing: int, time_limit: float) -> NoReturn:
+    """Runs something and ends the process, whatever happens."""
+    code = 1
+    try:
+        _expect_the_worst(time_limit)
+        run()
+        code = 0
+    except BaseException as error:
+        line = telling_line(str(error)) or type(error).__name__
+        os.write(writing, line.encode("utf-8")[:_LONGEST_PROBLEM])
+    finally:
+        os._exit(code)
+
+
+def _expect_the_worst(time_limit: float) -> None:
+    """Makes the end of a copy cost nobody else anything."""
+    # That it ends the copy is no news that a log should tell of, nor worth a core file.
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # If this process is gone, nobody else ends the copy.
+    seconds = int(time_limit) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    # man 5 proc: where memory runs out the kernel ends this process and not the one it copies.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
