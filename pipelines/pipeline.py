@@ -18,7 +18,11 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
-from tfx_tflite.components.destinations.settings import PusherSettings, TrustSettings
+from tfx_tflite.components.destinations.settings import (
+    DEFAULT_TIMEOUT,
+    PusherSettings,
+    TrustSettings,
+)
 from tfx_tflite.components.digests import directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.examples.settings import RollingSettings
@@ -99,6 +103,7 @@ def create_pipeline(
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,
                 pushed_trust=_reader_of(config) if pushed_destination else TrustSettings(),
+                pushed_timeout=config.push.timeout if pushed_destination else DEFAULT_TIMEOUT,
             ),
         )
     except EvaluationError as error:

@@ -111,7 +111,8 @@ class LedgerFiles:
             file = _File.of(f"{max(time.time_ns(), last + 1):020d}.json")
             assert file is not None
             content = event.model_dump_json(exclude_none=True) + "\n"
-            put(store, posixpath.join(HISTORY, file.name), content.encode("utf-8"))
+            name = posixpath.join(HISTORY, file.name)
+            put(store, name, content.encode("utf-8"), is_new=True)
             entries.append(Entry(file.first, _line(file.first, content), event))
             files.append(file)
         return LedgerFiles(tuple(entries), tuple(files), self.superfluous)

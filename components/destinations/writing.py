@@ -1,6 +1,6 @@
 """Writing a file at a destination so that what is said of it afterwards is true."""
 
-from tfx_tflite.components.destinations.stores.store import Store
+from tfx_tflite.components.destinations.stores.store import Store, UnknownOutcomeError
 from tfx_tflite.components.errors import DestinationError, NotKnownError
 
 
@@ -8,8 +8,8 @@ class UnfinishedError(DestinationError):
     """A change took effect in part, or it is not known whether it did; the message says all."""
 
 
-def put(store: Store, name: str, content: bytes) -> str:
-    """Replaces a file, and returns what went wrong once it was there; nothing if all went well.
+def put(store: Store, name: str, content: bytes, is_new: bool = False) -> str:
+    """Writes a file, and returns what went wrong once it was there; nothing if all went well.
 
     A file may be in place though writing it ended with an error: its directory could not be flushed
     to disk, or the answer of a store was lost. So the file is looked at.
@@ -18,13 +18,22 @@ def put(store: Store, name: str, content: bytes) -> str:
         store: The destination.
         name: The file's.
         content: Its bytes.
+        is_new: Whether there must be none of that name.
 
     Raises:
-        OSError: It was not replaced.
+        OSError: It was not written.
         UnfinishedError: That cannot be told.
     """
     try:
-        store.replace(name, content)
+        if is_new:
+            store.create(name, content)
+        else:
+            store.replace(name, content)
+    except UnknownOutcomeError as error:
+        raise UnfinishedError(
+            f"it is not known whether {store.uri}/{name} was changed: {error.strerror}; look at it "
+            f"later with `tfx-tflite history {store.uri}`"
+        ) from error
     except OSError as error:
         if not _is_there(store, name, content, error):
             raise

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination, Trust
+from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
 from tfx_tflite.components.errors import (
     DestinationError,
     EvaluationError,
@@ -41,7 +42,11 @@ class PushedReference:
 
     @classmethod
     def at(
-        cls, destination: str, expected: int | None = None, trust: Trust | None = None
+        cls,
+        destination: str,
+        expected: int | None = None,
+        trust: Trust | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> "Presence[PushedReference]":
         """Returns the current version at a destination; ABSENT only if nothing was pushed.
 
@@ -49,13 +54,14 @@ class PushedReference:
             destination: A path or URI.
             expected: Which version it must be, 0 for none; None takes whichever it is.
             trust: Whose signature it must have.
+            timeout: Seconds until a store that does not answer is given up.
 
         Raises:
             EvaluationError: Another version than expected is current.
             DestinationError: There is a version, but it is not what was pushed.
             NotKnownError: The destination cannot be read.
         """
-        opened = Destination.open(destination, trust=trust)
+        opened = Destination.open(destination, timeout, trust)
         number = opened.current()
         if number is None and opened.released():
             raise DestinationError(
@@ -141,19 +147,25 @@ class UnknownReference:
 Looked: TypeAlias = PushedReference | UnknownReference | Absence
 
 
-def look(destination: str, expected: int | None = None, trust: Trust | None = None) -> Looked:
+def look(
+    destination: str,
+    expected: int | None = None,
+    trust: Trust | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Looked:
     """Returns the reference at a destination, or that there is none, or that it is not known.
 
     Args:
         destination: A path or URI.
         expected: As that of `PushedReference.at`.
         trust: As that of `PushedReference.at`.
+        timeout: As that of `PushedReference.at`.
 
     Raises:
         EvaluationError: Another version than expected is current.
     """
     try:
-        return PushedReference.at(destination, expected, trust)
+        return PushedReference.at(destination, expected, trust, timeout)
     except (NotKnownError, DestinationError) as error:
         return UnknownReference(str(error))
 

@@ -8,7 +8,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from typing_extensions import Self
 
-from tfx_tflite.components.destinations.settings import TrustSettings
+from tfx_tflite.components.destinations.settings import (
+    DEFAULT_TIMEOUT,
+    Timeout,
+    TrustSettings,
+)
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
@@ -170,6 +174,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
             part of what TFX's cache goes by, so that an evaluation against another version is not
             taken for this one.
         pushed_trust: Whose signature that version must have.
+        pushed_timeout: Seconds until a destination that does not answer is given up.
     """
 
     gate: Gate
@@ -179,6 +184,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
     pushed_destination: str | None = None
     pushed_version: int | None = None
     pushed_trust: TrustSettings = TrustSettings()
+    pushed_timeout: Timeout = DEFAULT_TIMEOUT
 
     @property
     def compared_destination(self) -> str | None:

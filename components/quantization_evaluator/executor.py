@@ -153,7 +153,8 @@ def _looked(settings: EvaluatorSettings) -> Looked | None:
     destination = settings.compared_destination
     if destination is None:
         return None
-    return look(destination, settings.pushed_version, Trust.of(settings.pushed_trust))
+    trust = Trust.of(settings.pushed_trust)
+    return look(destination, settings.pushed_version, trust, settings.pushed_timeout)
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:

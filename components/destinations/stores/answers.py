@@ -31,11 +31,13 @@ class Answer:
     Attributes:
         code: The store's name of the error; empty if it gave none.
         reason: What went wrong, in a few words and those of the store.
-        is_none: Whether nothing was answered.
+        status: Of HTTP; 0 if nothing was answered.
+        is_none: Whether nothing was answered, or only a part.
     """
 
     code: str
     reason: str
+    status: int
     is_none: bool
 
     @classmethod
@@ -47,16 +49,25 @@ class Answer:
         said = message[1] if message else text.rpartition(" - ")[2]
         status = _STATUS.search(text)
         words = " ".join(said.split())[:_LONGEST]
-        kind = _kind(code[1] if code else "", int(status[1]) if status else 0, causes)
+        number = int(status[1]) if status else 0
+        kind = _kind(code[1] if code else "", number, causes)
         if _MACHINE.search(text):
             kind = "there are no keys, neither in the environment nor of this machine"
         reason = f"{kind} ({words})" if kind else words
-        return cls(code[1] if code else "", reason, kind in (_SILENT, _AWAY))
+        return cls(code[1] if code else "", reason, number, kind in (_SILENT, _AWAY))
 
     @property
     def says_there_is_no_object(self) -> bool:
         """Whether the bucket is there and the object is not; a bare 404 does not say so."""
         return self.code in _NO_OBJECT
+
+    @property
+    def may_have_been_done(self) -> bool:
+        """Whether a request may have been done all the same: its answer was lost, or an error.
+
+        What is no refusal may come from something between client and store.
+        """
+        return self.status == 0 or self.status >= 500 or self.status in (408, 429)
 
 
 def _kind(code: str, status: int, causes: str) -> str:

@@ -15,11 +15,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
+from tfx_tflite.components.destinations.stores.conditional_writes import ConditionalWrites, once
 from tfx_tflite.components.destinations.stores.object_requests import (
     ConflictError,
     ObjectRequests,
     ObjectVersion,
 )
+from tfx_tflite.components.presence import ABSENT, Presence
 
 # It is renewed four times in a lifetime, so that one request may fail.
 _RENEWALS = 4
@@ -36,6 +38,7 @@ class Lease:
 
     def __init__(self, requests: ObjectRequests, name: str, lifetime: float):
         self._requests, self._name = requests, name
+        self._writes = ConditionalWrites(requests)
         self._lifetime = lifetime
         self._holder = uuid.uuid4().hex
         self._renewals = 0
@@ -91,17 +94,17 @@ class Lease:
             time.sleep(random.uniform(0.1, 1.0) * min(1.0, self._lifetime / _RENEWALS))
 
     def _created(self) -> bool:
-        return self._wrote(lambda: self._requests.create(self._name, self._content()))
+        return self._wrote(ABSENT)
 
     def _took_over(self, version: ObjectVersion) -> bool:
-        return self._wrote(lambda: self._requests.update(self._name, self._content(), version))
+        return self._wrote(version)
 
-    def _wrote(self, write: Callable[[], ObjectVersion]) -> bool:
+    def _wrote(self, instead_of: Presence[ObjectVersion]) -> bool:
         try:
-            self._remember(write())
+            version = once(lambda: self._writes.write(self._name, self._content(), instead_of))
         except ConflictError:
-            # An answer may have been lost, and the request sent again.
-            return self._is_own()
+            return False
+        self._version, self._renewed_at = version, time.monotonic()
         return True
 
     def _look(self) -> ObjectVersion | None:
@@ -110,21 +113,8 @@ class Lease:
         except FileNotFoundError:
             return None
 
-    def _is_own(self) -> bool:
-        try:
-            content, version = self._requests.get(self._name)
-        except FileNotFoundError:
-            return False
-        if content != self._content():
-            return False
-        self._remember(version)
-        return True
-
     def _content(self) -> bytes:
         return json.dumps({"holder": self._holder, "renewals": self._renewals}).encode("ascii")
-
-    def _remember(self, version: ObjectVersion) -> None:
-        self._version, self._renewed_at = version, time.monotonic()
 
     def _renew(self) -> None:
         if self._version is None:

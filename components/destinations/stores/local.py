@@ -168,6 +168,12 @@ class LocalStore:
         self._check_lock()
         self._operations.rename(staged, self._root / version)
 
+    def create(self, name: str, content: bytes) -> None:
+        """Writes a new file, as `replace` does; under the lock nobody else makes one."""
+        if self.read(name) is not ABSENT:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._root / name))
+        self.replace(name, content)
+
     def replace(self, name: str, content: bytes) -> None:
         """Writes a file beside, then renames it over the one that is there."""
         target = self._root / name

@@ -43,6 +43,24 @@ class ConflictError(OSError):
     """An object is there already, or is not the one that was to be replaced."""
 
 
+class RequestError(OSError):
+    """A store fails.
+
+    Args:
+        reason: What it said.
+        path: Where.
+        was_lost: Whether it said nothing: what was sent may have been done, or may still be.
+        may_have_been_done: Whether what was asked for may have been done.
+    """
+
+    def __init__(
+        self, reason: str, path: str, was_lost: bool = False, may_have_been_done: bool = False
+    ):
+        super().__init__(5, reason, path)
+        self.was_lost = was_lost
+        self.may_have_been_done = may_have_been_done
+
+
 @dataclass(frozen=True)
 class ObjectVersion:
     """Tells what an object holds from what it held before.
@@ -124,7 +142,7 @@ class ObjectRequests:
 
     def __init__(self, uri: str, timeout: float = DEFAULT_TIMEOUT):
         self._uri = uri
-        self._timeout = timeout
+        self.timeout = timeout
         self._lost = 0
 
     @property
@@ -134,15 +152,15 @@ class ObjectRequests:
 
     @cached_property
     def _patient(self) -> "ObjectStore":
-        return self._opened(_Limits.within(self._timeout))
+        return self._opened(_Limits.within(self.timeout))
 
     @cached_property
     def _impatient(self) -> "ObjectStore":
-        return self._opened(_Limits.within(min(_SHORT, self._timeout)))
+        return self._opened(_Limits.within(min(_SHORT, self.timeout)))
 
     @cached_property
     def _for_uploads(self) -> "ObjectStore":
-        return self._opened(_Limits.within(self._timeout).for_uploads())
+        return self._opened(_Limits.within(self.timeout).for_uploads())
 
     def _opened(self, limits: "_Limits") -> "ObjectStore":
         scheme = self._uri.partition("://")[0]
@@ -165,14 +183,19 @@ class ObjectRequests:
         objects = [meta["path"] for meta in found["objects"]]
         return _below(directory, objects), _below(directory, found["common_prefixes"])
 
-    def descendants(self, directory: str) -> list[str]:
-        """Returns the names of all objects below a directory, relative to it."""
+    def descendants(self, directory: str) -> dict[str, int]:
+        """Returns the sizes of all objects below a directory, by their names relative to it."""
         with self._errors(directory):
             batches = list(obstore.list(self._store, directory))
-        found = _below(directory, [meta["path"] for batch in batches for meta in batch])
+        found = {
+            name: meta["size"]
+            for batch in batches
+            for meta in batch
+            for name in _below(directory, [meta["path"]])
+        }
         # TensorFlow's plugin, which earlier versions pushed with, puts objects for directories.
         directories = {str(parent) for name in found for parent in PurePosixPath(name).parents}
-        return [name for name in found if name not in directories]
+        return {name: found[name] for name in sorted(found) if name not in directories}
 
     def get(self, name: str) -> tuple[bytes, ObjectVersion]:
         """Returns an object's bytes and version; FileNotFoundError if it is not there."""
@@ -221,7 +244,9 @@ class ObjectRequests:
             self._lost = self._lost + 1 if answer.is_none else 0
             if answer.says_there_is_no_object:
                 raise FileNotFoundError(2, "there is no such object", path) from error
-            raise OSError(5, answer.reason, path) from error
+            raise RequestError(
+                answer.reason, path, answer.is_none, answer.may_have_been_done
+            ) from error
         self._lost = 0
 
 

@@ -9,12 +9,12 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE
+from tfx_tflite.components.destinations.stores.conditional_writes import ConditionalWrites
 from tfx_tflite.components.destinations.stores.lease import Lease
-from tfx_tflite.components.destinations.stores.object_requests import ConflictError, ObjectRequests
+from tfx_tflite.components.destinations.stores.object_requests import ObjectRequests, ObjectVersion
 from tfx_tflite.components.destinations.stores.store import UNFINISHED
 from tfx_tflite.components.presence import ABSENT, Presence, not_known
 
@@ -42,6 +42,9 @@ class ObjectStore:
         self._requests = requests or ObjectRequests(self.uri)
         self._patience = patience
         self._lease = Lease(self._requests, _LOCK, lifetime)
+        self._writes = ConditionalWrites(self._requests)
+        # What was read first since the lock was taken.
+        self._versions: dict[str, Presence[ObjectVersion]] = {}
 
     def entries(self, directory: str = "") -> list[str]:
         """Returns the names in a directory; none only if its bucket answers."""
@@ -63,9 +66,17 @@ class ObjectStore:
         """Returns a file's bytes, or ABSENT if its bucket says that it is not there."""
         with self._reading("read", name):
             try:
-                return self._requests.get(posixpath.normpath(name))[0]
+                content, version = self._requests.get(posixpath.normpath(name))
             except FileNotFoundError:
-                return ABSENT
+                return self._seen(name, ABSENT, ABSENT)
+        return self._seen(name, content, version)
+
+    def _seen(
+        self, name: str, content: Presence[bytes], version: Presence[ObjectVersion]
+    ) -> Presence[bytes]:
+        """Remembers what was read first since the lock was taken, and returns the content."""
+        self._versions.setdefault(name, version)
+        return content
 
     @contextlib.contextmanager
     def _reading(self, operation: str, name: str) -> Iterator[None]:
@@ -75,13 +86,19 @@ class ObjectStore:
             place = posixpath.join(self.uri, name).rstrip("/")
             raise not_known(place, operation, error.strerror or str(error)) from error
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
         """Keeps others from changing the destination.
+
+        It spares two pushes each other's work. What they must not do is kept by conditions of
+        writes: whoever goes on though another has taken the lock over writes nothing more.
 
         Raises:
             TimeoutError: Others held it too long.
         """
-        return self._lease.hold(self._patience)
+        with self._lease.hold(self._patience):
+            self._versions.clear()
+            yield
 
     def clean(self, versions: Sequence[str]) -> None:
         """Removes versions that have no manifest: under the lock nobody is at work on them."""
@@ -117,30 +134,46 @@ class ObjectStore:
         self._mark(version)
         for name in names:
             if name != MANIFEST_FILE:
-                self.replace(posixpath.join(version, name), (staged / name).read_bytes())
-        self._create(posixpath.join(version, MANIFEST_FILE), (staged / MANIFEST_FILE).read_bytes())
-        self._delete(version, UNFINISHED)
+                self._put(posixpath.join(version, name), (staged / name).read_bytes())
+        self._check_uploaded(staged, version, names)
+        self.create(posixpath.join(version, MANIFEST_FILE), (staged / MANIFEST_FILE).read_bytes())
+        # It is a version now; the next push removes the marker.
+        with contextlib.suppress(OSError):
+            self._delete(version, UNFINISHED)
 
-    def _create(self, name: str, content: bytes) -> None:
-        self._lease.check()
-        try:
-            self._requests.create(name, content)
-        except ConflictError:
-            # An answer may have been lost, and the request sent again.
-            if self.read(name) != content:
-                raise
+    def _check_uploaded(self, staged: Path, version: str, names: Sequence[str]) -> None:
+        """Raises OSError if something between here and the store has swallowed a file."""
+        found = self._requests.descendants(version)
+        for name in names:
+            size = (staged / name).stat().st_size
+            if name != MANIFEST_FILE and found.get(name) != size:
+                path = posixpath.join(self.uri, version, name)
+                raise OSError(5, "the store said that it was written, but it was not", path)
 
     def _mark(self, version: str) -> None:
-        self.replace(posixpath.join(version, UNFINISHED), b"")
+        self._put(posixpath.join(version, UNFINISHED), b"")
 
-    def replace(self, name: str, content: bytes) -> None:
-        """Puts an object, which readers see at once or not yet."""
+    def _put(self, name: str, content: bytes) -> None:
+        """Puts an object that only one push puts."""
         self._lease.check()
         self._requests.put(name, content)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Puts an object, only if there is none."""
+        self._lease.check()
+        self._versions[name] = self._writes.write(name, content, ABSENT)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Puts an object in place of what was read first under the lock, and of nothing else."""
+        if name not in self._versions:
+            self.read(name)
+        self._lease.check()
+        self._versions[name] = self._writes.write(name, content, self._versions[name])
 
     def delete(self, name: str) -> None:
         """Deletes an object, or finds it gone."""
         self._delete(name)
+        self._versions[name] = ABSENT
 
     def remove(self, version: str) -> None:
         """Removes a version: its manifest first, after which it is none."""

@@ -14,6 +14,10 @@ from tfx_tflite.components.uris import is_local, without_credentials
 UNFINISHED = ".unfinished"
 
 
+class UnknownOutcomeError(OSError):
+    """A write was sent, but it could not be found out whether it was done."""
+
+
 class Store(Protocol):
     """Files below one place. Names are relative to it, with `/` between their parts.
 
@@ -62,8 +66,22 @@ class Store(Protocol):
     def publish(self, staged: Path, version: str) -> None:
         """Makes a staged directory a version, which readers see whole or not at all."""
 
+    def create(self, name: str, content: bytes) -> None:
+        """Writes a new file, which readers see whole or not at all.
+
+        Raises:
+            OSError: There is one of that name; UnknownOutcomeError if it cannot be told whether it
+                was written.
+        """
+
     def replace(self, name: str, content: bytes) -> None:
-        """Writes a file in place of the one that is there; readers see one of the two."""
+        """Writes a file in place of the one that was there when it was read first under the lock.
+
+        Readers see one of the two.
+
+        Raises:
+            OSError: Another process has changed it since; UnknownOutcomeError as of `create`.
+        """
 
     def delete(self, name: str) -> None:
         """Removes a file, or finds it gone."""

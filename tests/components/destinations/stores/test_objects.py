@@ -276,7 +276,7 @@ def test_a_store_that_does_not_answer_is_an_error_and_not_an_empty_one(monkeypat
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with pytest.raises(NotKnownError, match="cannot list s3://models/x: unreachable"):
-        Destination.open("s3://models/x").versions()
+        Destination.open("s3://models/x", timeout=1).versions()
 
 
 def without_scheme(endpoint: str) -> dict[str, str]:
