@@ -1,7 +1,8 @@
 """The config as an argument of commands."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,6 +11,8 @@ from tfx_tflite.components.errors import ConfigError
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
 
+# What click decorates.
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 SET = click.option(
     "--set",
@@ -20,13 +23,18 @@ SET = click.option(
 )
 
 
+def _timeout(what: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True, max=3600),
+        metavar="SECONDS",
+        help=f"How long {what} that does not answer is waited for.  [default: 30]",
+    )
+
+
 # The default of destinations that no config stands for.
-TIMEOUT = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
-    metavar="SECONDS",
-    help="How long an object store that does not answer is waited for.  [default: 30]",
-)
+TIMEOUT = _timeout("an object store")
+SERVER_TIMEOUT = _timeout("a Kubeflow Pipelines server")
 
 
 def with_timeout(overrides: tuple[str, ...], timeout: float | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfx_tflite.pipelines.cli.config import CONFIG, SET, load_checked
+from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET, load_checked
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
 
@@ -61,9 +61,15 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
     multiple=True,
     help="Give a runtime parameter a value of its own for this run. Repeatable.",
 )
+@SERVER_TIMEOUT
 @_JSON
 def submit(
-    config: Path, overrides: tuple[str, ...], host: str, parameters: tuple[str, ...], as_json: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    host: str,
+    parameters: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Run the pipeline of CONFIG once on Kubeflow Pipelines, and print the run's link."""
     with errors_in_a_line(as_json):
@@ -75,7 +81,9 @@ def submit(
         # What a run is given must be as possible as what a config says.
         settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values))).config
         kubeflow.container_places(settings)
-        server = kubeflow_client.connect(kubeflow.kubeflow_of(settings), host)
+        server = kubeflow_client.connect(
+            kubeflow.kubeflow_of(settings), host, timeout or kubeflow_client.DEFAULT_TIMEOUT
+        )
         compiled = kubeflow.compile_logged(settings)
         arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
         link = server.submit(compiled, settings, arguments)

@@ -10,7 +10,7 @@ import click
 
 from tfx_tflite.components.characters import escaped, first_command
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.cli.config import CONFIG, SET
+from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
 from tfx_tflite.pipelines.cli.text import say
 
@@ -38,6 +38,7 @@ _ACTIONS = ("list", "pause", "resume", "delete")
     help="Write instead of printing: a file for cron and airflow, a directory for systemd.",
 )
 @click.option("--host", help="With kubeflow: the URL of the server.")
+@SERVER_TIMEOUT
 @click.option("--list", "action", flag_value="list", help="With kubeflow: show its runs.")
 @click.option("--pause", "action", flag_value="pause", help="With kubeflow: suspend it.")
 @click.option("--resume", "action", flag_value="resume", help="With kubeflow: go on.")
@@ -48,6 +49,7 @@ def schedule(
     overrides: tuple[str, ...],
     output: Path | None,
     host: str | None,
+    timeout: float | None,
     action: str | None,
 ) -> None:
     """Run the pipeline of CONFIG again and again, as its `schedule` says.
@@ -55,7 +57,7 @@ def schedule(
     Exit codes: 0 done (or stopped), 2 wrong usage or config, 1 failure.
     """
     with errors_in_a_line():
-        _check_options(clock, output, host, action)
+        _check_options(clock, output, host, timeout, action)
         settings = _load(config, overrides)
         command = _run_command(config, overrides)
         if clock == "local":
@@ -63,15 +65,21 @@ def schedule(
         elif clock == "kubeflow":
             # A stop in the middle of an update is told with what it leaves.
             with stoppable():
-                _on_kubeflow(settings, config, host, action)
+                _on_kubeflow(settings, config, host, timeout, action)
         else:
             module = import_module(f"tfx_tflite.pipelines.schedule.{clock}")
             _install(module.files(settings, command), clock, output)
 
 
-def _check_options(clock: str, output: Path | None, host: str | None, action: str | None) -> None:
-    if clock != "kubeflow" and (host or action):
-        option = "--host" if host else f"--{action}"
+def _check_options(
+    clock: str,
+    output: Path | None,
+    host: str | None,
+    timeout: float | None,
+    action: str | None,
+) -> None:
+    if clock != "kubeflow" and (host or timeout or action):
+        option = "--host" if host else "--timeout" if timeout else f"--{action}"
         raise ConfigError(f"{option} goes with --on kubeflow alone")
     if clock == "kubeflow" and host is None:
         raise ConfigError("--on kubeflow needs --host, the URL of the server")
@@ -145,16 +153,21 @@ def _install(files: dict[str, str], clock: str, output: Path | None) -> None:
 
 
 def _on_kubeflow(
-    settings: "PipelineConfig", config: Path, host: str | None, action: str | None
+    settings: "PipelineConfig",
+    config: Path,
+    host: str | None,
+    timeout: float | None,
+    action: str | None,
 ) -> None:
     if find_spec("kfp") is None:
         raise ConfigError(
             "--on kubeflow needs the Kubeflow client: pip install 'tfx-tflite[kubeflow]'"
         )
+    from tfx_tflite.pipelines.kubeflow.connection import DEFAULT_TIMEOUT
     from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
     assert host is not None
-    recurring = RecurringSchedule(settings, host)
+    recurring = RecurringSchedule(settings, host, timeout or DEFAULT_TIMEOUT)
     if action is None:
         say(recurring.apply(config))
     elif action == "list":

@@ -17,21 +17,37 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from tfx_tflite.components.presence import ABSENT
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 from tfx_tflite.pipelines.kubeflow import connection as kubeflow_connection
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
 from tfx_tflite.pipelines.kubeflow.connection import (
+    DEFAULT_TIMEOUT,
     AnswerLost,
     Connection,
     Document,
+    Gone,
     ServerError,
 )
 from tfx_tflite.pipelines.kubeflow.pipeline_spec import Value
 
-__all__ = ["AnswerLost", "RecurringRun", "Run", "Server", "ServerError", "connect", "rfc3339"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "AnswerLost",
+    "RecurringRun",
+    "Run",
+    "Server",
+    "ServerError",
+    "connect",
+    "rfc3339",
+]
 
 _EXISTS = 409
+
+
+class UnreadableAnswer(ServerError):
+    """The server answered something that is not of its API."""
 
 
 class _Answer(BaseModel):
@@ -44,25 +60,31 @@ class _Answer(BaseModel):
         """Returns what a document of the API says.
 
         Raises:
-            ServerError: It is of another form.
+            UnreadableAnswer: It is of another form.
         """
         try:
             return cls.model_validate(document)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise ServerError(
+            raise UnreadableAnswer(
                 f"the server's answer is none of the API v2beta1: {cls.__name__}.{place}: "
                 f"{first['msg']}"
             ) from error
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError("expected a time")
     return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
 
 
 # To the second.
 _Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class _Started(_Answer):
+    id: str = Field(alias="run_id", min_length=1)
 
 
 class _Info(_Answer):
@@ -101,8 +123,9 @@ class _Trigger(_Answer):
 
 
 class _Experiment(_Answer):
-    id: str = Field(default="", alias="experiment_id")
-    name: str = Field(default="", alias="display_name")
+    id: str = Field(alias="experiment_id", min_length=1)
+    # Without it, it could not be told from one of another name.
+    name: str = Field(alias="display_name")
     storage_state: str = ""
 
     @property
@@ -125,8 +148,8 @@ class RecurringRun(_Answer):
         updated_at: When it was last enabled or disabled.
     """
 
-    id: str = Field(alias="recurring_run_id")
-    name: str = Field(default="", alias="display_name")
+    id: str = Field(alias="recurring_run_id", min_length=1)
+    name: str = Field(alias="display_name")
     description: str = ""
     experiment_id: str = ""
     spec: _PipelineSpec = Field(default=_PipelineSpec(), alias="pipeline_spec")
@@ -178,9 +201,9 @@ def rfc3339(moment: datetime | None) -> str | None:
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def connect(kubeflow: KubeflowConfig, host: str) -> "Server":
-    """Returns a server that answers; raises as `connection.connect`."""
-    return Server(kubeflow_connection.connect(kubeflow, host), kubeflow)
+def connect(kubeflow: KubeflowConfig, host: str, timeout: float = DEFAULT_TIMEOUT) -> "Server":
+    """Returns a server that answers; takes and raises what `connection.connect` does."""
+    return Server(kubeflow_connection.connect(kubeflow, host, timeout), kubeflow)
 
 
 class Server:
@@ -250,7 +273,7 @@ class Server:
     def experiment_problem(self, experiment_id: str) -> str:
         """Returns what is wrong with an experiment: `archived`, `gone`, or nothing."""
         document = self._connection.find(f"experiments/{experiment_id}")
-        if document is None:
+        if document is ABSENT:
             return "gone"
         return "archived" if _Experiment.read(document).is_archived else ""
 
@@ -276,13 +299,13 @@ class Server:
             **self._body_of_runs(compiled, values, self._kubeflow.cache),
         }
         try:
-            run = self._connection.post("runs", body)["run_id"]
-        except AnswerLost as error:
+            run = _Started.read(self._connection.post("runs", body))
+        except (AnswerLost, UnreadableAnswer) as error:
             raise AnswerLost(
                 f"{error}; the run may have started all the same: look at "
                 f"{self.link(f'experiments/details/{experiment}')} before submitting again"
             ) from error
-        return self.link(f"runs/details/{run}")
+        return self.link(f"runs/details/{run.id}")
 
     def _body_of_runs(
         self, compiled: CompiledPipeline, values: Mapping[str, Value], may_cache: bool
@@ -330,9 +353,7 @@ class Server:
         runs = map(Run.read, itertools.islice(entries, limit))
         try:
             return list(itertools.takewhile(lambda run: run.created_at > moment, runs))
-        except ServerError as error:
-            if error.status != kubeflow_connection.GONE:
-                raise
+        except Gone:
             return []
 
     # Recurring runs
@@ -389,7 +410,7 @@ class Server:
 
     def has_recurring_run(self, recurring_run_id: str) -> bool:
         """Returns whether the server knows a recurring run."""
-        return self._connection.find(f"recurringruns/{recurring_run_id}") is not None
+        return self._connection.find(f"recurringruns/{recurring_run_id}") is not ABSENT
 
     def pause(self, recurring_run: RecurringRun) -> None:
         """Stops a recurring run from starting runs."""

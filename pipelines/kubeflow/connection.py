@@ -10,16 +10,19 @@ import contextlib
 import json
 import logging
 import os
+import random
 import re
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from tfx_tflite.components.errors import ConfigError, TfxTfliteError
+from tfx_tflite.components.errors import ConfigError, NotKnownError, TfxTfliteError, listed
+from tfx_tflite.components.presence import ABSENT, Presence
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
 
 if TYPE_CHECKING:
@@ -31,13 +34,21 @@ if TYPE_CHECKING:
 Document: TypeAlias = Mapping[str, object]
 
 GONE = 404
+# Google's code of what is not there, which an error page of somebody else does not have.
+_NOT_FOUND = 5
 _API = "/apis/v2beta1"
-_LIST = TypeAdapter(list[JsonValue])
 _SERVER_SAYS = 300
 _PAGE = 100
-# Seconds, to be connected and for each answer.
-CONNECT_LIMIT = 10
-ANSWER_LIMIT = 30
+# Seconds until a server that has not answered is given up, if nobody says otherwise.
+DEFAULT_TIMEOUT = 30.0
+# Seconds to be connected, and between the first two attempts.
+_CONNECT_LIMIT = 10.0
+_PAUSE = 0.25
+_ATTEMPTS = 4
+_SHORTEST = 0.001
+_REPEATABLE = ("GET", "DELETE")
+# What passes: too many requests, and what proxies say of a server that is just starting.
+_PASSING = (429, 502, 503, 504)
 # Errors of the server itself have no details for the user.
 _INTERNAL = 13
 # What urllib3 puts first: the connection's address in memory, or host and port once more.
@@ -58,24 +69,33 @@ class ServerError(TfxTfliteError):
         self.status = status
 
 
+class Gone(ServerError):
+    """The server says itself that what was asked for is not there."""
+
+
 class AnswerLost(ServerError):
     """A request was sent but never answered: what it asked for may have been done."""
 
 
-def connect(kubeflow: KubeflowConfig, host: str) -> "Connection":
+class UnreadableList(ServerError, NotKnownError):
+    """A list was answered that cannot be read as a whole, which is not an empty one."""
+
+
+def connect(kubeflow: KubeflowConfig, host: str, timeout: float = DEFAULT_TIMEOUT) -> "Connection":
     """Returns a connection to a server that answers.
 
     Args:
         kubeflow: Whose namespace is used.
         host: The server's URL.
+        timeout: Seconds until a request that was not answered is given up.
 
     Raises:
         ConfigError: That is no URL of a server, or the KFP client's context file cannot be used.
         ServerError: Nothing answers there, or it does not take the credentials.
     """
     _check_host(host)
-    with _explained(host, kubeflow.namespace):
-        client = _client(host, kubeflow.namespace)
+    with _explained(host, kubeflow.namespace, timeout):
+        client = _client(host, kubeflow.namespace, timeout)
         health = client.get_kfp_healthz()
     namespace = kubeflow.namespace or client.get_user_namespace() or None
     if health.multi_user and not namespace:
@@ -83,7 +103,7 @@ def connect(kubeflow: KubeflowConfig, host: str) -> "Connection":
             f"kubeflow.namespace: {host} has many users; say in whose namespace this is, here or "
             f"in {client._LOCAL_KFP_CONTEXT}"
         )
-    return Connection(client, host, namespace)
+    return Connection(client, host, namespace, timeout)
 
 
 def _check_host(host: str) -> None:
@@ -125,7 +145,7 @@ class _Refusal(BaseModel):
     details: tuple[_Detail, ...] | None = None
 
 
-def _client(host: str, namespace: str | None) -> "kfp.Client":
+def _client(host: str, namespace: str | None, timeout: float) -> "kfp.Client":
     """Returns KFP's client, which has the credentials and the settings of its context file."""
     import kfp
     from kfp import client as kfp_client
@@ -143,7 +163,7 @@ def _client(host: str, namespace: str | None) -> "kfp.Client":
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> _Health:
             if self._health is None:
-                document = _answer_to(self._healthz_api.api_client, "GET", "healthz")
+                document = _answer_to(self._healthz_api.api_client, timeout, "GET", "healthz")
                 self._health = _Health.model_validate(_server_document(document, host))
             return self._health
 
@@ -182,12 +202,41 @@ def _server_document(document: JsonValue, host: str) -> dict[str, JsonValue]:
 
 def _answer_to(
     api_client: "ApiClient",
+    timeout: float,
     method: str,
     path: str,
     query: Mapping[str, str | int] | None = None,
     body: Document | None = None,
 ) -> JsonValue:
-    """Returns the document that answers a request; text where it is no JSON."""
+    """Returns the document that answers a request; text where it is no JSON.
+
+    What can be asked twice is asked again until the time is over; what creates something is only if
+    it never reached the server.
+    """
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    deadline = time.monotonic() + timeout
+    pauses = _pauses()
+    while True:
+        try:
+            return _asked_once(api_client, deadline, method, path, query, body)
+        except (ApiException, HTTPError) as error:
+            pause = next(pauses, None) if _may_ask_again(method, error) else None
+            if pause is None or time.monotonic() + pause >= deadline:
+                raise
+        time.sleep(pause)
+
+
+def _asked_once(
+    api_client: "ApiClient",
+    deadline: float,
+    method: str,
+    path: str,
+    query: Mapping[str, str | int] | None,
+    body: Document | None,
+) -> JsonValue:
+    left = max(deadline - time.monotonic(), _SHORTEST)
     with _without_warnings():
         answer: JsonValue = api_client.call_api(
             f"{_API}/{path}",
@@ -198,16 +247,33 @@ def _answer_to(
             response_type="object",
             auth_settings=["Bearer"],
             _return_http_data_only=True,
-            _request_timeout=(CONNECT_LIMIT, ANSWER_LIMIT),
+            _request_timeout=(min(_CONNECT_LIMIT, left), left),
         )
     return answer
 
 
+def _pauses() -> Iterator[float]:
+    """Yields seconds between attempts: longer each time, and never those of all others."""
+    for attempt in range(_ATTEMPTS - 1):
+        yield _PAUSE * 2**attempt * random.uniform(0.5, 1.5)
+
+
+def _may_ask_again(method: str, error: Exception) -> bool:
+    """Returns whether a request that failed can be sent once more without harm."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    cause = getattr(error, "reason", None) or error
+    if isinstance(cause, NewConnectionError | ConnectTimeoutError):
+        return True
+    status = getattr(error, "status", None)
+    return method in _REPEATABLE and (status is None or status in _PASSING)
+
+
 def _retries() -> "Retry":
-    """Returns that what can be asked twice is asked once more; what creates something never is."""
+    """Returns that urllib3 itself asks nothing again: `_answer_to` does, and keeps to its time."""
     from urllib3.util.retry import Retry
 
-    return Retry(total=None, connect=1, read=1, redirect=3, status=0, other=0)
+    return Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)
 
 
 @contextlib.contextmanager
@@ -229,10 +295,18 @@ class Connection:
         client: KFP's client.
         host: The server's URL.
         namespace: Whose things are meant; None on a server for one user.
+        timeout: Seconds until a request that was not answered is given up.
     """
 
-    def __init__(self, client: "kfp.Client", host: str, namespace: str | None):
+    def __init__(
+        self,
+        client: "kfp.Client",
+        host: str,
+        namespace: str | None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ):
         self._client = client
+        self._timeout = timeout
         self.host = host
         self.namespace = namespace
 
@@ -258,12 +332,13 @@ class Connection:
         Raises:
             ServerError: The server refuses it or is gone.
         """
-        with _explained(self.host, self.namespace):
+        with _explained(self.host, self.namespace, self._timeout):
             api_client = self._client._healthz_api.api_client
-            return _server_document(_answer_to(api_client, method, path, query, body), self.host)
+            answer = _answer_to(api_client, self._timeout, method, path, query, body)
+        return _server_document(answer, self.host)
 
-    def find(self, path: str) -> dict[str, JsonValue] | None:
-        """Returns the document at a path of the API; None if nothing is there.
+    def find(self, path: str) -> Presence[dict[str, JsonValue]]:
+        """Returns the document at a path of the API; ABSENT if the server says that none is.
 
         Args:
             path: The path, relative to the API's.
@@ -273,10 +348,8 @@ class Connection:
         """
         try:
             return self.ask("GET", path)
-        except ServerError as error:
-            if error.status != GONE:
-                raise
-            return None
+        except Gone:
+            return ABSENT
 
     def entries(
         self, path: str, key: str, where: Mapping[str, str] | None = None, **query: str | int | None
@@ -295,12 +368,36 @@ class Connection:
         """
         given = {"page_size": _PAGE, "filter": _filter(where) if where else None, **query}
         asked = {name: value for name, value in given.items() if value is not None}
+        read, tokens = 0, set[str]()
         while True:
-            page = self.ask("GET", path, query=asked)
-            yield from _LIST.validate_python(page.get(key, []))
-            if not page.get("next_page_token"):
-                return
-            asked["page_token"] = str(page["next_page_token"])
+            page = self._page(path, key, asked)
+            read += len(page.entries)
+            yield from page.entries
+            if not page.token:
+                break
+            if page.token in tokens:
+                raise self._unreadable(key, "its pages come again and again")
+            tokens.add(page.token)
+            asked["page_token"] = page.token
+        if read < page.total:
+            raise self._unreadable(key, f"it ends after {read} of {page.total}")
+
+    def _page(self, path: str, key: str, query: Mapping[str, str | int]) -> "_Page":
+        """Returns a page of a list; nothing at all is what the server says of an empty one."""
+        document = self.ask("GET", path, query=query)
+        if document and key not in document:
+            raise self._unreadable(key, f"it has {listed(document)} instead")
+        try:
+            return _Page.model_validate({**document, "entries": document.get(key, [])})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise self._unreadable(key, f"{place}: {first['msg']}") from error
+
+    def _unreadable(self, key: str, reason: str) -> UnreadableList:
+        return UnreadableList(
+            f"cannot list {key} at {self.host}: the answer is no whole list: {reason}"
+        )
 
     def post(self, path: str, body: Document | None = None) -> dict[str, JsonValue]:
         """Returns what answers a document that is sent to a path of the API.
@@ -319,11 +416,22 @@ class Connection:
         Raises:
             ServerError: The server refuses it or is gone.
         """
-        try:
+        with contextlib.suppress(Gone):
             self.ask("DELETE", path)
-        except ServerError as error:
-            if error.status != GONE:
-                raise
+
+
+class _Page(BaseModel):
+    """A page of a list.
+
+    Attributes:
+        entries: What is on it.
+        token: What the next page is asked for with; empty after the last one.
+        total: How many entries all pages have.
+    """
+
+    entries: list[dict[str, JsonValue]]
+    token: str = Field(default="", alias="next_page_token")
+    total: int = Field(default=0, alias="total_size", ge=0)
 
 
 def _filter(where: Mapping[str, str]) -> str:
@@ -335,7 +443,7 @@ def _filter(where: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _explained(host: str, namespace: str | None) -> Iterator[None]:
+def _explained(host: str, namespace: str | None, timeout: float) -> Iterator[None]:
     """Turns what the client raises into a line."""
     import urllib3
     from google.auth.exceptions import GoogleAuthError
@@ -344,22 +452,27 @@ def _explained(host: str, namespace: str | None) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise ServerError(_refusal(host, namespace, error), error.status) from error
+        document = _document(error)
+        is_gone = document is not None and document.code == _NOT_FOUND
+        kind = Gone if error.status == GONE and is_gone else ServerError
+        raise kind(_refusal(host, namespace, error), error.status) from error
     except urllib3.exceptions.HTTPError as error:
-        raise _unanswered(host, error) from error
+        raise _unanswered(host, error, timeout) from error
     except TfxTfliteError:
         raise
+    except RecursionError as error:
+        raise ServerError(f"{host}: the answer has too many levels to be read") from error
     except (GoogleAuthError, ValueError, OSError) as error:
         raise ServerError(f"{host}: {_shortened(str(error))}") from error
 
 
-def _unanswered(host: str, error: Exception) -> ServerError:
+def _unanswered(host: str, error: Exception, timeout: float) -> ServerError:
     """Returns the error of a server that does not answer."""
     from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, ReadTimeoutError):
-        return AnswerLost(f"{host} did not answer within {ANSWER_LIMIT} seconds")
+        return AnswerLost(f"{host} did not answer within {timeout:g} seconds")
     if isinstance(cause, ProtocolError):
         return AnswerLost(f"{host} closed the connection without an answer: {_why(cause)}")
     return ServerError(f"no Kubeflow Pipelines server answers at {host}: {_why(cause)}")

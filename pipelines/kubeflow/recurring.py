@@ -28,6 +28,7 @@ from tfx_tflite.pipelines.kubeflow.compile import (
     kubeflow_of,
     pipeline_name,
 )
+from tfx_tflite.pipelines.kubeflow.connection import DEFAULT_TIMEOUT
 
 _SHOWN_RUNS = 10
 # The last runs, each of which the server sends with its whole pipeline.
@@ -144,16 +145,18 @@ class RecurringSchedule:
     Args:
         config: The config.
         host: The server's URL.
+        timeout: Seconds until a request that was not answered is given up.
     """
 
-    def __init__(self, config: PipelineConfig, host: str):
+    def __init__(self, config: PipelineConfig, host: str, timeout: float = DEFAULT_TIMEOUT):
         self._config = config
+        self._timeout = timeout
         self._host = host
         self._name = config.name
 
     @cached_property
     def _server(self) -> Server:
-        return kubeflow_client.connect(kubeflow_of(self._config), self._host)
+        return kubeflow_client.connect(kubeflow_of(self._config), self._host, self._timeout)
 
     @property
     def _zone(self) -> str:

@@ -23,7 +23,13 @@ def schedule(tmp_path: Path):
 
 
 @pytest.fixture
-def kubeflow(monkeypatch) -> list[tuple]:
+def timeouts() -> list[float]:
+    """What Kubeflow was asked with."""
+    return []
+
+
+@pytest.fixture
+def kubeflow(monkeypatch, timeouts: list[float]) -> list[tuple]:
     """A stand-in for the module that talks to Kubeflow; returns what it was asked."""
     asked: list[tuple] = []
     module = types.ModuleType("tfx_tflite.pipelines.kubeflow.recurring")
@@ -36,8 +42,9 @@ def kubeflow(monkeypatch) -> list[tuple]:
         return act
 
     class Schedule:
-        def __init__(self, config, host: str):
+        def __init__(self, config, host: str, timeout: float):
             self.place = (config.name, host)
+            timeouts.append(timeout)
 
     answers = {name: f"{name}d" for name in ("apply", "pause", "resume", "delete")}
     for name, answer in {**answers, "list_runs": ["one", "two"]}.items():
@@ -58,6 +65,7 @@ def test_a_config_without_a_schedule_is_told_how_to_have_one():
     ("options", "expected"),
     [
         (["--on", "cron", "--host", "http://h"], "--host goes with --on kubeflow alone"),
+        (["--on", "local", "--timeout", "3"], "--timeout goes with --on kubeflow alone"),
         (["--on", "local", "--pause"], "--pause goes with --on kubeflow alone"),
         (["--on", "kubeflow"], "--on kubeflow needs --host, the URL of the server"),
         (["--on", "local", "--output", "x"], "--output goes with --on cron, systemd or airflow"),
@@ -74,6 +82,14 @@ def test_kubeflow_is_handed_the_config_and_the_host(schedule, kubeflow, tmp_path
     result = schedule("--on", "kubeflow", "--host", "http://h")
     assert result.exit_code == 0 and result.stdout == "applyd\n"
     assert kubeflow == [("apply", "mine", "http://h", tmp_path / "c.yaml")]
+
+
+@pytest.mark.parametrize(("options", "timeout"), [([], 30.0), (["--timeout", "2.5"], 2.5)])
+def test_kubeflow_is_waited_for_as_long_as_was_said(
+    schedule, kubeflow, timeouts: list[float], options: list[str], timeout: float
+):
+    assert schedule("--on", "kubeflow", "--host", "http://h", *options).exit_code == 0
+    assert timeouts == [timeout]
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "delete"])

@@ -13,7 +13,7 @@ import re
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -209,6 +209,7 @@ class FakeKubeflow:
         failing: From operations to the names of recordings: what is answered in their place.
         losing: Operations that are done once while their answer is lost.
         hanging: Operations that are never answered while the server runs.
+        garbling: From operations to what somebody on the way makes of their answers.
         prefix: Where its API is, as behind Kubeflow's own pages.
         calls: The operations that were called.
         violations: What breaks the API's definition.
@@ -226,6 +227,7 @@ class FakeKubeflow:
     failing: dict[str, str] = field(default_factory=dict)
     losing: set[str] = field(default_factory=set)
     hanging: set[str] = field(default_factory=set)
+    garbling: dict[str, Callable[[Answer], Answer]] = field(default_factory=dict)
     prefix: str = ""
     calls: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -752,7 +754,7 @@ def serving() -> Iterator[FakeKubeflow]:
             if operation in state.losing:
                 state.losing.remove(operation)
                 return
-            send(self, answer)
+            send(self, state.garbling.get(operation, lambda same: same)(answer))
 
         do_GET = do_POST = do_DELETE = do_PUT = _handle
 

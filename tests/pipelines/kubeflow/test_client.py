@@ -20,6 +20,7 @@ from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 from tfx_tflite.pipelines.kubeflow import client as kubeflow_client
 from tfx_tflite.pipelines.kubeflow.client import RecurringRun, Server, ServerError
 from tfx_tflite.pipelines.kubeflow.compile import CompiledPipeline
+from tfx_tflite.pipelines.kubeflow.connection import UnreadableList
 
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UPLOADS = ("upload_pipeline", "upload_version")
@@ -252,7 +253,8 @@ def test_recurring_runs_are_those_of_exactly_a_name(recorded: str, name: str, ex
 
 def test_recurring_runs_are_read_page_by_page():
     pages = [recording(f"list_recurring_runs_page_{number}") for number in (1, 2)]
-    with replaying(*pages) as server:
+    whole_list = [replace(page, answer={**page.answer, "total_size": 4}) for page in pages]
+    with replaying(*whole_list) as server:
         found = server.recurring_runs("many")
     expected = [
         entry["recurring_run_id"] for page in pages for entry in page.answer["recurringRuns"]
@@ -364,8 +366,23 @@ def test_runs_are_read_page_by_page_until_they_are_too_old():
 
 
 def without_token(name: str) -> dict[str, Any]:
-    """Returns a recorded page as the last one."""
-    return {k: v for k, v in recording(name).answer.items() if k != "next_page_token"}
+    """Returns a recorded page as the last one of four entries."""
+    page = {k: v for k, v in recording(name).answer.items() if k != "next_page_token"}
+    return {**page, "total_size": 4}
+
+
+def test_a_list_that_ends_too_early_is_not_taken_for_the_whole():
+    """The pages were recorded with 130 entries, of which two each were kept."""
+    pages = [recording(f"list_recurring_runs_page_{number}") for number in (1, 2)]
+    with replaying(*pages) as server, pytest.raises(UnreadableList, match="after 4 of 130"):
+        server.recurring_runs("many")
+
+
+def test_nothing_at_all_is_what_the_server_says_of_an_empty_list():
+    recorded = recording("list_recurring_runs_none")
+    with replaying(recorded) as server:
+        assert server.recurring_runs("x") == []
+    assert recorded.answer == {}
 
 
 # What the product does not ask for, but its connection could

@@ -29,9 +29,6 @@ from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.kubeflow import (
-    connection as kubeflow_connection,
-)
-from tfx_tflite.pipelines.kubeflow import (
     recurring as kubeflow_schedule,
 )
 from tfx_tflite.pipelines.kubeflow.client import ServerError, connect
@@ -285,15 +282,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("operation", COMMANDS)
-def test_every_request_has_a_time_limit(
-    server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch, operation: str
-):
+def test_every_request_has_a_time_limit(server: FakeKubeflow, operation: str):
     if COMMANDS[operation][0] == "schedule":
         schedule(server.url)
-    monkeypatch.setattr(kubeflow_connection, "ANSWER_LIMIT", 0.2)
     server.hanging = {operation}
     command, *options = COMMANDS[operation]
-    result = run_command(command, server, *options)
+    result = run_command(command, server, *options, "--timeout", "0.2")
     assert result.exit_code == 1
     assert "did not answer within 0.2 seconds" in result.stderr
     assert len(result.stderr.splitlines()) == 1
