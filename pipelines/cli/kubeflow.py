@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET, load_checked
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
+
+if TYPE_CHECKING:
+    from tfx_tflite.pipelines.config.config import PipelineConfig
 
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
@@ -32,6 +36,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
 
         check_suffix(output)
         settings = load_checked(config, overrides).config
+        warnings = warn_of_secrets(settings)
         compiled = compile_logged(settings)
         compiled.write(output)
         good_for = compiled.good_for(output)
@@ -45,6 +50,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
                 "output": str(output),
                 "parameters": compiled.values,
                 "good_for": good_for,
+                "warnings": warnings,
             },
             as_json,
         )
@@ -81,6 +87,7 @@ def submit(
         # What a run is given must be as possible as what a config says.
         settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values))).config
         kubeflow.container_places(settings)
+        warn_of_secrets(settings)
         server = kubeflow_client.connect(
             kubeflow.kubeflow_of(settings), host, timeout or kubeflow_client.DEFAULT_TIMEOUT
         )
@@ -88,6 +95,26 @@ def submit(
         arguments = {**compiled.values, **{key.name: value for key, value in values.items()}}
         link = server.submit(compiled, settings, arguments)
         _print_result(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
+
+
+def warn_of_secrets(config: "PipelineConfig") -> list[str]:
+    """Prints what of a config looks like a secret and goes into a pipeline, and returns the lines.
+
+    The values are not repeated.
+
+    Args:
+        config: The config.
+    """
+    from tfx_tflite.pipelines.config.secrets import secrets_in_pipeline
+
+    warnings = [
+        f"{key} looks like a secret; whoever can read the pipeline or its runs can read it: give "
+        "containers its Kubernetes Secret, kubeflow.secrets"
+        for key in secrets_in_pipeline(config)
+    ]
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
+    return warnings
 
 
 COMMANDS = (compile_command, submit)

@@ -23,6 +23,7 @@ from tfx_tflite.components.uris import holds_credentials
 from tfx_tflite.pipelines.config import yaml_text
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.plain_values import impossible_values
+from tfx_tflite.pipelines.config.secrets import holds_secret
 
 _Container = CommentedMap | CommentedSeq
 
@@ -174,7 +175,9 @@ def _is_secret(location: Location) -> bool:
 
 def without_secret(override: str) -> str:
     """Returns a `key=value` as it may be shown, without a value that may hold a secret."""
-    key, _, _ = override.partition("=")
+    key, _, value = override.partition("=")
+    if holds_secret(key, yaml_text.parsed(value, "--set")):
+        return f"{key}=…"
     holds = any(secret[: len(parts_of(key))] == parts_of(key) for secret in _SECRET)
     return f"{key}=…" if holds or _is_secret(parts_of(key)) else override
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tfx_tflite.components.settings import Settings
-from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.config.secrets import is_secret
 
 NVIDIA_GPU = "nvidia.com/gpu"
 _MEMORY_UNITS: dict[str, int] = {
@@ -21,11 +21,6 @@ _MEMORY_UNITS: dict[str, int] = {
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What Kubeflow gives its containers itself and reads there.
 _KUBEFLOWS_OWN = re.compile(r"KFP_.*|METADATA_GRPC_SERVICE_.*|ML_PIPELINE_.*")
-# Words in the names of variables that hold what nobody else may know.
-_SECRET_WORDS = frozenset(
-    {"PASSWORD", "PASSWD", "PASS", "SECRET", "TOKEN", "CREDENTIAL", "CREDENTIALS"}
-)
-_SECRET_PAIRS = ("ACCESS_KEY", "API_KEY", "PRIVATE_KEY", "ACCOUNT_KEY", "APIKEY")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _KUBEFLOW_LABELS = "pipelines.kubeflow.org/"
@@ -110,18 +105,7 @@ def secret_in(variables: Mapping[str, str]) -> str | None:
 
     The place of a file with a secret is none.
     """
-    for name, value in variables.items():
-        is_place = value.startswith("/") or name.endswith(("_FILE", "_PATH", "_DIR", "_NAME"))
-        is_secret = _SECRET_WORDS & set(name.upper().split("_"))
-        is_secret |= {pair for pair in _SECRET_PAIRS if pair in name.upper()}
-        if (is_secret and value and not is_place) or _has_password(value):
-            return name
-    return None
-
-
-def _has_password(value: str) -> bool:
-    authority = value.partition("://")[2].partition("/")[0]
-    return not is_local(value) and ":" in authority.rpartition("@")[0]
+    return next((name for name, value in variables.items() if is_secret(name, value)), None)
 
 
 class SecretKey(Settings):
