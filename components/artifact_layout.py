@@ -21,6 +21,9 @@ SCHEMA_FILE = "schema.pbtxt"
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "manifest.json"
 
+# Of every artifact: the digests of its files, or of its folders, by name, as JSON.
+CONTENT_DIGESTS = "content_digests"
+
 # Custom properties of the calibration examples.
 SAMPLE_DIGEST = "sample_digest"
 SAMPLE_SIZE = "sample_size"

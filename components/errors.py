@@ -48,6 +48,10 @@ class NotKnownError(TfxTfliteError):
     """
 
 
+class ArtifactError(TfxTfliteError):
+    """The files of an artifact are not those that the stage that made it left there."""
+
+
 class DocumentError(TfxTfliteError):
     """A file that an earlier stage or run wrote is damaged."""
 

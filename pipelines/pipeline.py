@@ -1,7 +1,6 @@
 """The chain of components for one config."""
 
 import json
-import shutil
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
@@ -17,13 +16,21 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 from tfx.types import BaseChannel, standard_artifacts
 
+from tfx_tflite.components import artifact_digests
+from tfx_tflite.components.artifact_files import STORED_AT
+from tfx_tflite.components.artifact_layout import CONTENT_DIGESTS
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
+<<<<<<< HEAD
 from tfx_tflite.components.destinations.settings import (
     DEFAULT_TIMEOUT,
     PusherSettings,
     TrustSettings,
 )
 from tfx_tflite.components.digests import directory_digest, file_digest
+=======
+from tfx_tflite.components.destinations.settings import PusherSettings
+from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
+>>>>>>> 3ae9853 (Every stage checks the bytes that it is given against those that were made)
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.examples.settings import RollingSettings
 from tfx_tflite.components.judgement.metrics.targets import Target
@@ -51,6 +58,7 @@ def create_pipeline(
     input_base: str,
     force: bool = False,
     pushed_version: int | None = None,
+    model_copy: str | None = None,
 ) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
@@ -61,6 +69,9 @@ def create_pipeline(
         pushed_version: Which version is current there, 0 if none is, if the gate compares with
             it; an evaluation against another one is not taken from TFX's cache. None if that is
             not known.
+        model_copy: Where a copy of `model.saved_model` is that nobody else changes, as
+            `runs.model_copy.copied_model` makes it. None takes the model from where the config
+            says, where it may be replaced until it is read.
 
     Raises:
         ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.
@@ -69,7 +80,11 @@ def create_pipeline(
     examples = example_gen.outputs["examples"]
     schema_nodes = _schema_nodes(config, examples)
     schema = schema_nodes[-1].outputs["schema"]
-    float_model = _float_model(config, examples, schema)
+    float_model = (
+        _imported_model(config.model.saved_model, model_copy)
+        if config.model.saved_model is not None
+        else _trainer(config, examples, schema)
+    )
     model = float_model.outputs["model"]
     sampler = CalibrationSampler(
         examples=examples,
@@ -171,25 +186,40 @@ def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNod
 def _schema_by_digest(config: PipelineConfig) -> str:
     """Returns a copy of the schema at a path of its own, as TFX's cache goes by the path alone."""
     assert config.data.schema_file is not None
-    digest = file_digest(config.data.schema_file).partition(":")[2]
-    copy = Path(config.root) / "schemas" / digest / "schema.pbtxt"
-    if not copy.exists():
+    content = Path(config.data.schema_file).read_bytes()
+    digest = bytes_digest(content)
+    copy = Path(config.root) / "schemas" / digest.partition(":")[2] / "schema.pbtxt"
+    if not copy.exists() or file_digest(copy) != digest:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config.data.schema_file, copy)
+        unfinished = copy.with_suffix(".unfinished")
+        unfinished.write_bytes(content)
+        unfinished.replace(copy)
     return str(copy)
 
 
-def _float_model(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
+def _imported_model(saved_model: str, copy: str | None) -> BaseNode:
+    """Returns the node that takes a SavedModel as it is.
+
+    Args:
+        saved_model: Where the config says that it is.
+        copy: Where it is read; there too, if that is None.
+    """
+    place = copy or saved_model
+    # A model that changed in place is another artifact, not a cache hit.
+    properties: dict[str, str | int] = {"digest": directory_digest(place)}
+    if copy is not None:
+        properties |= {STORED_AT: saved_model, CONTENT_DIGESTS: artifact_digests.described(copy)}
+    return Importer(
+        source_uri=place,
+        artifact_type=standard_artifacts.Model,
+        custom_properties=properties,
+        output_key="model",
+    ).with_id("FloatModel")
+
+
+def _trainer(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
     trainer = config.model.trainer
-    if trainer is None:
-        assert config.model.saved_model is not None
-        return Importer(
-            source_uri=config.model.saved_model,
-            artifact_type=standard_artifacts.Model,
-            # A model that changed in place is another artifact, not a cache hit.
-            custom_properties={"digest": directory_digest(config.model.saved_model)},
-            output_key="model",
-        ).with_id("FloatModel")
+    assert trainer is not None
     return Trainer(
         module_file=trainer.module_file,
         examples=examples,

@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 FLOORS = (
     ("pipelines",),
     (
+        "components.artifact_digests",
         "components.artifact_files",
         "components.calibration_sampler",
         "components.example_artifacts",
@@ -46,7 +47,12 @@ FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room 
 # Only the lazy index of the components looks up, and the old address of a moved program.
 DOORS = {"components", "components.kubeflow_entry_point"}
 # Rooms that their neighbours may enter: the ground, and how executors read artifacts.
-SHARED = {"components.artifact_files", "components.example_artifacts", *FLOORS[-1]}
+SHARED = {
+    "components.artifact_digests",
+    "components.artifact_files",
+    "components.example_artifacts",
+    *FLOORS[-1],
+}
 ORCHESTRATION = {"tfx", "ml_metadata", "kfp"}
 # Artifact types that Kubeflow's pages show are classes of TFX.
 PARTS_OF_TFX = {"components.report.kubeflow_artifacts"}

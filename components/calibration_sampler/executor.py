@@ -12,6 +12,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_artifacts import read_schema, split_files
@@ -27,12 +28,14 @@ _COMPONENT = "CalibrationSampler"
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Draws a calibration sample; see `sampling.py` for how."""
 
+    @on_known_bytes
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes the sample and records its digest, size and strata.
 
         Raises:
+            ArtifactError: An input is not what it was when it was made.
             DataError: The split is not there, is empty, or lacks the stratifying feature.
         """
         plan = SamplePlan.from_property(exec_properties)

@@ -5,7 +5,9 @@ import posixpath
 from pathlib import Path
 
 from absl import logging
+from tfx.components.evaluator import constants
 from tfx.components.pusher import executor as tfx_pusher
+from tfx.components.util import model_utils
 from tfx.dsl.io import fileio
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
@@ -13,6 +15,7 @@ from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_digests import check_all
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.destination import (
     Candidate,
@@ -23,10 +26,11 @@ from tfx_tflite.components.destinations.destination import (
 from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
-from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.errors import PushError, listed
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.document import Pushed, Report
+from tfx_tflite.components.verdict import Verdict
 
 
 class Executor(tfx_pusher.Executor):
@@ -38,16 +42,23 @@ class Executor(tfx_pusher.Executor):
         """Pushes the model where it is blessed, and records that it was not where it is refused.
 
         Raises:
-            PushError: There is no blessing, it is of other bytes, the model does not do what it
-                did when it was evaluated, or the destination failed.
+            ArtifactError: The model or the blessing is not what it was when it was made.
+            PushError: There is no blessing, it is of other bytes or contradicts itself, the model
+                does not do what it did when it was evaluated, or the destination failed.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = PusherSettings.from_property(exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        if not self.CheckBlessing(input_dict):
+        check_all(input_dict)
+        is_blessed = self.CheckBlessing(input_dict)
+        if not is_blessed and not _has_report(input_dict):
             self._MarkNotPushed(pushed)
             return
         report = _blessed_report(input_dict)
+        _check_agreement(input_dict, report)
+        if not is_blessed:
+            self._MarkNotPushed(pushed)
+            return
         destination = Destination.open(
             _base_directory(str(exec_properties["push_destination"])),
             settings.timeout,
@@ -129,6 +140,37 @@ class Executor(tfx_pusher.Executor):
     def _execution_id(self) -> int | None:
         unique_id = str(getattr(self._context, "_unique_id", None))
         return int(unique_id) if unique_id.isdecimal() else None
+
+
+def _has_report(input_dict: Artifacts) -> bool:
+    """Returns whether the blessing is one of QuantizationEvaluator, which has a report."""
+    blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+    return bool(blessing.get_string_custom_property(layout.REPORT_DIGEST))
+
+
+def _check_agreement(input_dict: Artifacts, report: Report) -> None:
+    """Checks that ML Metadata, the blessing's file and the report say the same of the model.
+
+    Raises:
+        PushError: They do not.
+    """
+    blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+    files = [
+        name
+        for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME)
+        if fileio.exists(posixpath.join(blessing.uri, name))
+    ]
+    by_property = model_utils.is_model_blessed(blessing)
+    by_file = files == [constants.BLESSED_FILE_NAME]
+    by_report = report.verdict is Verdict.BLESSED
+    if len(files) == 1 and by_property == by_file == by_report:
+        return
+    raise PushError(
+        f"the blessing at {artifact_files.stored_at(blessing)} contradicts itself: "
+        f"{layout.REPORT_FILE} says {report.verdict.value}, its file is "
+        f"{listed(files)}, and its property in ML Metadata says "
+        f"{'blessed' if by_property else 'not blessed'}; evaluate the model again"
+    )
 
 
 def _blessed_report(input_dict: Artifacts) -> Report:

@@ -16,12 +16,13 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.destinations.trust import Trust
 from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
-from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.errors import ArtifactError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
@@ -66,12 +67,14 @@ class Executor(tfx_evaluator.Executor):
     the model's id in the blessing for that class alone.
     """
 
+    @on_known_bytes
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes TFMA's result files, the report and the blessing.
 
         Raises:
+            ArtifactError: An input is not what it was when it was made.
             DataError: The split is empty, or its examples do not fit the signature or the metrics.
             EvaluationError: The config does not fit the model.
         """
@@ -234,7 +237,7 @@ def _model_properties(
 def _check_origin(
     input_dict: Artifacts, settings: EvaluatorSettings, model: ModelProperties
 ) -> None:
-    """Checks that the quantized model was made from this very float model and signature."""
+    """Checks that the model is the one that was made, from this very float model and signature."""
     with artifact_files.readable(
         artifact_files.float_model_uri(input_dict["baseline_model"])
     ) as directory:
@@ -242,6 +245,13 @@ def _check_origin(
             "float model": directory_digest(directory),
             "signature": settings.signature,
         }
+    made = model.quantization.digests.get("quantized_model")
+    if made not in (None, model.digest):
+        artifact = artifact_utils.get_single_instance(input_dict["model"])
+        raise ArtifactError(
+            f"the quantized model at {artifact_files.stored_at(artifact)} is {model.digest}, but "
+            f"{layout.QUANTIZATION_FILE} beside it is of {made}; quantize the model again"
+        )
     made_from = {
         "float model": model.quantization.digests.get("float_model"),
         "signature": model.quantization.signature,
@@ -271,13 +281,13 @@ def _config_digest(properties: dict[str, object]) -> str:
 
 def _write_report(output_dict: Artifacts, document: Report) -> None:
     text = document.to_json()
-    # So that the Pusher knows the report, and by it every file that is shipped, to be this one's.
-    artifact_utils.get_single_instance(output_dict["blessing"]).set_string_custom_property(
-        layout.REPORT_DIGEST, bytes_digest(text.encode("utf-8"))
-    )
+    digest = bytes_digest(text.encode("utf-8"))
     for key in ("evaluation", "blessing"):
-        uri = artifact_utils.get_single_uri(output_dict[key])
-        io_utils.write_string_file(posixpath.join(uri, layout.REPORT_FILE), text)
+        artifact = artifact_utils.get_single_instance(output_dict[key])
+        # So that the Pusher knows the report, and by it every file that is shipped, to be this
+        # one's, and the command line that it shows what was found.
+        artifact.set_string_custom_property(layout.REPORT_DIGEST, digest)
+        io_utils.write_string_file(posixpath.join(artifact.uri, layout.REPORT_FILE), text)
     evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
     # Of what was written, in which no figure is infinite.
     html = page.render(Report.parse(text, layout.REPORT_FILE))

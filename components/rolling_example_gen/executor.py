@@ -7,6 +7,8 @@ import apache_beam as beam
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.components.example_gen.import_example_gen import executor as import_executor
 
+from tfx_tflite.components.artifact_digests import on_known_bytes
+from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.rolling_example_gen.driver import SEPARATOR
 
 # Of execution properties and a pattern, a transform that reads it.
@@ -35,6 +37,13 @@ def _read_spans(
 class ImportExecutor(import_executor.Executor):
     """Reads TFRecords of several spans."""
 
+    @on_known_bytes
+    def Do(
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
+    ) -> None:
+        """Does as TFX's own, and records what the files are."""
+        super().Do(input_dict, output_dict, exec_properties)
+
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
         return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())
@@ -42,6 +51,13 @@ class ImportExecutor(import_executor.Executor):
 
 class CsvExecutor(csv_executor.Executor):
     """Reads CSV files of several spans."""
+
+    @on_known_bytes
+    def Do(
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
+    ) -> None:
+        """Does as TFX's own, and records what the files are."""
+        super().Do(input_dict, output_dict, exec_properties)
 
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""

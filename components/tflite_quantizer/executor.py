@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 
 from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
+from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.digests import directory_digest
@@ -67,12 +68,14 @@ _LONGEST_FIRST_RUN = 300.0
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Calibrates, converts and checks; the modules beside it say how."""
 
+    @on_known_bytes
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, object]
     ) -> None:
         """Writes the quantized model, the float32 TFLite model, the ranges and the report.
 
         Raises:
+            ArtifactError: An input is not what it was when it was made.
             ModelError: The SavedModel or the signature is not usable.
             DataError: The calibration examples do not fit the signature, or give NaN or infinity.
             ConversionError: The model does not convert, or not to what the scheme promises.

@@ -21,6 +21,7 @@ ids; and an output may hold what an attempt before this one has left.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import posixpath
@@ -41,7 +42,9 @@ from tfx.orchestration.kubeflow.v2.container import (
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import import_utils
 
+from tfx_tflite.components import artifact_digests
 from tfx_tflite.components.artifact_files import STORED_AT
+from tfx_tflite.components.artifact_layout import CONTENT_DIGESTS
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.report.kubeflow_artifacts import CLASS_PATHS
 from tfx_tflite.pipelines.kubeflow.call import COPIES, RuntimeArtifact, Task
@@ -97,9 +100,23 @@ def run(task: Task) -> dict[str, RuntimeArtifact]:
         json_serialized_invocation_args=json_format.MessageToJson(invocation),
         json_serialized_inputs_spec_args=_inputs_for_tfx(task),
     )
-    with patches.no_package_of_tfx(), patches.named_models_of_blessings(_MODEL_IDS):
+    with (
+        patches.no_package_of_tfx(),
+        patches.named_models_of_blessings(_MODEL_IDS),
+        unchanged_inputs(task, invocation),
+    ):
         kubeflow_v2_run_executor.main((arguments, list(task.beam_args)))
     return finish_report(invocation.outputs.output_file, copies)
+
+
+def unchanged_inputs(
+    task: Task, invocation: pipeline_spec_pb2.ExecutorInput
+) -> contextlib.AbstractContextManager[None]:
+    """Returns what checks the inputs of an executor that is TFX's own and does not do it itself."""
+    if artifact_digests.is_own(task.executor_class_path or ""):
+        return contextlib.nullcontext()
+    inputs = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(invocation.inputs.artifacts, {})
+    return artifact_digests.unchanged(inputs)
 
 
 def _inputs_for_tfx(task: Task) -> str | None:
@@ -277,7 +294,8 @@ def _write_output(path: str, output: pipeline_spec_pb2.ExecutorOutput) -> None:
 def finish_report(output_file: str, copies: Mapping[str, str]) -> dict[str, RuntimeArtifact]:
     """Makes what the executor has reported of its outputs fit for the back end, and returns it.
 
-    URIs are those that the back end knows, and nothing is null, which it would refuse.
+    URIs are those that the back end knows, nothing is null, which it would refuse, and the digests
+    of files are recorded where the executor did not do it.
 
     Args:
         output_file: Where the report is.
@@ -285,6 +303,10 @@ def finish_report(output_file: str, copies: Mapping[str, str]) -> dict[str, Runt
     """
     output = _read_output(output_file)
     for artifact in _artifacts(output):
+        if CONTENT_DIGESTS not in artifact.metadata and (
+            digests := artifact_digests.described(artifact.uri)
+        ):
+            artifact.metadata[CONTENT_DIGESTS] = digests
         artifact.uri = copies.get(artifact.uri, artifact.uri)
         reported = RuntimeArtifact(metadata=json_format.MessageToDict(artifact.metadata))
         artifact.metadata.Clear()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfx.orchestration.pipeline import Pipeline
 
+from tfx_tflite.components import artifact_digests
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.errors import (
     DataError,
@@ -25,6 +26,7 @@ from tfx_tflite.pipelines.config.preflight import (
 from tfx_tflite.pipelines.metadata import store as metadata_store
 from tfx_tflite.pipelines.pipeline import create_pipeline
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
+from tfx_tflite.pipelines.runs.model_copy import copied_model
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
     StageFailed,
@@ -82,16 +84,28 @@ def run(found: Preflight, runner: str, observer: StageObserver, force: bool = Fa
 
 
 def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
-    pipeline = create_pipeline(found.config, str(found.input_base), force, found.compared_version)
+    config = found.config
+    saved_model = config.model.saved_model
+    pipeline = create_pipeline(
+        config,
+        str(found.input_base),
+        force,
+        found.compared_version,
+        None if saved_model is None else copied_model(saved_model, config.root),
+    )
     try:
-        with cache_of_root(found.config.artifacts_path), cache_of_what_was_known():
+        with cache_of_root(config.artifacts_path), cache_of_what_was_known():
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         explained = _explained(failure, found)
         if "QuantizationEvaluator" not in failure.results:
             raise explained from failure
         explained.__cause__ = failure
-        judged = _judged(pipeline, failure.results)
+        try:
+            judged = _judged(pipeline, failure.results)
+        except TfxTfliteError:
+            # The report is not what was found.
+            raise explained from failure
         raise FailedAfterVerdict(explained, judged) from explained
     return _result(pipeline, results)
 
@@ -112,6 +126,8 @@ def _judged(pipeline: Pipeline, results: dict[str, StageResult]) -> RunResult:
         FailedAfterVerdict: It could not look at the pushed model, so another run must.
     """
     evaluation = output_artifact(pipeline, results["QuantizationEvaluator"], "evaluation")
+    # Nobody else looks whether the report is still what was found.
+    artifact_digests.check("evaluation", evaluation)
     path = Path(evaluation.uri) / layout.REPORT_FILE
     report = Report.parse(path.read_bytes(), str(path))
     judged = _unpushed(report, path)

@@ -15,7 +15,11 @@ import ml_metadata
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
-from tfx_tflite.components.artifact_layout import PROVENANCE, REFERENCE_NOT_KNOWN
+from tfx_tflite.components.artifact_layout import (
+    CONTENT_DIGESTS,
+    PROVENANCE,
+    REFERENCE_NOT_KNOWN,
+)
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -82,7 +86,8 @@ def cache_of_root(root: str) -> Iterator[None]:
     def with_root(
         *arguments: Any, parameters: Mapping[str, object] | None = None, **settings: Any
     ) -> metadata_store_pb2.Context:
-        keyed = {**(parameters or {}), "pipeline_root": root}
+        # Artifacts that do not say what their files were are none to go on from.
+        keyed = {**(parameters or {}), "pipeline_root": root, CONTENT_DIGESTS: "1"}
         # Who asks decides nothing: the same model is judged the same from another command line.
         keyed.pop(PROVENANCE, None)
         return original(*arguments, parameters=keyed, **settings)
@@ -146,12 +151,15 @@ class LaunchObserver(Protocol):
 def observed_launches(observer: LaunchObserver) -> Iterator[None]:
     """Lets an observer launch the nodes of pipelines while the block runs.
 
-    Both runners launch nodes through `launcher.Launcher`.
+    Both runners launch nodes through `launcher.Launcher`. Executors of TFX's own components neither
+    record what they leave nor look at what they are given, so that is done around them.
 
     Args:
         observer: Is asked for every node.
     """
     from tfx.orchestration.portable import launcher
+
+    from tfx_tflite.components import artifact_digests
 
     class ObservedLauncher(launcher.Launcher):
         def launch(self) -> Any:
@@ -165,8 +173,16 @@ def observed_launches(observer: LaunchObserver) -> Iterator[None]:
             )
 
         def _run_executor(self, execution_info: Any) -> Any:
-            observer.executes(self._pipeline_node.node_info.id)
-            return super()._run_executor(execution_info)
+            node = self._pipeline_node.node_info
+            observer.executes(node.id)
+            if artifact_digests.is_own(node.type.name):
+                return super()._run_executor(execution_info)
+            with artifact_digests.unchanged(execution_info.input_dict):
+                output = super()._run_executor(execution_info)
+            for entries in output.output_artifacts.values():
+                for artifact in entries.artifacts:
+                    artifact_digests.record_in(artifact)
+            return output
 
     with _replaced(launcher, "Launcher", ObservedLauncher):
         yield

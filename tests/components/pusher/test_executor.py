@@ -32,10 +32,11 @@ def make(tmp_path: Path, digits_flatbuffer: bytes):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         Path(blessing.uri).mkdir(exist_ok=True)
+        (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
         report = json.dumps(
             {
                 "scheme": "float32",
-                "verdict": "blessed",
+                "verdict": "blessed" if blessed else "refused",
                 "shipped": {name: bytes_digest(data) for name, data in (shipped or {}).items()},
                 **told,
             }
@@ -99,6 +100,63 @@ def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path, digits_f
 def test_does_not_push_a_refused_model(make, tmp_path: Path):
     pushed = push(tmp_path, *make(blessed=0))
     assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "to").exists()
+
+
+def bless_in_the_database(blessing) -> None:
+    blessing.set_int_custom_property("blessed", 1)
+
+
+def refuse_in_the_database(blessing) -> None:
+    blessing.set_int_custom_property("blessed", 0)
+
+
+def rename_file(name: str):
+    def change(blessing) -> None:
+        [file] = Path(blessing.uri).glob("*BLESSED")
+        file.rename(file.with_name(name))
+
+    return change
+
+
+def add_file(name: str):
+    return lambda blessing: (Path(blessing.uri) / name).touch()
+
+
+def remove_file(blessing) -> None:
+    [file] = Path(blessing.uri).glob("*BLESSED")
+    file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("blessed", "contradict"),
+    [
+        (0, bless_in_the_database),
+        (1, refuse_in_the_database),
+        (1, rename_file("NOT_BLESSED")),
+        (0, rename_file("BLESSED")),
+        (1, add_file("NOT_BLESSED")),
+        (0, add_file("BLESSED")),
+        (1, remove_file),
+        (0, remove_file),
+    ],
+)
+def test_refuses_a_blessing_whose_property_file_and_report_do_not_say_the_same(
+    make, tmp_path: Path, blessed: int, contradict
+):
+    model, blessing = make(blessed=blessed)
+    contradict(blessing)
+    with pytest.raises(PushError, match=r"contradicts itself: report.json says .*evaluate the mod"):
+        push(tmp_path, model, blessing)
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("verdict", ["refused", "undecided", "not_judged"])
+def test_a_report_that_does_not_say_blessed_is_not_pushed_whatever_the_database_says(
+    make, tmp_path: Path, verdict: str
+):
+    with pytest.raises(PushError, match=f"report.json says {verdict}, its file is BLESSED"):
+        push(tmp_path, *make(verdict=verdict))
     assert not (tmp_path / "to").exists()
 
 

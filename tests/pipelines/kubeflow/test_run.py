@@ -212,7 +212,7 @@ def test_a_task_that_fails_says_why_in_the_last_line_with_the_uri(digits_run):
     assert ended.code == 1
     uri = digits_run.artifacts["QuantizationEvaluator", "blessing"].uri
     assert ended.log.splitlines()[-1].startswith(
-        f"error: {uri}/report.json changed since the model was blessed: "
+        f"error: input 'model_blessing': {uri}/report.json changed since it was made: "
     )
 
 
