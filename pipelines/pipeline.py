@@ -20,17 +20,12 @@ from tfx_tflite.components import artifact_digests
 from tfx_tflite.components.artifact_files import STORED_AT
 from tfx_tflite.components.artifact_layout import CONTENT_DIGESTS
 from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
-<<<<<<< HEAD
 from tfx_tflite.components.destinations.settings import (
     DEFAULT_TIMEOUT,
     PusherSettings,
     TrustSettings,
 )
-from tfx_tflite.components.digests import directory_digest, file_digest
-=======
-from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
->>>>>>> 3ae9853 (Every stage checks the bytes that it is given against those that were made)
 from tfx_tflite.components.errors import ConfigError, EvaluationError
 from tfx_tflite.components.examples.settings import RollingSettings
 from tfx_tflite.components.judgement.metrics.targets import Target
