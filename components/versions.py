@@ -4,7 +4,9 @@ from enum import Enum
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
+from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.documents import Part
 
 LITERT, TENSORFLOW = "ai-edge-litert", "tensorflow"
@@ -60,7 +62,25 @@ def code_version() -> str:
     """Returns the versions of this package and of what decides its results.
 
     They are part of what ML Metadata's cache is keyed by: without them an upgraded converter, audit
-    or gate would be answered with an old result.
+    or gate would be answered with an old result. So would an edited one: a checkout has one version
+    for long, so the digest of its files is there, too.
     """
     names = ("tfx-tflite", "tensorflow", "tensorflow-model-analysis")
-    return ", ".join(f"{name} {version(name)}" for name in names)
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{versions}, components {code_digest(Path(__file__).parent)}"
+
+
+@cache
+def code_digest(package: Path) -> str:
+    """Returns the digest of a package's files, which a process reads once.
+
+    Args:
+        package: The package's directory.
+    """
+    files = (file for file in package.rglob("*") if file.is_file())
+    contents = (
+        f"{file.relative_to(package).as_posix()}\0{file_digest(file)}\n"
+        for file in sorted(files)
+        if file.suffix != ".pyc"
+    )
+    return bytes_digest("".join(contents).encode())

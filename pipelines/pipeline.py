@@ -54,6 +54,7 @@ def create_pipeline(
     force: bool = False,
     pushed_version: int | None = None,
     model_copy: str | None = None,
+    takes_from_cache: bool = True,
 ) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
@@ -67,6 +68,7 @@ def create_pipeline(
         model_copy: Where a copy of `model.saved_model` is that nobody else changes, as
             `runs.model_copy.copied_model` makes it. None takes the model from where the config
             says, where it may be replaced until it is read.
+        takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
 
     Raises:
         ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.
@@ -137,7 +139,7 @@ def create_pipeline(
         pipeline_name=config.name,
         pipeline_root=config.artifacts_path,
         components=nodes,
-        enable_cache=True,
+        enable_cache=takes_from_cache,
         metadata_connection_config=connection_config(config),
         beam_pipeline_args=list(config.beam.args),
     )

@@ -7,12 +7,14 @@ said in a moment, and finds the spans before the newest, which ExampleGen cannot
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError, DataError, listed
+from tfx_tflite.components.presence import not_known
 
 # The paths, below a directory, of the files that match a pattern there.
 Lister = Callable[[str, str], Iterable[str]]
@@ -265,10 +267,41 @@ class RollingSplits:
 def local_glob(directory: str, pattern: str) -> list[str]:
     """Returns the files on this machine that match a pattern, relative to the directory.
 
-    Hidden files match too, as they do for TensorFlow's file system, which TFX lists with.
+    Hidden files match too, as they do for TensorFlow's file system, which TFX lists with, and two
+    stars are as one.
+
+    Raises:
+        NotKnownError: A folder that may hold some cannot be read; to pathlib and TensorFlow such a
+            one is empty.
+        ValueError: The pattern is empty or not relative.
     """
+    if not pattern or pattern.startswith("/"):
+        raise ValueError("expected one that is relative and not empty")
+    parts = re.sub(r"\*+", "*", pattern).strip("/").split("/")
     base = Path(directory)
-    return sorted(path.relative_to(base).as_posix() for path in base.glob(pattern))
+    return sorted(path.relative_to(base).as_posix() for path in _matches(base, parts))
+
+
+def _matches(directory: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yields what matches the parts of a pattern below a directory."""
+    if not parts:
+        yield directory
+        return
+    first, *rest = parts
+    for name in _names(directory, first):
+        yield from _matches(directory / name, rest)
+
+
+def _names(directory: Path, part: str) -> list[str]:
+    try:
+        if not re.search(r"[*?[]", part):
+            (directory / part).stat()
+            return [part]
+        return [entry.name for entry in directory.iterdir() if fnmatchcase(entry.name, part)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise not_known(str(directory), "list", error.strerror or str(error)) from error
 
 
 def _age(span: Span) -> tuple[int, int]:

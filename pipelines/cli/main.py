@@ -93,6 +93,11 @@ def main() -> None:
     is_flag=True,
     help="Run though the data hold nothing new, and push a model that is there already.",
 )
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Run every stage again, though nothing has changed that it depends on.",
+)
 @TIMEOUT
 def run(
     config: Path,
@@ -101,12 +106,13 @@ def run(
     as_json: bool,
     force: bool,
     timeout: float | None,
+    no_cache: bool,
 ) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     with stoppable(), errors_in_a_line(as_json):
         found = load_checked(config, with_timeout(overrides, timeout))
         with only_one(Path(found.config.root) / RUN_LOCK, "run"):
-            code = _run(found, runner, as_json, force)
+            code = _run(found, runner, as_json, force, no_cache)
     sys.exit(code)
 
 
@@ -145,7 +151,7 @@ for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
     main.add_command(_command)
 
 
-def _run(found: "Preflight", runner: str, as_json: bool, force: bool) -> int:
+def _run(found: "Preflight", runner: str, as_json: bool, force: bool, no_cache: bool) -> int:
     from tfx_tflite.pipelines.cli.console import (
         RunPrinter,
         log_file,
@@ -162,7 +168,7 @@ def _run(found: "Preflight", runner: str, as_json: bool, force: bool) -> int:
     with output_to_log(log) as (stdout, stderr):
         one_run = OneRun(found, RunPrinter(stderr if as_json else stdout), log)
         try:
-            result = one_run.result(runner, force)
+            result = one_run.result(runner, force, takes_from_cache=not no_cache)
         except (Exception, KeyboardInterrupt) as error:
             failure = error.failure if isinstance(error, FailedAfterVerdict) else error
             message = _failure(failure, log)

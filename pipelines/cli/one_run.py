@@ -43,12 +43,14 @@ class OneRun:
         self._inputs: str | None = None
         self._stages: list[Stage] = []
 
-    def result(self, runner: str, force: bool) -> RunResult:
+    def result(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         """Returns what came of the run, or of the last one if this would only repeat it.
 
         Args:
             runner: `beam` or `local`.
-            force: Whether it runs in any case.
+            force: Whether it runs in any case, and pushes a model that is there already.
+            takes_from_cache: Whether a run, or a stage, of which nothing has changed is not done
+                again.
 
         Raises:
             TfxTfliteError, RunFailed, FailedAfterVerdict: As for `runs.run.run`.
@@ -56,8 +58,8 @@ class OneRun:
         self._rolling = RunInputs.of(self._found)
         if self._rolling is None:
             self._inputs = last_run.inputs_of(self._found)
-        if force:
-            return self._run(runner, force)
+        if force or not takes_from_cache:
+            return self._run(runner, force, takes_from_cache)
         if self._rolling is not None:
             return self._rolling.nothing_new(self._found.config) or self._run(runner, force)
         last = LastRun.repeated_by(self._found, self._inputs)
@@ -73,7 +75,7 @@ class OneRun:
         config = self._found.config
         self._printer.say(f"{config.name}: {config.quantization.scheme.value}")
 
-    def _run(self, runner: str, force: bool) -> RunResult:
+    def _run(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         # What can be wrong with the store shows at once, before TFX is loaded.
         from tfx_tflite.pipelines.metadata.store import check_connection
 
@@ -88,7 +90,7 @@ class OneRun:
 
             self._printer.ended("loading TFX", time.monotonic() - start)
             observer = StageObserver(self._printer.started, self._ended)
-            return run(self._found, runner, observer, force)
+            return run(self._found, runner, observer, force, takes_from_cache)
 
     def _ended(self, stage: "StageResult") -> None:
         notes = {"done": "", "cached": _CACHED_NOTE}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from tfx_tflite.components.errors import ConfigError, DataError
+from tfx_tflite.components.errors import ConfigError, DataError, NotKnownError
 from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -92,6 +92,7 @@ def inspect(config: PipelineConfig) -> Preflight:
 
     Raises:
         ConfigError: They are not; the key and the path are named.
+        NotKnownError: It cannot be told, as a file or folder cannot be read.
     """
     if config.model.trainer is not None:
         _check_file("model.trainer.module_file", config.model.trainer.module_file)
@@ -126,18 +127,22 @@ def _with_data(config: PipelineConfig) -> Preflight:
         data = tuple(_data_files(patterns or config.data.splits.items(), input_base))
     except NoSpanError as error:
         raise ConfigError(f"data.splits: {error}") from error
-    except OSError as error:
-        raise ConfigError(
-            f"data.input_base: {error.filename} cannot be read: {error.strerror}"
-        ) from error
+    except (NotKnownError, OSError) as error:
+        raise NotKnownError(f"data.input_base: {_reason(error)}") from error
     return Preflight(config, input_base, data, spans)
+
+
+def _reason(error: NotKnownError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read {error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _data_files(patterns: Iterable[tuple[str, str]], input_base: str) -> Iterator[DataFiles]:
     for split, pattern in patterns:
         try:
-            files = tuple(sorted(str(path) for path in Path(input_base).glob(pattern)))
-        except (ValueError, NotImplementedError) as error:
+            files = tuple(f"{input_base}/{path}" for path in local_glob(input_base, pattern))
+        except ValueError as error:
             raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
         if not files:
             raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
@@ -148,10 +153,12 @@ def _check_file(key: str, path: str) -> None:
     try:
         with Path(path).open("rb"):
             pass
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{key}: there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{key}: {path} is a directory, expected a file") from error
     except OSError as error:
-        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
+        raise NotKnownError(f"{key}: cannot read {path}: {error.strerror}") from error
 
 
 def _check_writable(key: str, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, NotKnownError
 from tfx_tflite.components.judgement.settings import OutputConfig
 
 
@@ -21,14 +21,19 @@ def read_vocabulary(path: str) -> tuple[str, ...]:
     """Returns the entries of a file, one a line in the order of the classes.
 
     Raises:
-        ConfigError: It cannot be read, or lists an entry twice or none at all.
+        ConfigError: It is not there, is not text, or lists an entry twice or none at all.
+        NotKnownError: It cannot be read.
     """
     try:
         # Other signs that break lines may be part of an entry.
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise ConfigError(f"evaluation.vocabulary: {path} cannot be read: {reason}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"evaluation.vocabulary: there is no file {path}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NotKnownError(f"evaluation.vocabulary: cannot read {path}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"evaluation.vocabulary: {path} is not text in UTF-8") from error
     entries = tuple(text.rstrip("\n").split("\n"))
     if not all(entries):
         line = entries.index("") + 1

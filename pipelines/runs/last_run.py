@@ -18,13 +18,14 @@ from pydantic import JsonValue
 
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.documents import Document, Part
-from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.errors import DestinationError, DocumentError, NotKnownError
+from tfx_tflite.components.presence import ABSENT, not_known
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
 from tfx_tflite.pipelines.config.trust import open_to_read
-from tfx_tflite.pipelines.runs.new_data import named_files
+from tfx_tflite.pipelines.runs.new_data import named_files, read_record
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _FILE_NAME = "last_run.json"
@@ -69,13 +70,21 @@ class LastRun(Document):
         Args:
             found: The config, and what was found of it.
             inputs: As `inputs_of` returns it.
+
+        Raises:
+            NotKnownError: The record, what the last run left, or the destination cannot be read.
         """
-        path = Path(found.config.root) / _FILE_NAME
+        content = read_record(Path(found.config.root) / _FILE_NAME)
+        if content is ABSENT:
+            return None
         try:
-            last = cls.parse(path.read_bytes(), str(path))
+            last = cls.parse(content, _FILE_NAME)
             is_same = last.inputs == inputs and last.left == _left_by(found.config)
             return last if is_same and _is_whole(last.result, found.config) else None
-        except (OSError, TfxTfliteError):
+        except FileNotFoundError:
+            return None
+        except (DocumentError, DestinationError):
+            # Damaged: another run makes it whole, or says what is wrong.
             return None
 
 
@@ -94,11 +103,16 @@ def remember(
         OSError: The note cannot be written.
     """
     path = Path(found.config.root) / _FILE_NAME
-    if inputs is None or not _is_repeatable(found, result):
-        path.unlink(missing_ok=True)
-        return
-    last = LastRun(inputs=inputs, left=_left_by(found.config), stages=tuple(stages), result=result)
-    write_whole(last, path)
+    try:
+        if inputs is not None and _is_repeatable(found, result):
+            left = _left_by(found.config)
+            last = LastRun(inputs=inputs, left=left, stages=tuple(stages), result=result)
+            write_whole(last, path)
+            return
+    except (FileNotFoundError, DestinationError, NotKnownError):
+        # It went away or changed after the push: the next run looks for itself.
+        pass
+    path.unlink(missing_ok=True)
 
 
 def _is_repeatable(found: Preflight, result: RunResult) -> bool:
@@ -194,13 +208,24 @@ def _left_by(config: PipelineConfig) -> str:
     )
     store = Path(config.metadata_path)
     files = [str(file) for file in store.parent.glob(f"{store.name}*")]
-    left = _states([*files, *(file for tree in trees for file in _files_below(tree))])
+    try:
+        left = _states([*files, *(file for tree in trees for file in _files_below(tree))])
+    except FileNotFoundError:
+        # Another process has changed it meanwhile, which callers take for a change.
+        raise
+    except OSError as error:
+        raise not_known(str(error.filename), "read", error.strerror or str(error)) from error
     return bytes_digest(json.dumps(left).encode())
 
 
 def _files_below(directory: Path) -> Iterator[str]:
-    for parent, _, files in os.walk(directory):
+    for parent, _, files in os.walk(directory, onerror=_raise_unless_absent):
         yield from (f"{parent}/{file}" for file in files)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _states(files: Iterable[str]) -> list[JsonValue]:

@@ -13,12 +13,15 @@ from pathlib import Path
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
 from tfx_tflite.components.documents import Document
-from tfx_tflite.components.errors import DataError, TfxTfliteError
-from tfx_tflite.components.examples.spans import RollingSplits, Span
-from tfx_tflite.components.versions import code_version
+from tfx_tflite.components.errors import DocumentError
+from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
+from tfx_tflite.components.presence import ABSENT, Presence, not_known
+from tfx_tflite.components.versions import code_digest, code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
+from tfx_tflite.pipelines.runs.file_digests import FileDigests
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
+from tfx_tflite.pipelines.runs.user_code import module_digest, source_digest
 
 _FILE_NAME = "last_data.json"
 
@@ -49,8 +52,8 @@ class RunInputs:
 
     Attributes:
         spans: The spans that it takes, the newest first.
-        digest: Of the files of those spans (names, sizes and times of change), the config, the
-            module or model it names, and the versions of the code.
+        digest: Of the files of those spans (names and contents; of remote ones sizes and times of
+            change), the config, the modules or model it names, and our own code.
         current: The version that is current at the destination; None if none is.
         is_compared: Whether the new model is compared with that version (`against: pushed`).
     """
@@ -69,7 +72,7 @@ class RunInputs:
 
         Raises:
             DataError: The spans cannot be told.
-            DestinationError: The destination cannot be read.
+            NotKnownError: The data or the destination cannot be read.
         """
         config = found.config
         if config.data.input_base is None or not (rolling := config.rolling_splits()).is_rolling:
@@ -79,6 +82,7 @@ class RunInputs:
         parts = {
             "config": config.model_dump(mode="json", exclude={"schedule"}),
             "versions": code_version(),
+            "pipelines": code_digest(Path(__file__).parents[1]),
             "code": dict(named_files(config)),
             "files": sorted(files),
         }
@@ -110,13 +114,20 @@ class RunInputs:
     def used_before(self, root: Path) -> UsedData | None:
         """Returns the record of the last finished run if it used the very same; None otherwise.
 
+        A record that is damaged is none: the run that is then done again writes it anew.
+
         Args:
             root: The config's `root`.
+
+        Raises:
+            NotKnownError: The record cannot be read.
         """
-        path = root / _FILE_NAME
+        content = read_record(root / _FILE_NAME)
+        if content is ABSENT:
+            return None
         try:
-            last = UsedData.parse(path.read_bytes(), str(path))
-        except (OSError, TfxTfliteError):
+            last = UsedData.parse(content, _FILE_NAME)
+        except DocumentError:
             return None
         is_same = last.digest == self.digest and not self._is_other(last.current)
         return last if is_same else None
@@ -147,10 +158,29 @@ class RunInputs:
         write_whole(used, root / _FILE_NAME)
 
 
+def read_record(path: Path) -> Presence[bytes]:
+    """Returns what a run has noted, or that there is no such note.
+
+    Raises:
+        NotKnownError: It cannot be read, which is not "never ran".
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        raise not_known(str(path), "read", error.strerror or str(error)) from error
+
+
 def named_files(config: PipelineConfig) -> Iterator[tuple[str, str]]:
-    """Yields the digests of the files that a config names beside its data, by what they are."""
-    if config.model.trainer is not None:
-        yield "trainer", file_digest(config.model.trainer.module_file)
+    """Yields the digests of the files that a config names beside its data, by what they are.
+
+    Of modules that includes what they import from their folder.
+    """
+    if (digest := trainer_digest(config)) is not None:
+        yield "trainer", digest
+    if (digest := metrics_digest(config)) is not None:
+        yield "metrics", digest
     if config.model.saved_model is not None:
         yield "saved_model", directory_digest(config.model.saved_model)
     if config.data.schema_file is not None:
@@ -159,19 +189,50 @@ def named_files(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         yield key, file_digest(path)
 
 
-# Split, path below `data.input_base`, size and time of change of a file.
-_File = tuple[str, str, int, int]
+def trainer_digest(config: PipelineConfig) -> str | None:
+    """Returns the digest of the trainer's module and of what it imports; None without a trainer."""
+    trainer = config.model.trainer
+    return None if trainer is None else source_digest(trainer.module_file)
+
+
+def metrics_digest(config: PipelineConfig) -> str | None:
+    """Returns the digest of the modules of metrics; None if no metric names one."""
+    trainer = config.model.trainer
+    folder = None if trainer is None else Path(trainer.module_file).parent
+    modules = {
+        metric.module for judged in config.evaluation.judged for metric in judged.metrics or ()
+    }
+    found = {name: module_digest(name, folder) for name in modules - {None} if name is not None}
+    return bytes_digest(json.dumps(found, sort_keys=True).encode()) if found else None
+
+
+def data_digest(digests: FileDigests, pattern: str) -> str:
+    """Returns the digest of the files on this machine that match a pattern: names and contents.
+
+    Args:
+        digests: Those of the files.
+        pattern: An absolute path with stars.
+
+    Raises:
+        DataError: A file cannot be read.
+        NotKnownError: A folder cannot be read.
+    """
+    files = [f"/{path}" for path in local_glob("/", pattern.lstrip("/"))]
+    return bytes_digest(json.dumps(digests.of_all(files), sort_keys=True).encode())
+
+
+# Split, path below `data.input_base`, and what tells the contents from others.
+_File = tuple[str, str, str]
 
 
 def _local_files(found: Preflight) -> Iterator[_File]:
+    digests = FileDigests(found.config.root).of_all(
+        file for data in found.data for file in data.files
+    )
     for data in found.data:
         for path in data.files:
-            try:
-                status = Path(path).stat()
-            except OSError as error:
-                raise DataError(f"{path}: {error.strerror}") from error
             below = Path(path).relative_to(str(found.input_base)).as_posix()
-            yield data.split, below, status.st_size, status.st_mtime_ns
+            yield data.split, below, digests[path]
 
 
 def _remote_files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[_File]:
@@ -181,7 +242,8 @@ def _remote_files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[_
         for pattern in patterns:
             for path in _remote_glob(rolling.input_base, pattern):
                 status = tf.io.gfile.stat(f"{rolling.input_base.rstrip('/')}/{path}")
-                yield split, path, status.length, status.mtime_nsec
+                # To read it all would take as long as the run; a store's times are its own.
+                yield split, path, f"{status.length} {status.mtime_nsec}"
 
 
 def _remote_glob(directory: str, pattern: str) -> list[str]:

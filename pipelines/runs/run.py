@@ -1,6 +1,8 @@
 """One run of a pipeline, from a config to a result. Importing this loads TFX."""
 
 import posixpath
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tfx.orchestration.pipeline import Pipeline
@@ -26,7 +28,9 @@ from tfx_tflite.pipelines.config.preflight import (
 from tfx_tflite.pipelines.metadata import store as metadata_store
 from tfx_tflite.pipelines.pipeline import create_pipeline
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
+from tfx_tflite.pipelines.runs.file_digests import FileDigests
 from tfx_tflite.pipelines.runs.model_copy import copied_model
+from tfx_tflite.pipelines.runs.new_data import data_digest, metrics_digest, trainer_digest
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
     StageFailed,
@@ -35,7 +39,13 @@ from tfx_tflite.pipelines.runs.runners import (
     output_artifact,
     run_pipeline,
 )
-from tfx_tflite.pipelines.tfx.patches import cache_of_root, cache_of_what_was_known
+from tfx_tflite.pipelines.runs.user_code import importable
+from tfx_tflite.pipelines.tfx.patches import (
+    cache_of_root,
+    cache_of_what_was_known,
+    fingerprints_of_contents,
+    unchanged_while_read,
+)
 
 # Stages in which a file shows that is corrupt.
 _FIRST_READERS = ("ImportExampleGen", "StatisticsGen", "CalibrationSampler", "Trainer")
@@ -54,7 +64,13 @@ class RunFailed(Exception):
         self.stage = stage
 
 
-def run(found: Preflight, runner: str, observer: StageObserver, force: bool = False) -> RunResult:
+def run(
+    found: Preflight,
+    runner: str,
+    observer: StageObserver,
+    force: bool = False,
+    takes_from_cache: bool = True,
+) -> RunResult:
     """Runs the pipeline of a config.
 
     Args:
@@ -62,6 +78,7 @@ def run(found: Preflight, runner: str, observer: StageObserver, force: bool = Fa
         runner: `beam` or `local`.
         observer: Is told of each stage.
         force: Whether to push a model that is at the destination already.
+        takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
 
     Raises:
         TfxTfliteError: The run failed for a reason that the message explains.
@@ -80,21 +97,21 @@ def run(found: Preflight, runner: str, observer: StageObserver, force: bool = Fa
             found = found.with_builtin_data(data)
         check_model(config)
         check_examples(found)
-        return _run(found, runner, observer, force)
+        saved_model = config.model.saved_model
+        pipeline = create_pipeline(
+            config,
+            str(found.input_base),
+            force,
+            found.compared_version,
+            None if saved_model is None else copied_model(saved_model, config.root),
+            takes_from_cache,
+        )
+        return _run(pipeline, found, runner, observer)
 
 
-def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) -> RunResult:
-    config = found.config
-    saved_model = config.model.saved_model
-    pipeline = create_pipeline(
-        config,
-        str(found.input_base),
-        force,
-        found.compared_version,
-        None if saved_model is None else copied_model(saved_model, config.root),
-    )
+def _run(pipeline: Pipeline, found: Preflight, runner: str, observer: StageObserver) -> RunResult:
     try:
-        with cache_of_root(config.artifacts_path), cache_of_what_was_known():
+        with _keyed_by_contents(found):
             results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         explained = _explained(failure, found)
@@ -108,6 +125,35 @@ def _run(found: Preflight, runner: str, observer: StageObserver, force: bool) ->
             raise explained from failure
         raise FailedAfterVerdict(explained, judged) from explained
     return _result(pipeline, results)
+
+
+@contextmanager
+def _keyed_by_contents(found: Preflight) -> Iterator[None]:
+    """Lets TFX's cache go by the contents of all that the stages read while the block runs."""
+    config, digests = found.config, FileDigests(found.config.root)
+    beside = {"Trainer": trainer_digest(config), "QuantizationEvaluator": metrics_digest(config)}
+    known = {node: digest for node, digest in beside.items() if digest is not None}
+    with ExitStack() as stack:
+        stack.enter_context(cache_of_root(config.artifacts_path, known))
+        stack.enter_context(cache_of_what_was_known())
+        stack.enter_context(fingerprints_of_contents(lambda files: data_digest(digests, files)))
+        stack.enter_context(unchanged_while_read(dict(_read_by_stages(found, digests))))
+        if config.model.trainer is not None:
+            stack.enter_context(importable(config.model.trainer.module_file))
+        yield
+
+
+def _read_by_stages(
+    found: Preflight, digests: FileDigests
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yields stages that read what a user may change during a run, and what tells its digest."""
+    config = found.config
+    if config.model.trainer is not None:
+        yield "Trainer", lambda: str(trainer_digest(config))
+    files = [file for data in found.data for file in data.files]
+    if files:
+        example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
+        yield example_gen, lambda: str(sorted(digests.of_all(files).items()))
 
 
 def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFailed:

@@ -20,11 +20,14 @@ from tfx_tflite.components.artifact_layout import (
     PROVENANCE,
     REFERENCE_NOT_KNOWN,
 )
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.uris import is_local
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
     from tfx.orchestration import metadata
     from tfx.orchestration.portable.data_types import ExecutionInfo
+    from tfx.proto.orchestration import pipeline_pb2
     from tfx.types import Artifact
 
 _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
@@ -68,7 +71,7 @@ def named_beam_runner() -> Iterator[None]:
 
 
 @contextmanager
-def cache_of_root(root: str) -> Iterator[None]:
+def cache_of_root(root: str, beside: Mapping[str, str] | None = None) -> Iterator[None]:
     """Keeps the runs of one root to the artifacts of that root while the block runs.
 
     A key of TFX's cache has the pipeline's name in it and not its root. In a store that several
@@ -76,23 +79,83 @@ def cache_of_root(root: str) -> Iterator[None]:
     owner may remove them at any time. Artifacts that are gone from a run's own root are made anew:
     TFX looks whether they are there.
 
+    A key has the text of a `module_file` in it, and not of what that imports.
+
     Args:
         root: The directory below which the pipeline keeps its artifacts.
+        beside: By node, the digest of what else its outputs depend on.
     """
     from tfx.orchestration.portable import cache_utils
 
     original = cache_utils.get_cache_context
 
     def with_root(
-        *arguments: Any, parameters: Mapping[str, object] | None = None, **settings: Any
+        *arguments: Any,
+        pipeline_node: "pipeline_pb2.PipelineNode",
+        parameters: Mapping[str, object] | None = None,
+        **settings: Any,
     ) -> metadata_store_pb2.Context:
         # Artifacts that do not say what their files were are none to go on from.
         keyed = {**(parameters or {}), "pipeline_root": root, CONTENT_DIGESTS: "1"}
+        if (digest := (beside or {}).get(pipeline_node.node_info.id)) is not None:
+            keyed["beside"] = digest
         # Who asks decides nothing: the same model is judged the same from another command line.
         keyed.pop(PROVENANCE, None)
-        return original(*arguments, parameters=keyed, **settings)
+        return original(*arguments, pipeline_node=pipeline_node, parameters=keyed, **settings)
 
     with _replaced(cache_utils, "get_cache_context", with_root):
+        yield
+
+
+@contextmanager
+def fingerprints_of_contents(digest: Callable[[str], str]) -> Iterator[None]:
+    """Lets ExampleGen tell data by their contents while the block runs.
+
+    TFX goes by sizes and times of change: other contents of the same size and time are taken for
+    the ones that are in the cache, and files that were copied for others.
+
+    Args:
+        digest: Returns that of the files on this machine that match a pattern.
+    """
+    from tfx.utils import io_utils
+
+    original = io_utils.generate_fingerprint
+
+    def fingerprint(split_name: str, file_pattern: str) -> str:
+        if not is_local(file_pattern):
+            return original(split_name, file_pattern)
+        return f"split:{split_name},contents:{digest(file_pattern)}"
+
+    with _replaced(io_utils, "generate_fingerprint", fingerprint):
+        yield
+
+
+@contextmanager
+def unchanged_while_read(digests: Mapping[str, Callable[[], str]]) -> Iterator[None]:
+    """Fails nodes whose inputs were changed since the block began while the block runs.
+
+    A key of the cache is made before what it is of is read. If that is another one by then, its
+    result would be served under the key of what was there before.
+
+    Args:
+        digests: By node, what returns the digest of what it reads.
+
+    Raises:
+        DataError: In the node.
+    """
+    from tfx.orchestration.portable import launcher
+
+    before = {node: digest() for node, digest in digests.items()}
+
+    class GuardedLauncher(launcher.Launcher):
+        def _run_executor(self, execution_info: Any) -> Any:
+            node = self._pipeline_node.node_info.id
+            result = super()._run_executor(execution_info)
+            if node in digests and digests[node]() != before[node]:
+                raise DataError(f"what {node} reads was changed during the run; run again")
+            return result
+
+    with _replaced(launcher, "Launcher", GuardedLauncher):
         yield
 
 

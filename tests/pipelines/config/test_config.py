@@ -507,11 +507,11 @@ def test_a_vocabulary_may_be_a_file_beside_the_config(config, tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "there is no file"),
         (b"", "line 1 of"),
         (b"a\n\nb\n", "line 2 of"),
         (b"a\nb\na\n", "lists 'a' twice"),
-        (b"\xff\xfe", "it is not text in UTF-8"),
+        (b"\xff\xfe", "is not text in UTF-8"),
     ],
 )
 def test_a_file_that_is_no_vocabulary_is_an_error(tmp_path: Path, content: bytes | None, expected):

@@ -28,37 +28,7 @@ from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.errors import DestinationError
 
-_TRAINER = '''
-import numpy as np
-import tensorflow as tf
-
-
-def run_fn(fn_args):
-    """Least squares; with `bad` in custom_config the answers are the wrong way round."""
-    rows, labels = [], []
-    for file in fn_args.train_files:
-        for path in tf.io.gfile.glob(file):
-            for record in tf.data.TFRecordDataset(path, "GZIP").as_numpy_iterator():
-                example = tf.train.Example.FromString(record)
-                rows.append(example.features.feature["x"].float_list.value)
-                labels.append(example.features.feature["label"].int64_list.value[0])
-    x, y = np.array(rows), 2.0 * np.array(labels) - 1
-    weights = np.linalg.lstsq(x, y, rcond=None)[0]
-    if (fn_args.custom_config or {}).get("bad"):
-        weights = -weights
-
-    class Linear(tf.Module):
-        def __init__(self):
-            columns = 4 * np.stack([-weights, weights], axis=1)
-            self.weights = tf.Variable(columns.astype(np.float32))
-
-        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
-        def serve(self, x):
-            return {"probabilities": tf.nn.softmax(tf.linalg.matmul(x, self.weights))}
-
-    model = Linear()
-    tf.saved_model.save(model, fn_args.serving_model_dir, {"serving_tensors": model.serve})
-'''
+_TRAINER = Path(__file__).with_name("linear_trainer.py")
 
 _CONFIG = """
 name: retraining
@@ -102,7 +72,7 @@ class Retraining:
         self._span, self._versions = 0, collections.Counter[int]()
         self._known: dict[int, str] = {}
         self._seconds = 20.0
-        (self.directory / "trainer.py").write_text(_TRAINER)
+        (self.directory / "trainer.py").write_bytes(_TRAINER.read_bytes())
         (self.directory / "c.yaml").write_text(_CONFIG)
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(["tfx_tflite.pipelines.runs.run", __name__])

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from tests.components.examples.test_spans import deliver
 from tests.pipelines.config.test_config import MINIMAL
 from tfx_tflite.components import locks
+from tfx_tflite.components.digests import file_digest
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.config.preflight import Preflight, inspect
@@ -71,24 +72,76 @@ def change_a_file(root: Path) -> None:
     (root / "data/span-2/train/data.tfrecord").write_text("delivered again")
 
 
-def touch_a_file(root: Path) -> None:
-    os.utime(root / "data/span-2/eval/data.tfrecord", (1, 1))
+def swap_a_file(root: Path) -> None:
+    """Puts other contents of the same size in its place, and sets the time back."""
+    path = root / "data/span-2/train/data.tfrecord"
+    before = path.stat()
+    path.write_text(path.read_text()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def rename_over(root: Path) -> None:
+    """As `swap_a_file`, with another file that has the name now."""
+    path = root / "data/span-2/train/data.tfrecord"
+    before = path.stat()
+    other = path.with_name(".other")
+    other.write_text(path.read_text()[::-1])
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
 
 
 CHANGES = {
     "a new span": lambda root: deliver(root / "data", "span-3"),
     "another file in the span": lambda root: (root / "data/span-2/train/more").write_text("x"),
     "a file with other contents": change_a_file,
-    "a file of another time, as ExampleGen goes by it": touch_a_file,
+    "a file with other contents of the same size and time": swap_a_file,
+    "another file of the same size and time": rename_over,
     "another model": lambda root: (root / "model/saved_model.pb").write_text("other"),
 }
 
 
+@pytest.mark.parametrize("settled", [True, False], ids=["long ago", "just now"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_is_new(inputs, tmp_path: Path, change):
+def test_is_new(inputs, tmp_path: Path, change, settled: bool, monkeypatch):
+    if settled:
+        # Digests are kept only of files that are older than a moment.
+        monkeypatch.setattr("tfx_tflite.pipelines.runs.file_digests._SETTLED_NS", -1)
     inputs().remember(tmp_path / "runs", result("pushed"))
+    assert inputs().used_before(tmp_path / "runs") is not None
     change(tmp_path)
     assert inputs().used_before(tmp_path / "runs") is None
+
+
+def copy_a_file(root: Path) -> None:
+    path = root / "data/span-2/train/data.tfrecord"
+    shutil.copyfile(path, path.with_name(".copy"))
+    path.with_name(".copy").replace(path)
+
+
+def touch_a_file(root: Path) -> None:
+    os.utime(root / "data/span-2/eval/data.tfrecord", (1, 1))
+
+
+@pytest.mark.parametrize("change", [copy_a_file, touch_a_file])
+def test_the_same_contents_are_not_new(inputs, tmp_path: Path, change):
+    inputs().remember(tmp_path / "runs", result("pushed"))
+    change(tmp_path)
+    assert inputs().used_before(tmp_path / "runs") is not None
+
+
+def test_files_are_read_once_for_each_state(inputs, monkeypatch):
+    from tfx_tflite.pipelines.runs import file_digests
+
+    read: list[str] = []
+
+    def counted(path: str) -> str:
+        read.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_digests, "file_digest", counted)
+    first = inputs().digest
+    assert len(read) == 2 and inputs().digest == first and len(read) == 2
 
 
 def test_another_vocabulary_is_new(inputs, tmp_path: Path):

@@ -94,6 +94,7 @@ def test_the_launcher_asks_for_keys_through_the_module():
     source = inspect.getsource(launcher.Launcher)
     assert "cache_utils.get_cache_context(" in source
     assert "cache_utils.get_cached_outputs(" in source
+    assert "pipeline_node=self._pipeline_node" in source
 
 
 @pytest.mark.parametrize("is_known", [True, False])
