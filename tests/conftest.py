@@ -1,6 +1,7 @@
 """What several tests share; heavy imports are inside the fixtures, for the sake of light tests."""
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -177,6 +178,24 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture
+def as_a_user(tmp_path: Path) -> Iterator[None]:
+    """Runs as a user whom permissions bind, if that can be."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (*tmp_path.parents, tmp_path):
+        if path.stat().st_uid == 0 and path.stat().st_mode & 0o055 != 0o055:
+            path.chmod(path.stat().st_mode | 0o055)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 1000, 1000)
+    os.seteuid(1000)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -277,7 +277,9 @@ def local_glob(directory: str, pattern: str) -> list[str]:
     """
     if not pattern or pattern.startswith("/"):
         raise ValueError("expected one that is relative and not empty")
-    parts = re.sub(r"\*+", "*", pattern).strip("/").split("/")
+    parts = ["*" if part == "**" else part for part in pattern.strip("/").split("/")]
+    if any("**" in part for part in parts):
+        raise ValueError("'**' stands between slashes by itself")
     base = Path(directory)
     return sorted(path.relative_to(base).as_posix() for path in _matches(base, parts))
 

@@ -5,6 +5,7 @@ A model's signatures and the contents of the data are looked at when a run has l
 anyway.
 """
 
+import errno
 import gzip
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -128,6 +129,8 @@ def _with_data(config: PipelineConfig) -> Preflight:
     except NoSpanError as error:
         raise ConfigError(f"data.splits: {error}") from error
     except (NotKnownError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"data.input_base: {error.strerror}: {error.filename}") from error
         raise NotKnownError(f"data.input_base: {_reason(error)}") from error
     return Preflight(config, input_base, data, spans)
 

@@ -1,7 +1,6 @@
 """Which pushed version a new model is compared with, and what is said where there is none."""
 
 import math
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -124,24 +123,6 @@ UNREADABLE: dict[str, tuple[Callable[[Destination], object], str]] = {
         "names a version that is not there",
     ),
 }
-
-
-@pytest.fixture
-def as_a_user(tmp_path: Path):
-    """Runs as a user whom permissions bind, if that can be."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in (*tmp_path.parents, tmp_path):
-        if path.stat().st_uid == 0 and path.stat().st_mode & 0o055 != 0o055:
-            path.chmod(path.stat().st_mode | 0o055)
-    for path in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(path, 1000, 1000)
-    os.seteuid(1000)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(("change", "reason"), UNREADABLE.values(), ids=UNREADABLE)

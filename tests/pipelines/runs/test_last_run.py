@@ -289,12 +289,35 @@ def test_a_repeated_run_prints_the_same_and_loads_nothing_heavy(
     assert "pydantic" in imported
 
 
-def test_force_runs_in_any_case(root: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("force", "takes_from_cache"), [(True, True), (False, False)])
+def test_force_and_no_cache_run_in_any_case(
+    root: Path, monkeypatch: pytest.MonkeyPatch, force: bool, takes_from_cache: bool
+):
     from tfx_tflite.pipelines.cli.console import RunPrinter
     from tfx_tflite.pipelines.cli.one_run import OneRun
 
     has_run(root, push(root))
     monkeypatch.setattr(OneRun, "_run", lambda *_: REFUSED)
     one_run = OneRun(look(root), RunPrinter(sys.stderr), root / "log")
-    assert one_run.result("local", force=True) is REFUSED
+    assert one_run.result("local", force, takes_from_cache) is REFUSED
     assert one_run.result("local", force=False).status == "pushed"
+
+
+def test_the_command_line_says_whether_the_cache_is_asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from click.testing import CliRunner
+
+    from tfx_tflite.pipelines.cli.main import main
+    from tfx_tflite.pipelines.cli.one_run import OneRun
+
+    asked: list[bool] = []
+
+    def result(self: OneRun, runner: str, force: bool, takes_from_cache: bool) -> RunResult:
+        asked.append(takes_from_cache)
+        return REFUSED
+
+    monkeypatch.setattr(OneRun, "result", result)
+    for options in ([], ["--no-cache"]):
+        CliRunner().invoke(main, ["run", str(root / "c.yaml"), *options])
+    assert asked == [True, False]

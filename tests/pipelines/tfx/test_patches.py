@@ -5,6 +5,7 @@ needed.
 """
 
 import inspect
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +96,41 @@ def test_the_launcher_asks_for_keys_through_the_module():
     assert "cache_utils.get_cache_context(" in source
     assert "cache_utils.get_cached_outputs(" in source
     assert "pipeline_node=self._pipeline_node" in source
+
+
+def test_keys_of_tfx_cache_have_what_lies_beside_of_the_node_that_reads_it(store):
+    keys = []
+    for beside in ({}, {"Trainer": "1"}, {"Trainer": "2"}, {"Evaluator": "1"}):
+        with patches.cache_of_root("a", beside):
+            keys.append(cache_key(store, "a"))
+    assert keys[0] == keys[3] and len({*keys}) == 3
+
+
+def test_tfx_tells_data_by_sizes_and_times_unless_it_is_given_their_contents(tmp_path: Path):
+    from tfx.utils import io_utils
+
+    file = tmp_path / "a"
+    file.write_text("one")
+    before = file.stat()
+    pattern = f"{tmp_path}/*"
+
+    def fingerprint_of(text: str) -> str:
+        file.write_text(text)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return io_utils.generate_fingerprint("train", pattern)
+
+    assert fingerprint_of("one") == fingerprint_of("two")
+    with patches.fingerprints_of_contents(lambda _: file.read_text()):
+        assert fingerprint_of("one") == fingerprint_of("one") != fingerprint_of("two")
+
+
+def test_both_example_gens_ask_for_fingerprints_through_the_module():
+    from tfx.components.example_gen import utils
+
+    from tfx_tflite.components.rolling_example_gen import driver
+
+    for module in (utils, driver):
+        assert "io_utils.generate_fingerprint(" in inspect.getsource(module)
 
 
 @pytest.mark.parametrize("is_known", [True, False])
