@@ -13,7 +13,7 @@ from pathlib import Path
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
 from tfx_tflite.components.documents import Document
-from tfx_tflite.components.errors import DocumentError
+from tfx_tflite.components.errors import DocumentError, telling_line
 from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
 from tfx_tflite.components.presence import ABSENT, Presence, not_known
 from tfx_tflite.components.versions import code_digest, code_version
@@ -248,6 +248,11 @@ def _remote_files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[_
 
 def _remote_glob(directory: str, pattern: str) -> list[str]:
     # Loads TFX: only its file I/O reaches there.
+    import tensorflow as tf
+
     from tfx_tflite.components.rolling_example_gen.driver import list_files
 
-    return list_files(directory, pattern)
+    try:
+        return list_files(directory, pattern)
+    except (tf.errors.OpError, OSError) as error:
+        raise not_known(directory, "list", telling_line(str(error))) from error
