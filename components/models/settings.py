@@ -12,10 +12,13 @@ class SignatureSettings(Settings):
         signature: Its name; its inputs are tensors, not serialized examples.
         preprocessing_signature: A signature of the same SavedModel that turns serialized examples
             into the inputs of `signature`; None takes each input from the feature of its name.
+        trust: Whether the SavedModel may do more than compute: read and write files, run Python,
+            open connections; see `effects.py`.
     """
 
     signature: str = "serving_default"
     preprocessing_signature: str | None = None
+    trust: bool = False
 
 
 class GoldenSettings(Settings):

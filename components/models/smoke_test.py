@@ -22,6 +22,7 @@ from tfx_tflite.components.documents import Part
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.examples.tensors import first_non_finite
 from tfx_tflite.components.models import golden_samples
+from tfx_tflite.components.models.environment import without_secrets
 from tfx_tflite.components.models.runtime import (
     RunnableModel,
     Shapes,
@@ -79,6 +80,7 @@ def try_model(
             text=True,
             timeout=time_limit,
             cwd=directory,
+            env=without_secrets(),
         )
     except subprocess.TimeoutExpired as error:
         raise PushError(

@@ -34,6 +34,7 @@ from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
+from tfx_tflite.components.models import effects
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.float_model import read_tensor_signature
@@ -85,6 +86,7 @@ class Executor(tfx_evaluator.Executor):
         gate = settings.gate
         source = _source(input_dict, settings)
         _check_slices(eval_config, source)
+        effects.check(artifact_files.float_model_uri(input_dict["baseline_model"]), settings.trust)
         pair = _model_pair(input_dict, settings, source)
         targets = settings.targets or targets_of(eval_config, settings.output)
         judged = judged_outputs(pair, eval_config, targets)

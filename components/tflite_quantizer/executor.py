@@ -29,6 +29,7 @@ from tfx_tflite.components.examples.splits import (
     with_position,
 )
 from tfx_tflite.components.examples.tensors import Array, Tensors
+from tfx_tflite.components.models import effects
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
@@ -90,6 +91,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tempfile.TemporaryDirectory() as working_directory,
             Converter(Path(working_directory), settings.limits) as converter,
         ):
+            effects.check(saved_model, settings.trust)
             signature = read_tensor_signature(saved_model, settings.signature)
             model = _FloatModel(uri, saved_model, signature, settings.preprocessing_signature)
             calibration = None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from tfx_tflite.components.errors import ConfigError, DataError, NotKnownError
+from tfx_tflite.components.errors import ConfigError, DataError, ModelError, NotKnownError
 from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -99,6 +99,7 @@ def inspect(config: PipelineConfig) -> Preflight:
         _check_file("model.trainer.module_file", config.model.trainer.module_file)
     if config.model.saved_model is not None:
         _check_file("model.saved_model", f"{config.model.saved_model}/saved_model.pb")
+        _check_effects(config.model.saved_model, config.model.trust)
     if config.data.schema_file is not None:
         _check_file("data.schema", config.data.schema_file)
     for path in config.evaluation.vocabulary_files().values():
@@ -194,6 +195,15 @@ def _check_keys(config: PipelineConfig) -> None:
         if config.push.signing_key is not None and config.push.signing_key in str(error):
             key = "push.signing_key"
         raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_effects(saved_model: str, trusted: bool) -> None:
+    from tfx_tflite.components.models import effects
+
+    try:
+        effects.check(saved_model, trusted)
+    except ModelError as error:
+        raise ConfigError(f"model.saved_model: {error}") from error
 
 
 def check_model(config: PipelineConfig) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfx_tflite.components.models.environment import without_secrets
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.messages import Answer, Request
 
@@ -46,7 +47,7 @@ class ChildProcess:
     """A child process with a pipe and a log.
 
     It has a session of its own, so that a Ctrl-C in the terminal reaches only this process, which
-    then stops it.
+    then stops it. It runs models, so its environment is one without credentials.
 
     Args:
         command: What to run; the pipe's file descriptor and this process's id are appended.
@@ -77,7 +78,7 @@ class ChildProcess:
                 [*command, str(pipe), str(os.getpid())],
                 # Python would import modules from the directory it is started in.
                 cwd=self._log.parent,
-                env={**os.environ, "TMPDIR": str(self._temporary)},
+                env={**without_secrets(), "TMPDIR": str(self._temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

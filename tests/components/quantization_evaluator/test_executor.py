@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.components.models.reading import with_unused_reader
 from tests.components.quantization_evaluator.inputs import evaluator_inputs
 from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE
 from tfx_tflite.components.errors import DataError, EvaluationError, ModelError, user_error_in
@@ -819,6 +820,16 @@ def test_a_model_that_changes_while_it_is_evaluated_is_an_error(
     error = user_error_in(raised.value)
     assert isinstance(error, EvaluationError)
     assert f"{file} was changed while it was being evaluated" in str(error)
+
+
+def test_a_float_model_that_would_read_files_is_an_error(artifacts, tmp_path: Path):
+    from tfx.types import standard_artifacts
+
+    baseline = standard_artifacts.Model()
+    baseline.uri = str(tmp_path / "reading")
+    with_unused_reader(Path(artifacts["baseline_model"][0].uri), Path(baseline.uri))
+    with pytest.raises(ModelError, match=r"operator ReadFile .* set model.trust: true"):
+        run({**artifacts, "baseline_model": [baseline]}, tmp_path, LENIENT)
 
 
 # --- Beside a pushed model ---

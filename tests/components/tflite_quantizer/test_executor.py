@@ -1,12 +1,14 @@
 """TFLiteQuantizer through its executor: real artifacts, Beam, converter and interpreter."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tfx_tflite.components.errors import DataError, user_error_in
+from tests.components.models.reading import with_unused_reader
+from tfx_tflite.components.errors import ConversionError, DataError, ModelError, user_error_in
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
@@ -23,7 +25,9 @@ def quantize(digits_model: Path, write_records, tmp_path: Path):
 
     from tfx_tflite.components.tflite_quantizer.executor import Executor
 
-    def run(images: np.ndarray, name: str = "model", beam_args=(), **options) -> Path:
+    def run(
+        images: np.ndarray, name: str = "model", beam_args=(), saved=digits_model, **options
+    ) -> Path:
         examples = standard_artifacts.Examples()
         examples.uri = str(tmp_path / f"{name}-sample")
         examples.split_names = artifact_utils.encode_split_names(["calibration"])
@@ -31,7 +35,7 @@ def quantize(digits_model: Path, write_records, tmp_path: Path):
         path = Path(examples.uri) / "Split-calibration" / "data_tfrecord-00000-of-00001.gz"
         write_records(path, rows, "GZIP")
         model, output = standard_artifacts.Model(), standard_artifacts.Model()
-        model.uri, output.uri = str(digits_model), str(tmp_path / name)
+        model.uri, output.uri = str(saved), str(tmp_path / name)
         context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
         Executor(context).Do(
             {"model": [model], "calibration_examples": [examples]},
@@ -160,3 +164,30 @@ def test_each_model_is_parsed_once(quantize, images, monkeypatch: pytest.MonkeyP
     directory = quantize(images)
     models = (directory / "float32.tflite", directory / "Format-Serving" / "tflite")
     assert parsed == [file_digest(model) for model in models]
+
+
+@pytest.fixture
+def reading_model(digits_model: Path, tmp_path: Path) -> Path:
+    """The digits model with a function that reads a file."""
+    return with_unused_reader(digits_model, tmp_path / "reading")
+
+
+def test_a_model_that_would_read_files_is_an_error_before_it_is_loaded(
+    quantize, images, reading_model: Path
+):
+    with pytest.raises(ModelError, match=r"operator ReadFile .* set model.trust: true"):
+        quantize(images, saved=reading_model)
+
+
+def test_a_model_that_is_trusted_may_read_files(quantize, images, reading_model: Path):
+    assert model_of(quantize(images, saved=reading_model, scheme="float32", trust=True))
+
+
+def test_a_converted_model_that_ends_the_runtimes_process_is_an_error(
+    quantize, images, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.tflite_quantizer import executor
+
+    monkeypatch.setattr(executor, "_run_first", lambda quantized, examples: os.abort())
+    with pytest.raises(ConversionError, match=r"crashes \(SIGABRT\) on the converted"):
+        quantize(images, scheme="float32")

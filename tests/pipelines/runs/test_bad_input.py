@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.components.models.reading import with_unused_reader
 from tfx_tflite.components.errors import (
     ConfigError,
     ConversionError,
@@ -142,6 +143,13 @@ def test_a_model_that_needs_flex_operators(run, tmp_path: Path):
 
 
 @pytest.mark.parametrize("runner", ["local", "beam"])
+def test_a_model_that_would_read_files(run, tmp_path: Path, digits_model: Path):
+    reading = with_unused_reader(digits_model, tmp_path / "reading")
+    message = problem(ConfigError, run, tmp_path, model=reading)
+    assert message.startswith(f"model.saved_model: the SavedModel at {reading} has operator ReadFi")
+    assert run(None, None, "model.trust=true", model=reading)["status"] == "pushed"
+
+
 def test_a_label_outside_the_outputs_range(run, tmp_path: Path, runner: str):
     found = problem(DataError, run, tmp_path, None, rows(label=10), runner=runner)
     assert "label 'label' is 10 in record " in found

@@ -89,6 +89,11 @@ def pid(request: Request) -> bytes:
     return str(os.getpid()).encode()
 
 
+def environment(request: Request) -> bytes:
+    """Gives what a model would read of it, in whatever way."""
+    return Path("/proc/self/environ").read_bytes() + repr(dict(os.environ)).encode()
+
+
 def fill_the_disk(request: Request) -> bytes:
     messages.RESULT = "/dev/full"
     return b"x" * 100_000

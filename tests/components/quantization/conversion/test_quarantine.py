@@ -116,6 +116,19 @@ def test_a_message_is_of_the_request_that_failed(stand_in, working_directory: Pa
             converter.quantize(b"", Recipe(Scheme.INT16X8))
 
 
+def test_the_child_has_no_credentials(
+    stand_in, working_directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stand_in("environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "open sesame")
+    monkeypatch.setenv("HF_TOKEN", "open sesame")
+    monkeypatch.setenv("TF_CPP_MAX_VLOG_LEVEL", "0")
+    with Converter(working_directory) as converter:
+        found = converter.quantize(b"model", INT8)
+    assert b"open sesame" not in found and b"HF_TOKEN" not in found
+    assert b"TF_CPP_MAX_VLOG_LEVEL=0" in found
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("path", ["result.tflite", "calibrated.tflite"])
 def test_a_full_disk_is_named(
