@@ -142,7 +142,6 @@ def test_a_model_that_needs_flex_operators(run, tmp_path: Path):
     assert "no builtin for: MatrixInverse" in found
 
 
-@pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_model_that_would_read_files(run, tmp_path: Path, digits_model: Path):
     reading = with_unused_reader(digits_model, tmp_path / "reading")
     message = problem(ConfigError, run, tmp_path, model=reading)
@@ -150,6 +149,7 @@ def test_a_model_that_would_read_files(run, tmp_path: Path, digits_model: Path):
     assert run(None, None, "model.trust=true", model=reading)["status"] == "pushed"
 
 
+@pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_label_outside_the_outputs_range(run, tmp_path: Path, runner: str):
     found = problem(DataError, run, tmp_path, None, rows(label=10), runner=runner)
     assert "label 'label' is 10 in record " in found
