@@ -116,9 +116,9 @@ class _Column:
         cls, batch: pa.RecordBatch, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
     ) -> "_Column":
         lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
-        free = _free_sizes(lengths, spec, signature, shape)
+        free = _free_sizes(batch, lengths, spec, signature, shape)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]])
-        return cls(spec, _cast(values, spec, signature), starts, free)
+        return cls(spec, _cast(batch, values, starts, spec, signature), starts, free)
 
     def of(self, rows: Array, whole: bool = False) -> Array:
         """Returns the tensor of some examples of one shape.
@@ -155,9 +155,10 @@ def feature_values(batch: pa.RecordBatch, name: str, needed_as: str) -> tuple[Ar
     column = batch.column(batch.schema.get_field_index(name))
     if pa.types.is_null(column.type) or column.null_count:
         missing = len(column) if pa.types.is_null(column.type) else column.null_count
+        first = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         raise DataError(
             f"feature {name!r} ({needed_as}) is missing in {missing} of {len(column)} examples of "
-            "a batch; give it a value in every example"
+            f"a batch, first in {place_of(batch, first)}; give it a value in every example"
         )
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise DataError(f"feature {name!r} ({needed_as}) has type {column.type}, expected a list")
@@ -166,25 +167,34 @@ def feature_values(batch: pa.RecordBatch, name: str, needed_as: str) -> tuple[Ar
 
 
 def _free_sizes(
-    lengths: Array, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+    batch: pa.RecordBatch,
+    lengths: Array,
+    spec: InputSpec,
+    signature: str,
+    shape: tuple[int, ...] | None,
 ) -> Array:
     """Returns the sizes of an input's free axes in each example, shape (n, free axes)."""
     known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
     free = [axis for axis, size in enumerate(spec.example_shape) if size is None]
     if len(free) > 1 and len(lengths):
-        return np.tile(_declared_sizes(lengths, spec, signature, shape), (len(lengths), 1))
+        return np.tile(_declared_sizes(batch, lengths, spec, signature, shape), (len(lengths), 1))
     is_wrong = (lengths % max(known, 1) != 0) | (lengths == 0) if free else lengths != known
     if np.any(is_wrong):
         raise DataError(
             f"feature {spec.name!r} has {int(lengths[is_wrong][0])} values in an example, but "
             f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
             + (f" ({known} values an example)" if not free else "")
+            + f"; see {place_of(batch, int(np.argmax(is_wrong)))}"
         )
     return (lengths // max(known, 1))[:, None][:, : len(free)]
 
 
 def _declared_sizes(
-    lengths: Array, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+    batch: pa.RecordBatch,
+    lengths: Array,
+    spec: InputSpec,
+    signature: str,
+    shape: tuple[int, ...] | None,
 ) -> list[int]:
     """Returns the sizes of several free axes, which no number of values could tell."""
     wanted = spec.example_shape
@@ -199,12 +209,15 @@ def _declared_sizes(
     if not fits or other.any():
         raise DataError(
             f"{where}, but the schema gives feature {spec.name!r} the shape {format_shape(shape)} "
-            f"and an example has {lengths[np.argmax(other)]} values"
+            f"and an example has {lengths[np.argmax(other)]} values; see "
+            f"{place_of(batch, int(np.argmax(other)))}"
         )
     return [given for size, given in zip(wanted, shape, strict=True) if size is None]
 
 
-def _cast(values: Array, spec: InputSpec, signature: str) -> Array:
+def _cast(
+    batch: pa.RecordBatch, values: Array, starts: Array, spec: InputSpec, signature: str
+) -> Array:
     if values.dtype == spec.dtype:
         return values
     if values.dtype == object or spec.dtype == object:
@@ -217,9 +230,12 @@ def _cast(values: Array, spec: InputSpec, signature: str) -> Array:
         cast = values.astype(spec.dtype)
         lost = (cast.astype(values.dtype) != values) & ~_both_nan(cast, values)
     if np.any(lost):
+        index = int(np.argmax(lost))
+        row = int(np.searchsorted(starts, index, side="right")) - 1
         raise DataError(
-            f"feature {spec.name!r} holds {values[lost][0].item()!r}, which input {spec.name!r} of "
-            f"signature {signature!r} ({_type_name(spec.dtype)}) cannot hold; nothing is cast "
+            f"feature {spec.name!r} holds {values[index].item()!r} in {place_of(batch, row)}, "
+            f"which input {spec.name!r} of signature {signature!r} ({_type_name(spec.dtype)}) "
+            "cannot hold; nothing is cast "
             "where it would change"
         )
     return cast

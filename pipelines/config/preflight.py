@@ -6,23 +6,17 @@ anyway.
 """
 
 import errno
-import gzip
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from tfx_tflite.components.errors import ConfigError, DataError, ModelError, NotKnownError
 from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.vocabulary import read_vocabulary
-
-# Length, its checksum, and the record's checksum: the bytes of a TFRecord beside the record.
-_TFRECORD_FRAME = 16
 
 
 @dataclass(frozen=True)
@@ -269,31 +263,10 @@ def find_corrupt_file(found: Preflight) -> str | None:
 
 
 def _corrupt(files: Iterable[str]) -> str | None:
-    import tensorflow as tf
+    from tfx_tflite.components.examples import records
 
-    for file in files:
-        records, size = 0, 0
-        try:
-            for record in tf.data.TFRecordDataset(file, _compression(file)).as_numpy_iterator():
-                tf.train.Example.FromString(record)
-                records += 1
-                size += len(record) + _TFRECORD_FRAME
-            # TensorFlow takes a header that is cut off for the end of the file.
-            if size == _uncompressed_size(file):
-                continue
-        except (tf.errors.OpError, EOFError):
-            pass
-        except DecodeError:
-            return f"{file}: record {records} is not a tf.Example"
-        return f"{file} is not a whole TFRecord file: it breaks off after {records} examples"
-    return None
-
-
-def _uncompressed_size(file: str) -> int:
-    if not _compression(file):
-        return Path(file).stat().st_size
-    with gzip.open(file) as stream:
-        return sum(len(chunk) for chunk in iter(lambda: stream.read(1 << 20), b""))
+    problems = (records.problem_in(file, None) for file in files)
+    return next((problem for problem in problems if problem is not None), None)
 
 
 def _compression(file: str) -> str:

@@ -129,6 +129,20 @@ def test_a_file_that_is_no_tfrecord_at_all(run, tmp_path: Path):
     assert "train/0.tfrecord is not a whole TFRecord file: it breaks off after 0" in found
 
 
+def test_a_feature_of_another_type_in_one_record(run, tmp_path: Path):
+    mixed = [*rows(7), *rows(1, image=["a picture"]), *rows(7)]
+    found = problem(DataError, run, tmp_path, mixed)
+    assert f"record 7 of {tmp_path}/data/train/a.tfrecord has BYTES in feature 'image'" in found
+
+
+def test_a_feature_of_another_type_than_the_schema_says(run, tmp_path: Path):
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
+    mixed = [*rows(7), *rows(1, label=0.5), *rows(7)]
+    found = problem(DataError, run, tmp_path, None, mixed, "data.schema=schema.pbtxt")
+    assert "record 7 of " in found and "has FLOAT in feature 'label', expected INT" in found
+    assert "/Split-eval/data_tfrecord-00000-of-00001.gz" in found
+
+
 def test_a_model_that_needs_flex_operators(run, tmp_path: Path):
     import tensorflow as tf
 
