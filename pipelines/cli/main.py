@@ -16,6 +16,7 @@ from tfx_tflite.components.locks import only_one
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
+from tfx_tflite.pipelines.cli.clean import clean
 from tfx_tflite.pipelines.cli.config import CONFIG, SET, TIMEOUT, load_checked, with_timeout
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
@@ -147,7 +148,7 @@ def report(run: Path, in_browser: bool) -> None:
         click.launch(str(result.page))
 
 
-for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule):
+for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule, clean):
     main.add_command(_command)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.deferred_imports import deferred_imports, uncollected_imports
+from tfx_tflite.components.errors import TfxTfliteError
 from tfx_tflite.pipelines.cli.console import RunPrinter, save_result
 from tfx_tflite.pipelines.cli.outcome import message_of
 from tfx_tflite.pipelines.config.preflight import Preflight
@@ -107,10 +108,29 @@ class OneRun:
             self._printer.say(f"{self._found.config.name}: {result.reasons[0]}")
         else:
             self._printer.result(result)
+            if self._stages:
+                self._clean()
             self._keep(result)
             self._printer.say(f"{time.monotonic() - self._start:.1f} s in all")
         if not self._stages:
             _remove_if_empty(self._log)
+
+    def _clean(self) -> None:
+        """Removes what old runs left, if the config says so; the run is what it is all the same."""
+        retention = self._found.config.retention
+        if retention is None:
+            return
+        from tfx_tflite.pipelines.cli.clean import summary
+        from tfx_tflite.pipelines.runs.cleaning import clean
+
+        try:
+            cleaned = clean(self._found.config, retention.keep_runs)
+        except (TfxTfliteError, OSError) as error:
+            self._printer.say(f"warning: old runs were not cleaned: {message_of(error)}")
+            return
+        for note in cleaned.notes:
+            self._printer.say(f"retention: {note}")
+        self._printer.say(summary(cleaned))
 
     def _keep(self, result: RunResult) -> None:
         try:

@@ -30,6 +30,7 @@ from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig, short_enough
 from tfx_tflite.pipelines.config.metadata import MetadataConfig
 from tfx_tflite.pipelines.config.plain_values import impossible_values, nodes
+from tfx_tflite.pipelines.config.retention import RunRetention
 from tfx_tflite.pipelines.config.schedule import ScheduleConfig
 
 
@@ -116,6 +117,7 @@ class PipelineConfig(Settings):
     metadata: MetadataConfig = MetadataConfig()
     beam: BeamConfig = BeamConfig()
     schedule: ScheduleConfig | None = None
+    retention: RunRetention | None = None
     kubeflow: KubeflowConfig | None = None
     _provenance: Provenance | None = PrivateAttr(None)
 

@@ -1,5 +1,6 @@
 """What a scheduler writes down of each tick: a line of JSON."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -7,13 +8,21 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 
 from tfx_tflite.components.presence import ABSENT, Presence, not_known
 from tfx_tflite.components.private_files import open_regular_file
 
 FILE_NAME = "runs.jsonl"
 _STARTED = "started.json"
+_RECORD = TypeAdapter(dict[str, JsonValue])
 
 
 @dataclass(frozen=True)
@@ -134,14 +143,23 @@ def last_tick(path: Path) -> Presence[tuple[datetime, str]]:
         NotKnownError: The file cannot be read, which does not mean that there were no runs.
     """
     lines = _read(path)
-    if lines is ABSENT:
-        return ABSENT
-    for line in reversed(lines.splitlines()):
-        try:
+    for line in reversed([] if lines is ABSENT else lines.splitlines()):
+        with contextlib.suppress(ValidationError):
             tick = _Tick.model_validate_json(line)
-        except ValidationError:
-            continue
-        return tick.scheduled, tick.status
+            return tick.scheduled, tick.status
+    return ABSENT
+
+
+def last_record(path: Path) -> Presence[dict[str, JsonValue]]:
+    """Returns the last whole record of a file, as it was written.
+
+    Raises:
+        NotKnownError: The file cannot be read, which does not mean that there were no runs.
+    """
+    lines = _read(path)
+    for line in reversed([] if lines is ABSENT else lines.splitlines()):
+        with contextlib.suppress(ValidationError):
+            return _RECORD.validate_json(line)
     return ABSENT
 
 
