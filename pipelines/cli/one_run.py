@@ -108,8 +108,6 @@ class OneRun:
             self._printer.say(f"{self._found.config.name}: {result.reasons[0]}")
         else:
             self._printer.result(result)
-            if self._stages:
-                self._clean()
             self._keep(result)
             self._printer.say(f"{time.monotonic() - self._start:.1f} s in all")
         if not self._stages:
@@ -120,6 +118,7 @@ class OneRun:
         retention = self._found.config.retention
         if retention is None:
             return
+        last_run.forget(self._found)
         from tfx_tflite.pipelines.cli.clean import summary
         from tfx_tflite.pipelines.runs.cleaning import clean
 
@@ -135,6 +134,9 @@ class OneRun:
     def _keep(self, result: RunResult) -> None:
         try:
             save_result(result, self._log)
+            if self._stages:
+                # Before the note of what this run left, which is about what is there then.
+                self._clean()
             if self._rolling is not None:
                 self._rolling.remember(Path(self._found.config.root), result)
             elif self._stages:

@@ -115,6 +115,18 @@ def remember(
     path.unlink(missing_ok=True)
 
 
+def forget(found: Preflight) -> None:
+    """Removes the note of the last run, which another one has overtaken.
+
+    Args:
+        found: The config, and what was found of it.
+
+    Raises:
+        OSError: The note cannot be removed.
+    """
+    (Path(found.config.root) / _FILE_NAME).unlink(missing_ok=True)
+
+
 def _is_repeatable(found: Preflight, result: RunResult) -> bool:
     """Returns whether a run that finds what this one left comes to the same result."""
     if not result.is_verdict or result.push_note:
