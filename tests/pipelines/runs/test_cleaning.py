@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from tests.conftest import CONFIGS, ROOT
+from tests.conftest import CONFIGS
+from tests.pipelines.runs.cleaning_cut_short import CutShort
 from tests.pipelines.runs.past_runs import PastRuns
 from tfx_tflite.components.errors import ConfigError, MetadataError, NotKnownError
 from tfx_tflite.components.locks import only_one
@@ -289,40 +289,19 @@ def test_records_that_cannot_be_read_end_it_before_anything_goes(past: PastRuns)
 
 def test_a_kill_at_any_step_leaves_the_rest_to_the_next(tmp_path: Path, record_property):
     """Nobody is served half an artifact meanwhile, and what stays is whole."""
-    past = PastRuns(tmp_path / "past")
-    for _ in range(3):
-        past.run(pushes=False)
-    kept = past.run().directories()
-    shutil.copytree(past.path.parent, tmp_path / "saved")
-    kills = 0
-    for step in range(1, 400, 11):
-        put_back(past, tmp_path / "saved")
-        script = [sys.executable, "-m", "tests.pipelines.runs.killed_cleaning"]
-        done = subprocess.run(
-            [*script, str(past.path), "1", str(step)], capture_output=True, text=True, cwd=ROOT
-        )
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        kills += done.returncode != 0
-        for uri, state in past.states().items():
-            assert state != LIVE or (Path(uri) / "part" / "file").exists(), uri
-            assert state != DELETED or not Path(uri).exists(), uri
-        clean(past.config, keep=1)
-        assert pb.Artifact.MARKED_FOR_DELETION not in past.states().values()
-        assert past.there() == kept
-        assert not (past.root / "artifacts" / ".deleted").exists()
-        assert clean(past.config, keep=1).directories == ()
-        if done.returncode == 0:
-            break
-    assert kills > 10 and done.stdout == "cleaned\n"
+    kills = CutShort(tmp_path).kills(range(1, 400, 13))
+    assert kills > 10
     record_property("summary", f"{kills} kills")
 
 
-def put_back(past: PastRuns, saved: Path) -> None:
-    """Puts a root back to how it was saved; paths in its store are absolute."""
-    directory = past.path.parent
-    shutil.rmtree(directory)
-    shutil.copytree(saved, directory)
-    past.store = past.connect()
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("fault", ["EIO", "ENOSPC"])
+def test_a_disk_that_fails_at_any_step_leaves_the_rest_to_the_next(
+    tmp_path: Path, fault: str, record_property
+):
+    ended = CutShort(tmp_path).faults(fault, stride=29)
+    assert ended
+    record_property("summary", f"{ended} ended by {fault}")
 
 
 # The command
