@@ -31,6 +31,8 @@ _EVENT = re.compile(r"([0-9]{20})\.json")
 _SEGMENT = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl")
 # So many files of one event, or segments, stay as they are.
 LOOSE, SEGMENTS = 64, 16
+# So many files are removed at once: in a bucket each takes a request, and somebody waits.
+_REMOVED_AT_ONCE = 1000
 # A long directory is not listed at one moment: what moves meanwhile may be missed.
 _LISTED_AT_ONCE = 500
 _TRIES = 20
@@ -131,16 +133,15 @@ class LedgerFiles:
         """Puts events into one file where there are many, and removes what is superfluous."""
         many = self._to_be_one()
         if not many:
-            _remove(store, self.superfluous)
-            return LedgerFiles(self.entries, self.files, ())
+            return LedgerFiles(self.entries, self.files, _fewer(store, self.superfluous))
         first, last = many[0].first, many[-1].last
         segment = _File(f"{first}-{last}.jsonl", first, last)
         lines = [entry.line for entry in self.entries if first <= entry.id <= last]
         content = "".join(f"{line}\n" for line in lines).encode("utf-8")
         store.replace(posixpath.join(HISTORY, segment.name), content)
-        _remove(store, (*self.superfluous, *many))
         rest = tuple(file for file in self.files if file not in many)
-        return LedgerFiles(self.entries, (*rest, segment), ())
+        superfluous = _fewer(store, (*self.superfluous, *many))
+        return LedgerFiles(self.entries, (*rest, segment), superfluous)
 
     def _to_be_one(self) -> tuple[_File, ...]:
         loose = tuple(file for file in self.files if not file.is_segment)
@@ -194,6 +195,12 @@ def _parsed(file: _File, content: str) -> list[Entry]:
 def _line(entry_id: str, content: str) -> str:
     # A line of JSON has no line breaks but between its tokens.
     return f'{{"id":"{entry_id}","event":{" ".join(content.split(chr(10))).strip()}}}'
+
+
+def _fewer(store: Store, superfluous: tuple[_File, ...]) -> tuple[_File, ...]:
+    """Removes superfluous files and returns those that are left for the next change."""
+    _remove(store, superfluous[:_REMOVED_AT_ONCE])
+    return superfluous[_REMOVED_AT_ONCE:]
 
 
 def _remove(store: Store, files: Iterable[_File]) -> None:
