@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from tfx_tflite.components.destinations.destination import Candidate, Destination, Trust
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
@@ -18,6 +20,7 @@ from tfx_tflite.components.destinations.stores.object_requests import (
     ObjectVersion,
 )
 from tfx_tflite.components.destinations.stores.objects import ObjectStore
+from tfx_tflite.components.destinations.trust import Signer, Verifier
 from tfx_tflite.components.digests import file_digest
 
 NEVER = 1 << 30
@@ -164,31 +167,38 @@ def push_many(root: Path, sources: Path, worker: int) -> None:
 Act = Callable[[Destination], object]
 
 
-def destination_with(root: Path, operations: FileOperations | None = None) -> Destination:
-    return Destination(LocalStore(root, operations))
+# The same in every process.
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+TRUST = Trust(Verifier(KEY.public_key()), Signer(KEY))
 
 
-def points_of(act: Act, root: Path, scratch: Path) -> int:
+def destination_with(
+    root: Path, operations: FileOperations | None = None, is_signed: bool = False
+) -> Destination:
+    return Destination(LocalStore(root, operations), TRUST if is_signed else None)
+
+
+def points_of(act: Act, root: Path, scratch: Path, is_signed: bool = False) -> int:
     """Returns how many points an act on a copy of a destination has."""
     shutil.rmtree(scratch, ignore_errors=True)
     if root.exists():
         shutil.copytree(root, scratch)
     operations = StoppedOperations()
-    act(destination_with(scratch, operations))
+    act(destination_with(scratch, operations, is_signed))
     return operations.points
 
 
-def killed_at(point: int, act: Act, root: Path) -> bool:
+def killed_at(point: int, act: Act, root: Path, is_signed: bool = False) -> bool:
     """Runs an act in a process that is killed at a point, and returns whether it was."""
-    process = PROCESSES.Process(target=_act_and_stop, args=(point, act, root))
+    process = PROCESSES.Process(target=_act_and_stop, args=(point, act, root, is_signed))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return process.exitcode != 0
 
 
-def _act_and_stop(point: int, act: Act, root: Path) -> None:
-    act(destination_with(root, StoppedOperations(point, kill)))
+def _act_and_stop(point: int, act: Act, root: Path, is_signed: bool) -> None:
+    act(destination_with(root, StoppedOperations(point, kill), is_signed))
 
 
 class StoppedRequests(ObjectRequests):

@@ -43,9 +43,7 @@ def small(tmp_path: Path) -> Destination:
     return Destination(LocalStore(root, SmallDisk(root, 2000)))
 
 
-def test_a_disk_with_room_for_what_retention_keeps_takes_one_push_after_the_other(
-    small, candidate
-):
+def test_a_disk_with_room_for_what_retention_keeps_takes_one_push_after_the_other(small, candidate):
     numbers = [small.push(candidate(model(n), {}), keep=2).number for n in range(5)]
     assert small.versions() == numbers[-2:] and small.current() == numbers[-1]
     assert [event.version for event in small.events() if event.kind == "removed"] == numbers[:-2]

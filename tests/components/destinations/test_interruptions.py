@@ -11,15 +11,19 @@ import pytest
 from tests.components.destinations import interruption
 from tests.components.destinations.interruption import (
     PROCESSES,
+    TRUST,
     StoppedOperations,
     destination_with,
     killed_at,
+    leave_orphan,
+    make_candidate,
     points_of,
     push,
     push_many,
     roll_back,
     sign_off,
 )
+from tfx_tflite.components.destinations.ledger_files import LOOSE, LedgerFiles
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.errors import DestinationError, PushError
 
@@ -47,6 +51,18 @@ def pushed(tmp_path: Path, sources: Path) -> Path:
     for content in (b"a", b"b", b"c"):
         push(destination_with(root), sources, content)
     return root
+
+
+# Each is killed at every step at a destination with an orphan and a history about to be put
+# together, unsigned and signed.
+LATER_ACTS = {
+    "push_with_retention": lambda sources: functools.partial(
+        push, sources=sources, content=b"new", keep=2
+    ),
+    "adoption": lambda sources: functools.partial(push, sources=sources, content=b"orphan"),
+    "rollback": lambda sources: roll_back,
+    "sign_off": lambda sources: sign_off,
+}
 
 
 def contents(root: Path) -> dict[int, bytes]:
@@ -218,3 +234,56 @@ def test_200_random_interruptions_lose_nothing(sources: Path, tmp_path: Path, re
         "summary",
         f"{killed} random interruptions by kill -9: {len(found)} versions, none lost or damaged",
     )
+
+
+def full_of_events(root: Path, sources: Path, is_signed: bool) -> int:
+    """Makes a destination with an orphan whose next change puts its history together."""
+    destination = destination_with(root, is_signed=is_signed)
+    for content in (b"a", b"b", b"c"):
+        push(destination, sources, content)
+    while len(LedgerFiles.read(destination.store).files) < LOOSE:
+        destination.sign_off(destination.versions()[1], withdraw=True)
+    candidate = make_candidate(sources, b"orphan", {"golden/o.bin": b"gorphan"})
+    return leave_orphan(root, candidate, TRUST if is_signed else None)
+
+
+def chosen(points: int, start: int) -> list[int]:
+    """Returns the points to stop at: every other, and some of the many that remove a file."""
+    return [*range(start, min(points, 90), 2), *range(90 + start, points, 29)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LATER_ACTS)
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+def test_killed_at_every_step_an_orphan_is_no_release_and_no_event_is_lost(
+    name: str, is_signed: bool, sources: Path, tmp_path: Path
+):
+    start = tmp_path / "start"
+    orphan = full_of_events(start, sources, is_signed)
+    act = LATER_ACTS[name](sources)
+    before = destination_with(start, is_signed=is_signed)
+    events, released, current = before.events(), before.released(), before.current()
+    points = points_of(act, start, tmp_path / "scratch", is_signed)
+    after = destination_with(tmp_path / "scratch", is_signed=is_signed)
+    assert len([*(tmp_path / "scratch" / ".history").iterdir()]) < LOOSE
+    for point in chosen(points, start=int(is_signed)):
+        root = tmp_path / f"killed-{point}"
+        shutil.copytree(start, root)
+        assert killed_at(point, act, root, is_signed)
+        found = destination_with(root, is_signed=is_signed)
+        assert found.events()[: len(events)] == events
+        assert found.current() in (current, after.current()) or name.startswith("push")
+        is_adopted = name == "adoption" and found.current() == orphan
+        assert (orphan in found.released()) == is_adopted
+        # What is said of its versions and signatures is as good as before.
+        assert not [p for p in destination_problems(found) if "names" not in p and "event" not in p]
+        # The next change settles what was left.
+        push(found, sources, b"next")
+        assert (
+            destination_problems(found) == []
+            and found.read(found.current(), "model.tflite") == b"next"
+        )
+        # Retention alone removes, and the oldest.
+        gone = {*released} - {*found.versions()}
+        assert gone <= ({*released[:2]} if name == "push_with_retention" else set())
+        shutil.rmtree(root)
