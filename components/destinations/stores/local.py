@@ -218,8 +218,9 @@ def _opened(path: Path) -> BinaryIO:
 
 def _leads_nowhere(path: Path) -> bool:
     """Returns whether what is there of a path is a link to what is not there."""
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    return not there.exists()
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+    # A disk that finds not even its own root says nothing.
+    return there is None or not there.exists()
 
 
 def _not_regular(path: Path) -> DestinationError:

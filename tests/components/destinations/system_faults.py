@@ -183,11 +183,9 @@ def _partial(before: Seen, after: Seen) -> Iterator[str]:
 
 def _lost(act: Act, before: Seen, after: Seen) -> Iterator[str]:
     gone = before.models.keys() - after.models.keys()
-    changed = [
-        n for n in before.models if n in after.models and before.models[n] != after.models[n]
-    ]
-    if changed:
-        yield f"{changed} changed"
+    for number, content in before.models.items():
+        if after.models.get(number, content) != content:
+            yield f"{number} changed"
     if gone and act.keep is None:
         yield f"{sorted(gone)} are gone"
     # What was current before may go like any other once something else is.
@@ -368,6 +366,7 @@ def read_on(root: Path, report: Path) -> None:
         if problem and _text(root / "LATEST") == latest:
             failures.append(problem)
         reads += 1
+        time.sleep(0.001)
         if reads % 50 == 0 or problem:
             beside = report.with_suffix(".new")
             beside.write_text(json.dumps({"reads": reads, "failures": failures}))
