@@ -295,10 +295,10 @@ class CompiledPipeline:
     def _text(self, suffix: str) -> str:
         if suffix == ".json":
             return json.dumps(self.job, indent=1, sort_keys=True) + "\n"
-        import yaml
+        from tfx_tflite.pipelines.kubeflow.yaml_file import dumped
 
         documents = [self.kubeflow_spec, *([self.platform] if self.platform else [])]
-        return str(yaml.safe_dump_all(documents, sort_keys=True))
+        return dumped(documents)
 
 
 def check_suffix(path: Path) -> None:
