@@ -7,7 +7,6 @@ import tensorflow_model_analysis as tfma
 from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
 from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
 from tfx.components.schema_gen.component import SchemaGen
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
@@ -46,6 +45,7 @@ from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.trust import trust_settings
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
+from tfx_tflite.pipelines.tfx.schema_import import SchemaImport
 
 
 def create_pipeline(
@@ -55,6 +55,7 @@ def create_pipeline(
     pushed_version: int | None = None,
     model_copy: str | None = None,
     takes_from_cache: bool = True,
+    is_model_known: bool = True,
 ) -> Pipeline:
     """Returns the TFX pipeline of a config.
 
@@ -67,8 +68,10 @@ def create_pipeline(
             not known.
         model_copy: Where a copy of `model.saved_model` is that nobody else changes, as
             `runs.model_copy.copied_model` makes it. None takes the model from where the config
-            says, where it may be replaced until it is read.
+            says; if it is replaced before it is read, the run fails.
         takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
+        is_model_known: Whether `model.saved_model` must be what it is now when it is read, which it
+            need not be on another machine.
 
     Raises:
         ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.
@@ -78,7 +81,7 @@ def create_pipeline(
     schema_nodes = _schema_nodes(config, examples)
     schema = schema_nodes[-1].outputs["schema"]
     float_model = (
-        _imported_model(config.model.saved_model, model_copy)
+        _imported_model(config.model.saved_model, model_copy, is_model_known)
         if config.model.saved_model is not None
         else _trainer(config, examples, schema)
     )
@@ -174,7 +177,7 @@ def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNod
     """Returns the nodes up to the one that gives the schema; only inferring it takes statistics."""
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
-        return [ImportSchemaGen(schema_file=_schema_by_digest(config)).with_id("SchemaGen")]
+        return [SchemaImport(schema_file=_schema_by_digest(config)).with_id("SchemaGen")]
     statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
     return [statistics_gen, SchemaGen(statistics=statistics, infer_feature_shape=True)]
@@ -194,18 +197,19 @@ def _schema_by_digest(config: PipelineConfig) -> str:
     return str(copy)
 
 
-def _imported_model(saved_model: str, copy: str | None) -> BaseNode:
+def _imported_model(saved_model: str, copy: str | None, is_known: bool) -> BaseNode:
     """Returns the node that takes a SavedModel as it is.
 
     Args:
         saved_model: Where the config says that it is.
         copy: Where it is read; there too, if that is None.
+        is_known: Whether those who read it compare it with what is there now.
     """
     place = copy or saved_model
     # A model that changed in place is another artifact, not a cache hit.
     properties: dict[str, str | int] = {"digest": directory_digest(place)}
-    if copy is not None:
-        properties |= {STORED_AT: saved_model, CONTENT_DIGESTS: artifact_digests.described(copy)}
+    if is_known:
+        properties |= {STORED_AT: saved_model, CONTENT_DIGESTS: artifact_digests.described(place)}
     return Importer(
         source_uri=place,
         artifact_type=standard_artifacts.Model,

@@ -17,6 +17,7 @@ CONFIGS = ROOT / "configs"
 # while the others have nothing to do.
 LONGEST = (
     "pipelines/kubeflow/test_run.py",
+    "pipelines/runs/test_swapped_bytes.py",
     "pipelines/runs/test_shipped_configs.py",
     "pipelines/runs/test_bad_input.py",
     "components/quantization_evaluator/test_executor.py",

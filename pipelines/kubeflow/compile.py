@@ -411,7 +411,7 @@ def _compile_with_tfx(
         named.came_from(_without_this_machine(config.provenance, places))
     input_base = config.data.input_base or f"{BUILTIN_SCHEME}{config.data.builtin}"
     with _module_files_as_they_are():
-        pipeline = create_pipeline(named, input_base)
+        pipeline = create_pipeline(named, input_base, is_model_known=False)
     pipeline.enable_cache = kubeflow.cache
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(

@@ -216,6 +216,27 @@ def test_a_task_that_fails_says_why_in_the_last_line_with_the_uri(digits_run):
     )
 
 
+@pytest.mark.parametrize(
+    ("task", "key", "made_by"),
+    [
+        ("StatisticsGen", "examples", ("ImportExampleGen", "examples")),
+        ("QuantizationEvaluator", "model", ("TFLiteQuantizer", "quantized_model")),
+    ],
+)
+def test_a_task_refuses_an_input_that_is_not_what_was_made(
+    digits_run, task: str, key: str, made_by: tuple[str, str]
+):
+    [file, *_] = [path for path in sorted(digits_run.path(*made_by).rglob("*")) if path.is_file()]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    ended = digits_run.again(task)
+    file.write_bytes(content)
+    assert ended.code == 1
+    uri = f"{digits_run.artifacts[made_by].uri}/{file.relative_to(digits_run.path(*made_by))}"
+    last = ended.log.splitlines()[-1]
+    assert last.startswith(f"error: input {key!r}: {uri} changed since it was made: sha256:")
+
+
 @pytest.fixture(scope="module")
 def refused_run(form: str, tmp_path_factory: pytest.TempPathFactory):
     """The refused digits; a model that is not pushed fails the task of the push."""

@@ -387,3 +387,32 @@ def test_a_model_with_a_link_to_elsewhere_is_refused(config: Path, tmp_path: Pat
     (tmp_path / "model" / "assets" / "vocabulary").symlink_to(tmp_path / "secret")
     done = command("tfx_tflite.pipelines", "run", config, "--runner", "local", "--json")
     assert_refused_in_a_line(done, config, f"is a link to {tmp_path}/secret, outside")
+
+
+def test_a_schema_that_is_replaced_before_it_is_imported_is_that_of_no_run(
+    config: Path, tmp_path: Path
+):
+    other = tmp_path / "other.pbtxt"
+    other.write_text(SCHEMA.replace('"label"', '"other"'))
+    done = attacked(config, "FloatModel", other, "schemas/*/schema.pbtxt")
+    assert_refused_in_a_line(done, config, "/schema.pbtxt changed since the run began")
+    # Nothing of it is in the cache.
+    again = command("tfx_tflite.pipelines", "run", config, "--runner", "local")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_model_that_is_replaced_before_it_is_read_is_not_read_in_a_pipeline_of_ones_own(
+    config: Path, tmp_path: Path
+):
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.pipeline import create_pipeline
+
+    loaded = load_config(config, ["quantization.scheme=float16"])
+    pipeline = create_pipeline(loaded, str(tmp_path / "data"))
+    with (tmp_path / "model" / "saved_model.pb").open("ab") as file:
+        file.write(b"\x00")
+    with pytest.raises(ArtifactError, match=r"model/saved_model.pb changed since it was made"):
+        LocalDagRunner().run(pipeline)
+    assert not pushed_at(config)
