@@ -30,6 +30,7 @@ from tfx_tflite.pipelines.metadata.history import (
     StoredArtifact,
     StoredExecution,
 )
+from tfx_tflite.pipelines.runs.model_copy import DIRECTORY as MODEL_COPIES
 from tfx_tflite.pipelines.schedule.records import FILE_NAME as RECORDS
 from tfx_tflite.pipelines.schedule.records import last_record
 
@@ -154,14 +155,17 @@ class _Cleaning:
 
     def result(self, store: MetadataHistory | None) -> Cleaned:
         """Returns what goes, and removes it if there is a store to note it in."""
-        directories = tuple(self._old_directories())
-        size = sum(map(_size, (*(entry.path for entry in directories), *self._logs)))
+        directories, copies = tuple(self._old_directories()), tuple(self._old_copies())
+        paths = (*(entry.path for entry in directories), *copies)
+        size = sum(map(_size, (*paths, *self._logs)))
         if store is not None:
             self._remove(store, directories)
+            for copy in copies:
+                _remove_tree(copy)
         return Cleaned(
             str(self._root),
             len(self._runs),
-            tuple(self._shown(entry.path) for entry in directories),
+            tuple(map(self._shown, paths)),
             tuple(map(self._shown, self._logs)),
             size,
             tuple(self._notes),
@@ -278,6 +282,17 @@ class _Cleaning:
                 continue
             if not any(place.is_relative_to(entry.path) for place in self._places):
                 yield entry
+
+    def _old_copies(self) -> Iterator[Path]:
+        """Yields the copies of SavedModels that old runs read and nobody refers to.
+
+        A run that wants one makes it anew, also if it was removed in part. They stay live in ML
+        Metadata, where such a run finds what it has imported before.
+        """
+        known = {Path(entry.uri) for entry in self._history.artifacts.values()}
+        for path in _directories(self._root / MODEL_COPIES):
+            if self._runs and path in known and path not in self._places:
+                yield path
 
     def _is_old(self, execution: StoredExecution) -> bool:
         """Returns whether an execution was in a run that keeps nothing by itself.

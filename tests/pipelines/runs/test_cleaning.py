@@ -112,6 +112,30 @@ def test_what_a_pushed_version_refers_to_stays(past: PastRuns, is_noted: bool):
     assert not pushed.directories("examples", "model", "evaluation") & past.there()
 
 
+def imported(past: PastRuns, name: str, **options) -> Path:
+    """Returns the copy of the SavedModel that a run has read, which was not trained."""
+    run = past.run(**options)
+    copy = past.root / "models" / name
+    copy.mkdir(parents=True, exist_ok=True)
+    (copy / "saved_model.pb").write_text(name)
+    run.artifacts["model"].uri = str(copy)
+    past.store.put_artifacts([run.artifacts["model"]])
+    return copy
+
+
+def test_copies_of_saved_models_go_with_the_last_run_that_read_them(past: PastRuns):
+    old, current = (imported(past, name, pushes=False) for name in ("one", "two"))
+    of_nobody = past.root / "models" / "three"
+    of_nobody.mkdir()
+    dry = clean(past.config, keep=1, is_dry=True)
+    assert old.is_dir() and "models/one" in dry.directories
+    wet = clean(past.config, keep=1)
+    assert wet.directories == dry.directories and wet.size_bytes == dry.size_bytes
+    assert not old.exists() and current.is_dir() and of_nobody.is_dir()
+    # Who imports it again finds what was known of it.
+    assert past.states()[str(old)] == LIVE
+
+
 def test_what_a_version_referred_to_goes_when_the_version_is_gone(past: PastRuns):
     pushed = past.run()
     current = past.run()
