@@ -69,12 +69,14 @@ def is_whole(file: str, size: int) -> bool:
         return bool(length == size)
     with tf.io.gfile.GFile(file, "rb") as stream:
         # A gzip file ends with the length of what is in it, in 32 bits (RFC 1952). Of several in
-        # one file it is that of the last.
+        # one file it is that of the last. Of one that was cut in its header, which holds nothing,
+        # the last bytes are those of nothing, too.
         stream.seek(max(length - 4, 0))
-        if stream.read(4) == struct.pack("<I", size % (1 << 32)):
+        if size and stream.read(4) == struct.pack("<I", size % (1 << 32)):
             return True
         stream.seek(0)
-        return _unzipped_size(stream) == size
+        # Python takes a file without a single byte for an empty one.
+        return length > 0 and _unzipped_size(stream) == size
 
 
 def _unzipped_size(stream: BinaryIO) -> int | None:
