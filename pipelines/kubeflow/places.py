@@ -34,7 +34,11 @@ class Places:
 
     def _within(self, node: JsonValue) -> JsonValue:
         if isinstance(node, dict):
-            return {key: self._within(entry) for key, entry in node.items()}
+            # What was seen by earlier runs is noted below this machine's root.
+            return {
+                key: None if key == "seen_pointers" else self._within(entry)
+                for key, entry in node.items()
+            }
         if isinstance(node, list):
             return [self._within(entry) for entry in node]
         return self._plain(node) if isinstance(node, str) else node

@@ -236,14 +236,19 @@ class StoppedRequests(ObjectRequests):
         super().delete(name)
 
 
-def push_to(requests: ObjectRequests, uri: str, sources: Path, content: bytes) -> None:
-    destination = Destination(ObjectStore(uri, requests, lifetime=60))
+def push_to(
+    requests: ObjectRequests, uri: str, sources: Path, content: bytes, is_signed: bool = False
+) -> None:
+    store = ObjectStore(uri, requests, lifetime=60)
+    destination = Destination(store, TRUST if is_signed else None)
     destination.push(make_candidate(sources, content, {"golden/o.bin": b"g" + content}), keep=2)
 
 
-def _push_until(point: int, environment: Mapping[str, str], uri: str, sources: Path) -> None:
+def _push_until(
+    point: int, environment: Mapping[str, str], uri: str, sources: Path, is_signed: bool
+) -> None:
     os.environ.update(environment)
-    push_to(StoppedRequests(uri, point), uri, sources, b"new %d" % point)
+    push_to(StoppedRequests(uri, point), uri, sources, b"new %d" % point, is_signed)
 
 
 def killed_at_request(point: int, *arguments: object) -> bool:
@@ -251,7 +256,7 @@ def killed_at_request(point: int, *arguments: object) -> bool:
 
     Args:
         point: The request's number.
-        arguments: Environment, URI and directory for sources of the push.
+        arguments: Environment, URI and directory for sources of the push, and whether it signs.
     """
     process = PROCESSES.Process(target=_push_until, args=(point, *arguments))
     process.start()

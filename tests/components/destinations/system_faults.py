@@ -356,8 +356,8 @@ def failed(place: Place, act: Act, rng: random.Random) -> tuple[dict[str, object
 
 def read_on(root: Path, report: Path) -> None:
     """Reads what LATEST names, as a server does, until it is killed; notes what is not whole."""
-    reads, failures = 0, []
-    while True:
+    reads, failures, parent = 0, [], os.getppid()
+    while os.getppid() == parent:
         latest = _text(root / "LATEST")
         if latest is None and not reads:
             continue

@@ -228,6 +228,29 @@ def test_a_push_waits_for_another_one_and_says_when_it_has_waited_too_long(
     assert Destination(hasty).push(candidate()).outcome == "pushed"
 
 
+@pytest.mark.parametrize("then", ["nothing", "another_process_locks_it"])
+def test_a_push_whose_lock_was_removed_publishes_nothing(
+    destination, candidate, tmp_path: Path, then: str
+):
+    first = destination.push(candidate(b"a")).number
+    lock = tmp_path / "to" / ".lock"
+
+    def remove_lock(directory: Path) -> SmokeTest:
+        lock.unlink()
+        if then == "another_process_locks_it":
+            # It is let in, and is the only one to push.
+            assert Destination.open(str(tmp_path / "to")).push(candidate(b"c")).outcome == "pushed"
+        return SmokeTest(
+            runtime=Runtime(package="p", version="1", kernels=Kernels.BUILTIN), machine="m"
+        )
+
+    with pytest.raises(PushError, match=r"not pushed: (the lock was removed|No such file)"):
+        destination.push(candidate(b"b"), trial=remove_lock)
+    models = [destination.read(number, "model.tflite") for number in destination.versions()]
+    assert models == ([b"a"] if then == "nothing" else [b"a", b"c"])
+    assert (destination.current() == first) == (then == "nothing")
+
+
 def test_a_rollback_makes_the_version_before_the_current_one(destination, candidate):
     numbers = [destination.push(candidate(content)).number for content in (b"a", b"b", b"c")]
     assert destination.roll_back()[:2] == (numbers[2], numbers[1])

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfx_tflite.components.destinations.destination import Candidate, Destination
+from tests.components.destinations.interruption import (
+    TRUST,
+    destination_with,
+    leave_orphan,
+    make_candidate,
+)
+from tfx_tflite.components.destinations.destination import Candidate, Destination, Trust
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.errors import DestinationError, EvaluationError
@@ -150,6 +156,53 @@ def test_a_store_that_does_not_answer_is_not_empty(uri: str, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     found = look(uri)
     assert isinstance(found, UnknownReference) and f"cannot read {uri}" in found.reason
+
+
+# --- Whose signature the reference must have ---
+
+READER = Trust(TRUST.verifier)
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    """A signed destination with two versions."""
+    destination = destination_with(tmp_path / "signed", is_signed=True)
+    for content in (b"TFL3", b"TFL4"):
+        destination.push(make_candidate(tmp_path, content, {}))
+    return tmp_path / "signed"
+
+
+def test_it_is_what_is_signed_whatever_latest_says(signed: Path):
+    first, second = destination_with(signed).versions()
+    (signed / "LATEST").write_text(f"{first}\n")
+    found = look(str(signed), None, READER)
+    assert isinstance(found, PushedReference) and found.number == second
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("LATEST.signed", "is not a signature of the pointer"),
+        ("VERSION/manifest.sig", "is not a signature of manifest.json"),
+    ],
+)
+def test_what_is_not_signed_by_the_key_is_not_compared_with(signed: Path, file: str, said: str):
+    version = destination_with(signed).versions()[-1]
+    path = signed / file.replace("VERSION", str(version))
+    path.write_bytes(path.read_bytes()[:-7] + b"AAAAA=\n")
+    found = look(str(signed), None, READER)
+    assert isinstance(found, UnknownReference) and "signature" in found.reason, said
+
+
+def test_before_the_first_signed_push_it_is_what_is_current(destination: Destination):
+    found = look(destination.uri, None, READER)
+    assert isinstance(found, PushedReference) and found.content == b"TFL3"
+
+
+def test_what_a_stopped_first_push_has_left_is_no_reference(tmp_path: Path):
+    leave_orphan(tmp_path / "to", make_candidate(tmp_path, b"TFL3", {}))
+    assert destination_with(tmp_path / "to").versions() != []
+    assert look(str(tmp_path / "to")) is ABSENT
 
 
 # --- What rules say that have no model to compare with ---

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.components.destinations.interruption import KEY, TRUST, make_candidate
+from tests.components.destinations.test_keys import private_pem, public_pem
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest, file_digest
@@ -277,19 +280,37 @@ def test_keeps_as_many_versions_as_asked_for(make, tmp_path: Path):
 
 
 def test_signs_with_the_key_it_is_given(make, tmp_path: Path):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     key = Ed25519PrivateKey.generate()
-    (tmp_path / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    (tmp_path / "key.pem").write_bytes(private_pem(key))
     (tmp_path / "key.pem").chmod(0o600)
     pushed = push(tmp_path, *make(), signing_key=str(tmp_path / "key.pem"))
     destination = Destination.open(str(tmp_path / "to"))
     number = int(pushed.get_string_custom_property("pushed_version"))
     assert destination.problems(number, key.public_key()) == []
+
+
+def test_a_signed_destination_is_not_pushed_to_without_the_key(make, tmp_path: Path):
+    model, blessing = make()
+    destination = Destination.open(str(tmp_path / "to"), trust=TRUST)
+    (tmp_path / "first").mkdir()
+    first = destination.push(make_candidate(tmp_path / "first", b"a", {})).number
+    public = tmp_path / "public.pem"
+    public.write_bytes(public_pem(KEY))
+    for options in ({}, {"verify_key": str(public)}):
+        with pytest.raises(PushError, match="whatever changes it needs the key"):
+            push(tmp_path, model, blessing, **options)
+    assert destination.current() == first
+
+
+def test_what_is_signed_by_another_key_is_not_pushed_over(make, tmp_path: Path):
+    destination = Destination.open(str(tmp_path / "to"), trust=TRUST)
+    (tmp_path / "first").mkdir()
+    first = destination.push(make_candidate(tmp_path / "first", b"a", {})).number
+    other = tmp_path / "other.pem"
+    other.write_bytes(private_pem(Ed25519PrivateKey.generate()))
+    other.chmod(0o600)
+    with pytest.raises(
+        PushError, match=r"LATEST\.signed is not a signature of the pointer by this"
+    ):
+        push(tmp_path, *make(), signing_key=str(other))
+    assert destination.current() == first

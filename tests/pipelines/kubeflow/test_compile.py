@@ -12,12 +12,15 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from tests.conftest import CONFIGS
 from tests.pipelines.kubeflow.kfp_server import serving
+from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.config.kubeflow import CONTAINERS, KubeflowConfig
+from tfx_tflite.pipelines.config.trust import trust_settings
 from tfx_tflite.pipelines.kubeflow import compile as kubeflow
+from tfx_tflite.pipelines.kubeflow.places import Places
 from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
 DIGITS = CONFIGS / "digits.yaml"
@@ -523,3 +526,11 @@ def test_compile_says_that_it_checked_its_product_and_what_that_is_good_for(
     assert json.loads(result.stdout)["good_for"] == expected
     plain = compile_command(tmp_path / name, "--set", f"root={tmp_path}", "--set", secrets)
     assert plain.stdout.endswith(f"\nchecked; good for {expected}\n")
+
+
+def test_what_was_seen_on_this_machine_is_not_for_containers():
+    settings = config("push.signing_key=key.pem", "kubeflow.paths={.: /app, ../pushed: /pushed}")
+    places = Places(settings, kubeflow.container_places(settings))
+    value = PusherSettings.of(settings.push, trust_settings(settings)).to_property()
+    found = json.loads(places.replaced(value))
+    assert found["signing_key"] == "/app/key.pem" and found["seen_pointers"] is None
