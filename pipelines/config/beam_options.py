@@ -11,6 +11,7 @@ from tfx_tflite.components.errors import ConfigError, listed
 
 # Their job servers have options of their own, which Beam asks them for when a job is submitted.
 _RUNNERS_WITH_JOB_SERVER = ("PortableRunner", "FlinkRunner", "SparkRunner")
+_HELP = ("-h", "--help")
 # What brings packages to workers.
 _PACKAGES = ("sdk_container_image", "extra_packages", "requirements_file", "setup_file")
 # How alike an option of a job server and one of Beam's must be to be taken for a misspelling.
@@ -27,6 +28,10 @@ def check_beam_args(args: Sequence[str]) -> None:
         ConfigError: It does not know one, an option's value is none that it takes, or Dataflow is
             not told where its workers have this package from.
     """
+    for argument in args:
+        # It would print them all and end the process, with the exit code of a push.
+        if argument in _HELP:
+            raise ConfigError(f"beam.args: {argument} is for a command line; see docs/beam.md")
     known: list[str] = []
 
     def see_options(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,10 @@
 """`beam.args` against the options that Beam has."""
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
@@ -64,3 +68,25 @@ def test_dataflow_must_be_told_where_workers_have_this_package_from():
 
 def test_a_job_servers_own_options_pass_as_only_the_server_knows_them():
     check_beam_args([*FLINK, "--state_backend=rocksdb"])
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_an_option_that_would_end_the_run_as_if_it_had_pushed_is_refused(option: str):
+    with pytest.raises(ConfigError, match=f"beam.args: {option} is for a command line"):
+        check_beam_args(["--runner=FnApiRunner", option])
+
+
+_OPTIONS = [
+    *("--runner", "--runner=", "--runner=DirectRunner", "--runner=FlinkRunner", "--runner=a.b.C"),
+    *("--", "-", "", "--=", "-x", "--help", "-h", "@file"),
+    *("--direct_num_workers", "--direct_num_workers=x", "--direct_num_workers=2"),
+    *("--labels=a=b", "--resource_hints=min_ram=x", "--environment_config={", "--streaming=1"),
+    *("--no_save_main_session", "--setup_file=x", "--requirements_file=/nowhere", "--s3_verify=x"),
+]
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.lists(st.sampled_from(_OPTIONS) | st.text(max_size=10), max_size=4))
+def test_any_options_are_known_or_refused(args: list[str]):
+    with contextlib.suppress(ConfigError):
+        check_beam_args(args)

@@ -323,7 +323,7 @@ def test_a_kill_at_any_step_leaves_the_rest_to_the_next(tmp_path: Path, record_p
 def test_a_disk_that_fails_at_any_step_leaves_the_rest_to_the_next(
     tmp_path: Path, fault: str, record_property
 ):
-    ended = CutShort(tmp_path).faults(fault, stride=29)
+    ended = CutShort(tmp_path).faults(fault, stride=53)
     assert ended
     record_property("summary", f"{ended} ended by {fault}")
 
