@@ -296,6 +296,18 @@ class Destination:
         except (OSError, DestinationError, NotKnownError) as error:
             raise PushError(f"the model was not pushed: {reason(error)}") from error
 
+    def check_writable(self) -> None:
+        """Makes sure that it can be changed as pushes do, by keeping others from it for a moment.
+
+        Raises:
+            DestinationError: It cannot, or its store ignores conditions of writes.
+        """
+        try:
+            with self._store.lock():
+                pass
+        except OSError as error:
+            raise DestinationError(f"{self.uri} cannot be changed: {reason(error)}") from error
+
     def roll_back(
         self,
         number: int | None = None,
@@ -329,7 +341,13 @@ class Destination:
             if target != before:
                 # First, so that no push takes the version for one that was left by a killed push.
                 change.record(Event.now("rolled_back", target, instead_of=before, note=note))
-            said = change.point_to(target) if target != pointed else ""
+            try:
+                said = change.point_to(target) if target != pointed else ""
+            except OSError as error:
+                raise UnfinishedError(
+                    f"{self.uri} was not changed: {reason(error)}; its history may tell of the "
+                    "rollback all the same"
+                ) from error
             return RolledBack(pointed, target, said)
 
     def sign_off(

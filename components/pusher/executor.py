@@ -26,7 +26,7 @@ from tfx_tflite.components.destinations.destination import (
 from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
-from tfx_tflite.components.errors import PushError, listed
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.document import Pushed, Report
@@ -211,13 +211,28 @@ def _compared_with(report: Report, destination: Destination) -> int | None:
 
 
 def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
+    """Copies a pushed version to where artifacts are, from the store that it was pushed to.
+
+    TFX's own files know no object stores, and take what they cannot read for empty.
+
+    Raises:
+        PushError: It was pushed, but cannot be copied.
+    """
     try:
-        io_utils.copy_dir(version.uri, uri)
-    except OSError:
-        if destination.is_version(version.number):
-            raise
-        # A push that came after this one keeps fewer versions.
-        logging.warning("%s was removed before it could be copied.", version.uri)
+        for name in destination.files(version.number):
+            path = posixpath.join(uri, name)
+            fileio.makedirs(posixpath.dirname(path))
+            with fileio.open(path, "wb") as file:
+                file.write(destination.read(version.number, name))
+    except (OSError, NotKnownError, DestinationError) as error:
+        if isinstance(error, DestinationError) and not destination.is_version(version.number):
+            # A push that came after this one keeps fewer versions.
+            logging.warning("%s was removed before it could be copied.", version.uri)
+            return
+        raise PushError(
+            f"the model is at {version.uri}, but could not be copied to the run's artifacts: "
+            f"{error}; run again"
+        ) from error
 
 
 def _write_report(report: Report, version: PushedVersion, uri: str) -> None:

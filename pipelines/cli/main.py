@@ -120,9 +120,19 @@ def run(
 @main.command()
 @CONFIG
 @SET
+@click.option(
+    "--destination",
+    "with_destination",
+    is_flag=True,
+    help="Try push.destination as well: whether it can be read and changed as a push needs it.",
+)
 @TIMEOUT
-def validate(config: Path, overrides: tuple[str, ...], timeout: float | None) -> None:
+def validate(
+    config: Path, overrides: tuple[str, ...], with_destination: bool, timeout: float | None
+) -> None:
     """Check CONFIG and the files it names, without running anything."""
+    from tfx_tflite.pipelines.config.trust import try_destination
+
     with errors_in_a_line():
         found = load_checked(config, with_timeout(overrides, timeout))
         settings = found.config
@@ -130,6 +140,8 @@ def validate(config: Path, overrides: tuple[str, ...], timeout: float | None) ->
         say(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
         for line in found.lines():
             say(f"  {line}")
+        if with_destination:
+            say(f"  destination: {try_destination(settings)}")
 
 
 @main.command()

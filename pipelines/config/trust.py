@@ -58,3 +58,17 @@ def open_to_read(config: PipelineConfig, timeout: float | None = None) -> "Desti
         push = config.push.model_copy(update={"signing_key": None})
         config = config.model_copy(update={"push": push})
     return open_destination(config, timeout=timeout)
+
+
+def try_destination(config: PipelineConfig) -> str:
+    """Returns what is at the destination of a config, after trying to read and to change it.
+
+    Raises:
+        NotKnownError: It cannot be read.
+        DestinationError: It cannot be changed, or its store ignores conditions of writes, without
+            which two pushes could overwrite each other.
+    """
+    destination = open_destination(config)
+    current = destination.current()
+    destination.check_writable()
+    return f"{f'version {current}' if current else 'nothing'} is current; it can be changed"

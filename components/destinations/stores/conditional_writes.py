@@ -64,7 +64,7 @@ class ConditionalWrites:
                     return self._own(name, content, error)
                 except RequestError as reason:
                     if is_last:
-                        raise _outcome(error, reason, name) from error
+                        raise _outcome(error, reason) from error
             time.sleep(random.uniform(pause / 2, pause))
             pause *= 2
 
@@ -79,11 +79,11 @@ class ConditionalWrites:
         try:
             found, version = self._requests.get(name)
         except FileNotFoundError:
-            raise _not_written(name) from None
+            raise self._not_written(name) from None
         except OSError:
             return written
         if found != content and version == instead_of:
-            raise _not_written(name)
+            raise self._not_written(name)
         # If it is another by now, somebody wrote it afterwards.
         return version if found == content else written
 
@@ -97,23 +97,22 @@ class ConditionalWrites:
             raise error
         return version
 
+    def _not_written(self, name: str) -> RequestError:
+        reason = "the store said that it was written, but it was not"
+        return RequestError(reason, self._requests.place(name))
 
-def _not_written(name: str) -> RequestError:
-    return RequestError("the store said that it was written, but it was not", name)
 
-
-def _outcome(error: RequestError, reason: RequestError, name: str) -> OSError:
+def _outcome(error: RequestError, reason: RequestError) -> OSError:
     """Returns the error of a write that failed.
 
     Args:
         error: Why it failed.
         reason: The same, or why it could not be looked whether it was done after all.
-        name: What was written.
     """
     # What was lost on its way may arrive later.
     if reason is error and not error.was_lost:
         return error
-    return UnknownOutcomeError(error.errno, error.strerror, name)
+    return UnknownOutcomeError(error.errno, error.strerror, error.filename)
 
 
 def once(write: Callable[[], ObjectVersion]) -> ObjectVersion:

@@ -5,7 +5,9 @@ Tests put a class of their own in its place, which stops the process between any
 
 import configparser
 import contextlib
+import hashlib
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,14 +23,19 @@ from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
 from tfx_tflite.components.destinations.stores.answers import Answer
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutResult, UpdateVersion
+    from obstore import Attributes, ObjectMeta, PutMode, PutResult, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 # Endpoints of S3 by the names that TensorFlow's plugin and Amazon's tools give them.
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 # Nothing puts an object of this name.
 _NEVER_THERE = ".none"
+# An attribute of objects: the digest of what they hold.
+_DIGEST = "sha256"
+# How often what came garbled is asked for.
+_READS = 3
 
 
 # Requests in a row that may be tried for the whole timeout, and seconds for each that follows.
@@ -170,11 +177,16 @@ class ObjectRequests:
             )
         client, retries = limits.client_options(), limits.retries()
         if scheme != "s3":
+            client["allow_http"] = _has_plain_endpoint(os.environ)
             return from_url(self._uri, client_options=client, retry_config=retries)
         config, options = _s3_options(os.environ)
         return S3Store.from_url(
             self._uri, config=config, client_options={**client, **options}, retry_config=retries
         )
+
+    def place(self, name: str) -> str:
+        """Returns the URI of an object or a directory."""
+        return f"{self._uri}/{name}".rstrip("/")
 
     def children(self, directory: str) -> tuple[list[str], list[str]]:
         """Returns the names of the objects, and of the directories, in a directory."""
@@ -198,27 +210,69 @@ class ObjectRequests:
         return {name: found[name] for name in sorted(found) if name not in directories}
 
     def get(self, name: str) -> tuple[bytes, ObjectVersion]:
-        """Returns an object's bytes and version; FileNotFoundError if it is not there."""
+        """Returns an object's bytes and version; FileNotFoundError if it is not there.
+
+        What something between here and the store has cut, or answered in its place, is asked for
+        again.
+        """
+        for _ in range(_READS):
+            with self._errors(name):
+                found = obstore.get(self._store, name)
+                content = found.bytes().to_bytes()
+            if self._is_genuine(name, content, found.meta, found.attributes):
+                return content, ObjectVersion.of(found.meta)
+        raise _garbled(self.place(name))
+
+    def _is_genuine(
+        self, name: str, content: bytes, meta: "ObjectMeta", attributes: "Attributes"
+    ) -> bool:
+        """Returns whether the store keeps these bytes, by the digest that they were put with.
+
+        Objects of others, and of earlier versions of this program, have none. Most stores tell the
+        MD5 digest of such ones as their e-tag; of the others the listing tells e-tag and size.
+        """
+        digest = attributes.get(_DIGEST)
+        if digest is not None:
+            return digest == hashlib.sha256(content).hexdigest()
+        e_tag = _plain(meta["e_tag"])
+        if e_tag == hashlib.md5(content, usedforsecurity=False).hexdigest():
+            return True
         with self._errors(name):
-            found = obstore.get(self._store, name)
-            return found.bytes().to_bytes(), ObjectVersion.of(found.meta)
+            # A prefix is a directory here, so a single object cannot be listed.
+            found = obstore.list_with_delimiter(self._store, posixpath.dirname(name) or None)
+        return any(
+            entry["path"] == name
+            and entry["size"] == len(content)
+            and _plain(entry["e_tag"]) == e_tag
+            for entry in found["objects"]
+        )
 
     def put(self, name: str, content: bytes) -> None:
         """Puts an object, in place of one that is there."""
         with self._errors(name):
             # In parts, of which one at a time has the line to itself.
-            obstore.put(self._for_uploads, name, content, max_concurrency=1)
+            obstore.put(
+                self._for_uploads,
+                name,
+                content,
+                attributes=_attributes(content),
+                max_concurrency=1,
+            )
 
     def create(self, name: str, content: bytes) -> ObjectVersion:
         """Puts an object if there is none of the name; else ConflictError."""
-        with self._errors(name):
-            return ObjectVersion.of(obstore.put(self._store, name, content, mode="create"))
+        return self._put_if("create", name, content)
 
     def update(self, name: str, content: bytes, version: ObjectVersion) -> ObjectVersion:
         """Puts an object in place of one version of it; ConflictError if it is another by now."""
+        return self._put_if(version.condition(), name, content)
+
+    def _put_if(self, mode: "PutMode", name: str, content: bytes) -> ObjectVersion:
         with self._errors(name):
-            mode = version.condition()
-            return ObjectVersion.of(obstore.put(self._store, name, content, mode=mode))
+            answer = obstore.put(
+                self._store, name, content, attributes=_attributes(content), mode=mode
+            )
+        return ObjectVersion.of(answer)
 
     def delete(self, name: str) -> None:
         """Deletes an object, or finds it gone."""
@@ -227,13 +281,16 @@ class ObjectRequests:
 
     def check_bucket(self) -> None:
         """Makes sure that there is a bucket: a server may list one that is not there as empty."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self.get(_NEVER_THERE)
+        except FileNotFoundError:
+            return
+        raise _garbled(self.place(_NEVER_THERE))
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         """Raises OSError for the errors of obstore; FileNotFoundError only for a missing object."""
-        path = f"{self._uri}/{name}".rstrip("/")
+        path = self.place(name)
         try:
             yield
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
@@ -248,6 +305,20 @@ class ObjectRequests:
                 answer.reason, path, answer.is_none, answer.may_have_been_done
             ) from error
         self._lost = 0
+
+
+def _garbled(path: str) -> RequestError:
+    reason = "not understood (what came is not what the store keeps)"
+    return RequestError(reason, path, was_lost=True, may_have_been_done=True)
+
+
+def _attributes(content: bytes) -> "Attributes":
+    return {_DIGEST: hashlib.sha256(content).hexdigest()}
+
+
+def _plain(e_tag: str | None) -> str:
+    """Returns an e-tag as listings and answers both have it."""
+    return (e_tag or "").removeprefix("W/").strip('"')
 
 
 def _below(directory: str, paths: Iterable[str]) -> list[str]:
@@ -274,6 +345,11 @@ def _s3_options(environment: Mapping[str, str]) -> tuple["S3Config", "ClientConf
     if authority := environment.get("S3_CA_FILE"):
         client["root_certificate"] = Path(authority).read_bytes()
     return config, client
+
+
+def _has_plain_endpoint(environment: Mapping[str, str]) -> bool:
+    """Returns whether the endpoint of Azure in the environment has no TLS: one on this machine."""
+    return any(environment.get(name, "").startswith("http://") for name in _AZURE_ENDPOINTS)
 
 
 def _shared_credentials(environment: Mapping[str, str]) -> "S3Config":

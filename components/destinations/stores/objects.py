@@ -51,7 +51,9 @@ class ObjectStore:
         with self._reading("list", directory):
             objects, directories = self._requests.children(directory)
             if not objects and not directories:
+                # A page of somebody else in place of the store's reads as an empty listing.
                 self._requests.check_bucket()
+                objects, directories = self._requests.children(directory)
         return sorted({*objects, *directories})
 
     def files(self, directory: str) -> list[str]:
@@ -60,6 +62,7 @@ class ObjectStore:
             names = self._requests.descendants(directory)
             if not names:
                 self._requests.check_bucket()
+                names = self._requests.descendants(directory)
         return [name for name in names if name != UNFINISHED]
 
     def read(self, name: str) -> Presence[bytes]:

@@ -256,17 +256,16 @@ def test_what_was_compared_with_another_destination_is_pushed(make, tmp_path: Pa
 def test_a_version_that_another_push_removes_at_once_was_pushed_all_the_same(
     make, tmp_path: Path, monkeypatch
 ):
-    from tfx_tflite.components.pusher import executor
-
     model, blessing = make()
-    copy = executor.io_utils.copy_dir
+    files = Destination.files
 
-    def push_another_and_copy(source: str, target: str) -> None:
-        monkeypatch.setattr(executor.io_utils, "copy_dir", copy)
+    def push_another(destination: Destination, number: int) -> list[str]:
+        monkeypatch.setattr(Destination, "files", files)
+        found = destination.files(number)
         push(tmp_path, model, blessing, force=True, keep=1)
-        copy(source, target)
+        return found
 
-    monkeypatch.setattr(executor.io_utils, "copy_dir", push_another_and_copy)
+    monkeypatch.setattr(Destination, "files", push_another)
     pushed = push(tmp_path, model, blessing)
     assert pushed.get_int_custom_property("pushed") == 1
     assert not Path(pushed.get_string_custom_property("pushed_destination")).exists()

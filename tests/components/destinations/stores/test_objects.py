@@ -10,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
 from tests.components.destinations.interruption import (
     TRUST,
@@ -18,6 +19,7 @@ from tests.components.destinations.interruption import (
     make_candidate,
     push_to,
 )
+from tests.conftest import CONFIGS
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.stores.object_requests import (
     ConflictError,
@@ -26,7 +28,8 @@ from tfx_tflite.components.destinations.stores.object_requests import (
 )
 from tfx_tflite.components.destinations.stores.objects import ObjectStore
 from tfx_tflite.components.destinations.verification import destination_problems
-from tfx_tflite.components.errors import NotKnownError, PushError
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError
+from tfx_tflite.pipelines.cli.main import main
 
 pytestmark = pytest.mark.slow
 # Seconds after which a killed push is taken over here.
@@ -230,6 +233,22 @@ def test_a_store_without_conditional_writes_is_refused(uri: str, candidate, requ
     with pytest.raises(PushError, match=r"the store ignores conditions of writes \(If-None-Match"):
         to.push(candidate(b"a"))
     assert to.versions() == []
+    with pytest.raises(DestinationError, match="cannot be changed: the store ignores conditions"):
+        to.check_writable()
+
+
+@pytest.mark.parametrize(("place", "code"), [("{uri}", 0), ("s3://nowhere/x", 1)])
+def test_validate_tries_a_destination_if_it_is_asked_to(
+    uri: str, place: str, code: int, tmp_path: Path
+):
+    settings = [f"push.destination={place.format(uri=uri)}", f"root={tmp_path}/root"]
+    options = [part for text in settings for part in ("--set", text)]
+    done = CliRunner().invoke(
+        main, ["validate", str(CONFIGS / "digits.yaml"), "--destination", *options]
+    )
+    assert done.exit_code == code
+    assert ("nothing is current; it can be changed" in done.stdout) == (code == 0)
+    assert ("cannot read s3://nowhere/x" in done.stderr) == (code == 1)
 
 
 def test_a_version_that_is_there_already_is_never_overwritten(uri: str, bucket, tmp_path: Path):
@@ -323,3 +342,21 @@ def test_keys_come_from_amazons_file_if_the_environment_has_none(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
     monkeypatch.setenv("AWS_PROFILE", "models")
     assert Destination.open(uri).push(candidate(b"a")).outcome == "pushed"
+
+
+def test_objects_that_others_have_put_are_read_though_they_say_no_digest(uri: str, bucket):
+    put(bucket, uri, "of/another", b"tool")
+    assert ObjectStore(uri).read("of/another") == b"tool"
+
+
+def test_an_object_whose_e_tag_is_not_its_md5_is_known_by_its_listing(
+    uri: str, bucket, s3: Mapping[str, str]
+):
+    client = bucket.meta.client
+    key = f"{uri.removeprefix('s3://models/')}/in_parts"
+    upload = client.create_multipart_upload(Bucket="models", Key=key)["UploadId"]
+    where = {"Bucket": "models", "Key": key, "UploadId": upload}
+    part = client.upload_part(PartNumber=1, Body=b"content", **where)
+    parts = [{"ETag": part["ETag"], "PartNumber": 1}]
+    client.complete_multipart_upload(MultipartUpload={"Parts": parts}, **where)
+    assert ObjectStore(uri).read("in_parts") == b"content"

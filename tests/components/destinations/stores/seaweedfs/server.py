@@ -138,6 +138,12 @@ class SeaweedFS:
             self._process.wait()
             self._process = None
 
+    def restart(self) -> None:
+        """Kills it and starts it again; returns when it takes writes."""
+        self.kill()
+        self.start()
+        self.make_bucket("again")
+
     def environment(self, identity: str = "all", endpoint: str | None = None) -> dict[str, str]:
         """Returns the variables with which an identity reaches it.
 
@@ -168,7 +174,9 @@ class SeaweedFS:
         for _ in range(_TRIES):
             with contextlib.suppress(BotoCoreError, ClientError):
                 client.create_bucket(Bucket=name)
-                client.put_object(Bucket=name, Key="ready", Body=b"")
+            with contextlib.suppress(BotoCoreError, ClientError):
+                client.put_object(Bucket=name, Key="ready", Body=b"ready")
+                client.get_object(Bucket=name, Key="ready")["Body"].read()
                 return
             time.sleep(0.2)
         raise NotThereError(f"SeaweedFS does not make a bucket, see {self._directory / 'log'}")
