@@ -1,29 +1,41 @@
 """What a pipeline that retrains for ever meets, at random: a simulation with real runs.
 
 Spans arrive, or do not, or are delivered again; the trainer is at times a bad one; two runs begin
-at once; runs are killed by `kill -9` at any moment; somebody rolls back. Every run is the command
-`tfx-tflite run` in a process of its own, forked from a server that has TFX loaded.
+at once; runs are killed by `kill -9` at any moment; somebody rolls back; the bytes of an artifact
+are swapped, cut, damaged, removed, aged or added to when its stage has ended; clocks jump by up to
+years between runs and in their middle. Every run is the command `tfx-tflite run` in a process of
+its own, forked from a server that has TFX loaded.
+
+The system's clock cannot be set here, so the clock that jumps is the one that our own modules see
+in a run: of it versions, the history and locks have their times. Files and ML Metadata keep the
+kernel's.
 
     python -m tests.pipelines.runs.retraining --ticks 100 --seed 0
 """
 
 import argparse
 import collections
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+import re
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from tests.pipelines.runs.attacks import ATTACKS, files_of
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.errors import DestinationError
@@ -50,7 +62,49 @@ push: {destination: pushed, golden_samples: 2}
 
 _DIRECTION = np.array([1.0, -2.0, 0.5, 1.5])
 _GOOD = 0.9
-_EVENTS = {"good": 0.35, "bad": 0.25, "killed": 0.2, "overlap": 0.1, "rollback": 0.1}
+_EVENTS = {
+    "good": 0.25,
+    "bad": 0.2,
+    "killed": 0.15,
+    "overlap": 0.1,
+    "rollback": 0.1,
+    "swapped": 0.2,
+}
+_STAGES = (
+    *("ImportExampleGen", "StatisticsGen", "SchemaGen", "Trainer"),
+    *("TFLiteQuantizer", "QuantizationEvaluator", "Pusher"),
+)
+_DAY = 86_400.0
+# How far the clock of a run may be off, in seconds.
+_JUMPS = (-10 * 365 * _DAY, -400 * _DAY, -_DAY, -3600, -2, 2, 3600, _DAY, 400 * _DAY)
+# What an error of an artifact's bytes tells the user to do.
+_REMEDY = re.compile(r"or remove (\S+) to have all of it made anew")
+
+
+@dataclass(frozen=True)
+class Mischief:
+    """What happens to one run.
+
+    Attributes:
+        offsets: How far its clock is off in the beginning, and from its middle on, in seconds.
+        middle: When that is, in seconds after its beginning.
+        stage: After which stage an artifact of that stage is attacked; None for none.
+        attack: Which of `attacks.ATTACKS`.
+        dice: Which of the stage's artifacts, from 0 to 1.
+    """
+
+    offsets: tuple[float, float] = (0.0, 0.0)
+    middle: float = 0.0
+    stage: str | None = None
+    attack: int = 0
+    dice: float = 0.0
+
+    def begin(self) -> None:
+        """Lets it happen in this process."""
+        if any(self.offsets):
+            _let_clock_jump(self.offsets, self.middle)
+        if self.stage is not None:
+            _attack_after(self)
 
 
 @dataclass
@@ -142,6 +196,8 @@ class Retraining:
             ), results
         elif event == "killed":
             self._kill(self._start(self._rng.choice([[], bad])))
+        elif event == "swapped":
+            self._attacked(self._rng.choice([[], bad]))
         else:
             result, code = self._run(bad if event == "bad" else [])
             self.counts[f"ended: {result['status']}"] += 1
@@ -153,18 +209,52 @@ class Retraining:
             assert event == "good" or result["status"] != "pushed", result
 
     def _run(self, options: list[str]) -> tuple[dict[str, Any], int]:
-        start = time.monotonic()
-        result = self._ended(self._start(options))
-        if result[0]["status"] in ("pushed", "refused"):
-            self._seconds = time.monotonic() - start
+        """Runs, and does what an error says if an artifact was attacked before."""
+        for _ in range(len(_STAGES) + 1):
+            start = time.monotonic()
+            result = self._ended(self._start(options))
+            if result[0]["status"] in ("pushed", "refused"):
+                self._seconds = time.monotonic() - start
+            remedy = _REMEDY.search(result[0].get("error", ""))
+            if remedy is None:
+                break
+            assert Path(remedy[1]).is_relative_to(self.directory / "root"), result
+            shutil.rmtree(remedy[1])
+            self.counts["artifacts removed as a message said"] += 1
         return result
 
-    def _start(self, options: list[str]) -> Any:
+    def _attacked(self, options: list[str]) -> None:
+        """Runs while an artifact is attacked: it is told in a line, or nobody reads it any more."""
+        attack = self._rng.randrange(len(ATTACKS))
+        stage = self._rng.choice(_STAGES)
+        mischief = Mischief(stage=stage, attack=attack, dice=self._rng.random())
+        result, code = self._ended(self._start(options, mischief))
+        self.counts[f"attacked: {result['status']}"] += 1
+        codes = {"pushed": 0, "refused": 3, "nothing_new": 0, "failed": 1}
+        assert codes[result["status"]] == code, result
+        if result["status"] == "failed":
+            error = result["error"]
+            assert len(error.splitlines()) <= 2 and "Traceback" not in error, error
+
+    def _jumps(self) -> Mischief:
+        """Returns what may happen to the clock of a run."""
+        if self._rng.random() > 0.4:
+            return Mischief()
+        self.counts["runs whose clock jumps"] += 1
+        before, after = self._rng.choice((0.0, *_JUMPS)), self._rng.choice(_JUMPS)
+        return Mischief((before, after), self._rng.uniform(0, self._seconds))
+
+    def _start(self, options: list[str], mischief: Mischief | None = None) -> Any:
         self.counts["runs"] += 1
         output = self.directory / f"output-{self.counts['runs']}"
         process = self._processes.Process(
             target=_run_command,
-            args=(str(self.directory / "c.yaml"), options, str(output)),
+            args=(
+                str(self.directory / "c.yaml"),
+                options,
+                str(output),
+                mischief or self._jumps(),
+            ),
         )
         process.start()
         return process, output
@@ -251,9 +341,64 @@ def _example(row: np.ndarray) -> Any:
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def _run_command(config: str, options: list[str], output: str) -> None:
+def _let_clock_jump(offsets: tuple[float, float], middle: float) -> None:
+    """Lets the clock of this process be off, in one way first and then in another.
+
+    It is that of our own modules alone: Beam sends `time.time` itself to its workers.
+    """
+    from tfx_tflite.components import locks
+    from tfx_tflite.components.destinations import ledger, ledger_files, numbers
+    from tfx_tflite.pipelines.runs import file_digests
+
+    begun = time.monotonic()
+
+    def offset() -> float:
+        return offsets[time.monotonic() - begun > middle]
+
+    class Shifted(datetime):
+        """A clock that is off."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Shifted":
+            return cls.fromtimestamp(time.time() + offset(), tz)
+
+    clock = SimpleNamespace(
+        time=lambda: time.time() + offset(),
+        time_ns=lambda: time.time_ns() + int(offset() * 1e9),
+    )
+    locks.datetime = ledger.datetime = Shifted
+    ledger_files.time = numbers.time = file_digests.time = clock
+
+
+def _attack_after(mischief: Mischief) -> None:
+    """Attacks an artifact of a stage as soon as the stage has ended."""
+    from tfx_tflite.pipelines.cli import one_run
+
+    ended = one_run.OneRun._ended
+
+    def attacked(self: one_run.OneRun, result: Any) -> None:
+        ended(self, result)
+        if result.name == mischief.stage:
+            _attack(Path(self._found.config.root) / "artifacts" / result.name, mischief)
+
+    one_run.OneRun._ended = attacked
+
+
+def _attack(stage: Path, mischief: Mischief) -> None:
+    outputs = sorted(path for path in stage.iterdir() if path.name != ".system")
+    output = outputs[int(mischief.dice * len(outputs))]
+    made = sorted((path for path in output.iterdir() if files_of(path)), key=lambda p: int(p.name))
+    if made:
+        other = made[-2] if len(made) > 1 else made[-1]
+        # An attack needs another artifact that differs; there may be none yet.
+        with contextlib.suppress(AssertionError, IndexError, FileNotFoundError):
+            ATTACKS[mischief.attack](made[-1], other)
+
+
+def _run_command(config: str, options: list[str], output: str, mischief: Mischief) -> None:
     from tfx_tflite.pipelines.cli.main import main
 
+    mischief.begin()
     # A process group of its own, as a clock gives it; what it prints goes to a file.
     os.setsid()
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT, 0o644)
