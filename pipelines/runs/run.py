@@ -98,21 +98,22 @@ def run(
         check_model(config)
         check_examples(found)
         saved_model = config.model.saved_model
-        pipeline = create_pipeline(
-            config,
-            str(found.input_base),
-            force,
-            found.compared_version,
-            None if saved_model is None else copied_model(saved_model, config.root),
-            takes_from_cache,
-        )
-        return _run(pipeline, found, runner, observer)
+        model = None if saved_model is None else copied_model(saved_model, config.root)
+        with _keyed_by_contents(found):
+            pipeline = create_pipeline(
+                config,
+                str(found.input_base),
+                force,
+                found.compared_version,
+                model,
+                takes_from_cache,
+            )
+            return _run(pipeline, found, runner, observer)
 
 
 def _run(pipeline: Pipeline, found: Preflight, runner: str, observer: StageObserver) -> RunResult:
     try:
-        with _keyed_by_contents(found):
-            results = run_pipeline(pipeline, runner, observer)
+        results = run_pipeline(pipeline, runner, observer)
     except StageFailed as failure:
         explained = _explained(failure, found)
         if "QuantizationEvaluator" not in failure.results:
@@ -150,10 +151,10 @@ def _read_by_stages(
     config = found.config
     if config.model.trainer is not None:
         yield "Trainer", lambda: str(trainer_digest(config))
-    files = [file for data in found.data for file in data.files]
-    if files:
+    patterns = [f"{found.input_base}/{data.pattern}" for data in found.data]
+    if patterns:
         example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
-        yield example_gen, lambda: str(sorted(digests.of_all(files).items()))
+        yield example_gen, lambda: ", ".join(data_digest(digests, files) for files in patterns)
 
 
 def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFailed:

@@ -14,6 +14,7 @@ from tfx_tflite.pipelines.runs.results import RunResult
 pytestmark = pytest.mark.slow
 
 TRAINER = Path(__file__).with_name("linear_trainer.py")
+OWN_METRICS = Path(__file__).with_name("own_metrics.py")
 CONFIG = """\
 name: keys
 root: root
@@ -38,12 +39,16 @@ def rows(seed: int) -> list[dict]:
 
 
 def run(
-    directory: Path, takes_from_cache: bool = True, before: Callable[[str], object] = str
+    directory: Path,
+    *overrides: str,
+    takes_from_cache: bool = True,
+    before: Callable[[str], object] = str,
 ) -> tuple[RunResult, dict[str, str]]:
     """Runs the config, and returns the result and how each stage went.
 
     Args:
         directory: Where the config is.
+        overrides: As of `--set`.
         takes_from_cache: As that of a run.
         before: Is called with the name of each stage before it.
     """
@@ -56,7 +61,7 @@ def run(
     observer = StageObserver(
         started=before, ended=lambda stage: stages.update({stage.name: stage.outcome})
     )
-    found = inspect(load_config(directory / "c.yaml"))
+    found = inspect(load_config(directory / "c.yaml", overrides))
     return run_once(found, "local", observer, takes_from_cache=takes_from_cache), stages
 
 
@@ -147,6 +152,24 @@ def test_what_is_changed_while_it_is_read_is_not_kept_under_the_key_of_before(
     swap(files[stage], before)
     again, _ = run(directory)
     assert again.pushed_to == first.pushed_to
+
+
+def test_another_module_of_a_metric_is_another_evaluation(directory: Path):
+    """The metric's module lies beside the trainer, where it is found as the trainer's are."""
+    (directory / "code" / "own_metrics.py").write_bytes(OWN_METRICS.read_bytes())
+    metrics = (
+        "evaluation.metrics=[{class_name: OwnCount, module: own_metrics}]",
+        "gate.rules=[{metric: OwnCount, max_drop: 1, direction: higher_is_better}]",
+    )
+    result, stages = run(directory, *metrics)
+    assert result.rules[0].metric == "OwnCount" and result.rules[0].float_value == 60
+    assert stages["QuantizationEvaluator"] == "done"
+    _, stages = run(directory, *metrics)
+    assert stages["QuantizationEvaluator"] == "cached"
+    text = OWN_METRICS.read_text()
+    swap(directory / "code" / "own_metrics.py", text.replace("another", "ANOTHER").encode())
+    _, stages = run(directory, *metrics)
+    assert stages["Trainer"] == "cached" and stages["QuantizationEvaluator"] == "done"
 
 
 def test_other_code_of_ours_is_not_answered_from_the_cache(
