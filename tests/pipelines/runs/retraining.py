@@ -188,7 +188,11 @@ class Retraining:
         elif event == "overlap":
             first, second = self._start([]), self._start([])
             results = [self._ended(first), self._ended(second)]
-            failed = [result for result, _ in results if result["status"] == "failed"]
+            failed = [
+                result
+                for result, _ in results
+                if result["status"] == "failed" and not self._is_repaired(result)
+            ]
             # Not before both have begun can one be in the other's way.
             assert (
                 all("another run is going on below" in result["error"] for result in failed)
@@ -215,13 +219,19 @@ class Retraining:
             result = self._ended(self._start(options))
             if result[0]["status"] in ("pushed", "refused"):
                 self._seconds = time.monotonic() - start
-            remedy = _REMEDY.search(result[0].get("error", ""))
-            if remedy is None:
+            if not self._is_repaired(result[0]):
                 break
-            assert Path(remedy[1]).is_relative_to(self.directory / "root"), result
-            shutil.rmtree(remedy[1])
-            self.counts["artifacts removed as a message said"] += 1
         return result
+
+    def _is_repaired(self, result: dict[str, Any]) -> bool:
+        """Does what an error of an artifact's bytes says; returns whether it was one."""
+        remedy = _REMEDY.search(result.get("error", ""))
+        if remedy is None:
+            return False
+        assert Path(remedy[1]).is_relative_to(self.directory / "root"), result
+        shutil.rmtree(remedy[1])
+        self.counts["artifacts removed as a message said"] += 1
+        return True
 
     def _attacked(self, options: list[str]) -> None:
         """Runs while an artifact is attacked: it is told in a line, or nobody reads it any more."""
