@@ -163,7 +163,7 @@ def test_a_trained_model_that_has_changed_is_a_reason_to_run(root: Path):
     trained = ("model={saved_model: model}",)
     has_run(root, push(root), *trained)
     assert repeats(root, *trained) is not None
-    (root / "model" / "saved_model.pb").write_text("other")
+    (root / "model" / "saved_model.pb").write_bytes(b"")
     assert repeats(root, *trained) is None
 
 

@@ -96,7 +96,7 @@ CHANGES = {
     "a file with other contents": change_a_file,
     "a file with other contents of the same size and time": swap_a_file,
     "another file of the same size and time": rename_over,
-    "another model": lambda root: (root / "model/saved_model.pb").write_text("other"),
+    "another model": lambda root: (root / "model/saved_model.pb").write_bytes(b""),
 }
 
 
