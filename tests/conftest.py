@@ -28,6 +28,8 @@ LONGEST = (
     "pipelines/runs/test_retraining.py",
     "components/quantization_evaluator/test_matrix.py",
     "pipelines/runs/test_rolling_pipeline.py",
+    "components/destinations/stores/test_faults.py",
+    "components/destinations/stores/test_identities.py",
     "test_image.py",
 )
 

@@ -55,7 +55,11 @@ class ConditionalWrites:
             try:
                 return self._confirmed(name, content, instead_of)
             except ConflictError as error:
-                return self._own(name, content, error)
+                # An earlier try may be what it conflicts with.
+                try:
+                    return self._own(name, content, error)
+                except RequestError as reason:
+                    raise _unknown(reason) from error
             except RequestError as error:
                 if not error.may_have_been_done:
                     raise
@@ -112,6 +116,10 @@ def _outcome(error: RequestError, reason: RequestError) -> OSError:
     # What was lost on its way may arrive later.
     if reason is error and not error.was_lost:
         return error
+    return _unknown(error)
+
+
+def _unknown(error: RequestError) -> UnknownOutcomeError:
     return UnknownOutcomeError(error.errno, error.strerror, error.filename)
 
 
