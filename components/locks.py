@@ -64,6 +64,8 @@ def check_held(descriptor: int, path: Path) -> None:
 def only_one(path: Path, what: str) -> Iterator[None]:
     """Keeps other processes from doing the same while the block runs; they learn who does.
 
+    The directory is locked, too, so that it makes no difference if somebody removes the file.
+
     Args:
         path: The lock's file; it and its directory are made if they are not there, the directory
             for its owner alone.
@@ -76,6 +78,7 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             make_private_directory(path.parent)
+            stack.enter_context(_locked_directory(path.parent, _LOOK))
             descriptor = stack.enter_context(locked(path, _LOOK))
             _sign(descriptor)
         except TimeoutError as error:
@@ -89,6 +92,27 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         # What was done is not undone by this.
         with contextlib.suppress(OSError):
             os.truncate(descriptor, 0)
+
+
+@contextlib.contextmanager
+def _locked_directory(path: Path, patience: float) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some file systems lock what is open for writing alone, which no directory is.
+        with _unless_directories_have_no_locks():
+            _lock(descriptor, path, time.monotonic() + patience, patience)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _unless_directories_have_no_locks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
 
 
 def is_locked(path: Path) -> bool:

@@ -145,3 +145,13 @@ def test_a_directory_that_is_made_for_a_lock_is_its_owners_alone(tmp_path: Path)
     for made in ("runs", "runs/digits"):
         assert (tmp_path / made).stat().st_mode & 0o777 == 0o700
     assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_run_whose_lock_is_removed_still_is_the_only_one(tmp_path: Path):
+    path = tmp_path / "run.lock"
+    with only_one(path, "run"):
+        path.unlink()
+        with pytest.raises(BusyError, match="another run is going on below"), only_one(path, "run"):
+            pass
+    with only_one(path, "run"):
+        pass
