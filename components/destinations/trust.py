@@ -6,24 +6,37 @@ or to show it, asks one `Verifier` whether what lies there was signed.
 
 import base64
 import binascii
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
+from pydantic import RootModel
 
+from tfx_tflite.components.destinations.manifest import Digest
 from tfx_tflite.components.destinations.pointer import SIGNED_LATEST, SignedPointer, Statement
 from tfx_tflite.components.destinations.settings import TrustSettings
 from tfx_tflite.components.digests import bytes_digest
-from tfx_tflite.components.errors import ConfigError, DestinationError
+from tfx_tflite.components.documents import Part
+from tfx_tflite.components.errors import ConfigError, DestinationError, in_one_line
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
         Ed25519PrivateKey,
         Ed25519PublicKey,
     )
+
+
+class SeenPointer(Part):
+    """A signed pointer that was seen: its destination's chain, its counter and its digest."""
+
+    chain: str
+    counter: int
+    digest: Digest
+
+
+class _SeenFile(RootModel[dict[str, SeenPointer]]):
+    """The pointers that were seen, by destination."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +64,25 @@ class SeenPointers:
             DestinationError: The file is damaged.
         """
         seen = self._read().get(uri)
-        if not isinstance(seen, dict):
+        if seen is None:
             return None
         forget = f"; if that was done on purpose, remove its entry in {self.path}"
         if pointer is None:
-            return f"{where} is gone: counter {seen['counter']} was seen before{forget}"
+            return f"{where} is gone: counter {seen.counter} was seen before{forget}"
         statement = pointer.statement(where)
-        if statement.chain != seen["chain"]:
+        if statement.chain != seen.chain:
             return f"{where} is of another destination than what was seen here before{forget}"
-        counter = int(str(seen["counter"]))
-        if statement.counter < counter:
+        if statement.counter < seen.counter:
             return (
-                f"{where} is an old one: its counter is {statement.counter}, {counter} was seen "
+                f"{where} is an old one: its counter is {statement.counter}, {seen.counter} was "
+                f"seen before{forget}"
+            )
+        is_other = bytes_digest(pointer.line) != seen.digest
+        if statement.counter == seen.counter and is_other:
+            return (
+                f"{where} says another thing than when counter {seen.counter} was seen "
                 f"before{forget}"
             )
-        if statement.counter == counter and bytes_digest(pointer.line) != seen["digest"]:
-            return f"{where} says another thing than when counter {counter} was seen before{forget}"
         return None
 
     def note(self, uri: str, pointer: SignedPointer, statement: Statement) -> None:
@@ -74,16 +90,15 @@ class SeenPointers:
 
         Raises:
             OSError: The file cannot be written.
+            DestinationError: The file is damaged.
         """
         entries = self._read()
-        entry: dict[str, JsonValue] = {
-            "chain": statement.chain,
-            "counter": statement.counter,
-            "digest": bytes_digest(pointer.line),
-        }
+        entry = SeenPointer(
+            chain=statement.chain, counter=statement.counter, digest=bytes_digest(pointer.line)
+        )
         if entries.get(uri) == entry:
             return
-        content = json.dumps({**entries, uri: entry}, indent=1) + "\n"
+        content = _SeenFile({**entries, uri: entry}).model_dump_json(indent=1) + "\n"
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             beside.write_text(content, encoding="utf-8")
@@ -91,16 +106,16 @@ class SeenPointers:
         finally:
             beside.unlink(missing_ok=True)
 
-    def _read(self) -> dict[str, JsonValue]:
+    def _read(self) -> dict[str, SeenPointer]:
         try:
-            document = json.loads(self.path.read_bytes())
+            return _SeenFile.model_validate_json(self.path.read_bytes()).root
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise DestinationError(
-                f"{self.path} cannot be read; it says which signed pointers were seen: {error}"
+                f"{self.path} is not what notes which signed pointers were seen; put it back, or "
+                f"remove it if that may be forgotten: {in_one_line(error)}"
             ) from error
-        return document if isinstance(document, dict) else {}
 
 
 @dataclass(frozen=True)

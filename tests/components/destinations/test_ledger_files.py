@@ -67,6 +67,7 @@ def test_a_push_after_10_000_removals_reads_few_files(candidate, tmp_path: Path,
     assert len([event for event in destination.events() if event.kind == "removed"]) >= 10_000
 
 
+@pytest.mark.slow
 def test_however_many_pushes_there_were_a_push_reads_as_many_files(candidate, tmp_path: Path):
     store = CountingStore(tmp_path / "to")
     destination = Destination(store)

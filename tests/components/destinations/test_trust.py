@@ -390,10 +390,13 @@ def test_what_was_seen_is_noted_by_whoever_only_looks(remembering, signed, candi
     assert later["counter"] > noted["counter"] and later["chain"] == noted["chain"]
 
 
-def test_a_note_of_what_was_seen_that_is_damaged_is_no_empty_one(remembering, candidate, tmp_path):
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"x": 7}', '{"x": {"counter": 1}}', "\x00"])
+def test_a_note_of_what_was_seen_that_is_damaged_is_no_empty_one(
+    remembering, candidate, tmp_path, text: str
+):
     remembering.push(candidate(b"a"))
-    (tmp_path / "seen_pointers.json").write_text("{")
-    with pytest.raises(DestinationError, match=r"seen_pointers\.json cannot be read"):
+    (tmp_path / "seen_pointers.json").write_text(text)
+    with pytest.raises(DestinationError, match=r"seen_pointers\.json is not what notes which"):
         remembering.current()
 
 
