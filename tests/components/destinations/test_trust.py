@@ -475,3 +475,13 @@ def test_a_signed_destination_needs_no_key_to_be_read_by_number(signed, candidat
     number = signed.push(candidate(b"a")).number
     plain = destination_with(root)
     assert plain.current() == number and destination_problems(plain) == []
+
+
+def test_signatures_end_where_the_signed_pointer_is_removed_and_nobody_asks(
+    signed, candidate, root
+):
+    signed.push(candidate(b"a"))
+    (root / "LATEST.signed").unlink()
+    unsigned = Destination(LocalStore(root))
+    second = unsigned.push(candidate(b"b")).number
+    assert unsigned.current() == second and destination_problems(unsigned) == []
