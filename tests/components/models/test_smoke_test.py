@@ -1,10 +1,12 @@
 """A model is tried in a process of its own, with the plain runtime, before it is pushed."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.components.models import hostile
 from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor
 from tfx_tflite.components.errors import EvaluationError, PushError
 from tfx_tflite.components.models.golden_samples import GoldenSamples, run
@@ -187,3 +189,35 @@ def test_golden_samples_of_before_kernels_were_named_are_to_be_recorded_again(sh
     old = golden.model_copy(update={"runtime": "ai-edge-litert 1.0"})
     with pytest.raises(PushError, match=r"name no kernels \(ai-edge-litert 1.0\); evaluate"):
         try_model(directory, old)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(hostile.while_in_itself(), id="circle"),
+        pytest.param(hostile.split_in_no_parts(), id="crash"),
+        pytest.param(hostile.net("dense")[:3000], id="cut"),
+        pytest.param(hostile.tile_past_32_bits(), id="overflow"),
+    ],
+)
+def test_a_model_that_would_end_the_process_is_not_pushed(tmp_path: Path, content: bytes):
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(PushError, match="the model was not pushed: ") as raised:
+        try_model(tmp_path, None)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_the_process_that_tries_a_model_has_no_credentials(
+    shipped, monkeypatch: pytest.MonkeyPatch
+):
+    given = {}
+    run_process = subprocess.run
+
+    def run(command, **options):
+        given.update(options["env"])
+        return run_process(command, **options)
+
+    monkeypatch.setenv("HF_TOKEN", "open sesame")
+    monkeypatch.setattr(subprocess, "run", run)
+    assert try_model(shipped[0], None)
+    assert "PATH" in given and "HF_TOKEN" not in given
