@@ -25,6 +25,8 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel
 
 # Seconds that one model may take.
 _LONGEST = 20.0
+# After how many models what came of them is printed.
+_TOLD = 250
 _NUMBERS = st.one_of(
     st.sampled_from([-(2**31), -100_000, -2, -1, 0, 1, 2, 255, 65536, 2**31 - 1]),
     st.integers(-3, 300),
@@ -177,6 +179,11 @@ class Running:
         assert not afterwards.problem.startswith(_UNEXPECTED), afterwards
         self.counts["refused in words" if afterwards.problem else "runs"] += 1
 
+    def tell(self) -> None:
+        """Prints what came of the models so far, every now and then."""
+        if self.counts.total() % _TOLD == 0:
+            print(described(self.counts), file=sys.stderr, flush=True)
+
     def _count(self, error: TfxTfliteError) -> None:
         message = str(error)
         assert len(message.splitlines()) == 1, message
@@ -199,6 +206,12 @@ def _use(content: bytes, inputs: dict[str, np.ndarray]) -> None:
         raise AssertionError(f"{_UNEXPECTED}{type(error).__name__}: {error}") from error
 
 
+def described(counts: Counter[str]) -> str:
+    """Returns counts in words."""
+    found = ", ".join(f"{number:,} {name}" for name, number in counts.most_common())
+    return f"{counts.total():,} models: {found}"
+
+
 def fuzz(examples: int) -> Counter[str]:
     """Runs so many models, and returns how many ran or ended how.
 
@@ -217,6 +230,7 @@ def fuzz(examples: int) -> Counter[str]:
     @given(models())
     def run(model: tuple[str, bytes]) -> None:
         running.run(*model)
+        running.tell()
 
     run()
     return running.counts
@@ -226,8 +240,7 @@ def main() -> None:
     """Prints what came of as many models as the command line says."""
     start = time.monotonic()
     counts = fuzz(int(sys.argv[1]))
-    found = ", ".join(f"{number:,} {name}" for name, number in counts.most_common())
-    print(f"{counts.total():,} models in {time.monotonic() - start:.0f} s: {found}")
+    print(f"{described(counts)}, in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ _EXAMPLES = 40
 
 
 def test_any_model_runs_or_is_refused(record_property):
-    from tests.components.models.fuzz import fuzz
+    from tests.components.models.fuzz import described, fuzz
 
     counts = fuzz(_EXAMPLES)
-    found = ", ".join(f"{number} {name}" for name, number in counts.most_common())
-    record_property("summary", f"{counts.total()} models: {found}")
+    record_property("summary", described(counts))
     assert counts["runs"] and counts["no sound"]
