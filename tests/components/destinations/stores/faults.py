@@ -26,6 +26,7 @@ class Fault(enum.Enum):
     TOO_SHORT = "an answer of which the length says less than there is"
     TOO_LONG = "an answer of which the length says more than there is"
     GARBLED = "a page of somebody else in place of the answer"
+    WRONG_REGION = 400
     DENIED = 403
     NOT_FOUND = 404
     CONFLICT = 412
@@ -39,6 +40,8 @@ class Fault(enum.Enum):
 
 
 _BODIES = {
+    400: b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is "
+    b"malformed; the region 'us-east-1' is wrong</Message></Error>",
     403: b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
     # Of something between: it does not say what is not there.
     404: b"<html>404 page not found</html>",
