@@ -32,6 +32,15 @@ def functions_of(file: Path) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
 
+def test_no_row_stands_outside_of_its_table() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
+        if _TEST.search(line)
+    ]
+    assert len(rows) == len(list(statements()))
+
+
 @pytest.mark.parametrize(("statement", "tests"), statements())
 def test_each_statement_has_a_test(statement: str, tests: str) -> None:
     named = _TEST.findall(tests)
