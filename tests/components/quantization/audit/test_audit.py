@@ -19,6 +19,7 @@ from tests.components.quantization.seeding import (
     store_float32,
 )
 from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.models import soundness
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
 from tfx_tflite.components.quantization.schemes import Recipe, Scheme
@@ -191,7 +192,9 @@ def test_real_models_are_refused_only_where_the_converter_left_operators_as_they
         with pytest.raises(RuntimeError, match=r"16x8|Max and min"):
             convert_zoo(model, scheme, io_type)
         return
-    violations = audit(convert_zoo(model, scheme, io_type), quantization)
+    content = convert_zoo(model, scheme, io_type)
+    assert list(soundness.problems(content)) == []
+    violations = audit(content, quantization)
     if scheme.startswith("int8"):
         expected = LEFT_IN_FLOAT.get(model, set())
         assert all("computes in FLOAT32" in violation.reason for violation in violations)
