@@ -143,6 +143,7 @@ class InputQuantizer:
 
         Raises:
             DataError: A value to be quantized is NaN, which no integer stands for.
+            ModelError: No kernel quantizes to an input's type.
         """
         reals = {name: inputs[name].astype(np.float32, copy=False) for name in self._quantized}
         for name, values in reals.items():
@@ -153,7 +154,17 @@ class InputQuantizer:
             for name, info in self._inputs.items()
             if name not in reals
         }
-        return {**others, **(self._model.run(reals) if reals else {})}
+        return {**others, **(self._run(reals) if reals else {})}
+
+    def _run(self, reals: Tensors) -> dict[str, Array]:
+        try:
+            return self._model.run(reals)
+        except RuntimeError as error:
+            kinds = ", ".join(f"{name!r} {info.dtype}" for name, info in self._quantized.items())
+            raise ModelError(
+                f"the TensorFlow Lite runtime does not quantize inputs as the model takes them "
+                f"({kinds}): {telling_line(str(error))}"
+            ) from error
 
 
 def _quantize_model(inputs: Mapping[str, TensorInfo]) -> bytes:

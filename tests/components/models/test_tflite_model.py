@@ -72,3 +72,8 @@ def test_inputs_of_other_names_are_told():
     content = hostile.net("dense")
     with pytest.raises(ModelError, match="takes x, but the float model image; it was made from"):
         TFLiteModel(content).predict({"image": np.zeros((1, 32), np.float32)})
+
+
+def test_an_input_that_is_quantized_to_a_type_that_nothing_quantizes_to_is_told():
+    with pytest.raises(ModelError, match=r"does not quantize inputs as .* \('x' int32\)"):
+        quantize([1.0], 0.1, dtype=np.int32)
