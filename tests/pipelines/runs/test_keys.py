@@ -41,6 +41,7 @@ def rows(seed: int) -> list[dict]:
 def run(
     directory: Path,
     *overrides: str,
+    runner: str = "local",
     takes_from_cache: bool = True,
     before: Callable[[str], object] = str,
 ) -> tuple[RunResult, dict[str, str]]:
@@ -49,6 +50,7 @@ def run(
     Args:
         directory: Where the config is.
         overrides: As of `--set`.
+        runner: As of `--runner`.
         takes_from_cache: As that of a run.
         before: Is called with the name of each stage before it.
     """
@@ -62,7 +64,7 @@ def run(
         started=before, ended=lambda stage: stages.update({stage.name: stage.outcome})
     )
     found = inspect(load_config(directory / "c.yaml", overrides))
-    return run_once(found, "local", observer, takes_from_cache=takes_from_cache), stages
+    return run_once(found, runner, observer, takes_from_cache=takes_from_cache), stages
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +107,15 @@ def test_what_has_not_changed_is_taken_from_the_cache_and_no_cache_does_it_again
     assert set(stages.values()) == {"done"} and result.status == "pushed"
 
 
-def test_a_module_beside_the_trainer_of_the_same_size_and_time_is_another(directory: Path):
+@pytest.mark.parametrize(("runner", "scale"), [("local", 5), ("beam", 6)])
+def test_a_module_beside_the_trainer_of_the_same_size_and_time_is_another(
+    directory: Path, runner: str, scale: int
+):
     linear = directory / "code" / "parts" / "linear.py"
     source = linear.read_text()
     assert "4 * np.stack" in source
-    swap(linear, source.replace("4 * np.stack", "5 * np.stack").encode())
-    _, stages = run(directory)
+    swap(linear, source.replace("4 * np.stack", f"{scale} * np.stack").encode())
+    _, stages = run(directory, runner=runner)
     assert stages["ImportExampleGen"] == "cached" and stages["Trainer"] == "done"
 
 
