@@ -88,7 +88,7 @@ class LedgerFiles:
             names = _names(store)
             found = sorted(filter(None, map(_File.of, names)), key=lambda file: file.first)
             segments = [file for file in found if file.is_segment]
-            superfluous = tuple(
+            superfluous = dict.fromkeys(
                 file
                 for file in found
                 if any(other is not file and other.holds(file) for other in segments)
@@ -96,7 +96,7 @@ class LedgerFiles:
             files = tuple(file for file in found if file not in superfluous)
             entries = _entries(store, files)
             if entries is not None:
-                return cls(entries, files, superfluous)
+                return cls(entries, files, tuple(superfluous))
         raise not_known(_place(store, ""), "read", "it changes all the time")
 
     def appended(self, store: Store, *events: Event) -> "LedgerFiles":
@@ -107,10 +107,11 @@ class LedgerFiles:
             UnfinishedError: That cannot be told.
         """
         entries, files = [*self.entries], [*self.files]
+        last = max((int(file.last) for file in (*files, *self.superfluous)), default=0)
         for event in events:
             # In the order of the ledger even where clocks go backwards.
-            last = max((int(file.last) for file in (*files, *self.superfluous)), default=0)
-            file = _File.of(f"{max(time.time_ns(), last + 1):020d}.json")
+            last = max(time.time_ns(), last + 1)
+            file = _File.of(f"{last:020d}.json")
             assert file is not None
             content = event.model_dump_json(exclude_none=True) + "\n"
             name = posixpath.join(HISTORY, file.name)
@@ -124,7 +125,7 @@ class LedgerFiles:
         if count == len(self.entries):
             return self
         ids = {entry.id for entry in self.entries[count:]}
-        gone = [file for file in self.files if file.first in ids]
+        gone = dict.fromkeys(file for file in self.files if file.first in ids)
         _remove(store, gone)
         files = tuple(file for file in self.files if file not in gone)
         return LedgerFiles(self.entries[:count], files, self.superfluous)
@@ -139,7 +140,8 @@ class LedgerFiles:
         lines = [entry.line for entry in self.entries if first <= entry.id <= last]
         content = "".join(f"{line}\n" for line in lines).encode("utf-8")
         store.replace(posixpath.join(HISTORY, segment.name), content)
-        rest = tuple(file for file in self.files if file not in many)
+        moved = frozenset(many)
+        rest = tuple(file for file in self.files if file not in moved)
         superfluous = _fewer(store, (*self.superfluous, *many))
         return LedgerFiles(self.entries, (*rest, segment), superfluous)
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE
 from tfx_tflite.components.destinations.ledger import (
@@ -88,7 +89,7 @@ class State:
         found = self.ledger.entries
         return found if self.statement is None else found[: self.statement.events]
 
-    @property
+    @cached_property
     def events(self) -> list[Event]:
         """The events that count, in the order in which they happened."""
         return [entry.event for entry in self.entries]
@@ -101,7 +102,7 @@ class State:
             return events
         return [*events, Event.now("released", self.pointed)]
 
-    @property
+    @cached_property
     def releases(self) -> Releases:
         """Which versions were ever the current one."""
         pointed = self.pointed if self.pointed in self.numbers else None
@@ -122,32 +123,36 @@ def _signed(
         pointer = SignedPointer.read(store)
         # After the pointer, so that it has all that the pointer covers.
         ledger = LedgerFiles.read(store)
-        if pointer is ABSENT:
-            problem = _unsigned_problem(store.uri, ledger, verifier)
-            if problem is None:
+        try:
+            if pointer is ABSENT:
+                _check_unsigned(store.uri, ledger, verifier)
                 return None, None, ledger
-        else:
             statement = verifier.statement(pointer, store.uri, where)
-            problem = _ledger_problem(store.uri, ledger, statement)
-            if problem is None:
-                return pointer, statement, ledger
-        if SignedPointer.read(store) == pointer:
-            raise DestinationError(problem)
+            _check_ledger(store.uri, ledger, statement)
+            return pointer, statement, ledger
+        except DestinationError:
+            # A push may have replaced the pointer, and noted that, since it was read.
+            if SignedPointer.read(store) == pointer:
+                raise
     raise not_known(store.uri, "read", "it changes all the time")
 
 
-def _unsigned_problem(uri: str, ledger: LedgerFiles, verifier: Verifier) -> str | None:
+def _check_unsigned(uri: str, ledger: LedgerFiles, verifier: Verifier) -> None:
+    """Raises DestinationError if a destination without a signed pointer had one."""
     where = signed_latest_of(uri)
     if any(entry.event.kind == "signing_started" for entry in ledger.entries):
-        return f"{where} is gone, and the destination was signed; put it back"
-    return None if verifier.seen is None else verifier.seen.problem(uri, None, where)
+        raise DestinationError(f"{where} is gone, and the destination was signed; put it back")
+    problem = None if verifier.seen is None else verifier.seen.problem(uri, None, where)
+    if problem is not None:
+        raise DestinationError(problem)
 
 
-def _ledger_problem(uri: str, ledger: LedgerFiles, statement: Statement) -> str | None:
+def _check_ledger(uri: str, ledger: LedgerFiles, statement: Statement) -> None:
+    """Raises DestinationError if a ledger does not hold what was signed."""
     covered = ledger.entries[: statement.events]
     if len(covered) == statement.events and ledger_digest(covered) == statement.ledger:
-        return None
-    return (
+        return
+    raise DestinationError(
         f"{uri}/{HISTORY} is not what was signed: an event was removed, added or changed; put it "
         "back as it was"
     )

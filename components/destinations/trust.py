@@ -86,7 +86,7 @@ class SeenPointers:
         return None
 
     def note(self, uri: str, pointer: SignedPointer, statement: Statement) -> None:
-        """Notes a pointer whose signature is good.
+        """Notes a pointer whose signature is good, unless a newer one was noted meanwhile.
 
         Raises:
             OSError: The file cannot be written.
@@ -96,7 +96,8 @@ class SeenPointers:
         entry = SeenPointer(
             chain=statement.chain, counter=statement.counter, digest=bytes_digest(pointer.line)
         )
-        if entries.get(uri) == entry:
+        noted = entries.get(uri)
+        if noted is not None and noted.chain == entry.chain and noted.counter >= entry.counter:
             return
         content = _SeenFile({**entries, uri: entry}).model_dump_json(indent=1) + "\n"
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_a_push_after_10_000_removals_reads_few_files(candidate, tmp_path: Path,
     assert first < 12_000 and later < 60
     assert second["read"] < 60 and second.total() < 1_100
     assert len([event for event in destination.events() if event.kind == "removed"]) >= 10_000
+
+
+def test_putting_together_10_000_events_takes_no_time_that_grows_with_their_square(
+    store: LocalStore, tmp_path: Path
+):
+    """It took 27 s, and reading what a kill had left of it 19 s."""
+    write_events(tmp_path / "to", 10_000)
+    ledger = LedgerFiles.read(store)
+    start = time.process_time()
+    ledger.compacted(store)
+    assert time.process_time() - start < 5
+    # A kill after the first step leaves the events in two places.
+    write_events(tmp_path / "to", 10_000)
+    start = time.process_time()
+    assert len(LedgerFiles.read(store).entries) == 10_000
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.slow

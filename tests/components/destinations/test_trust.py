@@ -5,6 +5,7 @@ Each test is an attack of somebody who may write at the destination but does not
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -388,6 +389,42 @@ def test_what_was_seen_is_noted_by_whoever_only_looks(remembering, signed, candi
     remembering.events()
     [later] = json.loads((tmp_path / "seen_pointers.json").read_text()).values()
     assert later["counter"] > noted["counter"] and later["chain"] == noted["chain"]
+
+
+def test_what_a_slow_reader_saw_does_not_take_the_place_of_what_was_seen_since(
+    remembering, candidate, trust, tmp_path
+):
+    remembering.push(candidate(b"a"))
+    before = remembering.reading().state
+    remembering.push(candidate(b"b"))
+    noted = (tmp_path / "seen_pointers.json").read_bytes()
+    SeenPointers(tmp_path / "seen_pointers.json").note(
+        remembering.uri, before.pointer, before.statement
+    )
+    assert (tmp_path / "seen_pointers.json").read_bytes() == noted
+
+
+class PushedToMeanwhile(LocalStore):
+    """A store to which another process pushes between the pointer and the history that it reads."""
+
+    def __init__(self, root: Path, act: Callable[[], object]):
+        super().__init__(root)
+        self._acts = [act]
+
+    def entries(self, directory: str = "") -> list[str]:
+        if directory == ".history" and self._acts:
+            self._acts.pop()()
+        return super().entries(directory)
+
+
+def test_a_pointer_that_a_push_replaced_while_it_was_read_is_not_called_an_old_one(
+    remembering, candidate, root, trust, tmp_path
+):
+    remembering.push(candidate(b"a"))
+    store = PushedToMeanwhile(root, lambda: remembering.push(candidate(b"b")))
+    seen = SeenPointers(tmp_path / "seen_pointers.json")
+    looking = Destination(store, Trust(Verifier(trust.verifier.key, seen)))
+    assert looking.reading().current() == remembering.current()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "7", '{"x": 7}', '{"x": {"counter": 1}}', "\x00"])
