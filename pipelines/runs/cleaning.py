@@ -152,6 +152,8 @@ class _Cleaning:
         kept = self._kept_artifacts()
         self._places = [Path(history.artifacts[number].uri) for number in sorted(kept)]
         self._places += self._places_of_results()
+        # The directories that hold any of it.
+        self._used = frozenset(above for place in self._places for above in _with_parents(place))
 
     def result(self, store: MetadataHistory | None) -> Cleaned:
         """Returns what goes, and removes it if there is a store to note it in."""
@@ -280,7 +282,7 @@ class _Cleaning:
             node = entry.path.relative_to(self._below).parts[0]
             if execution is None or execution.node != node or not self._is_old(execution):
                 continue
-            if not any(place.is_relative_to(entry.path) for place in self._places):
+            if entry.path not in self._used:
                 yield entry
 
     def _old_copies(self) -> Iterator[Path]:
@@ -316,7 +318,12 @@ class _Cleaning:
     def _remove(self, store: MetadataHistory, directories: Iterable[_Directory]) -> None:
         """Removes what goes, and what was left of what went before."""
         paths = [entry.path for entry in directories]
-        going = [artifact for artifact in self._live() if self._is_below(artifact, paths)]
+        going_paths = frozenset(paths)
+        going = [
+            artifact
+            for artifact in self._live()
+            if not going_paths.isdisjoint(_with_parents(Path(artifact.uri)))
+        ]
         store.mark([artifact.id for artifact in going], "marked")
         aside = self._below / _ASIDE
         for path in paths:
@@ -340,9 +347,10 @@ class _Cleaning:
         marked = (entry for entry in self._history.artifacts.values() if entry.state == "marked")
         return (entry for entry in marked if Path(entry.uri).is_relative_to(self._below))
 
-    @staticmethod
-    def _is_below(artifact: StoredArtifact, paths: Iterable[Path]) -> bool:
-        return any(Path(artifact.uri).is_relative_to(path) for path in paths)
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    """Returns a path and all directories that it is in."""
+    return path, *path.parents
 
 
 def _entries(directory: Path) -> list[Path]:

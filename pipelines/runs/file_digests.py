@@ -77,6 +77,7 @@ class FileDigests:
         self._path = Path(root) / _FILE_NAME
         self._known = self._read()
         self._asked: dict[str, KnownFile] = {}
+        self._kept = self._known.files
 
     def _read(self) -> KnownFiles:
         # What is not known is read from the files, so nothing is decided by its absence.
@@ -126,7 +127,8 @@ class FileDigests:
         Raises:
             OSError: They cannot be written.
         """
-        if self._asked != self._known.files:
-            self._known = KnownFiles(files=dict(self._asked))
+        if self._asked != self._kept:
+            # What was known stays so: the files of another split may be asked for next.
+            self._kept = dict(self._asked)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._known, self._path)
+            write_whole(KnownFiles(files=self._kept), self._path)

@@ -144,6 +144,25 @@ def test_files_are_read_once_for_each_state(inputs, monkeypatch):
     assert len(read) == 2 and inputs().digest == first and len(read) == 2
 
 
+def test_files_of_one_split_are_not_read_again_after_those_of_another_were_asked_for(
+    tmp_path: Path, monkeypatch
+):
+    """As ExampleGen's driver asks: for one split after the other, in each run."""
+    from tfx_tflite.pipelines.runs import file_digests
+
+    read: list[str] = []
+    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_digests, "file_digest", lambda path: read.append(path) or "sha256:0")
+    files = [str(tmp_path / split) for split in ("train", "eval")]
+    for file in files:
+        Path(file).write_text("x")
+    for _ in range(3):
+        digests = file_digests.FileDigests(tmp_path / "runs")
+        for file in files:
+            digests.of_all([file])
+    assert read == files
+
+
 def test_another_vocabulary_is_new(inputs, tmp_path: Path):
     words = tmp_path / "words.txt"
     words.write_text("ant\nbee\n")
