@@ -26,7 +26,7 @@ from tfx_tflite.components import artifact_files
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.artifact_layout import CONTENT_DIGESTS
 from tfx_tflite.components.digests import file_digest, files_below, stream_digest, tree_digest
-from tfx_tflite.components.errors import ArtifactError, telling_line
+from tfx_tflite.components.errors import ArtifactError, ModelError, telling_line
 from tfx_tflite.components.presence import not_known
 from tfx_tflite.components.uris import is_local
 
@@ -93,11 +93,11 @@ def unchanged(artifacts: Artifacts) -> Iterator[None]:
         NotKnownError: One cannot be read.
     """
     entries = [(key, entry) for key, listed in artifacts.items() for entry in listed]
-    before = [_states(entry.uri) for _, entry in entries]
+    before = [_states(entry) for _, entry in entries]
     check_all(artifacts)
     yield
     for (key, entry), states in zip(entries, before, strict=True):
-        if (found := _states(entry.uri)) != states:
+        if (found := _states(entry)) != states:
             [name, *_] = sorted(dict(states.items() ^ found.items()))
             raise ArtifactError(
                 f"input {key!r}: {_path(entry, name)} was written to while it was read; run again"
@@ -234,9 +234,17 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _states(uri: str) -> dict[str, _State]:
-    """Returns size and times of change of the files below a path; none of what is elsewhere."""
-    files = _local_files(uri) if is_local(uri) else {}
+def _states(artifact: types.Artifact) -> dict[str, _State]:
+    """Returns size and times of change of the files of an artifact on this machine; else none."""
+    if not is_local(artifact.uri):
+        return {}
+    try:
+        files = _local_files(artifact.uri)
+    except ModelError:
+        if artifact.get_string_custom_property(CONTENT_DIGESTS):
+            raise
+        # Somebody's own files, imported: links may lead to where a cache of data keeps them.
+        return {}
     return {name: _state(Path(file)) for name, file in files.items()}
 
 

@@ -98,8 +98,9 @@ def _expect_the_worst(time_limit: float) -> None:
     # That it ends the copy is no news that a log should tell of, nor worth a core file.
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # If this process is gone, nobody else ends the copy.
-    seconds = int(time_limit) + 1
+    # If this process is gone, nobody else ends the copy. The time of all its threads counts, and an
+    # interpreter may have one for each core.
+    seconds = (int(time_limit) + 1) * (os.cpu_count() or 1)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)

@@ -183,6 +183,21 @@ def test_a_link_in_an_artifact_that_leads_out_of_it_is_refused(tmp_path: Path):
         check(model)
 
 
+def test_imported_files_that_nobody_recorded_may_be_links(tmp_path: Path):
+    """As DVC and other caches of data have them."""
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components import artifact_digests
+
+    (tmp_path / "cached").write_text("records")
+    (tmp_path / "data" / "Split-eval").mkdir(parents=True)
+    (tmp_path / "data" / "Split-eval" / "a.gz").symlink_to(tmp_path / "cached")
+    examples = standard_artifacts.Examples()
+    examples.uri = str(tmp_path / "data")
+    with artifact_digests.unchanged({"examples": [examples]}):
+        pass
+
+
 def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,6 +1,7 @@
 """A model that crashes an interpreter ends in one line and not in the end of the process."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -105,6 +106,12 @@ class TestCopy:
         ended = in_a_copy(lambda: os.kill(os.getpid(), signal.Signals[name]), time_limit=10)
         assert ended.killed_by == name
         assert not ended.well
+
+    def test_may_use_all_cores_for_as_long_as_it_may_take(self):
+        def look() -> None:
+            assert resource.getrlimit(resource.RLIMIT_CPU)[0] >= 10 * (os.cpu_count() or 1)
+
+        assert in_a_copy(look, time_limit=10).well
 
     def test_leaves_nothing_behind(self):
         before = open_files()
