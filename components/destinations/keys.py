@@ -23,6 +23,9 @@ _OTHERS = 0o066
 def load_private_key(path: str | Path) -> Ed25519PrivateKey:
     """Returns the key in a PEM file (PKCS #8, not encrypted) that only its owner may read.
 
+    The group may read one of root's, if this process is not root: so Kubernetes gives a Secret to a
+    container with an `fsGroup`, where nobody could change the mode.
+
     Raises:
         ConfigError: There is none, or others may read it.
     """
@@ -47,13 +50,14 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
 def _loaded(path: str | Path, kind: str, load: Callable[[bytes], object]) -> object:
     try:
         with Path(path).open("rb") as file:
-            mode, content = stat.S_IMODE(os.fstat(file.fileno()).st_mode), file.read()
+            status, content = os.fstat(file.fileno()), file.read()
     except OSError as error:
         raise ConfigError(f"the key {path} cannot be read: {error.strerror}") from error
-    if kind == "private" and mode & _OTHERS:
+    if kind == "private" and _is_open_to_others(status):
         raise ConfigError(
-            f"others than its owner may read or change the private key {path} (mode {mode:03o}); "
-            f"run `chmod 600 {path}`"
+            f"others than its owner may read or change the private key {path} (mode "
+            f"{stat.S_IMODE(status.st_mode):03o}); run `chmod 600 {path}`, or mount a Secret of "
+            "Kubernetes with `defaultMode: 0400`"
         )
     try:
         return load(content)
@@ -62,6 +66,11 @@ def _loaded(path: str | Path, kind: str, load: Callable[[bytes], object]) -> obj
         raise ConfigError(
             f"{path} is not a PEM file with a {kind} Ed25519 key that needs no password"
         ) from error
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    is_given_by_root = status.st_uid == 0 and os.geteuid() != 0
+    return bool(status.st_mode & _OTHERS & ~(stat.S_IRGRP if is_given_by_root else 0))
 
 
 def is_signed_by(key: Ed25519PublicKey, content: bytes, signature: bytes) -> bool:

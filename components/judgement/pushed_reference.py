@@ -9,6 +9,7 @@ import numpy as np
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination, Trust
 from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import (
     DestinationError,
     EvaluationError,
@@ -80,8 +81,14 @@ class PushedReference:
                 f"the pushed version {number} cannot be compared with: {problems[0]}; roll back to "
                 "a whole one"
             )
-        digest = opened.manifest(number).model.digest
-        return cls(number, opened.path(number), digest, opened.read(number, MODEL_FILE))
+        digest, content = opened.manifest(number).model.digest, opened.read(number, MODEL_FILE)
+        if bytes_digest(content) != digest:
+            # Others may write there, also between two looks.
+            raise DestinationError(
+                f"the pushed version {number} cannot be compared with: "
+                f"{opened.path(number, MODEL_FILE)} was changed while it was read; run again"
+            )
+        return cls(number, opened.path(number), digest, content)
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """Only an Ed25519 key in a readable PEM file is a key."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,25 @@ def test_a_private_key_of_its_owner_alone_is_taken(file, mode: int):
     path = file(private_pem(ed25519.Ed25519PrivateKey.generate()))
     path.chmod(mode)
     assert load_private_key(path)
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o640, 0o644, 0o444, 0o460])
+def test_a_secret_that_kubernetes_gives_to_a_group_is_taken_but_no_more_open_one(
+    file, as_a_user, mode: int
+):
+    """With an `fsGroup` a Secret is root's, and the group of the process may read it."""
+    if os.getuid() != 0:
+        pytest.skip("only root can make a file of root's")
+    os.seteuid(0)
+    path = file(private_pem(ed25519.Ed25519PrivateKey.generate()))
+    os.chown(path, 0, os.getegid())
+    path.chmod(mode)
+    os.seteuid(1000)
+    if mode in (0o440, 0o640):
+        assert load_private_key(path)
+    else:
+        with pytest.raises(ConfigError, match="or mount a Secret of Kubernetes with `defaultMode"):
+            load_private_key(path)
 
 
 def test_everybody_may_read_a_public_key(file):

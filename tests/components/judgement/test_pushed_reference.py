@@ -73,6 +73,21 @@ def test_a_damaged_version_is_an_error_that_names_the_file(destination: Destinat
         PushedReference.at(destination.uri)
 
 
+def test_a_model_that_is_swapped_after_it_was_checked_is_not_compared_with(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+):
+    checked = Destination.current_problems
+
+    def checked_and_swapped(self: Destination, number: int) -> list[str]:
+        problems = checked(self, number)
+        (Path(self.uri) / str(number) / "model.tflite").write_bytes(b"TFL4")
+        return problems
+
+    monkeypatch.setattr(Destination, "current_problems", checked_and_swapped)
+    with pytest.raises(DestinationError, match=r"model\.tflite was changed while it was read"):
+        PushedReference.at(destination.uri)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
 def test_a_model_whose_integer_input_became_float_takes_what_the_new_one_takes(dtype: str):
     """What only casts its input to float is quantized with a float input."""

@@ -378,6 +378,20 @@ def test_a_list_that_ends_too_early_is_not_taken_for_the_whole():
         server.recurring_runs("many")
 
 
+@pytest.mark.parametrize("totals", [(4, 5), (5, 4)], ids=["made", "deleted"])
+def test_what_somebody_changes_between_two_pages_makes_no_list_unreadable(totals: tuple[int, int]):
+    pages = [
+        replace(page, answer={**page.answer, "total_size": total})
+        for page, total in zip(
+            (recording(f"list_recurring_runs_page_{number}") for number in (1, 2)),
+            totals,
+            strict=True,
+        )
+    ]
+    with replaying(*pages) as server:
+        assert len(server.recurring_runs("many")) == 4
+
+
 def test_nothing_at_all_is_what_the_server_says_of_an_empty_list():
     recorded = recording("list_recurring_runs_none")
     with replaying(recorded) as server:
