@@ -12,6 +12,7 @@ components the runners of `tfx_tflite.pipelines` and its entry point on Kubeflow
 import contextlib
 import functools
 import json
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -208,9 +209,15 @@ def _digest(path: str) -> str:
 
 def _local_files(uri: str) -> dict[str, str]:
     path = Path(uri)
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise not_known(uri, "read", error.strerror or str(error)) from error
+    if stat.S_ISDIR(mode):
         return {name: str(file) for name, file in files_below(path).items()}
-    return {"": uri} if path.exists() else {}
+    return {"": uri}
 
 
 def _remote_files(uri: str) -> dict[str, str]:

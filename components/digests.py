@@ -1,6 +1,7 @@
 """SHA-256 digests that identify models, samples and data by their bytes."""
 
 import hashlib
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -57,7 +58,7 @@ def files_below(path: str | Path) -> dict[str, Path]:
     Raises:
         ModelError: There is no such directory, a link in it leads out of it, in a circle or to
             nothing, or there is what is no file at all.
-        NotKnownError: A directory cannot be listed.
+        NotKnownError: A directory cannot be listed, or looked into.
     """
     root = Path(path)
     found = _files(root, root.resolve(), ())
@@ -80,11 +81,16 @@ def _files(directory: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Pat
     except OSError as error:
         raise not_known(str(directory), "list", error.strerror or str(error)) from error
     for entry in entries:
-        if entry.is_symlink():
-            _check_link(entry, root, above)
-        if entry.is_dir():
+        try:
+            # `is_symlink` and the like may take what is denied for what is not there.
+            if stat.S_ISLNK(entry.lstat().st_mode):
+                _check_link(entry, root, above)
+            mode = entry.stat().st_mode
+        except OSError as error:
+            raise not_known(str(entry), "read", error.strerror or str(error)) from error
+        if stat.S_ISDIR(mode):
             yield from _files(entry, root, above)
-        elif entry.is_file():
+        elif stat.S_ISREG(mode):
             yield entry
         else:
             raise ModelError(f"{entry} is neither a file nor a directory; remove it")

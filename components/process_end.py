@@ -15,13 +15,19 @@ import atexit
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 # What a shell reports of a process that Ctrl-C has ended.
 _INTERRUPTED = 130
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+# man 5 proc: the highest /proc/PID/oom_score_adj.
+_FIRST_TO_BE_KILLED = 1000
 
 
 def run_to_the_end(main: Callable[[], object]) -> NoReturn:
@@ -47,6 +53,27 @@ def end_process(code: int) -> NoReturn:
         _flush()
     finally:
         os._exit(code)
+
+
+def end_with(parent: int) -> None:
+    """Has the kernel end this process with its parent, whatever ends that.
+
+    Args:
+        parent: The parent's id.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have been gone before the kernel was told.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def stand_in_when_memory_runs_out() -> None:
+    """Makes this process, not its parent, the one that the kernel's OOM killer picks."""
+    # If it may not be written, or is not there, nothing is lost.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
 
 
 def _exit_code_of(main: Callable[[], object]) -> int:

@@ -5,7 +5,6 @@ its process by a signal, which no `except` sees. `fork` makes the copy with all 
 milliseconds; it has this thread alone, so what runs there does nothing that waits for another.
 """
 
-import contextlib
 import faulthandler
 import os
 import resource
@@ -13,10 +12,10 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from tfx_tflite.components.errors import telling_line
+from tfx_tflite.components.process_end import end_with, stand_in_when_memory_runs_out
 
 # What a problem is cut to, so that it goes into a pipe at once.
 _LONGEST_PROBLEM = 2000
@@ -51,10 +50,11 @@ def in_a_copy(run: Callable[[], object], time_limit: float) -> Ended:
         time_limit: Seconds after which the copy is ended.
     """
     reading, writing = os.pipe()
+    original = os.getpid()
     copy = os.fork()
     if copy == 0:
         os.close(reading)
-        _run_and_end(run, writing, time_limit)
+        _run_and_end(run, writing, time_limit, original)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         status = _waited(copy, time_limit)
@@ -79,10 +79,14 @@ def _waited(copy: int, time_limit: float) -> int | None:
     return None
 
 
-def _run_and_end(run: Callable[[], object], writing: int, time_limit: float) -> NoReturn:
+def _run_and_end(
+    run: Callable[[], object], writing: int, time_limit: float, original: int
+) -> NoReturn:
     """Runs something and ends the process, whatever happens."""
     code = 1
     try:
+        # It has the locks of the original, which nobody else is to wait for once that is gone.
+        end_with(original)
         _expect_the_worst(time_limit)
         run()
         code = 0
@@ -98,13 +102,11 @@ def _expect_the_worst(time_limit: float) -> None:
     # That it ends the copy is no news that a log should tell of, nor worth a core file.
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # If this process is gone, nobody else ends the copy. The time of all its threads counts, and an
-    # interpreter may have one for each core.
+    # Whoever waits may stand still. The time of all threads counts, and an interpreter may have one
+    # for each core.
     seconds = (int(time_limit) + 1) * (os.cpu_count() or 1)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    # man 5 proc: where memory runs out the kernel ends this process and not the one it copies.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    stand_in_when_memory_runs_out()

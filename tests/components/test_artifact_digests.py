@@ -216,3 +216,19 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_changed(
     monkeypatch.setattr(artifact_digests, "file_digest", denied)
     with pytest.raises(NotKnownError, match=r"cannot read .*saved_model.pb: .*Permission denied"):
         check(model)
+
+
+def test_an_artifact_in_a_folder_that_is_denied_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path, as_a_user
+):
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components import artifact_digests
+
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "denied" / "model")
+    put(model.uri, "saved_model.pb", "a model")
+    artifact_digests.record({"model": [model]})
+    (tmp_path / "denied").chmod(0)
+    with pytest.raises(NotKnownError, match=r"cannot read .*/model: Permission denied"):
+        check(model)

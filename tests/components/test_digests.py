@@ -102,3 +102,12 @@ def test_a_directory_that_cannot_be_listed_is_not_taken_for_an_empty_one(
     monkeypatch.setattr(Path, "iterdir", denied)
     with pytest.raises(NotKnownError, match=f"cannot list {tmp_path}: Permission denied"):
         directory_digest(tmp_path)
+
+
+def test_what_may_be_listed_and_not_looked_into_is_said(tmp_path: Path, as_a_user):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "saved_model.pb").write_text("a model")
+    model.chmod(0o644)
+    with pytest.raises(NotKnownError, match=r"cannot read .*saved_model\.pb: Permission denied"):
+        directory_digest(model)

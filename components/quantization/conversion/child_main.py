@@ -4,21 +4,20 @@ Run as `python -m tfx_tflite.components.quantization.conversion.child_main PIPE 
 number of an inherited file descriptor and PARENT the process that asks.
 """
 
-import contextlib
-import ctypes
 import functools
-import os
-import signal
 import sys
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from tfx_tflite.components.deferred_imports import (
     OF_KERAS,
     deferred_imports,
     uncollected_imports,
 )
-from tfx_tflite.components.process_end import run_to_the_end
+from tfx_tflite.components.process_end import (
+    end_with,
+    run_to_the_end,
+    stand_in_when_memory_runs_out,
+)
 from tfx_tflite.components.quantization.conversion import messages
 from tfx_tflite.components.quantization.conversion.messages import (
     Answer,
@@ -28,16 +27,11 @@ from tfx_tflite.components.quantization.conversion.messages import (
     Step,
 )
 
-# linux/prctl.h
-_PR_SET_PDEATHSIG = 1
-# man 5 proc: the highest /proc/PID/oom_score_adj.
-_FIRST_TO_BE_KILLED = 1000
-
 
 def main(pipe: int, parent: int) -> None:
     """Imports TensorFlow once, says so, and answers requests until the pipe is closed."""
-    _die_with(parent)
-    _stand_in_for_the_parent_when_memory_runs_out()
+    end_with(parent)
+    stand_in_when_memory_runs_out()
     connection = Connection(pipe)
     try:
         # Only to find out whether it can be; it takes seconds and may fail.
@@ -56,23 +50,6 @@ def main(pipe: int, parent: int) -> None:
         except EOFError:
             return
         connection.send(_answer(request))
-
-
-def _die_with(parent: int) -> None:
-    """Has the kernel end this process with its parent, whatever ends that."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have been gone before the kernel was told.
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _stand_in_for_the_parent_when_memory_runs_out() -> None:
-    """Makes this process, not a Beam worker, the one that the kernel's OOM killer picks."""
-    # If it may not be written, or is not there, nothing is lost.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_BE_KILLED), encoding="ascii")
 
 
 def _answer(request: Request) -> Answer:

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.components.models import hostile
 from tfx_tflite.components.errors import ModelError
+from tfx_tflite.components.locks import is_locked, locked, only_one
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.flatbuffer import Graph
@@ -95,6 +97,10 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def children_of(process: int) -> str:
+    return Path(f"/proc/{process}/task/{process}/children").read_text()
+
+
 class TestCopy:
     """What is done in a copy of the process."""
 
@@ -112,6 +118,21 @@ class TestCopy:
             assert resource.getrlimit(resource.RLIMIT_CPU)[0] >= 10 * (os.cpu_count() or 1)
 
         assert in_a_copy(look, time_limit=10).well
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel does it")
+    def test_ends_with_the_original_and_keeps_nobody_waiting_for_its_locks(self, tmp_path: Path):
+        """It kept the lock of a run that was killed for as long as it slept."""
+        original = os.fork()
+        if original == 0:
+            with only_one(tmp_path / "run.lock", "run"):
+                in_a_copy(lambda: time.sleep(60), time_limit=60)
+            os._exit(0)
+        while not (is_locked(tmp_path / "run.lock") and children_of(original)):
+            time.sleep(0.01)
+        os.kill(original, signal.SIGKILL)
+        os.waitpid(original, 0)
+        with locked(tmp_path / "run.lock", patience=5):
+            pass
 
     def test_leaves_nothing_behind(self):
         before = open_files()
