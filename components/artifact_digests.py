@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
+from pydantic import TypeAdapter, ValidationError
 from tfx import types
 from tfx.dsl.io import fileio
 
@@ -35,6 +36,7 @@ from tfx_tflite.components.uris import is_local
 _LONGEST = 2000
 # Files are read side by side, which hides how long a store takes to answer.
 _READERS = 8
+_DIGESTS = TypeAdapter(dict[str, str])
 # The name of everything together.
 _ALL = "./"
 
@@ -131,7 +133,7 @@ def check(key: str, artifact: types.Artifact) -> None:
     recorded = artifact.get_string_custom_property(CONTENT_DIGESTS)
     if not recorded:
         return
-    expected: dict[str, str] = json.loads(recorded)
+    expected = _as_recorded(key, artifact, recorded)
     files = _file_digests(artifact.uri)
     found = next(parts for parts in _ever_coarser(files) if _is_as_fine(parts, expected))
     for name in sorted({*expected, *found}):
@@ -160,6 +162,17 @@ def described(uri: str) -> str:
     """
     files = _file_digests(uri)
     return _as_text(files) if files else ""
+
+
+def _as_recorded(key: str, artifact: types.Artifact, recorded: str) -> dict[str, str]:
+    try:
+        return _DIGESTS.validate_json(recorded)
+    except ValidationError as error:
+        place = artifact_files.stored_at(artifact)
+        raise ArtifactError(
+            f"input {key!r}: the digests of {place} in ML Metadata are damaged, so nobody can tell "
+            f"whether it is as it was made; remove {place} to have all of it made anew"
+        ) from error
 
 
 def _as_text(files: Mapping[str, str]) -> str:

@@ -104,6 +104,14 @@ def test_an_artifact_of_somebody_who_records_nothing_is_not_judged(artifact):
     check(artifact)
 
 
+@pytest.mark.parametrize("recorded", ['{"sample.json": "sha2', "[1, 2]", '{"sample.json": 7}'])
+def test_digests_that_are_damaged_are_an_error_and_not_taken_for_none(artifact, recorded: str):
+    artifact.set_string_custom_property("content_digests", recorded)
+
+    with pytest.raises(ArtifactError, match=r"digests of .* in ML Metadata are damaged.* remove"):
+        check(artifact)
+
+
 @pytest.mark.parametrize(
     ("folders", "shards", "recorded"),
     [(2, 3, {"f0/0": None}), (2, 100, {"f0/": None, "f1/": None}), (40, 2, {"./": None})],
