@@ -25,6 +25,19 @@ Figure = Annotated[
 ]
 
 
+def json_value(content: str | bytes) -> JsonValue:
+    """Returns what a text of JSON stands for.
+
+    Raises:
+        ValueError: It is no JSON, or nested more deeply than a document ever is.
+    """
+    try:
+        value: JsonValue = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
+
+
 class Part(BaseModel):
     """A part of a document. Keys that a later version of this package added are passed over."""
 
@@ -52,7 +65,7 @@ class Document(Part):
             TfxTfliteError: It is not such a document.
         """
         try:
-            return cls.model_validate(json.loads(content))
+            return cls.model_validate(json_value(content))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])

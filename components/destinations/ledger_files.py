@@ -172,7 +172,7 @@ def _entries(store: Store, files: Iterable[_File]) -> tuple[Entry, ...] | None:
         try:
             for entry in _parsed(file, content.decode("utf-8")):
                 found[entry.id] = entry
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
+        except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DestinationError(
                 f"{_place(store, file.name)} is not an event of the history; put it back, or "
                 "remove it if what it tells of may be forgotten"

@@ -6,6 +6,7 @@ anyway.
 """
 
 import errno
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -144,11 +145,29 @@ def _data_files(patterns: Iterable[tuple[str, str]], input_base: str) -> Iterato
             raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
         if not files:
             raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
+        for file in files:
+            _check_kind(f"data.splits.{split}", file)
         yield DataFiles(split, pattern, files)
+
+
+def _check_kind(key: str, path: str) -> None:
+    """Checks that a path leads to what has bytes: a pipe would be waited for without an end.
+
+    Raises:
+        ConfigError: It leads nowhere, or to a pipe, a socket or a device.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"{key}: {path} is a link to what is not there") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ConfigError(f"{key}: {path} is no regular file")
 
 
 def _check_file(key: str, path: str) -> None:
     try:
+        if Path(path).exists():
+            _check_kind(key, path)
         with Path(path).open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from tfx_tflite.components.documents import json_value
 from tfx_tflite.components.errors import ConfigError, NotKnownError, TfxTfliteError, listed
 from tfx_tflite.components.presence import ABSENT, Presence
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
@@ -183,7 +184,7 @@ def _check_context(path: Path) -> None:
     if not path.exists():
         return
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_value(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: the KFP client's settings cannot be read: {error}") from error
     if not isinstance(document, dict) or "namespace" not in document:

@@ -8,7 +8,6 @@ it, then moved aside at once, then deleted, then noted as deleted; whoever is ki
 leaves the rest to the next one.
 """
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from tfx_tflite.components.documents import json_value
 from tfx_tflite.components.errors import ConfigError, NotKnownError, TfxTfliteError
 from tfx_tflite.components.presence import ABSENT
 from tfx_tflite.components.settings import index_in
@@ -377,7 +377,7 @@ def _document(path: Path) -> dict[str, JsonValue]:
         NotKnownError: It cannot be read.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json_value(path.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -57,6 +57,18 @@ def test_who_comes_second_learns_who_is_at_work(tmp_path: Path):
     assert path.read_bytes() == b""
 
 
+@pytest.mark.parametrize("content", ["[" * 200_000, "[]", "7", "\x00"])
+def test_a_lock_that_holds_something_else_is_still_a_lock(tmp_path: Path, content: str):
+    path = tmp_path / "run.lock"
+    with only_one(path, "run"):
+        path.write_text(content)
+        with (
+            pytest.raises(BusyError, match=r"another run .* \(a process that has just begun\)"),
+            only_one(path, "run"),
+        ):
+            pass
+
+
 def a_link(path: Path) -> None:
     path.with_name("elsewhere").write_text("somebody else's")
     path.symlink_to(path.with_name("elsewhere"))

@@ -182,6 +182,7 @@ def test_who_reads_meanwhile_reads_each_event_once(store: LocalStore, tmp_path: 
         lambda text: "",
         lambda text: "[]\n",
         lambda text: '{"id": 7}\n',
+        lambda text: "[" * 200_000,
     ],
 )
 def test_a_file_of_many_events_that_is_damaged_is_named(store, tmp_path: Path, damage):

@@ -63,7 +63,7 @@ def test_a_link_is_no_file_of_a_version(pushed, tmp_path: Path):
 
 def test_names_a_manifest_that_is_none(pushed):
     destination, version = pushed
-    for text in ("", "{", "[]", '{"format": 1}', "\x00"):
+    for text in ("", "{", "[]", '{"format": 1}', "\x00", "[" * 200_000, '{"a":' * 200_000):
         (version / "manifest.json").write_text(text)
         assert f"{version}/manifest.json is not a manifest of format 2" in only_problem(destination)
 

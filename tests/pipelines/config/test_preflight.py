@@ -1,11 +1,12 @@
 """What is checked of the data before anything runs; none of this loads TensorFlow."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.pipelines.config.test_config import MINIMAL
-from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.pipelines.config import preflight
 from tfx_tflite.pipelines.config.file import load_config
 
@@ -37,3 +38,26 @@ def test_a_split_of_csv_files_without_rows_is_an_error(check, content: str):
 
 def test_a_row_in_one_of_its_files_will_do(check):
     check("x,label\n", "x,label\n1,0\n")
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("place", "put", "problem"),
+    [
+        ("data/eval/1.csv", a_link_to_nothing, "data.splits.eval: .* a link to what is not there"),
+        ("data/eval/1.csv", os.mkfifo, "data.splits.eval: .* no regular file"),
+        ("model/saved_model.pb", a_link_to_nothing, "model.saved_model: there is no file"),
+        ("model/saved_model.pb", os.mkfifo, "model.saved_model: .* no regular file"),
+    ],
+)
+def test_what_is_not_there_or_would_be_waited_for_is_told_by_its_key(
+    check, tmp_path: Path, place: str, put, problem: str
+):
+    check("x,label\n1,0\n")
+    (tmp_path / place).unlink(missing_ok=True)
+    put(tmp_path / place)
+    with pytest.raises(ConfigError, match=problem):
+        preflight.inspect(load_config(tmp_path / "c.yaml", ["data.format=csv"]))
