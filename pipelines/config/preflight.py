@@ -265,8 +265,8 @@ def _has_record(files: tuple[str, ...]) -> bool:
     import tensorflow as tf
 
     try:
-        examples = tf.data.TFRecordDataset(list(files), _compression(files[0]))
-        return any(True for _ in examples.take(1))
+        sets = (tf.data.TFRecordDataset(file, _compression(file)) for file in files)
+        return any(True for examples in sets for _ in examples.take(1))
     except tf.errors.OpError as error:
         raise DataError(_corrupt(files) or str(error.message)) from error
 

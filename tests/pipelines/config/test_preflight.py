@@ -61,3 +61,16 @@ def test_what_is_not_there_or_would_be_waited_for_is_told_by_its_key(
     put(tmp_path / place)
     with pytest.raises(ConfigError, match=problem):
         preflight.inspect(load_config(tmp_path / "c.yaml", ["data.format=csv"]))
+
+
+@pytest.mark.slow
+def test_an_empty_file_beside_a_compressed_one_is_no_damage(check, tmp_path: Path):
+    import tensorflow as tf
+
+    check("x,label\n1,0\n")
+    for name in ("train/1.gz", "eval/1.gz"):
+        with tf.io.TFRecordWriter(f"{tmp_path}/data/{name}", "GZIP") as file:
+            file.write(b"an example")
+    for name in ("train/a.csv", "eval/0.csv"):
+        (tmp_path / "data" / name).write_bytes(b"")
+    preflight.check_examples(preflight.inspect(load_config(tmp_path / "c.yaml", [])))
