@@ -151,6 +151,9 @@ def _locked(path: Path, deadline: float, patience: float) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+        # There may be file systems that never tell the same file twice.
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} was another file each time for {patience:g} s")
 
 
 def _is_file_of(descriptor: int, path: Path) -> bool:

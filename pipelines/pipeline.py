@@ -1,6 +1,7 @@
 """The chain of components for one config."""
 
 import json
+import os
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
@@ -33,6 +34,7 @@ from tfx_tflite.components.judgement.settings import (
     EvaluatorSettings,
     MetricConfig,
 )
+from tfx_tflite.components.private_files import make_private_directory
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
@@ -190,8 +192,9 @@ def _schema_by_digest(config: PipelineConfig) -> str:
     digest = bytes_digest(content)
     copy = Path(config.root) / "schemas" / digest.partition(":")[2] / "schema.pbtxt"
     if not copy.exists() or file_digest(copy) != digest:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = copy.with_suffix(".unfinished")
+        # `compile` may be the first that makes the root.
+        make_private_directory(copy.parent)
+        unfinished = copy.with_suffix(f".unfinished-{os.getpid()}")
         unfinished.write_bytes(content)
         unfinished.replace(copy)
     return str(copy)

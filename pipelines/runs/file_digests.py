@@ -14,6 +14,7 @@ from pathlib import Path
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import DataError, TfxTfliteError
+from tfx_tflite.components.private_files import make_private_directory
 from tfx_tflite.pipelines.runs.results import write_whole
 
 _FILE_NAME = "data_digests.json"
@@ -130,5 +131,5 @@ class FileDigests:
         if self._asked != self._kept:
             # What was known stays so: the files of another split may be asked for next.
             self._kept = dict(self._asked)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self._path.parent)
             write_whole(KnownFiles(files=self._kept), self._path)

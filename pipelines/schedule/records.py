@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -23,6 +24,7 @@ from tfx_tflite.components.private_files import open_regular_file
 FILE_NAME = "runs.jsonl"
 _STARTED = "started.json"
 _RECORD = TypeAdapter(dict[str, JsonValue])
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,8 @@ def last_tick(path: Path) -> Presence[tuple[datetime, str]]:
     Raises:
         NotKnownError: The file cannot be read, which does not mean that there were no runs.
     """
-    lines = _read(path)
-    for line in reversed([] if lines is ABSENT else lines.splitlines()):
-        with contextlib.suppress(ValidationError):
-            tick = _Tick.model_validate_json(line)
-            return tick.scheduled, tick.status
-    return ABSENT
+    tick = _last_whole(path, _Tick.model_validate_json)
+    return ABSENT if tick is ABSENT else (tick.scheduled, tick.status)
 
 
 def last_record(path: Path) -> Presence[dict[str, JsonValue]]:
@@ -156,10 +154,15 @@ def last_record(path: Path) -> Presence[dict[str, JsonValue]]:
     Raises:
         NotKnownError: The file cannot be read, which does not mean that there were no runs.
     """
+    return _last_whole(path, _RECORD.validate_json)
+
+
+def _last_whole(path: Path, parse: Callable[[bytes], _Record]) -> Presence[_Record]:
+    """Returns the last line of a file that can be read as a record."""
     lines = _read(path)
     for line in reversed([] if lines is ABSENT else lines.splitlines()):
         with contextlib.suppress(ValidationError):
-            return _RECORD.validate_json(line)
+            return parse(line)
     return ABSENT
 
 

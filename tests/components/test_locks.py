@@ -138,6 +138,14 @@ def test_a_lock_whose_file_was_removed_while_another_waited_lets_one_in_not_two(
     assert most == [1]
 
 
+def test_where_a_file_is_never_told_again_waiting_for_its_lock_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tfx_tflite.components.locks._is_file_of", lambda *_: False)
+    with pytest.raises(TimeoutError, match="another file each time"), locked(tmp_path / "l", 0.1):
+        pass
+
+
 @pytest.mark.parametrize("then", ["nothing", "another_file"])
 def test_who_holds_a_lock_whose_file_was_removed_finds_it_out(tmp_path: Path, then: str):
     path = tmp_path / "lock"

@@ -54,6 +54,12 @@ def test_a_schema_that_is_inferred_takes_statistics(nodes):
     assert found["SchemaGen"] == {"StatisticsGen"}
 
 
+def test_a_root_that_a_pipeline_with_a_schema_makes_is_its_owners_alone(pipeline, tmp_path: Path):
+    """As `compile` does, before any run."""
+    pipeline("data.schema=schema.pbtxt")
+    assert (tmp_path / "runs").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_schema_that_is_given_takes_no_statistics(nodes):
     found = nodes("data.schema=schema.pbtxt")
     assert found.keys() == {"ImportExampleGen", "SchemaGen", *JUDGED}
