@@ -870,9 +870,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
         found.loaded += 1
         return load_saved_model(*args, **kwargs)
 
-    open_file, read_batches = tf.io.gfile.GFile, SplitFiles.batches
+    open_file, read_batches = tf.io.gfile.GFile, SplitFiles.batches_of
     load_saved_model = tf.saved_model.load
-    monkeypatch.setattr(SplitFiles, "batches", batches)
+    monkeypatch.setattr(SplitFiles, "batches_of", batches)
     monkeypatch.setattr(tf.saved_model, "load", load)
     # TFX's file I/O goes through it, too.
     monkeypatch.setattr(tf.io.gfile, "GFile", opened)
