@@ -179,7 +179,7 @@ def note_seen(uri: str, trust: Trust, state: State) -> None:
     if verifier is None or verifier.seen is None or state.pointer is None:
         return
     assert state.statement is not None
-    with contextlib.suppress(OSError, DestinationError):
+    with contextlib.suppress(OSError, DestinationError, NotKnownError):
         verifier.seen.note(uri, state.pointer, state.statement)
 
 

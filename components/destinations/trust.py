@@ -19,6 +19,7 @@ from tfx_tflite.components.destinations.settings import TrustSettings
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.documents import Part
 from tfx_tflite.components.errors import ConfigError, DestinationError, in_one_line
+from tfx_tflite.components.presence import not_known
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -62,6 +63,7 @@ class SeenPointers:
 
         Raises:
             DestinationError: The file is damaged.
+            NotKnownError: It cannot be read.
         """
         seen = self._read().get(uri)
         if seen is None:
@@ -91,6 +93,7 @@ class SeenPointers:
         Raises:
             OSError: The file cannot be written.
             DestinationError: The file is damaged.
+            NotKnownError: It cannot be read.
         """
         entries = self._read()
         entry = SeenPointer(
@@ -112,7 +115,9 @@ class SeenPointers:
             return _SeenFile.model_validate_json(self.path.read_bytes()).root
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise not_known(str(self.path), "read", error.strerror or str(error)) from error
+        except ValueError as error:
             raise DestinationError(
                 f"{self.path} is not what notes which signed pointers were seen; put it back, or "
                 f"remove it if that may be forgotten: {in_one_line(error)}"
@@ -160,6 +165,7 @@ class Verifier:
 
         Raises:
             DestinationError: It is not signed by the key, or older than what was seen before.
+            NotKnownError: What was seen before cannot be read.
         """
         problem = self.problem(pointer.line, pointer.signature, where, "the pointer")
         if problem is None and self.seen is not None:

@@ -22,7 +22,7 @@ from tfx_tflite.components.destinations.stores.file_operations import FileOperat
 from tfx_tflite.components.destinations.stores.local import LocalStore
 from tfx_tflite.components.destinations.trust import SeenPointers, Signer, Verifier
 from tfx_tflite.components.destinations.verification import destination_problems
-from tfx_tflite.components.errors import DestinationError, PushError
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError
 
 
 @pytest.fixture
@@ -522,3 +522,13 @@ def test_signatures_end_where_the_signed_pointer_is_removed_and_nobody_asks(
     unsigned = Destination(LocalStore(root))
     second = unsigned.push(candidate(b"b")).number
     assert unsigned.current() == second and destination_problems(unsigned) == []
+
+
+def test_a_note_of_what_was_seen_that_may_not_be_read_is_no_damaged_one(
+    remembering, candidate, tmp_path, as_a_user
+):
+    """As by somebody who looks at the destination of a config whose root is another user's."""
+    remembering.push(candidate(b"a"))
+    (tmp_path / "seen_pointers.json").chmod(0)
+    with pytest.raises(NotKnownError, match=r"cannot read .*seen_pointers\.json: Permission"):
+        remembering.current()

@@ -130,9 +130,11 @@ def odd_place(kind: str, directory: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "loop of links", "device", "name with NUL"])
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, kind: str):
+    place = odd_place(kind, tmp_path)
     with pytest.raises(ConfigError) as caught:
-        load_config(odd_place(kind, tmp_path))
-    assert len(str(caught.value).splitlines()) == 1
+        load_config(place)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 and message.count(f"{place}: ") == 1
 
 
 ODD_OPTIONS = {
