@@ -298,10 +298,15 @@ class Extremes:
 
 
 def _explain(found: _NonFinite, tensor: ActivationTensor) -> str:
-    verb = "has" if tensor.is_input else "gives"
+    place = place_of(found.position)
+    if tensor.is_input:
+        return (
+            f"calibration example {place} has {found.value} in {tensor}; remove such examples or "
+            "clean the feature"
+        )
     return (
-        f"calibration example {place_of(found.position)} {verb} {found.value} in {tensor}; remove "
-        "such examples or clean the feature"
+        f"calibration example {place} gives {found.value} in {tensor}; remove such examples or "
+        "clean the feature or, if every example does so, train a model whose weights are finite"
     )
 
 

@@ -134,6 +134,12 @@ def test_names_the_example_and_the_tensor_of_a_nan(float_tflite):
         collect_ranges(content, batches)
 
 
+def test_a_model_that_gives_nan_for_every_example_may_have_such_weights(float_tflite):
+    content = float_tflite(lambda x: x * float("nan"), x=([None, 2], "float32"))
+    with pytest.raises(DataError, match=r"example 0 gives NaN .* a model whose weights are finite"):
+        collect_ranges(content, [{"x": normal(3, 2)}])
+
+
 def test_refuses_control_flow_by_name(float_tflite):
     import tensorflow as tf
 
