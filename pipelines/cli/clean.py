@@ -8,7 +8,7 @@ import click
 
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.locks import only_one
-from tfx_tflite.pipelines.cli.config import CONFIG, SET
+from tfx_tflite.pipelines.cli.config import CONFIG, SET, TIMEOUT, with_timeout
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
 from tfx_tflite.pipelines.cli.text import say
 from tfx_tflite.pipelines.runs import RUN_LOCK
@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     help="How many runs keep what they left.  [default: the config's retention.keep_runs]",
 )
 @click.option("--dry-run", "is_dry", is_flag=True, help="Say what would go, and remove nothing.")
+@TIMEOUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 def clean(
-    config: Path, overrides: tuple[str, ...], keep: int | None, is_dry: bool, as_json: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    keep: int | None,
+    is_dry: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Remove artifacts and logs of old runs of CONFIG that nobody refers to any more.
 
@@ -39,7 +45,7 @@ def clean(
     with stoppable(), errors_in_a_line(as_json):
         from tfx_tflite.pipelines.config.file import load_config
 
-        settings = load_config(config, overrides)
+        settings = load_config(config, with_timeout(overrides, timeout))
         keep = keep or _configured(settings)
         root = Path(settings.root)
         if not root.is_dir():

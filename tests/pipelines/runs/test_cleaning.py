@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -290,6 +291,10 @@ def test_a_store_of_objects_that_is_away_may_refer_to_all_that_was_pushed(
     for run in runs:
         assert run.directories(*OF_A_PUSH) <= past.there()
     assert "s3://models/mine" in cleaned.notes[0]
+    start = time.monotonic()
+    options = ("--keep", "1", "--dry-run", "--timeout", "1", "--set", away[0])
+    assert "s3://models/mine" in command(past, *options).stdout
+    assert time.monotonic() - start < 15, "30 s are the default"
 
 
 @pytest.mark.parametrize("damage", ["gone", "garbage", "directory"])
