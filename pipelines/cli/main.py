@@ -182,7 +182,7 @@ def _run(found: "Preflight", runner: str, as_json: bool, force: bool, no_cache: 
         one_run = OneRun(found, RunPrinter(stderr if as_json else stdout), log)
         try:
             result = one_run.result(runner, force, takes_from_cache=not no_cache)
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
             failure = error.failure if isinstance(error, FailedAfterVerdict) else error
             message = _failure(failure, log)
             print_line(f"error: {message}", stderr)
@@ -207,6 +207,9 @@ def _failure(error: BaseException, log: Path) -> str:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, (TfxTfliteError, KeyboardInterrupt)):
         return message_of(error)
+    if isinstance(error, SystemExit):
+        # Whatever its code: nothing was pushed, so it is no success.
+        return f"code that the config names ended the run by sys.exit({error.code!r})"
     text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
     return f"{text}\n  the log has more: {log}"
 

@@ -101,6 +101,20 @@ def test_a_push_that_fails_prints_what_the_evaluation_found(
     assert document["rules"] == RESULT.to_keys()["rules"] and document["report"] == "report.json"
 
 
+@pytest.mark.parametrize("code", [0, None, 3, "done"])
+def test_a_module_of_ones_own_that_ends_the_process_is_a_failure_whatever_its_code(
+    run_below, monkeypatch: pytest.MonkeyPatch, capfd, code: int | str | None
+):
+    """By exit code 0 a schedule would take the run for one that pushed, by 3 for one refused."""
+    monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", lambda *_: sys.exit(code))
+    assert run_below("--json").exit_code == 1
+    printed = capfd.readouterr()
+    message = f"code that the config names ended the run by sys.exit({code!r})"
+    assert printed.err.splitlines()[-1] == f"error: {message}"
+    document = json.loads(printed.out.splitlines()[-1])
+    assert (document["status"], document["error"]) == ("failed", message)
+
+
 def test_what_a_run_leaves_below_its_root_is_its_owners_alone(
     run_below, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
