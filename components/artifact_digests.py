@@ -12,6 +12,7 @@ components the runners of `tfx_tflite.pipelines` and its entry point on Kubeflow
 import contextlib
 import functools
 import json
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,9 @@ _State = tuple[int, int, int]
 def on_known_bytes(do: "_Do[_Executor]") -> "_Do[_Executor]":
     """Makes an executor's `Do` read only inputs that are as they were made, and record its outputs.
 
+    What it writes to begins empty: where ML Metadata was lost or put back, TFX counts executions
+    anew, and a folder of that number may be there, with a blessing in it.
+
     Raises:
         ArtifactError: An input is not what it was, or changed meanwhile.
         NotKnownError: An input cannot be read.
@@ -62,11 +66,24 @@ def on_known_bytes(do: "_Do[_Executor]") -> "_Do[_Executor]":
         output_dict: Artifacts,
         exec_properties: dict[str, object],
     ) -> None:
+        _empty(output_dict)
         with unchanged(input_dict):
             do(self, input_dict, output_dict, exec_properties)
         record(output_dict)
 
     return checked
+
+
+def _empty(artifacts: Artifacts) -> None:
+    for artifact in (entry for entries in artifacts.values() for entry in entries):
+        path = Path(artifact.uri)
+        if not is_local(artifact.uri) or not path.is_dir():
+            continue
+        for left in path.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def record(artifacts: Artifacts) -> None:

@@ -240,3 +240,27 @@ def test_an_artifact_in_a_folder_that_is_denied_is_not_taken_for_one_that_is_gon
     (tmp_path / "denied").chmod(0)
     with pytest.raises(NotKnownError, match=r"cannot read .*/model: Permission denied"):
         check(model)
+
+
+def test_what_an_executor_writes_to_begins_empty(tmp_path: Path):
+    """Where ML Metadata is an older one, TFX numbers as before, over folders that are there."""
+    from tfx.types import standard_artifacts
+
+    from tfx_tflite.components.artifact_digests import on_known_bytes
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    blessing = standard_artifacts.ModelBlessing()
+    blessing.uri = str(tmp_path / "blessing" / "7")
+    put(blessing.uri, "BLESSED", "")
+    put(blessing.uri, "shipped/schema.pbtxt", "")
+    (Path(blessing.uri) / "link").symlink_to(tmp_path / "mine")
+
+    class Refusing:
+        @on_known_bytes
+        def Do(self, input_dict, output_dict, exec_properties):
+            put(output_dict["blessing"][0].uri, "NOT_BLESSED", "")
+
+    Refusing().Do({}, {"blessing": [blessing]}, {})
+    assert [path.name for path in Path(blessing.uri).iterdir()] == ["NOT_BLESSED"]
+    assert (tmp_path / "mine" / "kept").exists()
