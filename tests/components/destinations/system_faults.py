@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -434,7 +435,11 @@ def interrupt(
 
 def run(directory: Path, kills: int, faults: int, seed: int) -> Tally:
     """Interrupts acts at an unsigned and a signed destination below a directory."""
-    ledger_files.LOOSE, ledger_files.SEGMENTS = LOOSE, SEGMENTS
+    with mock.patch.multiple(ledger_files, LOOSE=LOOSE, SEGMENTS=SEGMENTS):
+        return _run(directory, kills, faults, seed)
+
+
+def _run(directory: Path, kills: int, faults: int, seed: int) -> Tally:
     key = Ed25519PrivateKey.generate()
     tally, rng = Tally(), random.Random(seed)
     trusts = {"unsigned": Trust(), "signed": Trust(Verifier(key.public_key()), Signer(key))}
