@@ -4,7 +4,19 @@ from pathlib import Path
 import pytest
 
 from tests.components.destinations.interruption import make_candidate
-from tfx_tflite.components.destinations.destination import Candidate
+from tfx_tflite.components.destinations.destination import Candidate, Destination
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where a destination may be."""
+    return tmp_path / "to"
+
+
+@pytest.fixture
+def destination(root: Path) -> Destination:
+    """The destination there, with nothing at it."""
+    return Destination.open(str(root))
 
 
 @pytest.fixture

@@ -14,16 +14,6 @@ from tfx_tflite.components.errors import DestinationError
 from tfx_tflite.pipelines.cli.destination_history import history_of
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "to"
-
-
-@pytest.fixture
-def destination(root: Path) -> Destination:
-    return Destination.open(str(root))
-
-
 def states(destination: Destination) -> dict[int, str]:
     return {version.version: version.state for version in history_of(destination).versions}
 

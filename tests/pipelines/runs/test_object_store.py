@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.destinations.stores.seaweedfs.server import (
-    NotThereError,
-    SeaweedFS,
-    running,
-)
+from tests.components.destinations.stores.seaweedfs.fixtures import started
+from tests.components.destinations.stores.seaweedfs.server import SeaweedFS
 from tests.conftest import CONFIGS
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
@@ -32,11 +29,7 @@ RULES = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    try:
-        with running(tmp_path_factory.mktemp("seaweedfs")) as server:
-            yield server
-    except NotThereError as error:
-        pytest.skip(str(error))
+    yield from started(tmp_path_factory.mktemp("seaweedfs"))
 
 
 def run(

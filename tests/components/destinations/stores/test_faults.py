@@ -19,11 +19,8 @@ from tests.components.destinations.stores.acts import (
 )
 from tests.components.destinations.stores.faults import Fault, FaultyProxy
 from tests.components.destinations.stores.random_faults import Tally, random_acts
-from tests.components.destinations.stores.seaweedfs.server import (
-    NotThereError,
-    SeaweedFS,
-    running,
-)
+from tests.components.destinations.stores.seaweedfs.fixtures import started
+from tests.components.destinations.stores.seaweedfs.server import SeaweedFS
 
 pytestmark = pytest.mark.slow
 # Of about 40 requests of an act; another part of them for each fault.
@@ -64,11 +61,7 @@ def test_a_fault_at_a_request_leaves_all_as_before_or_as_after_and_the_message_i
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A server that is killed."""
-    try:
-        with running(tmp_path_factory.mktemp("mortal")) as server:
-            yield server
-    except NotThereError as error:
-        pytest.skip(str(error))
+    yield from started(tmp_path_factory.mktemp("mortal"))
 
 
 @pytest.mark.parametrize("name", ACTS)
