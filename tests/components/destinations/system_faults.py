@@ -13,6 +13,7 @@ the program ends with 1 unless partial, lost and untruthful are 0.
 
 import argparse
 import contextlib
+import faulthandler
 import json
 import os
 import random
@@ -63,6 +64,8 @@ CALLS = {
 LOOSE, SEGMENTS = 4, 3
 # Longer than most acts take.
 LONGEST = 0.08
+# Seconds after which an act hangs; none waits for anybody.
+HANGS = 60.0
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,8 @@ class Child:
             os.close(self._go)
             os.close(self._read)
             os.read(go, 1)
+            # Says where it stands, and ends with 1.
+            faulthandler.dump_traceback_later(HANGS, exit=True)
             with contextlib.suppress(BaseException):
                 os.write(write, json.dumps(_outcome(destination, act, candidate)).encode())
             os._exit(0)
@@ -313,6 +318,8 @@ class Child:
         with os.fdopen(self._read, "rb") as pipe:
             content = pipe.read()
         _, status = os.waitpid(self.pid, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            raise SystemExit(f"a process hung for {HANGS:.0f} s, where its stack says")
         return (json.loads(content) if content else None), os.WIFSIGNALED(status)
 
 
@@ -343,16 +350,17 @@ def failed(place: Place, act: Act, rng: random.Random) -> tuple[dict[str, object
     on = "" if error == "EINTR" else rng.choice(["", "+"])
     fault = f"inject={call}:error={error}:when={when}{on}"
     child = Child(place, act)
-    arguments = ["strace", "-qq", "-p", str(child.pid), "-e", f"trace={call}", "-e", fault]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as strace:
+    # Not a pipe: nobody reads it meanwhile, and a full one would stop strace and the child with it.
+    trace = place.sources / "trace"
+    arguments = ["strace", "-qq", "-o", str(trace), "-p", str(child.pid), "-e", f"trace={call}"]
+    with subprocess.Popen([*arguments, "-e", fault], stderr=subprocess.PIPE, text=True) as strace:
         while "TracerPid:\t0" in Path(f"/proc/{child.pid}/status").read_text():
             if strace.poll() is not None:
                 raise SystemExit(f"strace failed: {strace.communicate()[1]}")
             time.sleep(0.001)
         child.start()
         said, _ = child.end()
-        _, trace = strace.communicate()
-    return said, "INJECTED" in trace
+    return said, "INJECTED" in trace.read_text()
 
 
 def read_on(root: Path, report: Path) -> None:
