@@ -6,6 +6,7 @@ milliseconds; it has this thread alone, so what runs there does nothing that wai
 """
 
 import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -84,6 +85,8 @@ def _run_and_end(
 ) -> NoReturn:
     """Runs something and ends the process, whatever happens."""
     code = 1
+    # What other threads left may not be ended here: its destructors could wait for those threads.
+    gc.disable()
     try:
         # It has the locks of the original, which nobody else is to wait for once that is gone.
         end_with(original)

@@ -121,6 +121,8 @@ class SeaweedFS:
                     "-s3.iam=false",
                     "-s3.port.iceberg=0",
                     "-s3.port.lance=0",
+                    # One server needs no long election, which is 10 s at each start otherwise.
+                    "-master.electionTimeout=1s",
                     "-master.volumeSizeLimitMB=64",
                     "-volume.max=0",
                 ],
