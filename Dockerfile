@@ -7,19 +7,19 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements.lock ./
-RUN sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock > uv.txt \
+COPY locks locks
+RUN sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/tfx-1.16-py310.txt > uv.txt \
  && pip install --no-cache-dir --requirement uv.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY components components
 COPY pipelines pipelines
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv build --wheel --build-constraints requirements.lock --out-dir dist
+    uv build --wheel --build-constraints locks/tfx-1.16-py310.txt --out-dir dist
 # The lock has the tools of development too: as constraints, it pins what is wanted and no more.
 # Containers run as a user who may not write bytecode, so it is compiled here.
 RUN --mount=type=cache,target=/root/.cache/uv \
     python -m venv /opt/tfx-tflite \
- && uv pip install --python /opt/tfx-tflite/bin/python --constraints requirements.lock \
+ && uv pip install --python /opt/tfx-tflite/bin/python --constraints locks/tfx-1.16-py310.txt \
     --link-mode copy --compile-bytecode "tfx-tflite[kubeflow] @ $(ls /build/dist/*.whl)"
 
 FROM python:3.10-slim-bookworm

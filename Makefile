@@ -11,6 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/uv
+LOCK := locks/tfx-1.16-py310.txt
+
+# Resolves one lock: TFX's version, Python's, and the newest glibc that the wheels may need. Pins stay
+# as they are, unless they no longer fit.
+compile = $(UV) pip compile --quiet --python-version $(2) --python-platform x86_64-manylinux_$(3) \
+  --generate-hashes --extra dev --no-emit-package tfx-tflite setup.py locks/tfx-$(1).in \
+  -o locks/tfx-$(1)-py$(subst .,,$(2)).txt
 
 .PHONY: demo test fast-test lint image format lock clean
 
@@ -39,20 +46,23 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 lock: $(READY)
-	$(UV) pip compile --quiet --python $(BIN)/python --generate-hashes --extra dev \
-	  --no-emit-package tfx-tflite setup.py requirements.in -o requirements.lock
+	$(call compile,1.16,3.10,2_36)
+	$(call compile,1.21,3.10,2_39)
+	$(call compile,1.21,3.11,2_39)
+	$(call compile,1.21,3.12,2_39)
+	$(call compile,1.21,3.13,2_39)
 
 # The environment is brought up to date where the lock, the packaging or these steps changed.
 # A stamp that is written last keeps an interrupted set-up from being taken for a finished one.
 # Bytecode is compiled once, here: uv does not do it by itself, and where Python may not write it every
 # process would compile all of TFX anew, 20 seconds of processor time each.
-$(READY): Makefile requirements.lock setup.py .python-version
+$(READY): Makefile $(LOCK) setup.py .python-version
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.10 or name it: make PYTHON=/path/to/python3.10" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' || { echo "make: $(PYTHON) is not Python 3.10, which the locked environment needs" >&2; exit 1; }
 	rm -f $(READY)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' $(LOCK))"
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python $(LOCK)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(READY)
 
