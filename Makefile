@@ -36,7 +36,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall --target $(VENV)/typecheck .
 	rm -rf build
-	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy --namespace-packages -p tfx_tflite.components -p tfx_tflite.pipelines
+	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy --namespace-packages -p tfx_tflite.components -p tfx_tflite.pipelines -m tfx_tflite.__main__
 
 image:
 	$(ENGINE) build --tag $(IMAGE) .

@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 # Top-level folder -> the import package it is installed as. `components` alone would collide with
 # the folder of that name in most repositories that use TFX.
 FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipelines"}
+# The folder whose one file is `python -m tfx_tflite`; the package has no `__init__.py`.
+NAMESPACE = {"pipelines/as_module": "tfx_tflite"}
 
 # What TFX's own extra `kfp` asks for.
 KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
@@ -14,7 +16,7 @@ KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
 
 def packages() -> list[str]:
     """Returns every import package below the folders."""
-    found = []
+    found = list(NAMESPACE.values())
     for folder, package in FOLDERS.items():
         found.append(package)
         found.extend(f"{package}.{name}" for name in find_packages(folder))
@@ -29,7 +31,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    package_dir={package: folder for folder, package in FOLDERS.items()},
+    package_dir={package: folder for folder, package in {**NAMESPACE, **FOLDERS}.items()},
     packages=packages(),
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
@@ -102,7 +104,7 @@ setup(
             "mkdocstrings[python]>=1",
         ],
     },
-    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli.main:command_line"]},
+    entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli.entry:command_line"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.10",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.cli.text import in_a_line
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
@@ -59,4 +60,4 @@ def load_checked(config: Path, overrides: tuple[str, ...]) -> "Preflight":
     try:
         return inspect(settings)
     except ConfigError as error:
-        raise ConfigError(f"{config}: {error}") from error
+        raise ConfigError(f"{in_a_line(config)}: {error}") from error

@@ -18,7 +18,7 @@ from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
-from tfx_tflite.pipelines.cli.text import printable
+from tfx_tflite.pipelines.cli.text import in_a_line, printable
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _VERDICT_STYLE = {Verdict.BLESSED: "green", Verdict.REFUSED: "bold red"}
@@ -232,10 +232,12 @@ def last_result(root: Path) -> RunResult:
     """
     results = sorted((root / "logs").glob("*.json"))
     if not results:
-        raise ConfigError(f"{root}: no run has come to a verdict here; expected a config or a root")
+        raise ConfigError(
+            f"{in_a_line(root)}: no run has come to a verdict here; expected a config or a root"
+        )
     try:
         return RunResult.parse(results[-1].read_bytes(), str(results[-1]))
     except DocumentError as error:
         raise ConfigError(
-            f"{results[-1]} is damaged; without it the run before is shown"
+            f"{in_a_line(results[-1])} is damaged; without it the run before is shown"
         ) from error

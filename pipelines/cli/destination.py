@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfx_tflite.components.characters import first_command
+from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.cli.config import TIMEOUT
 from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
@@ -154,6 +156,9 @@ def _opened(
         verify_key: A file with the public key, in place of the config's.
         signing_key: A file with the private key, in place of the config's.
         to_change: Whether the private key is needed.
+
+    Raises:
+        ConfigError: The name or the config is wrong.
     """
     from tfx_tflite.components.destinations.destination import Destination, Trust
     from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT, TrustSettings
@@ -169,6 +174,8 @@ def _opened(
         if to_change:
             return open_destination(config, signing_key, timeout)
         return open_to_read(config, timeout)
+    if character := first_command(destination):
+        raise ConfigError(f"no destination's name holds the character {character}")
     if is_local(destination):
         destination = str(Path(destination).absolute())
     settings = TrustSettings(verify_key=verify_key, signing_key=signing_key)

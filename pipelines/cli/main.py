@@ -5,7 +5,6 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,7 +27,8 @@ from tfx_tflite.pipelines.cli.outcome import (
     stoppable,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
-from tfx_tflite.pipelines.cli.text import printable, say
+from tfx_tflite.pipelines.cli.text import in_a_line, printable, say
+from tfx_tflite.pipelines.cli.version import VERSION
 from tfx_tflite.pipelines.runs import RUN_LOCK
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class _Commands(click.Group):
         try:
             with _printable_messages():
                 return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Commands answer it themselves but for the moments before and after their work.
+            _interrupted(ctx.meta[_AS_JSON])
         except click.UsageError as error:
             if ctx.meta[_AS_JSON]:
                 print_failure(error.format_message(), None, sys.stdout)
@@ -69,7 +72,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("tfx-tflite"), prog_name="tfx-tflite")
+@VERSION
 def main() -> None:
     """Quantize a freshly trained model to TensorFlow Lite, prove it, and push it only then.
 
@@ -137,7 +140,8 @@ def validate(
         found = load_checked(config, with_timeout(overrides, timeout))
         settings = found.config
         scheme = settings.quantization.scheme.value
-        say(f"{config}: valid; {settings.name}, {scheme}, pushes to {settings.push.destination}")
+        pushes_to = f"pushes to {settings.push.destination}"
+        say(f"{in_a_line(config)}: valid; {settings.name}, {scheme}, {pushes_to}")
         for line in found.lines():
             say(f"  {line}")
         if with_destination:
@@ -218,6 +222,17 @@ def command_line() -> NoReturn:
     """Runs the command that the process was started with, and ends it with the exit code."""
     _open_closed_streams()
     run_to_the_end(functools.partial(main, prog_name="tfx-tflite"))
+
+
+def end_interrupted(as_json: bool) -> NoReturn:
+    """Ends the process after a Ctrl-C that came before there was a command to interrupt."""
+    _open_closed_streams()
+    run_to_the_end(functools.partial(_interrupted, as_json))
+
+
+def _interrupted(as_json: bool) -> None:
+    with errors_in_a_line(as_json):
+        raise KeyboardInterrupt
 
 
 def _open_closed_streams() -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
+from tfx_tflite.components.characters import escaped
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.pipelines.runs.results import RunResult
 
@@ -65,7 +66,8 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        named = "" if error.filename is None else f": {escaped(str(error.filename))}"
+        return f"{error.strerror}{named}"
     return str(error)
 
 

@@ -5,6 +5,8 @@ which a terminal can be made to show something else or to do worse. Who prints w
 `console.Terminal`, which goes by the same.
 """
 
+from pathlib import Path
+
 import click
 
 from tfx_tflite.components.characters import escaped
@@ -16,6 +18,11 @@ _OURS = "\n\t"
 def printable(text: str) -> str:
     r"""Returns a text as it is printed: control characters as `\x1b` and the like."""
     return escaped(text, _OURS)
+
+
+def in_a_line(path: str | Path) -> str:
+    r"""Returns a path as it is printed, an end of line in it as `\n`, too."""
+    return escaped(str(path))
 
 
 def say(text: str, err: bool = False, end: str = "\n") -> None:

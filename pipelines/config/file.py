@@ -45,16 +45,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
     Raises:
         ConfigError: The file cannot be read or the config is wrong; one line for each mistake.
     """
+    # As messages repeat it, which are a line each.
+    shown = Path(escaped(str(path)))
     data = yaml_text.bytes_of(Path(path))
-    document = _document(yaml_text.text_of(data, str(path)), path)
+    document = _document(yaml_text.text_of(data, str(shown)), shown)
     overridden = [_override(document, override) for override in overrides]
-    _check_values(Path(path), document, overridden)
+    _check_values(shown, document, overridden)
     try:
         config = PipelineConfig.model_validate(
             document, context={"base": Path(path).resolve().parent}
         )
     except ValidationError as error:
-        raise ConfigError(_explain(Path(path), document, overridden, error)) from error
+        raise ConfigError(_explain(shown, document, overridden, error)) from error
     config.came_from(
         Provenance(
             pipeline=config.name,

@@ -42,22 +42,23 @@ def bytes_of(path: Path) -> bytes:
     Raises:
         ConfigError: It is no regular file, cannot be read or is too large.
     """
+    shown = escaped(str(path))
     try:
         # A pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError(f"{path}: not a regular file")
+                raise ConfigError(f"{shown}: not a regular file")
             data = file.read(_MAX_BYTES + 1)
     except ConfigError:
         raise
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"{shown}: {error.strerror}") from error
     except ValueError as error:
         # A path with a NUL in it.
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{shown}: {error}") from error
     if len(data) > _MAX_BYTES:
-        raise ConfigError(f"{path}: has more than {_MAX_BYTES:,} bytes, which no config has")
+        raise ConfigError(f"{shown}: has more than {_MAX_BYTES:,} bytes, which no config has")
     return data
 
 

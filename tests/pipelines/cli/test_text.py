@@ -102,6 +102,36 @@ def test_a_name_that_is_no_utf_8_is_no_traceback(tmp_path: Path):
     assert done.stderr.decode() == f"error: {tmp_path}/\\udcff: No such file or directory\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "{}.yaml"),
+        ("run", "{}.yaml"),
+        ("clean", "{}.yaml", "--keep", "3"),
+        ("schedule", "{}.yaml", "--on", "cron"),
+        ("compile", "{}.yaml", "--output", "p.yaml"),
+        ("report", "{}.yaml"),
+        ("report", "{}"),
+        ("history", "{}.yaml"),
+        ("history", "{}"),
+        ("verify", "{}"),
+        ("rollback", "{}"),
+        ("{}",),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("content", [None, "name: [", "- a list", "name: 7", "{digits}"])
+def test_an_end_of_line_in_a_path_ends_no_line(
+    arguments: tuple[str, ...], content: str | None, tmp_path: Path
+):
+    path = tmp_path / "one\nline"
+    if content is not None:
+        content = content.replace("{digits}", Path(DIGITS).read_text())
+        path.with_suffix(".yaml").write_text(content)
+    result = CliRunner().invoke(main, [part.format(path) for part in arguments])
+    assert not re.search("^line", result.output, re.MULTILINE)
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "pipelines" / "cli").glob("*.py")), ids=str)
 def test_only_one_place_prints(file: Path):
     """What prints by itself would print texts of others as they are."""
