@@ -1,6 +1,7 @@
 # make demo   set up, train, quantize, evaluate, push: the shipped digits pipeline
 # make test   set up, run the whole test suite
 # make lint   style and types
+# make docs   the documentation's site, in .site
 # make image  the container image for Kubeflow; ENGINE=podman for another engine, IMAGE=name:tag
 PYTHON ?= python3.10
 # Importing TFX takes 20 seconds, so few processes with many tests each.
@@ -19,7 +20,8 @@ compile = $(UV) pip compile --quiet --python-version $(2) --python-platform x86_
   --generate-hashes --extra dev --no-emit-package tfx-tflite setup.py locks/tfx-$(1).in \
   -o locks/tfx-$(1)-py$(subst .,,$(2)).txt
 
-.PHONY: demo test fast-test lint image format lock clean
+# Not the folder of that name.
+.PHONY: demo test fast-test lint docs image format lock clean
 
 demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
@@ -37,6 +39,10 @@ lint: $(READY)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall --target $(VENV)/typecheck .
 	rm -rf build
 	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy --namespace-packages -p tfx_tflite.components -p tfx_tflite.pipelines -m tfx_tflite.__main__
+
+# Strictly: a link that leads nowhere or a config key that docs/config.md does not describe is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 image:
 	$(ENGINE) build --tag $(IMAGE) .

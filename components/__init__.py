@@ -2,7 +2,7 @@
 
 The components load TFX (some 20 seconds of imports), so they are imported on first use:
 
-    from tfx_tflite.components import CalibrationSampler, TFLiteQuantizer
+    from tfx_tflite.components import CalibrationSampler, Gate, TFLiteQuantizer
 """
 
 import importlib
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfx_tflite.components.calibration_sampler.component import CalibrationSampler
+    from tfx_tflite.components.judgement.gate import Gate, GateRule, MetricRule
     from tfx_tflite.components.pusher.component import TFLitePusher
     from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
     from tfx_tflite.components.rolling_example_gen.component import (
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CalibrationSampler",
+    "Gate",
+    "GateRule",
+    "MetricRule",
     "QuantizationEvaluator",
     "RollingCsvExampleGen",
     "RollingImportExampleGen",
@@ -28,17 +32,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CalibrationSampler": "calibration_sampler",
-    "TFLiteQuantizer": "tflite_quantizer",
-    "QuantizationEvaluator": "quantization_evaluator",
-    "TFLitePusher": "pusher",
-    "RollingCsvExampleGen": "rolling_example_gen",
-    "RollingImportExampleGen": "rolling_example_gen",
+    "CalibrationSampler": "calibration_sampler.component",
+    "TFLiteQuantizer": "tflite_quantizer.component",
+    "QuantizationEvaluator": "quantization_evaluator.component",
+    "TFLitePusher": "pusher.component",
+    "RollingCsvExampleGen": "rolling_example_gen.component",
+    "RollingImportExampleGen": "rolling_example_gen.component",
+    "Gate": "judgement.gate",
+    "GateRule": "judgement.gate",
+    "MetricRule": "judgement.gate",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}.component")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     return getattr(module, name)
