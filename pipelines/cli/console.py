@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.pipelines.cli.tables import Column, Name, Table
 from tfx_tflite.pipelines.cli.text import in_a_line, printable
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
@@ -31,6 +31,8 @@ _FIGURES: dict[str, Callable[[RuleResult], float | None]] = {
 }
 _PLAIN_FIGURES = {name: figure for name, figure in _FIGURES.items() if name != "at most"}
 _SLICE_ROWS = 12
+# Of a terminal that does not say it, and of what is no terminal.
+_USUAL_WIDTH, _UNBOUNDED = 80, 1_000_000
 
 
 def log_file(root: str) -> Path:
@@ -90,7 +92,28 @@ class Terminal(Console):
     """A console that escapes what it prints, and goes quiet when nobody reads on.
 
     rich would take some control characters as they are, and would end the process.
+
+    Args:
+        stream: Where to. If it is no terminal, nothing is cut off or wrapped.
     """
+
+    def __init__(self, stream: IO[str]):
+        self._is_fitted = stream.isatty() and not os.environ.get("COLUMNS")
+        width = None if stream.isatty() else _UNBOUNDED
+        super().__init__(
+            file=stream, highlight=False, emoji=False, markup=False, soft_wrap=True, width=width
+        )
+
+    def fit(self) -> None:
+        """Takes the width that the terminal has now: people resize it.
+
+        rich asks whichever of the process's own streams is a terminal, which may be another one or
+        none.
+        """
+        if self._is_fitted:
+            with contextlib.suppress(OSError, ValueError):
+                # A terminal that does not know its size says 0.
+                self.width = os.get_terminal_size(self.file.fileno()).columns or _USUAL_WIDTH
 
     def render_str(self, text: str, *args: Any, **options: Any) -> Text:
         """Returns a text, or the text of a table's cell, as it is printed."""
@@ -113,11 +136,7 @@ class RunPrinter:
     def __init__(self, stream: IO[str], goes_on: bool = True):
         self._live = stream.isatty()
         self._goes_on = goes_on
-        # In a pipe or a file nothing is cut off.
-        width = None if self._live else 200
-        self._console = Terminal(
-            file=stream, highlight=False, emoji=False, soft_wrap=True, width=width
-        )
+        self._console = Terminal(stream)
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
@@ -130,8 +149,9 @@ class RunPrinter:
 
     def say(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
         """Prints something; a run goes on without being watched."""
+        self._console.fit()
         try:
-            self._console.print(shown, style=style, end=end, markup=False)
+            self._console.print(shown, style=style, end=end)
         except OSError:
             if not self._goes_on:
                 raise
@@ -151,25 +171,26 @@ class RunPrinter:
 
 
 def _rules_table(rules: Sequence[RuleResult]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
     # The bound of the drop at the rule's confidence stands beside the bound that it must keep.
-    columns = _FIGURES if any(rule.confidence for rule in rules) else _PLAIN_FIGURES
-    for name in ("metric", "slice"):
-        table.add_column(name, no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    figures = _FIGURES if any(rule.confidence for rule in rules) else _PLAIN_FIGURES
+    table = Table(
+        [
+            *(Column(name, is_heading=True) for name in ("metric", "slice")),
+            *(Column(name, "right") for name in figures),
+            Column("verdict"),
+        ]
+    )
     shown = sorted(rules, key=lambda rule: rule.verdict is Verdict.BLESSED)[:_SLICE_ROWS]
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            _title(rule),
-            rule.slice,
-            *(_number(figure(rule)) for figure in columns.values()),
+            Name(_title(rule)),
+            Name(rule.slice),
+            *(_number(figure(rule)) for figure in figures.values()),
             rule.verdict.value,
             style=_VERDICT_STYLE.get(rule.verdict, "yellow"),
         )
     if len(rules) > len(shown):
-        table.add_row(f"… {len(rules) - len(shown)} more in the report")
+        table.note = f"… {len(rules) - len(shown)} more in the report"
     return table
 
 

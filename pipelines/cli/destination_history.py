@@ -3,8 +3,6 @@
 import math
 from typing import IO, Literal
 
-from rich.table import Table
-
 from tfx_tflite.components.destinations import ledger
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.ledger import Event
@@ -12,6 +10,7 @@ from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.errors import DestinationError
 from tfx_tflite.components.verdict import OVERALL, RuleResult
 from tfx_tflite.pipelines.cli.console import Terminal
+from tfx_tflite.pipelines.cli.tables import Column, Name, Table
 
 State = Literal["current", "rolled back", "present", "removed", "not released"]
 
@@ -126,11 +125,17 @@ def print_history(history: History, stream: IO[str]) -> None:
         history: The history.
         stream: Where to.
     """
-    width = None if stream.isatty() else 200
-    console = Terminal(file=stream, highlight=False, emoji=False, markup=False, width=width)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("version", "pushed at", "scheme", "bytes", "first rule", "model", "state"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "bytes" else "left")
+    console = Terminal(stream)
+    console.fit()
+    table = Table(
+        [
+            Column("version", is_heading=True),
+            *(Column(name) for name in ("pushed at", "scheme")),
+            Column("bytes", "right"),
+            *(Column(name) for name in ("first rule", "model")),
+            Column("state", is_heading=True),
+        ]
+    )
     for version in history.versions:
         table.add_row(
             str(version.version),
@@ -150,12 +155,17 @@ def print_history(history: History, stream: IO[str]) -> None:
             style="red",
         )
     elif history.latest not in [version.version for version in history.versions]:
-        console.print("LATEST does not name a version; `tfx-tflite rollback DEST VERSION` sets it")
+        console.print(
+            "LATEST does not name a version; `tfx-tflite rollback DEST VERSION` sets it",
+        )
     for event in ledger.finished(history.events):
         if event.kind in _TOLD:
-            console.print(_in_words(event), soft_wrap=True)
+            console.print(_in_words(event))
     if history.current is None:
-        console.print("LATEST does not name a version that is here; roll back to one", style="red")
+        console.print(
+            "LATEST does not name a version that is here; roll back to one",
+            style="red",
+        )
 
 
 def _state(version: VersionEntry) -> str:
@@ -165,10 +175,10 @@ def _state(version: VersionEntry) -> str:
     return version.state + (", signed off" if version.signed_off else "") + not_signed
 
 
-def _first_rule(rules: tuple[RuleResult, ...]) -> str:
+def _first_rule(rules: tuple[RuleResult, ...]) -> str | Name:
     if not rules or math.isnan(rules[0].quantized_value):
         return "-"
-    return f"{rules[0].metric} {rules[0].quantized_value:.4f}"
+    return Name(rules[0].metric, f" {rules[0].quantized_value:.4f}")
 
 
 def _in_words(event: Event) -> str:
