@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models.runtime import Shapes, example_shapes, open_model, run_on_zeros
 from tfx_tflite.components.versions import Runtime
 
@@ -24,6 +25,9 @@ class Latency:
         threads: Threads of the interpreter.
         float_runtime: What ran the float32 model.
         quantized_runtime: What ran the quantized model.
+        ratio_quartiles: Between what the middle half of the rounds lies, in each of which both
+            models ran once: the quantized model's time as a multiple of the float model's.
+        rounds: How many rounds there were.
     """
 
     float_ms: float
@@ -32,6 +36,8 @@ class Latency:
     threads: int
     float_runtime: Runtime
     quantized_runtime: Runtime
+    ratio_quartiles: tuple[float, float]
+    rounds: int
 
     @property
     def ratio(self) -> float:
@@ -68,6 +74,28 @@ def measure_latency(
     while len(times) < _LEAST_RUNS or (time.perf_counter() < end and len(times) < _MOST_RUNS):
         times.append([model.seconds() for model in models])
     float_ms, quantized_ms = (float(value) for value in 1000 * np.median(times, axis=0))
+    lower, upper = np.quantile(_ratios(np.array(times)), (0.25, 0.75))
     [batch_size, *_] = next(iter(example_shapes(models[0], shapes).values()))
-    runtimes = (Runtime.of(model.kernels) for model in models)
-    return Latency(float_ms, quantized_ms, batch_size, threads, *runtimes)
+    float_runtime, quantized_runtime = (Runtime.of(model.kernels) for model in models)
+    return Latency(
+        float_ms,
+        quantized_ms,
+        batch_size,
+        threads,
+        float_runtime,
+        quantized_runtime,
+        ratio_quartiles=(float(lower), float(upper)),
+        rounds=len(times),
+    )
+
+
+def _ratios(times: Array) -> Array:
+    """Returns each round's ratio of the two times.
+
+    Args:
+        times: Seconds, shape (rounds, 2), none of them negative.
+    """
+    # A coarse clock may give 0 for a tiny model.
+    before, after = np.maximum(times, np.finfo(float).tiny).T
+    ratios: Array = after / before
+    return ratios

@@ -1,13 +1,13 @@
 """The rules of a report, each on each of its slices, as rows and plots of the page."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tfx_tflite.components.judgement.gate import LIMITS
 from tfx_tflite.components.report.wording import count, number
-from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 
 Side = Literal["at most", "at least"]
 
@@ -15,6 +15,8 @@ Side = Literal["at most", "at least"]
 # float model's figure; the page shows the limit as the config has it.
 _SIDES: dict[str, Side] = {limit.figure: limit.side for limit in LIMITS}
 
+# Slices beyond these fold.
+MAX_SLICES_SHOWN = 10
 # In the order of the table: what keeps the model from being pushed comes first.
 _SEVERITY = (Verdict.REFUSED, Verdict.UNDECIDED, Verdict.BLESSED, Verdict.NOT_JUDGED)
 
@@ -138,8 +140,19 @@ class Check:
 
 
 def checks_of(rules: Iterable[RuleResult]) -> list[Check]:
-    """Returns the rows of the table of rules, what refuses first."""
-    return sorted(map(Check, rules), key=lambda check: _SEVERITY.index(check.rule.verdict))
+    """Returns the rows of the table of rules: what refuses first, and of these what is overall."""
+    return sorted(
+        map(Check, rules),
+        key=lambda check: (_SEVERITY.index(check.rule.verdict), check.rule.slice != OVERALL),
+    )
+
+
+def folded(checks: Sequence[Check]) -> tuple[list[Check], list[Check]]:
+    """Returns the checks that are shown, and those of slices beyond the first ten, which fold."""
+    slices = [check for check in checks if check.rule.slice != OVERALL]
+    hidden = slices[MAX_SLICES_SHOWN:]
+    hidden_ids = set(map(id, hidden))
+    return [check for check in checks if id(check) not in hidden_ids], hidden
 
 
 def interval_methods(rules: Iterable[RuleResult]) -> dict[tuple[str, float | None], list[str]]:

@@ -56,6 +56,9 @@ class Latency(Part):
     ratio: float
     batch_size: int | None = None
     threads: int | None = None
+    # Between what the ratio lies in the middle half of the rounds; both models ran once in each.
+    ratio_quartiles: tuple[float, float] | None = None
+    rounds: int | None = None
     # Of the quantized model.
     runtime: Runtime | None = None
     float_runtime: Runtime | None = None

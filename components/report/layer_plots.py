@@ -8,6 +8,23 @@ from typing import Literal
 from tfx_tflite.components.quantization.document import Layer
 from tfx_tflite.components.report.wording import clip, counted, number, size
 
+# So many numbers of layers fit below a plot on a phone; from one to the next it is one of these.
+_MOST_TICKS = 10
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A layer's number below a plot.
+
+    Attributes:
+        layer: The number, as the table has it.
+        place: Where its mark is, in per cent of the plot's width.
+    """
+
+    layer: int
+    place: float
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -22,6 +39,7 @@ class Strip:
         top: The highest figure, as text.
         bottom: What the lower edge stands for, as text.
         label: The plot in words.
+        ticks: The numbers of some layers.
     """
 
     title: str
@@ -31,6 +49,7 @@ class Strip:
     top: str
     bottom: str
     label: str
+    ticks: tuple[Tick, ...]
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,7 @@ def _bars_of_weights(layers: Sequence[Layer]) -> Strip | None:
         bottom="0",
         label=f"Bars of the bytes of weights of {counted(len(layers), 'layer', 'layers')}; the "
         f"largest is {size(highest)}, in layer {_name(layers[figures.index(highest)])}.",
+        ticks=_ticks(layers),
     )
 
 
@@ -137,6 +157,17 @@ def _dots(layers: Sequence[Layer], plot: _DotPlot) -> Strip | None:
         label=f"Dots of {plot.subject} of {counted(len(known), 'layer', 'layers')}, from "
         f"{number(known[lowest])} in layer {_name(layers[lowest])} to "
         f"{number(known[highest])} in layer {_name(layers[highest])}.",
+        ticks=_ticks(layers),
+    )
+
+
+def _ticks(layers: Sequence[Layer]) -> tuple[Tick, ...]:
+    """Returns the numbers of the first layer and of as many others as there is room for."""
+    least = math.ceil(len(layers) / _MOST_TICKS)
+    step = next(step for step in _STEPS if step >= least) if least <= _STEPS[-1] else least
+    return tuple(
+        Tick(layers[place].index, round(100 * (place + 0.5) / len(layers), 2))
+        for place in range(0, len(layers), step)
     )
 
 

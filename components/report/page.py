@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.report import wording
-from tfx_tflite.components.report.checks import PlotScale, checks_of, interval_methods
-from tfx_tflite.components.report.document import Agreement, Report
+from tfx_tflite.components.report.checks import PlotScale, checks_of, folded, interval_methods
+from tfx_tflite.components.report.document import Agreement, Latency, Report
 from tfx_tflite.components.report.layer_plots import layer_strips
+from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.wording import MAX_REASON_CHARACTERS, clip, counted
 from tfx_tflite.components.report.worst_slices import worst_slices
 from tfx_tflite.components.verdict import Verdict
@@ -48,11 +49,15 @@ def render(report: Report) -> str:
         report: As it is read from report.json.
     """
     checks = checks_of(report.rules)
+    shown, hidden = folded(checks)
     without, beside = _by_reference(report)
     return _template().render(
         report=report,
         headline=headline(report),
         checks=checks,
+        shown_checks=shown,
+        folded_checks=hidden,
+        next_steps=next_steps(report),
         needs_more_examples=Verdict.UNDECIDED in beside,
         has_small_slices=Verdict.NOT_JUDGED in beside,
         nothing_pushed=Verdict.NOT_JUDGED in without,
@@ -97,7 +102,10 @@ def _template() -> "Template":
         wording.shape,
         wording.words,
         wording.humps,
+        wording.speed,
+        wording.cost,
         decisions,
+        is_slower,
     ):
         environment.filters[function.__name__] = function
     environment.globals.update(_LIMITS, PLOT=PlotScale, MODEL_FILE=MODEL_FILE)
@@ -121,6 +129,12 @@ def _shown(value: object) -> object:
 def decisions(agreement: Agreement, examples: int | None) -> str:
     """Returns what an agreement is a share of: examples, or answers if each has several."""
     return "answers" if (agreement.decisions or 0) > (examples or 0) else "examples"
+
+
+def is_slower(latency: Latency) -> bool:
+    """Returns whether the quantized model is slower by more than the measurements scatter."""
+    quartiles = latency.ratio_quartiles
+    return latency.ratio > 1 and (quartiles is None or quartiles[0] > 1)
 
 
 def headline(report: Report) -> str:

@@ -102,3 +102,47 @@ def humps(name: str, characters: int = MAX_CHARACTERS) -> "Markup":
 
     parts = re.split(r"(?<=[a-z_])(?=[A-Z])|(?<=_)(?=[a-z])", clip(name, characters))
     return Markup("<wbr>").join(parts)
+
+
+def speed(ratio: float, quartiles: tuple[float, float] | None) -> str:
+    """Returns how fast a model is beside another in words.
+
+    Args:
+        ratio: Its time as a multiple of the other's.
+        quartiles: Between what the ratio lies in the middle half of the measurements, if that is
+            known; no difference is claimed if that is on both sides of 1.
+
+    Example:
+        >>> speed(1.1, (1.08, 1.13)), speed(0.5, None), speed(1.02, (0.9, 1.1))
+        ('10% slower', '2 times as fast', 'about as fast')
+    """
+    if not math.isfinite(ratio) or ratio <= 0:
+        return DASH
+    if quartiles is not None and quartiles[0] <= 1 <= quartiles[1]:
+        return "about as fast"
+    if ratio >= 2:
+        return f"{number(round(ratio, 1))} times as long"
+    if ratio > 1:
+        share = 100 * (ratio - 1)
+        return f"{number(round(share, 0 if share >= 10 else 1))}% slower"
+    if ratio == 1:
+        return "as fast"
+    return f"{number(round(1 / ratio, 2))} times as fast"
+
+
+def cost(ratio: float | None) -> str:
+    """Returns how much something costs beside another in words, or a dash if it is not known.
+
+    Args:
+        ratio: Its cost as a multiple of the other's.
+
+    Example:
+        >>> cost(0.25), cost(1.1), cost(1.0)
+        ('75% less', '10% more', 'the same')
+    """
+    if ratio is None or not math.isfinite(ratio):
+        return DASH
+    share = number(round(100 * abs(ratio - 1), 1))
+    if share == "0":
+        return "the same"
+    return f"{share}% {'less' if ratio < 1 else 'more'}"

@@ -165,6 +165,8 @@ class RunPrinter:
             self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:
             self.say(f"refused: {line}", style="red")
+        if result.next_steps:
+            self.say(f"try next: {result.next_steps[0]}")
         self.say(_sizes(result.scheme, result.size_bytes))
         self.say(f"pushed to {result.pushed_to}" if result.pushed_to else "nothing was pushed")
         self.say(f"report    {result.page}")

@@ -22,6 +22,7 @@ class RunResult(Document):
         examples: How many examples the verdict rests on.
         rules: What each rule says of each of its slices.
         reasons: Why the model was refused.
+        next_steps: What to try then, what matters most first.
         size_bytes: The sizes of both models.
         pushed_to: The directory of the pushed version; None if nothing was pushed.
         report: Where report.json is.
@@ -37,6 +38,7 @@ class RunResult(Document):
     examples: int | None = None
     rules: tuple[RuleResult, ...] = ()
     reasons: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
     size_bytes: Bytes = Bytes()
     pushed_to: str | None = None
     report: str | None = None

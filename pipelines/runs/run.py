@@ -17,6 +17,7 @@ from tfx_tflite.components.errors import (
     user_error_in,
 )
 from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
 from tfx_tflite.pipelines.config.preflight import (
@@ -190,6 +191,7 @@ def _unpushed(report: Report, path: Path) -> RunResult:
         examples=report.examples,
         rules=report.rules,
         reasons=report.reasons,
+        next_steps=next_steps(report),
         size_bytes=report.size_bytes,
         report=str(path),
         page=str(path.with_name(layout.PAGE_FILE)),

@@ -28,7 +28,9 @@ from tests.components.report.reports import (
 )
 from tfx_tflite.components.report import page, wording
 from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.worst_slices import worst_slices
+from tfx_tflite.components.verdict import OVERALL
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & 日本"
 
@@ -203,8 +205,8 @@ def test_lists_what_refuses_before_what_holds():
 def test_sections_are_in_the_order_in_which_they_matter():
     source = page.render(REFUSED)
     order = re.findall(r'<h2 id="(\w+)"', source)
-    wanted = "figures warnings rules slices flips outputs saturation layers cost lineage reproduce"
-    assert order == wanted.split()
+    wanted = "next figures warnings rules slices flips outputs saturation layers cost lineage"
+    assert order == [*wanted.split(), "reproduce"]
 
 
 def test_shows_how_far_each_layer_is_from_the_float_model():
@@ -272,6 +274,68 @@ def test_renders_a_report_of_nothing_but_a_verdict():
     assert "The quantized model was refused" in text_of(Report(verdict="refused"))
 
 
+def test_says_what_to_try_after_a_refusal_and_nothing_after_a_blessing():
+    [*steps] = next_steps(REFUSED)
+    text = text_of(REFUSED)
+    assert steps and text.index("What to try next") < text.index(steps[0]) < text.index(
+        "Key figures"
+    )
+    assert "What to try next" not in text_of(BLESSED)
+
+
+def latency(ratio: float, quartiles: tuple[float, float] | None) -> Report:
+    measured = varied(REFUSED.latency_ms, ratio=ratio, ratio_quartiles=quartiles, rounds=200)
+    return refused(latency_ms=measured, latency_by_threads=(measured,))
+
+
+def test_a_slower_model_is_marked_as_such_with_the_spread():
+    source = page.render(latency(1.1, (1.08, 1.13)))
+    assert '<dd class="figure slower">10% slower</dd>' in source
+    assert "half of the 200 measurements lie between 1.08 and 1.13" in Document(source).text
+    assert "1.1 1.08 to 1.13" in Document(source).text
+
+
+def test_a_difference_within_the_spread_is_not_called_slower():
+    source = page.render(latency(1.02, (0.97, 1.06)))
+    assert '<dd class="figure">about as fast</dd>' in source and '"slower"' not in source
+
+
+def test_a_faster_model_is_not_marked():
+    source = page.render(latency(0.5, (0.45, 0.52)))
+    assert '<dd class="figure">2 times as fast</dd>' in source and '"slower"' not in source
+
+
+def test_slices_beyond_ten_fold_and_the_overall_checks_do_not():
+    slices = [varied(FAILED, slice=f"label:{index}") for index in range(14)]
+    report = refused(rules=(*slices, varied(RULE, slice=OVERALL, metric="Held")))
+    document = Document(page.render(report))
+    folded = [held for tag, held, open_ in document.elements if tag == "tr" and "details" in open_]
+    rows = document.all("tr")
+    assert document.text.count("4 more checks of slices") == 1
+    assert len([held for held in folded if held.get("role") == "row"]) == 1 + 4
+    shown = document.text.split("4 more checks of slices")[0]
+    assert "Held" in shown and "label:9" in shown and "label:10" not in shown
+    assert rows
+
+
+def test_ten_slices_do_not_fold():
+    slices = tuple(varied(FAILED, slice=f"label:{index}") for index in range(10))
+    assert "more checks" not in text_of(refused(rules=slices))
+
+
+@pytest.mark.parametrize(("layers", "numbers"), [(1, []), (3, [0, 1, 2]), (42, range(0, 42, 5))])
+def test_layers_are_numbered_below_the_plots_as_in_the_table(layers: int, numbers):
+    layer = next(layer for layer in BLESSED.layers if layer.range)
+    many = tuple(varied(layer, index=index) for index in range(layers))
+    source = page.render(varied(BLESSED, layers=many))
+    [*plots] = re.findall(r'<div class="ticks"[^>]*>(.*?)</div>', source)
+    assert bool(plots) == (layers > 1)
+    for plot in plots:
+        assert [int(found) for found in re.findall(r">(\d+)<", plot)] == [*numbers]
+        places = [float(found) for found in re.findall(r"left: ([\d.]+)%", plot)]
+        assert places == sorted(places) and places[0] > 0 and places[-1] < 100
+
+
 # --- Safe and offline ----------------------------------------------------------------------------
 
 
@@ -280,7 +344,8 @@ def hostile_everywhere(value):
     if isinstance(value, dict):
         return {
             key: held
-            if key in ("verdict", "kernels", "against") and isinstance(held, str)
+            if (key in ("verdict", "kernels", "against") and isinstance(held, str))
+            or (key, held) == ("slice", OVERALL)
             else HOSTILE
             if key == "file" and held
             else hostile_everywhere(held)
@@ -441,19 +506,39 @@ def test_text_stands_out_from_its_background(theme: int, background: str, text: 
 
 # --- In a browser --------------------------------------------------------------------------------
 
-# A window of Chromium is at least 500 pixels wide, so the page is shown in a frame; one made with
+# A window of Chromium is at least 500 pixels wide, so the page is shown in frames; one made with
 # srcdoc may be looked into. Everything that is folded is opened before it is measured.
-FRAME = """<!DOCTYPE html><body style="margin:0">
-<iframe style="border:0;width:{width}px;height:900px" srcdoc="{source}"></iframe>
-<script>addEventListener("load", () => {{
-  const page = document.querySelector("iframe").contentDocument;
+FRAME = '<iframe style="border:0;width:{width}px;height:900px" srcdoc="{source}"></iframe>'
+FRAMES = """<!DOCTYPE html><body style="margin:0">{frames}
+<script>
+// What only screen readers see is cut on purpose, and a region may be scrolled.
+const isCut = (part, page) => {{
+  const box = part.getBoundingClientRect();
+  if (box.width < 2) return false;
+  const isScrolled = part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0;
+  const overflow = page.defaultView.getComputedStyle(part).overflowX;
+  const isBeyond = box.right > page.documentElement.clientWidth + 1 && !part.closest(".scroll");
+  return isBeyond || isScrolled && overflow !== "visible";
+}};
+const measured = frame => {{
+  const page = frame.contentDocument;
   page.querySelectorAll("details").forEach(details => details.open = true);
-  document.title = JSON.stringify({{
+  return {{
     width: page.documentElement.scrollWidth,
+    cut: [...page.querySelectorAll("figure, figure *, td, th, dd, dt, svg")]
+      .filter(part => isCut(part, page)).map(part => part.outerHTML.slice(0, 200)),
+    scrolled: [...page.querySelectorAll(".scroll")]
+      .filter(part => part.scrollWidth > part.clientWidth + 1)
+      .map(part => part.getAttribute("aria-label")),
     dark: page.defaultView.matchMedia("(prefers-color-scheme: dark)").matches,
     background: page.defaultView.getComputedStyle(page.body).backgroundColor,
-  }});
-}});</script>
+  }};
+}};
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(measured);
+  document.title = JSON.stringify(found);
+}});
+</script>
 """
 
 
@@ -474,24 +559,57 @@ def chromium(directory: Path, address: str, dark: bool, *options: str) -> str:
     return found.stdout
 
 
+def measured(
+    directory: Path, source: str, *widths: int, dark: bool = False
+) -> dict[int, dict[str, object]]:
+    """Returns what a browser says of a page that is shown in frames, by their width."""
+    escaped = html.escape(source)
+    frames = "".join(FRAME.format(width=width, source=escaped) for width in widths)
+    file = directory / "frames.html"
+    file.write_text(FRAMES.format(frames=frames), encoding="utf-8")
+    dom = chromium(directory, file.as_uri(), dark, "--dump-dom")
+    title = re.findall(r"<title>(.*?)</title>", dom)[0]
+    return dict(zip(widths, json.loads(html.unescape(title)), strict=True))
+
+
+IN_A_BROWSER = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="there is no `chromium` to look with"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no `chromium` to look with")
+@IN_A_BROWSER
+@EVERY_PAGE
+def test_no_figure_is_cut_off_at_any_width(report: Report, tmp_path: Path):
+    for width, found in measured(tmp_path, page.render(report), 1280, 768, 390).items():
+        assert found["width"] <= width
+        assert (width, found["cut"], found["scrolled"]) == (width, [], [])
+
+
+@pytest.mark.slow
+@IN_A_BROWSER
+def test_a_cell_that_is_cut_off_would_be_found(tmp_path: Path):
+    narrow = '<dd class="figure" style="width: 20px; overflow: hidden; white-space: nowrap">'
+    source = page.render(REFUSED).replace('<dd class="figure">', narrow, 1)
+    [found] = measured(tmp_path, source, 1280).values()
+    assert len(found["cut"]) == 1
+
+
+@pytest.mark.slow
+@IN_A_BROWSER
 @pytest.mark.parametrize("report", [REFUSED, large("x" * 200)], ids=["usual", "large, long names"])
 def test_fits_the_screen_in_both_themes(report: Report, tmp_path: Path):
-    frame, picture = tmp_path / "frame.html", tmp_path / "picture.png"
-    source = html.escape(page.render(report))
-    for width in (360, 1280):
-        frame.write_text(FRAME.format(width=width, source=source), encoding="utf-8")
-        pictures = {}
-        for dark in (False, True):
-            dom = chromium(tmp_path, frame.as_uri(), dark, "--dump-dom")
-            measured = json.loads(html.unescape(re.findall(r"<title>(.*?)</title>", dom)[0]))
-            assert measured["width"] <= width
-            assert measured["dark"] == dark
-            assert measured["background"] == ("rgb(21, 24, 28)" if dark else "rgb(251, 250, 247)")
-            chromium(tmp_path, frame.as_uri(), dark, f"--screenshot={picture}")
-            pictures[dark] = picture.read_bytes()
-        assert pictures[False] != pictures[True]
+    picture, pictures = tmp_path / "picture.png", {}
+    source = page.render(report)
+    for dark in (False, True):
+        for width, found in measured(tmp_path, source, 360, 1280, dark=dark).items():
+            assert found["width"] <= width
+            assert found["dark"] == dark
+            assert found["background"] == ("rgb(21, 24, 28)" if dark else "rgb(251, 250, 247)")
+        frames = (tmp_path / "frames.html").as_uri()
+        chromium(tmp_path, frames, dark, f"--screenshot={picture}")
+        pictures[dark] = picture.read_bytes()
+    assert pictures[False] != pictures[True]
 
 
 # --- Several outputs -----------------------------------------------------------------------------

@@ -23,13 +23,14 @@ def record(name: str) -> None:
     """Runs a pipeline and keeps its report: the pushed model's if it was pushed."""
     from tfx_tflite.components.artifact_layout import REPORT_FILE
     from tfx_tflite.pipelines.config.file import load_config
+    from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
 
     with tempfile.TemporaryDirectory() as directory:
         overrides = (f"root={directory}/runs", f"push.destination={directory}/pushed")
         config = load_config(CONFIG_OF[name].relative_to(ROOT), overrides)
-        result = run(config, "local", StageObserver(print, print))
+        result = run(inspect(config), "local", StageObserver(print, print))
         report = Path(str(result.page)).with_name(REPORT_FILE).read_text(encoding="utf-8")
     # No path of the machine that recorded it.
     recorded = report.replace(f"{directory}/", "")
