@@ -36,6 +36,7 @@ setup(
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
         "tfx_tflite.components.report": ["*.j2"],
+        "tfx_tflite.pipelines.checks": ["*.json"],
         "tfx_tflite.pipelines.schedule": ["*.j2"],
     },
     install_requires=[

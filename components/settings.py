@@ -7,7 +7,7 @@ here needs more than pydantic.
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -137,8 +137,12 @@ def mistakes(
     """
     messages: dict[Location, list[str]] = {}
     values: dict[Location, str] = {}
+    misspelt = set(_misspelt(document, error, known_in))
     for entry in error.errors():
-        location = _location_in(document, entry)
+        location = location_in(document, entry)
+        if entry["type"] == "missing" and location in misspelt:
+            # It is there, by another name, which is said already.
+            continue
         messages.setdefault(location, []).append(_mistake(entry, known_in(location[:-1])))
         if not is_secret(location):
             values[location] = values.get(location, "") or _received(entry)
@@ -146,6 +150,23 @@ def mistakes(
         location: " or ".join(dict.fromkeys(found)) + values.get(location, "")
         for location, found in messages.items()
     }
+
+
+def _misspelt(
+    document: object, error: ValidationError, known_in: Callable[[Location], Sequence[str]]
+) -> Iterator[Location]:
+    """Yields where keys were to be that have another name which is nearly theirs."""
+    for entry in error.errors():
+        if entry["type"] == "extra_forbidden":
+            *section, name = location_in(document, entry)
+            meant = suggestion(name, known_in(tuple(section)))
+            if meant is not None:
+                yield (*section, meant)
+
+
+def suggestion(name: str | int, known: Sequence[str]) -> str | None:
+    """Returns the key that another one is likely a misspelling of, None if it is of none."""
+    return next(iter(difflib.get_close_matches(str(name), known, n=1)), None)
 
 
 def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
@@ -157,9 +178,9 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     """
     kind = entry["type"]
     if kind == "extra_forbidden":
-        close = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1)
-        if close:
-            return f"unknown key; did you mean {close[0]!r}?"
+        meant = suggestion(entry["loc"][-1], known)
+        if meant is not None:
+            return f"unknown key; did you mean {meant!r}?"
         return f"unknown key; expected one of: {listed(known, 20)}" if known else "unknown key"
     if kind == "missing":
         return "this key is needed, see docs/config.md"
@@ -175,7 +196,7 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     return message.replace("Input should be", "expected").rstrip(".")
 
 
-def _location_in(document: object, entry: ErrorDetails) -> Location:
+def location_in(document: object, entry: ErrorDetails) -> Location:
     """Returns where in a document a mistake is.
 
     Args:

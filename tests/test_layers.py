@@ -35,6 +35,7 @@ FLOORS = (
         "components.errors",
         "components.presence",
         "components.locks",
+        "components.message_classes",
         "components.private_files",
         "components.process_end",
         "components.settings",

@@ -5,18 +5,17 @@ come with all of it. The fields are those of tensorflow/core/protobuf; a test co
 with TensorFlow's own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Protocol
 
-from google.protobuf import descriptor_pb2, message_factory
+from tfx_tflite.components.message_classes import Fields, message_classes
 
-_PACKAGE = "tfx_tflite"
 _ASSETS_OF_VERSION_1 = "saved_model_assets"
-# Fields by message: number, and type; `*` marks what is repeated. A map is repeated entries.
-FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
+FIELDS: Fields = {
     "SavedModel": {"meta_graphs": (2, "MetaGraphDef*")},
     "MetaGraphDef": {
+        "meta_info_def": (1, "MetaInfoDef"),
         "graph_def": (2, "GraphDef"),
         "saver_def": (3, "SaverDef"),
         "collection_def": (4, "CollectionEntry*"),
@@ -24,6 +23,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "asset_file_def": (6, "AssetFileDef*"),
         "object_graph_def": (7, "SavedObjectGraph"),
     },
+    "MetaInfoDef": {"tags": (4, "string*")},
     "GraphDef": {"node": (1, "NodeDef*"), "library": (2, "FunctionDefLibrary")},
     "FunctionDefLibrary": {"function": (1, "FunctionDef*")},
     "FunctionDef": {"signature": (1, "OpDef"), "node_def": (3, "NodeDef*")},
@@ -53,9 +53,15 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "AnyList": {"value": (1, "Any*")},
     "Any": {"value": (2, "bytes")},
     "SignatureEntry": {"key": (1, "string"), "value": (2, "SignatureDef")},
-    "SignatureDef": {"outputs": (2, "TensorEntry*")},
+    "SignatureDef": {"inputs": (1, "TensorEntry*"), "outputs": (2, "TensorEntry*")},
     "TensorEntry": {"key": (1, "string"), "value": (2, "TensorInfo")},
-    "TensorInfo": {"name": (1, "string")},
+    "TensorInfo": {
+        "name": (1, "string"),
+        "dtype": (2, "int32"),
+        "tensor_shape": (3, "TensorShapeProto"),
+    },
+    "TensorShapeProto": {"dim": (2, "Dim*"), "unknown_rank": (3, "bool")},
+    "Dim": {"size": (1, "int64")},
     "AssetFileDef": {"tensor_info": (1, "TensorInfo"), "filename": (2, "string")},
     "SavedObjectGraph": {
         "nodes": (1, "SavedObject*"),
@@ -65,12 +71,6 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "SavedAsset": {"asset_file_def_index": (1, "int32")},
     "ConcreteFunctionEntry": {"key": (1, "string"), "value": (2, "SavedConcreteFunction")},
     "SavedConcreteFunction": {"bound_inputs": (2, "int32*")},
-}
-_Field = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "string": _Field.TYPE_STRING,
-    "bytes": _Field.TYPE_BYTES,
-    "int32": _Field.TYPE_INT32,
 }
 
 
@@ -146,15 +146,38 @@ class Saver(Protocol):
     restore_op_name: str
 
 
-class TensorEntry(Protocol):
-    """An output of a signature."""
+class Dim(Protocol):
+    """An axis of a tensor."""
 
-    value: Named
+    size: int
+
+
+class TensorShapeProto(Protocol):
+    """A tensor's shape; a free axis has the size -1."""
+
+    dim: Sequence[Dim]
+    unknown_rank: bool
+
+
+class TensorInfo(Protocol):
+    """A tensor that a signature takes or gives."""
+
+    name: str
+    dtype: int
+    tensor_shape: TensorShapeProto
+
+
+class TensorEntry(Protocol):
+    """The same and what the signature calls it."""
+
+    key: str
+    value: TensorInfo
 
 
 class SignatureDef(Protocol):
     """A signature."""
 
+    inputs: Sequence[TensorEntry]
     outputs: Sequence[TensorEntry]
 
 
@@ -224,9 +247,16 @@ class ObjectGraph(Protocol):
     concrete_functions: Sequence[ConcreteFunctionEntry]
 
 
+class MetaInfo(Protocol):
+    """What a graph is for."""
+
+    tags: Sequence[str]
+
+
 class MetaGraph(Protocol):
     """One graph of a SavedModel, with all that belongs to it."""
 
+    meta_info_def: MetaInfo
     graph_def: GraphDef
     saver_def: Saver
     collection_def: Sequence[CollectionEntry]
@@ -263,25 +293,4 @@ def assets(graph: MetaGraph) -> Iterator[AssetFile]:
 
 @cache
 def _messages():  # type: ignore[no-untyped-def]  # Classes that are made here.
-    file = descriptor_pb2.FileDescriptorProto(
-        name="tfx_tflite/saved_model.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for name, fields in FIELDS.items():
-        message = file.message_type.add(name=name)
-        message.field.extend(_fields(fields))
-    found = message_factory.GetMessages([file])
-    return {name.removeprefix(f"{_PACKAGE}."): message for name, message in found.items()}
-
-
-def _fields(
-    fields: Mapping[str, tuple[int, str]],
-) -> Iterator[descriptor_pb2.FieldDescriptorProto]:
-    for name, (number, kind) in fields.items():
-        scalar = kind.removesuffix("*")
-        field = _Field(name=name, number=number)
-        field.label = _Field.LABEL_REPEATED if kind.endswith("*") else _Field.LABEL_OPTIONAL
-        if scalar in _SCALARS:
-            field.type = _SCALARS[scalar]
-        else:
-            field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{scalar}"
-        yield field
+    return message_classes("saved_model", FIELDS)

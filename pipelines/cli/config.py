@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.pipelines.cli.text import in_a_line
+from tfx_tflite.pipelines.cli.text import say
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
@@ -44,20 +43,25 @@ def with_timeout(overrides: tuple[str, ...], timeout: float | None) -> tuple[str
 
 
 def load_checked(config: Path, overrides: tuple[str, ...]) -> "Preflight":
-    """Returns a config whose files are there, and what was found of them.
+    """Returns a config that was checked, and what was found of it; see `checks/table.py`.
 
     Args:
         config: The file.
         overrides: As of `--set`.
 
     Raises:
-        ConfigError: It is wrong, or a file that it names is not there.
+        ConfigError: It is wrong, or does not go with its files, its model or its data; a line for
+            each mistake.
+        DataError: The data are damaged.
+        NotKnownError: A place that it names cannot be read.
     """
-    from tfx_tflite.pipelines.config.file import load_config
-    from tfx_tflite.pipelines.config.preflight import inspect
+    from tfx_tflite.pipelines.checks.table import checked
+    from tfx_tflite.pipelines.config.file import ConfigFile
 
-    settings = load_config(config, overrides)
-    try:
-        return inspect(settings)
-    except ConfigError as error:
-        raise ConfigError(f"{in_a_line(config)}: {error}") from error
+    return checked(ConfigFile.read(config, overrides))
+
+
+def say_warnings(found: "Preflight") -> None:
+    """Prints what of a config is likely not meant, though it can be run."""
+    for warning in found.warnings:
+        say(f"warning: {warning}", err=True)

@@ -16,7 +16,14 @@ from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.pipelines.cli import destination as cli_destination
 from tfx_tflite.pipelines.cli import kubeflow as cli_kubeflow
 from tfx_tflite.pipelines.cli.clean import clean
-from tfx_tflite.pipelines.cli.config import CONFIG, SET, TIMEOUT, load_checked, with_timeout
+from tfx_tflite.pipelines.cli.config import (
+    CONFIG,
+    SET,
+    TIMEOUT,
+    load_checked,
+    say_warnings,
+    with_timeout,
+)
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
     errors_in_a_line,
@@ -115,6 +122,7 @@ def run(
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
     with stoppable(), errors_in_a_line(as_json):
         found = load_checked(config, with_timeout(overrides, timeout))
+        say_warnings(found)
         with only_one(Path(found.config.root) / RUN_LOCK, "run"):
             code = _run(found, runner, as_json, force, no_cache)
     sys.exit(code)
@@ -144,6 +152,7 @@ def validate(
         say(f"{in_a_line(config)}: valid; {settings.name}, {scheme}, {pushes_to}")
         for line in found.lines():
             say(f"  {line}")
+        say_warnings(found)
         if with_destination:
             say(f"  destination: {try_destination(settings)}")
 

@@ -1,6 +1,7 @@
 """Reading a config file, with errors that name the file, the line and the key."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_origin
 
@@ -20,18 +21,132 @@ from tfx_tflite.components.settings import (
     parts_of,
 )
 from tfx_tflite.components.uris import holds_credentials
+from tfx_tflite.pipelines.checks.mistake import Mistake, error_of
 from tfx_tflite.pipelines.config import yaml_text
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.plain_values import impossible_values
+from tfx_tflite.pipelines.config.repairs import repaired
 from tfx_tflite.pipelines.config.secrets import holds_secret
 
 _Container = CommentedMap | CommentedSeq
 
 # Somebody may have written a password there, which must not be repeated.
 _SECRET = (("metadata",), ("kubeflow", "env"), ("kubeflow", "secrets"))
-# Characters of an option in a message, and lines of a message.
+# Characters of an option in a message.
 _LONGEST_SHOWN = 60
-_MISTAKES = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is made of a config file.
+
+    Attributes:
+        config: The config; what stands for a section that is wrong is made up. None if it cannot be
+            told what is meant.
+        mistakes: What is wrong with it.
+        wrong_sections: The keys at the top whose sections are made up.
+    """
+
+    config: PipelineConfig | None
+    mistakes: tuple[Mistake, ...] = ()
+    wrong_sections: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A YAML file with a config in it, and what the command line replaces of it.
+
+    Attributes:
+        path: The file; paths in it are relative to its directory.
+        data: What is in it.
+        document: The same as keys and values, with what the command line replaces.
+        overrides: `key=value` pairs of the command line.
+        set_keys: Their keys.
+    """
+
+    path: Path
+    data: bytes
+    document: CommentedMap
+    overrides: tuple[str, ...]
+    set_keys: frozenset[Location]
+
+    @classmethod
+    def read(cls, path: str | Path, overrides: Sequence[str] = ()) -> "ConfigFile":
+        """Returns what is in a file.
+
+        Args:
+            path: The file.
+            overrides: `key=value` pairs that replace or add values: the key dotted, with a number
+                for a list's entry (`gate.rules.0.max_drop`), the value in YAML.
+
+        Raises:
+            ConfigError: It cannot be read, is not YAML, or holds what no config does.
+        """
+        data = yaml_text.bytes_of(Path(path))
+        shown = _in_a_line(path)
+        document = _document(yaml_text.text_of(data, shown), shown)
+        overridden = _set_keys([_override(document, override) for override in overrides])
+        found = cls(Path(path), data, document, tuple(overrides), frozenset(overridden))
+        _check_values(found)
+        return found
+
+    def config(self) -> PipelineConfig:
+        """Returns the config.
+
+        Raises:
+            ConfigError: It is wrong; one line for each mistake.
+        """
+        reading = self.reading()
+        if reading.mistakes or reading.config is None:
+            raise error_of(reading.mistakes, self.place)
+        return reading.config
+
+    def reading(self) -> Reading:
+        """Returns the config with all that is wrong with it.
+
+        A key that is nearly another one is taken for that, and a section that is wrong is made up,
+        so that the rest can be looked at all the same.
+        """
+        document, found = self.document, dict[Location, str]()
+        wrong = set[str]()
+        for _ in PipelineConfig.model_fields:
+            try:
+                config = self._validated(document)
+            except ValidationError as error:
+                # What follows from what was made up is no mistake.
+                if not wrong:
+                    found |= mistakes(document, error, _known_keys, _is_secret)
+                document = repaired(document, error, _known_keys, wrong)
+            else:
+                told = tuple(Mistake(_dotted(key), text) for key, text in found.items())
+                return Reading(config, told, frozenset(wrong))
+        return Reading(None, tuple(Mistake(_dotted(key), text) for key, text in found.items()))
+
+    def _validated(self, document: CommentedMap) -> PipelineConfig:
+        base = self.path.resolve().parent
+        config = PipelineConfig.model_validate(document, context={"base": base})
+        config.came_from(
+            Provenance(
+                pipeline=config.name,
+                config=str(self.path),
+                config_digest=bytes_digest(self.data),
+                overrides=tuple(map(without_secret, self.overrides)),
+            )
+        )
+        return config
+
+    def place(self, key: str) -> str:
+        """Returns where a key was given: `FILE:LINE`, or `--set`."""
+        location = parts_of(key) if key else ()
+        if any(location[: len(given)] == given for given in self.set_keys):
+            return "--set"
+        number = self.line(key)
+        shown = _in_a_line(self.path)
+        return f"{shown}:{number}" if number else shown
+
+    def line(self, key: str) -> int | None:
+        """Returns the line, from 1, of a key or of the innermost section of it that is there."""
+        return _line_number(self.document, parts_of(key) if key else ())
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -39,33 +154,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
 
     Args:
         path: The file; paths in it are relative to its directory.
-        overrides: `key=value` pairs that replace or add values: the key dotted, with a number for
-            a list's entry (`gate.rules.0.max_drop`), the value in YAML.
+        overrides: `key=value` pairs that replace or add values, as of `ConfigFile.read`.
 
     Raises:
         ConfigError: The file cannot be read or the config is wrong; one line for each mistake.
     """
-    # As messages repeat it, which are a line each.
-    shown = Path(escaped(str(path)))
-    data = yaml_text.bytes_of(Path(path))
-    document = _document(yaml_text.text_of(data, str(shown)), shown)
-    overridden = [_override(document, override) for override in overrides]
-    _check_values(shown, document, overridden)
-    try:
-        config = PipelineConfig.model_validate(
-            document, context={"base": Path(path).resolve().parent}
-        )
-    except ValidationError as error:
-        raise ConfigError(_explain(shown, document, overridden, error)) from error
-    config.came_from(
-        Provenance(
-            pipeline=config.name,
-            config=str(path),
-            config_digest=bytes_digest(data),
-            overrides=tuple(map(without_secret, overrides)),
-        )
-    )
-    return config
+    return ConfigFile.read(path, overrides).config()
+
+
+def _in_a_line(path: str | Path) -> str:
+    """Returns a path as messages repeat it, which are a line each."""
+    return escaped(str(path))
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location))
 
 
 def _document(text: str, path: str | Path) -> CommentedMap:
@@ -75,21 +178,18 @@ def _document(text: str, path: str | Path) -> CommentedMap:
     return document
 
 
-def _check_values(
-    path: Path, document: CommentedMap, overridden: Iterable[tuple[str, ...]]
-) -> None:
+def _check_values(file: ConfigFile) -> None:
     """Checks that what a document holds can be in a config at all.
 
     Raises:
         ConfigError: It cannot; one line for each mistake.
     """
-    set_keys = _set_keys(overridden)
     found = [
-        _line(path, document, set_keys, location, problem)
-        for location, problem in impossible_values(document)
+        Mistake(_dotted(location), problem)
+        for location, problem in impossible_values(file.document)
     ]
     if found:
-        raise ConfigError("\n".join(found[:_MISTAKES]))
+        raise error_of(found, file.place)
 
 
 def _override(document: CommentedMap, text: str) -> tuple[str, ...]:
@@ -144,31 +244,8 @@ def _shown(text: str) -> str:
     return escaped(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
 
 
-def _explain(
-    path: Path,
-    document: CommentedMap,
-    overridden: Iterable[tuple[str, ...]],
-    error: ValidationError,
-) -> str:
-    """Returns a line for each key that is wrong: where it is, its name, what is wrong with it."""
-    set_keys = _set_keys(overridden)
-    return "\n".join(
-        _line(path, document, set_keys, location, message)
-        for location, message in mistakes(document, error, _known_keys, _is_secret).items()
-    )
-
-
 def _set_keys(overridden: Iterable[tuple[str, ...]]) -> set[Location]:
     return {parts_of(".".join(key)) for key in overridden}
-
-
-def _line(
-    path: Path, document: CommentedMap, set_keys: set[Location], location: Location, message: str
-) -> str:
-    """Returns the line that says what is wrong with a key."""
-    where = _where(path, document, set_keys, location)
-    key = ".".join(map(str, location))
-    return ": ".join(filter(None, (where, key, message)))
 
 
 def _is_secret(location: Location) -> bool:
@@ -182,13 +259,6 @@ def without_secret(override: str) -> str:
         return f"{key}=…"
     holds = any(secret[: len(parts_of(key))] == parts_of(key) for secret in _SECRET)
     return f"{key}=…" if holds or _is_secret(parts_of(key)) else override
-
-
-def _where(path: Path, document: CommentedMap, set_keys: set[Location], location: Location) -> str:
-    if any(location[: len(key)] == key for key in set_keys):
-        return "--set"
-    number = _line_number(document, location)
-    return f"{path}:{number}" if number else str(path)
 
 
 def _line_number(document: CommentedMap, location: Sequence[str | int]) -> int | None:

@@ -1,23 +1,22 @@
 """What a config names, looked at once before any work starts.
 
-What can be seen without TensorFlow `validate` looks at, too, and a run goes on from what was found.
-A model's signatures and the contents of the data are looked at when a run has loaded TensorFlow
-anyway.
+What can be seen without TensorFlow `validate` looks at, too (`checks/table.py`), and a run goes on
+from what was found. What only TensorFlow can say is looked at when a run has loaded it anyway.
 """
 
 import errno
-import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tfx_tflite.components.errors import ConfigError, DataError, ModelError, NotKnownError
+from tfx_tflite.components.errors import ConfigError, DataError, NotKnownError
 from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.checks.files import keyed, kind_of_path
+from tfx_tflite.pipelines.checks.mistake import error_of
+from tfx_tflite.pipelines.checks.places import PLACES
 from tfx_tflite.pipelines.config.config import PipelineConfig
-from tfx_tflite.pipelines.config.vocabulary import read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,14 @@ class Preflight:
         data: The files of the splits; none if they are not on this machine.
         spans: The spans that a run takes, the newest first; none if the data have no spans or are
             not on this machine.
+        warnings: What a run can go on with, though it is likely not meant.
     """
 
     config: PipelineConfig
     input_base: str | None
     data: tuple[DataFiles, ...]
     spans: tuple[Span, ...]
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def current(self) -> int | None:
@@ -87,30 +88,26 @@ def inspect(config: PipelineConfig) -> Preflight:
     """Looks whether the files that a config names are there and its destination can be written.
 
     Raises:
-        ConfigError: They are not; the key and the path are named.
+        ConfigError: They are not; each key and path is named.
         NotKnownError: It cannot be told, as a file or folder cannot be read.
     """
-    if config.model.trainer is not None:
-        _check_file("model.trainer.module_file", config.model.trainer.module_file)
-    if config.model.saved_model is not None:
-        _check_file("model.saved_model", f"{config.model.saved_model}/saved_model.pb")
-        _check_effects(config.model.saved_model, config.model.trust)
-    if config.data.schema_file is not None:
-        _check_file("data.schema", config.data.schema_file)
-    for path in config.evaluation.vocabulary_files().values():
-        read_vocabulary(path)
-    found = _with_data(config)
-    if is_local(config.push.destination):
-        _check_writable("push.destination", config.push.destination)
-    _check_keys(config)
-    server = config.metadata.server
-    if server is not None and server.password_file is not None:
-        _check_file(f"{server.key}.password_file", server.password_file)
-    _check_writable("root", config.root)
+    mistakes = [mistake for check in PLACES for mistake in check(config)]
+    try:
+        found = with_data(config)
+    except (ConfigError, NotKnownError) as error:
+        raise error_of([keyed(error), *mistakes]) from error
+    if mistakes:
+        raise error_of(mistakes)
     return found
 
 
-def _with_data(config: PipelineConfig) -> Preflight:
+def with_data(config: PipelineConfig) -> Preflight:
+    """Returns which files and spans of the data there are.
+
+    Raises:
+        ConfigError: There are none; the message begins with the key.
+        NotKnownError: It cannot be told, as a folder cannot be read.
+    """
     input_base = config.data.input_base
     if input_base is None or not is_local(input_base):
         return Preflight(config, input_base, (), ())
@@ -139,84 +136,16 @@ def _reason(error: NotKnownError | OSError) -> str:
 
 def _data_files(patterns: Iterable[tuple[str, str]], input_base: str) -> Iterator[DataFiles]:
     for split, pattern in patterns:
+        key = f"data.splits.{split}"
         try:
             files = tuple(f"{input_base}/{path}" for path in local_glob(input_base, pattern))
         except ValueError as error:
             raise ConfigError(f"data.splits: {pattern!r} is not a pattern: {error}") from error
         if not files:
-            raise ConfigError(f"data.splits.{split}: no file matches {input_base}/{pattern}")
-        for file in files:
-            _check_kind(f"data.splits.{split}", file)
+            raise ConfigError(f"{key}: no file matches {input_base}/{pattern}")
+        for mistake in (found for file in files for found in kind_of_path(key, file)):
+            raise error_of([mistake])
         yield DataFiles(split, pattern, files)
-
-
-def _check_kind(key: str, path: str) -> None:
-    """Checks that a path leads to what has bytes: a pipe would be waited for without an end.
-
-    Raises:
-        ConfigError: It leads nowhere, or to a pipe, a socket or a device.
-    """
-    try:
-        mode = Path(path).stat().st_mode
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(f"{key}: {path} is a link to what is not there") from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise ConfigError(f"{key}: {path} is no regular file")
-
-
-def _check_file(key: str, path: str) -> None:
-    try:
-        if Path(path).exists():
-            _check_kind(key, path)
-        with Path(path).open("rb"):
-            pass
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(f"{key}: there is no file {path}") from error
-    except IsADirectoryError as error:
-        raise ConfigError(f"{key}: {path} is a directory, expected a file") from error
-    except OSError as error:
-        raise NotKnownError(f"{key}: cannot read {path}: {error.strerror}") from error
-
-
-def _check_writable(key: str, path: str) -> None:
-    existing = Path(path)
-    try:
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir():
-            raise ConfigError(f"{key}: {existing} is not a directory")
-        # Asking is not enough: to root everything seems writable.
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise ConfigError(f"{key}: {existing} cannot be written: {error.strerror}") from error
-
-
-def _check_keys(config: PipelineConfig) -> None:
-    from tfx_tflite.components.destinations.trust import Trust
-    from tfx_tflite.pipelines.config.trust import trust_settings
-
-    if config.push.verify_key is not None and config.push.signing_key is None:
-        raise ConfigError(
-            "push.verify_key: nothing can be pushed to a signed destination without "
-            "push.signing_key; give both"
-        )
-    try:
-        Trust.of(trust_settings(config))
-    except ConfigError as error:
-        key = "push.signing_key" if config.push.verify_key is None else "push.verify_key"
-        if config.push.signing_key is not None and config.push.signing_key in str(error):
-            key = "push.signing_key"
-        raise ConfigError(f"{key}: {error}") from error
-
-
-def _check_effects(saved_model: str, trusted: bool) -> None:
-    from tfx_tflite.components.models import effects
-
-    try:
-        effects.check(saved_model, trusted)
-    except ModelError as error:
-        raise ConfigError(f"model.saved_model: {error}") from error
 
 
 def check_model(config: PipelineConfig) -> None:

@@ -298,6 +298,8 @@ def test_the_fields_are_those_of_tensorflow(message: str):
         "TensorEntry": "SignatureDef.OutputsEntry",
         "ConcreteFunctionEntry": "SavedObjectGraph.ConcreteFunctionsEntry",
         "AnyList": "CollectionDef.AnyList",
+        "MetaInfoDef": "MetaGraphDef.MetaInfoDef",
+        "Dim": "TensorShapeProto.Dim",
     }
     name = {**owners, **entries}.get(message, message)
     full = "google.protobuf.Any" if message == "Any" else f"tensorflow.{name}"

@@ -70,7 +70,7 @@ def test_a_wrong_config_is_json_where_json_was_asked_for():
 def test_files_that_a_config_names_must_be_there(override: str, expected: str):
     result = invoke("validate", DIGITS, "--set", override)
     assert result.exit_code == 2
-    assert f"digits.yaml: {expected}" in result.stderr
+    assert f"error: --set: {expected}" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -153,7 +153,7 @@ def test_whatever_stops_a_run_early_ends_in_one_line_and_json(
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("tfx_tflite.pipelines.config.preflight.inspect", fail)
+    monkeypatch.setattr("tfx_tflite.pipelines.checks.table.checked", fail)
     result = run_below("--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout.splitlines()[-1])
@@ -166,7 +166,7 @@ def test_sigterm_while_the_config_is_read_ends_in_json(tmp_path: Path):
     script = (
         "import os, signal\n"
         "from tfx_tflite.pipelines.config import file\n"
-        "file.load_config = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "file.ConfigFile.read = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "from tfx_tflite.pipelines.cli.main import main\n"
         f"main(['run', {DIGITS!r}, '--json'])\n"
     )

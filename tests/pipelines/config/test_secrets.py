@@ -81,7 +81,7 @@ ATTACKS = {
     ),
     "beam.args=['--s3_secret_access_key=hunter2']": "beam.args: --s3_secret_access_key",
     "beam.args=['--s3_session_token', hunter2]": "beam.args: --s3_session_token",
-    "beam.args=['--endpoint=https://me:hunter2@h']": "beam.args: --endpoint",
+    "beam.args=['--job_endpoint=https://me:hunter2@h']": "beam.args: --job_endpoint",
 }
 
 

@@ -1,0 +1,138 @@
+"""Checks of a trained model: whether it is one, and has the signatures that the config names."""
+
+from collections.abc import Iterator
+
+from tfx_tflite.components.errors import ModelError, NotKnownError, listed
+from tfx_tflite.components.models import interfaces
+from tfx_tflite.components.models.interfaces import Interface, TensorForm
+from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean
+from tfx_tflite.pipelines.checks.subject import Subject
+
+_KEY = "model.saved_model"
+_SIGNATURE, _PREPROCESSING = "model.signature", "model.preprocessing_signature"
+
+
+def saved_model_can_be_read(subject: Subject) -> Iterator[Mistake]:
+    """Checks that the SavedModel has a graph for serving."""
+    path = subject.config.model.saved_model
+    if path is None:
+        return
+    try:
+        interfaces.of_saved_model(path)
+    except ModelError as error:
+        yield Mistake(_KEY, str(error))
+    except OSError as error:
+        yield Mistake(_KEY, f"cannot read {error.filename}: {error.strerror}", NotKnownError)
+
+
+def signature_takes_tensors(subject: Subject) -> Iterator[Mistake]:
+    """Checks that there is the signature, and that its inputs are tensors."""
+    known, name = subject.interfaces, subject.config.model.signature
+    if known is None:
+        return
+    if name not in known:
+        yield Mistake(
+            _SIGNATURE, f"the model has no signature {name!r}; {did_you_mean(name, known)}"
+        )
+        return
+    for tensor in known[name].inputs:
+        if tensor.dtype == "string":
+            others = [other.name for other in known.values() if _takes_tensors(other)]
+            hint = (
+                f"name one that takes tensors: {listed(others)}"
+                if others
+                else "export one that takes tensors"
+            )
+            yield Mistake(
+                _SIGNATURE,
+                f"input {tensor.name!r} of signature {name!r} takes strings (serialized "
+                f"tf.Examples?), which TensorFlow Lite cannot parse; {hint}",
+            )
+        elif not tensor.shape:
+            yield Mistake(
+                _SIGNATURE, f"input {tensor.name!r} of signature {name!r} has no batch dimension"
+            )
+
+
+def _takes_tensors(signature: Interface) -> bool:
+    return all(tensor.dtype != "string" and tensor.shape for tensor in signature.inputs)
+
+
+def preprocessing_gives_the_inputs(subject: Subject) -> Iterator[Mistake]:
+    """Checks that a preprocessing signature turns examples into what the signature takes."""
+    known, name = subject.interfaces, subject.config.model.preprocessing_signature
+    if known is None or name is None:
+        return
+    if name not in known:
+        yield Mistake(
+            _PREPROCESSING, f"the model has no signature {name!r}; {did_you_mean(name, known)}"
+        )
+        return
+    found = known[name]
+    if [tensor.dtype for tensor in found.inputs] != ["string"]:
+        yield Mistake(
+            _PREPROCESSING,
+            f"signature {name!r} takes {listed(tensor.name for tensor in found.inputs)}, expected "
+            "one string input of serialized tf.Examples",
+        )
+    given = {tensor.name for tensor in found.outputs}
+    needed = [] if subject.signature is None else subject.signature.inputs
+    missing = [tensor.name for tensor in needed if tensor.name not in given]
+    if missing:
+        yield Mistake(
+            _PREPROCESSING,
+            f"signature {name!r} does not give {listed(missing)}, which signature "
+            f"{subject.config.model.signature!r} takes; it gives: {listed(sorted(given))}",
+        )
+
+
+def features_fit_the_inputs(subject: Subject) -> Iterator[Mistake]:
+    """Checks that each input has a feature of its name, with as many values as it takes."""
+    signature = subject.signature
+    if signature is None or subject.config.model.preprocessing_signature is not None:
+        return
+    tensors = [tensor for tensor in signature.inputs if tensor.dtype != "string" and tensor.shape]
+    for split, look in subject.splits_in_use.items():
+        for tensor in tensors:
+            if look.lacks(tensor.name):
+                yield Mistake(
+                    _SIGNATURE,
+                    _missing(tensor, split, look.features, look.found(tensor.name) != ()),
+                )
+                continue
+            for feature in look.found(tensor.name):
+                if problem := _misfit(tensor, feature.kind, feature.sizes):
+                    yield Mistake(
+                        _SIGNATURE,
+                        f"feature {tensor.name!r} of split {split!r} {problem}",
+                    )
+                    break
+
+
+def _missing(tensor: TensorForm, split: str, features: frozenset[str], is_in_some: bool) -> str:
+    needed = f"feature {tensor.name!r}, an input of the signature,"
+    if is_in_some:
+        return f"{needed} is missing in an example of split {split!r}; give it a value in each"
+    return (
+        f"{needed} is not in the examples of split {split!r}; {did_you_mean(tensor.name, features)}"
+    )
+
+
+def _misfit(tensor: TensorForm, kind: str | None, sizes: frozenset[int]) -> str | None:
+    """Returns why a feature cannot be an input; None if it can."""
+    if kind == "text":
+        return f"holds texts or bytes, but the input takes {tensor.dtype}"
+    fixed = 1
+    for size in tensor.shape[1:]:
+        fixed *= 1 if size is None else size
+    free = tensor.shape[1:].count(None)
+    wrong = [
+        size
+        for size in sorted(sizes)
+        if (size != fixed if not free else size == 0 or (fixed and size % fixed))
+    ]
+    if not wrong:
+        return None
+    shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
+    expected = f" ({fixed} values an example)" if not free else ""
+    return f"has {wrong[0]} values in an example, but the input has shape [{shape}]{expected}"

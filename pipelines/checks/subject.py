@@ -1,0 +1,132 @@
+"""What checks look at: a config and, read once for all of them, its model and its data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tfx_tflite.components.errors import DataError, ModelError
+from tfx_tflite.components.examples import first_records
+from tfx_tflite.components.examples.first_records import Feature, FirstRecords
+from tfx_tflite.components.models import interfaces
+from tfx_tflite.components.models.interfaces import Interface
+from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.preflight import Preflight
+
+# Of a split with many files the first ones are looked at.
+_FILES = 20
+
+
+@dataclass(frozen=True)
+class SplitLook:
+    """What the files of a split say.
+
+    Attributes:
+        files: What was read, by file; of a file that cannot be read, why.
+    """
+
+    files: Mapping[str, FirstRecords | Exception]
+
+    @property
+    def problems(self) -> dict[str, Exception]:
+        """Why files cannot be read, by file."""
+        return {file: found for file, found in self.files.items() if isinstance(found, Exception)}
+
+    @cached_property
+    def records(self) -> tuple[FirstRecords, ...]:
+        """What was read of the files that hold records."""
+        return tuple(
+            found
+            for found in self.files.values()
+            if isinstance(found, FirstRecords) and found.count
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are records, and no file is damaged."""
+        return bool(self.records) and not self.problems
+
+    @property
+    def is_all(self) -> bool:
+        """Whether all records of the split were read."""
+        return all(found.is_all for found in self.records)
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The features that any record has."""
+        return frozenset(name for found in self.records for name in found.features)
+
+    def lacks(self, name: str) -> bool:
+        """Returns whether a record lacks a feature."""
+        return not all(found.always_has(name) for found in self.records)
+
+    def found(self, name: str) -> tuple[Feature, ...]:
+        """Returns what the files say of a feature."""
+        return tuple(found.features[name] for found in self.records if name in found.features)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A config whose files were found, and what they say.
+
+    Attributes:
+        preflight: The config, and which files there are.
+    """
+
+    preflight: Preflight
+
+    @property
+    def config(self) -> PipelineConfig:
+        """The config."""
+        return self.preflight.config
+
+    @cached_property
+    def interfaces(self) -> Mapping[str, Interface] | None:
+        """The signatures of the model by name; None if there is none yet, or it cannot be read."""
+        if self.config.model.saved_model is None:
+            return None
+        try:
+            return interfaces.of_saved_model(self.config.model.saved_model)
+        except (ModelError, OSError):
+            return None
+
+    @property
+    def signature(self) -> Interface | None:
+        """The signature that is quantized; None if it is not known."""
+        return (self.interfaces or {}).get(self.config.model.signature)
+
+    @property
+    def preprocessing(self) -> Interface | None:
+        """The preprocessing signature; None if it is not known, or there is none."""
+        return (self.interfaces or {}).get(self.config.model.preprocessing_signature or "")
+
+    @cached_property
+    def splits(self) -> Mapping[str, SplitLook]:
+        """What the files of the splits on this machine say, by split."""
+        if self.config.data.format not in first_records.READERS:
+            return {}
+        files: dict[str, list[str]] = {}
+        for data in self.preflight.data:
+            files.setdefault(data.split, []).extend(data.files)
+        return {split: SplitLook(self._read(names[:_FILES])) for split, names in files.items()}
+
+    def _read(self, files: list[str]) -> dict[str, FirstRecords | Exception]:
+        found: dict[str, FirstRecords | Exception] = {}
+        for file in files:
+            if Path(file).is_dir():
+                continue
+            try:
+                found[file] = first_records.read(file, self.config.data.format)
+            except (DataError, OSError) as error:
+                found[file] = error
+        return found
+
+    @property
+    def splits_in_use(self) -> dict[str, SplitLook]:
+        """What the files of the splits say that the model predicts on, if that is known."""
+        wanted = {self.config.evaluation.split}
+        if self.config.quantization.scheme.needs_calibration:
+            wanted.add(self.config.calibration.split)
+        return {
+            name: look for name, look in self.splits.items() if name in wanted and look.is_known
+        }

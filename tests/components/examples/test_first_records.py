@@ -1,0 +1,147 @@
+"""The first records of data files, read without TensorFlow."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples import first_records
+from tfx_tflite.components.examples.first_records import RECORDS, Feature, read
+
+ROWS = [
+    {"image": [0.5] * 4, "label": 1, "name": ["a", "b"]},
+    {"image": [0.25] * 6, "label": 2},
+]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory, write_records) -> Path:
+    return write_records(tmp_path_factory.mktemp("data") / "a.tfrecord", ROWS)
+
+
+@pytest.mark.slow
+def test_features_of_tf_examples(records: Path):
+    found = read(str(records), "tfrecord")
+    assert (found.count, found.is_all) == (2, True)
+    assert found.features == {
+        "image": Feature("float", frozenset({4, 6}), 2),
+        "label": Feature("int", frozenset({1}), 2),
+        "name": Feature("text", frozenset({2}), 1),
+    }
+    assert found.always_has("label") and not found.always_has("name")
+
+
+@pytest.mark.slow
+def test_of_a_long_file_the_beginning_is_read(tmp_path: Path, write_records):
+    file = write_records(tmp_path / "a.tfrecord", ROWS * RECORDS)
+    found = read(str(file), "tfrecord")
+    assert (found.count, found.is_all) == (RECORDS, False)
+
+
+@pytest.mark.slow
+def test_a_gzipped_file_is_read_if_its_name_says_so(tmp_path: Path, records: Path):
+    zipped = tmp_path / "a.tfrecord.gz"
+    zipped.write_bytes(gzip.compress(records.read_bytes()))
+    assert read(str(zipped), "tfrecord") == read(str(records), "tfrecord")
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-3]
+
+
+def cut_gzip(content: bytes) -> bytes:
+    return gzip.compress(content)[:-9]
+
+
+def changed_header(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+def sequence_example(content: bytes) -> bytes:
+    import tensorflow as tf
+
+    example = tf.train.SequenceExample()
+    example.feature_lists.feature_list["steps"].feature.add().int64_list.value.append(1)
+    return framed(example.SerializeToString())
+
+
+def framed(record: bytes) -> bytes:
+    length = len(record).to_bytes(8, "little")
+    checksum = first_records.masked_checksum(length).to_bytes(4, "little")
+    return length + checksum + record + bytes(4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("a", cut, "a is not a whole TFRecord file: it breaks off after 1 examples"),
+        ("a.gz", cut_gzip, "a.gz is a damaged gzip file"),
+        ("a", changed_header, "a is not a TFRecord file: the length of its first record has a wr"),
+        ("a", gzip.compress, "a is gzipped, but its name does not end in .gz; rename it"),
+        ("a.gz", lambda content: content, "a.gz is not gzipped, though its name says so"),
+        ("a", sequence_example, "record 0 of .*a is a SequenceExample; write tf.Examples"),
+        ("a", lambda content: framed(b"\xff" * 9), "record 0 of .*a is not a tf.Example"),
+        ("a", lambda content: b"x,label\n1,2\n3,4\n", "a is a text file, not TFRecords; CSV needs"),
+        ("a", lambda content: b"PAR1" + bytes(20), "a is a Parquet file, not TFRecords"),
+    ],
+)
+def test_a_file_that_is_damaged_or_another_thing_is_told(
+    tmp_path: Path, records: Path, name: str, change: Callable[[bytes], bytes], problem: str
+):
+    (tmp_path / name).write_bytes(change(records.read_bytes()))
+    with pytest.raises(DataError, match=problem):
+        read(str(tmp_path / name), "tfrecord")
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_an_empty_file_holds_no_record(tmp_path: Path, name: str):
+    (tmp_path / name).touch()
+    assert read(str(tmp_path / name), "tfrecord").count == 0
+
+
+def test_columns_of_csv_are_features(tmp_path: Path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"\xef\xbb\xbfx,y,label,empty\r\n1,0.5,yes,\r\n2,1,no,\r\n\r\n")
+    found = read(str(file), "csv")
+    one = frozenset({1})
+    assert found.count == 2 and found.features == {
+        "x": Feature("int", one, 2),
+        "y": Feature("float", one, 2),
+        "label": Feature("text", one, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00abcd", "is not CSV but binary; TFRecords need"),
+        (gzip.compress(b"x\n1\n"), "is gzipped, which CSV may not be; unzip it"),
+        (b"x,y\n1\n", "row 1 of .* has 1 values, but the header 2"),
+        (b"x\n\xff\xfe\n", "is not text in UTF-8"),
+        (b"PAR1aaaaaaa", "is a Parquet file, not CSV"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_told(tmp_path: Path, content: bytes, problem: str):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=problem):
+        read(str(tmp_path / "a.csv"), "csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("message", first_records.FIELDS)
+def test_the_fields_are_those_of_tensorflow(message: str):
+    from google.protobuf import symbol_database
+    from tensorflow.core.example import example_pb2  # noqa: F401
+
+    name = {"FeatureEntry": "Features.FeatureEntry"}.get(message, message)
+    pool = symbol_database.Default().pool
+    theirs = pool.FindMessageTypeByName(f"tensorflow.{name}").fields_by_name
+    of_sequences = pool.FindMessageTypeByName("tensorflow.SequenceExample").fields_by_name
+    for field, (number, kind) in first_records.FIELDS[message].items():
+        known = of_sequences[field] if field == "feature_lists" else theirs[field]
+        assert known.number == number
+        if field != "feature_lists":
+            assert (known.label == known.LABEL_REPEATED) == kind.endswith("*")

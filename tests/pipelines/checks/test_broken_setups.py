@@ -1,0 +1,385 @@
+"""Set-ups as a user would break them: each is found before a run, with its line, and only it."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.conftest import CONFIGS, ROOT
+from tfx_tflite.components.errors import ConfigError, DataError, TfxTfliteError
+from tfx_tflite.pipelines.checks.table import checked
+from tfx_tflite.pipelines.cli.main import main
+from tfx_tflite.pipelines.config.file import ConfigFile
+
+CONFIG = """\
+name: broken
+root: runs
+data:
+  input_base: data
+model:
+  saved_model: model
+  signature: serving_tensors
+calibration:
+  samples: 5
+  strategy: stratified
+  stratify_by: label
+evaluation:
+  label: label
+  metrics:
+  - SparseCategoricalAccuracy
+  slices:
+  - [country]
+gate:
+  rules:
+  - {metric: SparseCategoricalAccuracy, max_drop: 0.01}
+beam:
+  args:
+  - --runner=FnApiRunner
+push:
+  destination: pushed
+"""
+TRAINED = CONFIG.replace(
+    "  saved_model: model\n",
+    "  trainer: {module_file: trainer.py, train_steps: 1, eval_steps: 1}\n",
+)
+TRAINER = Path(__file__).with_name("trainer.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, write_records) -> Path:
+    """A directory with a config, its data, its model and a trainer, in which nothing is wrong."""
+    import tensorflow as tf
+
+    image = tf.TensorSpec([None, 2, 2], tf.float32, name="image")
+
+    @tf.function(input_signature=[image])
+    def serving_tensors(image):
+        return {"scores": tf.nn.softmax(tf.reshape(image, [-1, 4]))}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serving_default(examples):
+        feature = tf.io.FixedLenFeature([2, 2], tf.float32)
+        return serving_tensors(tf.io.parse_example(examples, {"image": feature})["image"])
+
+    folder = tmp_path_factory.mktemp("whole")
+    signatures = {"serving_tensors": serving_tensors, "serving_default": serving_default}
+    tf.saved_model.save(tf.Module(), str(folder / "model"), signatures)
+    for split in ("train", "eval"):
+        write_records(folder / "data" / split / "a.tfrecord", rows())
+    write_records(folder / "narrow.tfrecord", rows(image=np.zeros(3, np.float32)))
+    (folder / "c.yaml").write_text(CONFIG)
+    (folder / "trainer.py").write_text(TRAINER)
+    (folder / "layers.py").write_text("def build(): ...\n")
+    return folder
+
+
+def rows(**changes) -> list[dict]:
+    """Examples that the model takes."""
+    return [{"image": np.ones(4, np.float32), "label": 1, "country": "de", **changes}] * 6
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    return copy
+
+
+def messages(folder: Path, kind: type[TfxTfliteError] = ConfigError) -> list[str]:
+    """Returns the lines that are said of a config, without the folder that it is in."""
+    with pytest.raises(kind) as caught:
+        checked(ConfigFile.read(folder / "c.yaml"))
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def edit(old: str, new: str) -> Callable[[Path], None]:
+    """Returns what replaces a text of the config."""
+    assert old in CONFIG
+
+    def change(folder: Path) -> None:
+        (folder / "c.yaml").write_text(CONFIG.replace(old, new, 1))
+
+    return change
+
+
+def with_trainer(old: str, new: str) -> Callable[[Path], None]:
+    """Returns what has the model trained, by a trainer in which a text is replaced."""
+    assert old in TRAINER
+
+    def change(folder: Path) -> None:
+        (folder / "c.yaml").write_text(TRAINED)
+        (folder / "trainer.py").write_text(TRAINER.replace(old, new, 1))
+
+    return change
+
+
+def write(name: str, content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Returns what changes the bytes of a file."""
+
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content((folder / name).read_bytes()))
+
+    return change
+
+
+def text_as_data(folder: Path) -> None:
+    for split in ("train", "eval"):
+        (folder / "data" / split / "a.tfrecord").write_text("image,label\n0,1\n" * 9)
+
+
+def narrow_data(folder: Path) -> None:
+    for split in ("train", "eval"):
+        shutil.copy(folder / "narrow.tfrecord", folder / "data" / split / "a.tfrecord")
+
+
+def a_file_in_the_way(folder: Path) -> None:
+    (folder / "pushed").write_text("not a directory")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A set-up that is broken.
+
+    Attributes:
+        breaks: Breaks a copy of the whole one.
+        said: The lines that are said of it.
+        error: What they are raised as.
+    """
+
+    breaks: Callable[[Path], None]
+    said: tuple[str, ...]
+    error: type[TfxTfliteError] = ConfigError
+
+
+SETUPS = {
+    "a signature that is misspelt": Setup(
+        edit("serving_tensors", "serving_tensor"),
+        (
+            "c.yaml:7: model.signature: the model has no signature 'serving_tensor'; did you mean "
+            "'serving_tensors'?",
+        ),
+    ),
+    "a signature of serialized examples": Setup(
+        edit("serving_tensors", "serving_default"),
+        (
+            "c.yaml:7: model.signature: input 'examples' of signature 'serving_default' takes "
+            "strings (serialized tf.Examples?), which TensorFlow Lite cannot parse; name one that "
+            "takes tensors: serving_tensors",
+        ),
+    ),
+    "a label that is misspelt": Setup(
+        edit("label: label", "label: lable"),
+        (
+            "c.yaml:13: evaluation.label: there is no feature 'lable' in split 'eval'; did you "
+            "mean 'label'?",
+        ),
+    ),
+    "a label input that is misspelt": Setup(
+        edit("label: label", "label: {input: imagge}"),
+        (
+            "c.yaml:13: evaluation.label: signature 'serving_tensors' has no input 'imagge'; did "
+            "you mean 'image'?",
+        ),
+    ),
+    "stratify_by that is misspelt": Setup(
+        edit("stratify_by: label", "stratify_by: labels"),
+        (
+            "c.yaml:11: calibration.stratify_by: there is no feature 'labels' of split 'train'; "
+            "did you mean 'label'?",
+        ),
+    ),
+    "a slice that is misspelt": Setup(
+        edit("[country]", "[label, county]"),
+        (
+            "c.yaml:17: evaluation.slices.0.1: there is no feature 'county' of split 'eval'; did "
+            "you mean 'country'?",
+        ),
+    ),
+    "a metric that is misspelt": Setup(
+        edit("  - SparseCategoricalAccuracy", "  - AUC\n  - SparseCategoricalAccuracy\n  - Auc_Pr"),
+        (
+            "c.yaml:17: evaluation.metrics.2: neither TFMA nor Keras has a metric 'Auc_Pr'; did "
+            "you mean 'AUC'?",
+        ),
+    ),
+    "an output that is misspelt": Setup(
+        edit("label: label", "label: label\n  output: score"),
+        (
+            "c.yaml:14: evaluation.output: signature 'serving_tensors' has no output 'score'; did "
+            "you mean 'scores'?",
+        ),
+    ),
+    "features of another size": Setup(
+        narrow_data,
+        tuple(
+            f"c.yaml:7: model.signature: feature 'image' of split '{split}' has 3 values in an "
+            "example, but the input has shape [?, 2, 2] (4 values an example)"
+            for split in ("train", "eval")
+        ),
+    ),
+    "data that are cut off": Setup(
+        write("data/eval/a.tfrecord", lambda content: content[:-7]),
+        (
+            "c.yaml:3: data.splits.eval: data/eval/a.tfrecord is not a whole TFRecord file: it "
+            "breaks off after 5 examples",
+        ),
+        DataError,
+    ),
+    "a split without examples": Setup(
+        write("data/eval/a.tfrecord", lambda content: b""),
+        ("c.yaml:3: data.splits.eval: split 'eval' holds no examples",),
+        DataError,
+    ),
+    "gzipped data under a plain name": Setup(
+        write("data/train/a.tfrecord", gzip.compress),
+        (
+            "c.yaml:3: data.splits.train: data/train/a.tfrecord is gzipped, but its name does not "
+            "end in .gz; rename it",
+        ),
+        DataError,
+    ),
+    "format csv on TFRecords": Setup(
+        edit("input_base: data", "input_base: data\n  format: csv"),
+        tuple(
+            f"c.yaml:3: data.splits.{split}: data/{split}/a.tfrecord is not CSV but binary; "
+            "TFRecords need data.format: tfrecord"
+            for split in ("train", "eval")
+        ),
+        DataError,
+    ),
+    "CSV without format csv": Setup(
+        text_as_data,
+        tuple(
+            f"c.yaml:3: data.splits.{split}: data/{split}/a.tfrecord is a text file, not "
+            "TFRecords; CSV needs data.format: csv"
+            for split in ("train", "eval")
+        ),
+        DataError,
+    ),
+    "a runner that is misspelt": Setup(
+        edit("FnApiRunner", "FlinkRuner"),
+        ("c.yaml:22: beam.args: Beam has no runner 'FlinkRuner'; did you mean FlinkRunner?",),
+    ),
+    "an option of Beam that is misspelt": Setup(
+        edit("=FnApiRunner", "=FnApiRunner\n  - --direct_num_worker=2"),
+        (
+            "c.yaml:22: beam.args: Beam has no option --direct_num_worker; did you mean "
+            "--direct_num_workers?",
+        ),
+    ),
+    "a file system that does not exist": Setup(
+        edit("destination: pushed", "destination: s4://bucket/models"),
+        (
+            "c.yaml:25: push.destination: there is no file system for s4://; there are: abfs, "
+            "abfss, az, file, gs, s3",
+        ),
+    ),
+    "a destination that cannot be written": Setup(
+        a_file_in_the_way, ("c.yaml:25: push.destination: pushed is not a directory",)
+    ),
+    "a trainer that does not parse": Setup(
+        with_trainer("def run_fn(fn_args):", "def run_fn(fn_args)"),
+        (
+            "c.yaml:6: model.trainer.module_file: trainer.py:12: expected ':'; it cannot be "
+            "imported",
+        ),
+    ),
+    "a trainer without run_fn": Setup(
+        with_trainer("def run_fn", "def run"),
+        (
+            "c.yaml:6: model.trainer.module_file: trainer.py has no function run_fn(fn_args), "
+            "which TFX calls; did you mean 'run'?",
+        ),
+    ),
+    "a trainer that imports what is not there": Setup(
+        with_trainer("import layers", "import layer"),
+        (
+            "c.yaml:6: model.trainer.module_file: trainer.py:3: there is no module 'layer', "
+            "neither installed nor in FOLDER",
+        ),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETUPS)
+def test_a_broken_setup_is_found_with_its_line(folder: Path, name: str):
+    setup = SETUPS[name]
+    setup.breaks(folder)
+    said = [line.replace(str(folder), "FOLDER") for line in messages(folder, setup.error)]
+    assert tuple(said) == setup.said
+
+
+def test_the_table_has_21_kinds_of_them():
+    assert len(SETUPS) == 21
+
+
+@pytest.mark.slow
+def test_nothing_is_found_where_nothing_is_wrong(folder: Path):
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+    (folder / "c.yaml").write_text(TRAINED)
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+
+
+@pytest.mark.slow
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(folder: Path):
+    text = CONFIG.replace("label: label", "label: lable").replace("FnApi", "Fn")
+    text = text.replace("samples: 5", "sampels: 5").replace("serving_tensors", "serving")
+    (folder / "c.yaml").write_text(text)
+    assert [line.split(": ")[:2] for line in messages(folder)] == [
+        ["c.yaml:7", "model.signature"],
+        ["c.yaml:9", "calibration.sampels"],
+        ["c.yaml:13", "evaluation.label"],
+        ["c.yaml:22", "beam.args"],
+    ]
+
+
+@pytest.mark.slow
+def test_evaluating_on_what_was_trained_on_is_a_warning(folder: Path):
+    splits = 'input_base: data\n  splits: {train: "*/*", eval: "eval/*"}'
+    (folder / "c.yaml").write_text(CONFIG.replace("input_base: data", splits))
+    [warning] = checked(ConfigFile.read(folder / "c.yaml")).warnings
+    assert warning.startswith(f"{folder}/c.yaml:5: data.splits.train: has 1 files in common with")
+    result = CliRunner().invoke(main, ["validate", str(folder / "c.yaml")])
+    assert result.exit_code == 0 and f"warning: {warning}\n" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_both_commands_say_it_before_anything_is_loaded(folder: Path, command: str):
+    edit("label: label", "label: lable")(folder)
+    script = (
+        "import sys\n"
+        "from tfx_tflite.pipelines.cli.main import main\n"
+        f"try: main({[command, str(folder / 'c.yaml')]!r})\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = ('tensorflow', 'tfx', 'apache_beam')\n"
+        "print(code, [name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "2 []\n"
+    assert done.stderr.startswith(f"error: {folder}/c.yaml:13: evaluation.label: there is no")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_not_called_wrong(folder: Path):
+    (folder / "data/eval/a.tfrecord").chmod(0)
+    [line] = messages(folder, TfxTfliteError)
+    assert "cannot read data/eval/a.tfrecord: Permission denied" in line
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_nothing_is_found_in_the_shipped_configs(path: Path):
+    assert checked(ConfigFile.read(path)).warnings == ()
