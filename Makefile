@@ -3,7 +3,11 @@
 # make lint   style and types
 # make docs   the documentation's site, in .site
 # make image  the container image for Kubeflow; ENGINE=podman for another engine, IMAGE=name:tag
-PYTHON ?= python3.10
+#
+# What is set up fits the machine: TFX 1.21 where its C library is new enough, else TFX 1.16. Another one:
+# make GENERATION=1.16, make PYTHON=/path/to/python3.12. What was chosen is kept until `make clean`.
+GENERATION ?=
+PYTHON ?=
 # Importing TFX takes 20 seconds, so few processes with many tests each.
 JOBS ?= 2
 ENGINE ?= docker
@@ -12,7 +16,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/uv
-LOCK := locks/tfx-1.16-py310.txt
 
 # Resolves one lock: TFX's version, Python's, and the newest glibc that the wheels may need. Pins stay
 # as they are, unless they no longer fit.
@@ -21,7 +24,7 @@ compile = $(UV) pip compile --quiet --python-version $(2) --python-platform x86_
   -o locks/tfx-$(1)-py$(subst .,,$(2)).txt
 
 # Not the folder of that name.
-.PHONY: demo test fast-test lint docs image format lock clean
+.PHONY: demo test fast-test lint docs image format lock clean always
 
 demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
@@ -58,19 +61,12 @@ lock: $(READY)
 	$(call compile,1.21,3.12,2_39)
 	$(call compile,1.21,3.13,2_39)
 
-# The environment is brought up to date where the lock, the packaging or these steps changed.
-# A stamp that is written last keeps an interrupted set-up from being taken for a finished one.
-# Bytecode is compiled once, here: uv does not do it by itself, and where Python may not write it every
-# process would compile all of TFX anew, 20 seconds of processor time each.
-$(READY): Makefile $(LOCK) setup.py .python-version
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.10 or name it: make PYTHON=/path/to/python3.10" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' || { echo "make: $(PYTHON) is not Python 3.10, which the locked environment needs" >&2; exit 1; }
-	rm -f $(READY)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' $(LOCK))"
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python $(LOCK)
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
-	touch $(READY)
+# The environment is brought up to date where a lock, the packaging or the steps changed, and where
+# another TFX or Python is asked for.
+$(READY): tools/choose.sh tools/setup.sh $(wildcard locks/*.txt) setup.py $(if $(GENERATION)$(PYTHON),always)
+	@GENERATION=$(GENERATION) PYTHON=$(PYTHON) sh tools/setup.sh
+
+always:
 
 clean:
-	rm -rf $(VENV) build *.egg-info runs pushed
+	rm -rf $(VENV) .uv build *.egg-info runs pushed

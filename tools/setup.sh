@@ -1,0 +1,190 @@
+#!/bin/sh
+# Makes the environment in .venv, or brings it up to date: `make` calls it where something changed.
+#
+# tools/choose.sh says which TFX and which Python. What it chose is remembered in the stamp, and taken
+# again the next time; GENERATION=1.16|1.21 and PYTHON=/path/to/python choose anew.
+set -eu
+
+TOOLS=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(dirname "$TOOLS")
+VENV=$ROOT/.venv
+# Written last: an interrupted set-up has a file of the other name, and is not taken for a finished one.
+READY=$VENV/.ready
+UNFINISHED=$VENV/.unfinished
+# Where uv lies until the environment has its own.
+BOOTSTRAP=$ROOT/.uv
+
+fail() {
+  echo "make: $*" >&2
+  exit 1
+}
+
+# The value of a name in lines like PYTHON=/usr/bin/python3.13.
+value() {
+  sed -n "s/^$1=//p"
+}
+
+remembered() {
+  cat "$READY" "$UNFINISHED" 2>/dev/null || true
+}
+
+# Reads what tools/choose.sh said.
+take() {
+  GENERATION=$(echo "$1" | value GENERATION)
+  VERSION=$(echo "$1" | value VERSION)
+  PYTHON=$(echo "$1" | value PYTHON)
+  LOCK=$ROOT/locks/tfx-$GENERATION-py$(echo "$VERSION" | tr -d .).txt
+}
+
+choose() {
+  sh "$TOOLS/choose.sh"
+}
+
+# What was chosen before, where that can still be taken.
+choose_again() {
+  python=$(remembered | value PYTHON | tail -n 1)
+  [ -n "$python" ] || return 1
+  GENERATION=$(remembered | value GENERATION | tail -n 1) PYTHON=$python choose 2>/dev/null
+}
+
+choose_or_remember() {
+  if [ -n "$GENERATION$PYTHON" ] || ! chosen=$(choose_again); then
+    chosen=$(choose)
+  fi
+  take "$chosen"
+}
+
+# Whether all is done: `make GENERATION=1.21` comes here each time.
+is_up_to_date() {
+  [ -f "$READY" ] && [ "$(cat "$READY")" = "$chosen" ] &&
+    [ -z "$(find "$ROOT/setup.py" "$ROOT/locks" "$TOOLS" -newer "$READY")" ]
+}
+
+# Downloads with whichever program is there: a bare Debian has none but apt's own.
+download() {
+  if command -v curl >/dev/null; then
+    curl --fail --silent --show-error --location --output "$2" "$1"
+  elif command -v wget >/dev/null; then
+    wget --quiet --output-document="$2" "$1"
+  elif command -v python3 >/dev/null; then
+    python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' "$1" "$2"
+  elif [ -x /usr/lib/apt/apt-helper ]; then
+    /usr/lib/apt/apt-helper -qq download-file "$1" "$2"
+  else
+    fail "uv cannot be downloaded: install Python $VERSION, curl or wget"
+  fi
+}
+
+# uv as the lock has it, with its digests.
+pinned_uv() {
+  awk '/^uv==/ {inside = 1} /^ *# via/ {inside = 0} inside' "$LOCK"
+}
+
+uv_by_pip() {
+  pinned_uv >"$BOOTSTRAP/uv.txt"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --target "$BOOTSTRAP" \
+    --require-hashes --requirement "$BOOTSTRAP/uv.txt"
+}
+
+# Where there is no pip, or no Python at all. Git brings Perl, which can open a wheel.
+uv_by_download() {
+  version=$(pinned_uv | sed -n 's/^uv==\([^ ]*\).*/\1/p')
+  download "${UV_PAGE:?}" "$BOOTSTRAP/index.html"
+  url=$(grep -o "https://[^\"#]*/uv-$version-py3-none-manylinux[^\"#]*x86_64[^\"#]*\.whl" \
+    "$BOOTSTRAP/index.html" | head -n 1)
+  [ -n "$url" ] || fail "PyPI has no uv $version for Linux on x86-64"
+  download "$url" "$BOOTSTRAP/uv.whl"
+  digest=$(sha256sum "$BOOTSTRAP/uv.whl" | cut -d' ' -f1)
+  pinned_uv | grep -q "sha256:$digest" || fail "$url is not the file that ${LOCK#"$ROOT"/} names"
+  mkdir -p "$BOOTSTRAP/bin"
+  perl -MIO::Uncompress::Unzip=unzip -e 'unzip $ARGV[0] => $ARGV[1], Name => $ARGV[2] or die' \
+    "$BOOTSTRAP/uv.whl" "$BOOTSTRAP/bin/uv" "uv-$version.data/scripts/uv"
+  chmod +x "$BOOTSTRAP/bin/uv"
+}
+
+get_uv() {
+  if [ -x "$VENV/bin/uv" ]; then
+    UV=$VENV/bin/uv
+    return
+  fi
+  UV=$BOOTSTRAP/bin/uv
+  if [ -x "$UV" ]; then return; fi
+  mkdir -p "$BOOTSTRAP"
+  if [ -n "$PYTHON" ] && "$PYTHON" -m pip --version >/dev/null 2>&1; then
+    uv_by_pip
+  else
+    uv_by_download
+  fi
+}
+
+# Python of uv's own makers, built for any Linux; it comes from GitHub into the user's home.
+python_by_uv() {
+  "$UV" python install "$VERSION" >&2 && "$UV" python find --no-project --managed-python "$VERSION"
+}
+
+# The system's own Python, where we may install it and it is one that TFX runs on.
+python_by_apt() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  echo "make: installing the system's Python: apt-get install python3-dev" >&2
+  apt-get update -qq >&2 || return 1
+  offered=$(apt-cache policy python3 | sed -n 's/^ *Candidate: \([0-9]*\.[0-9]*\).*/\1/p')
+  [ -f "$ROOT/locks/tfx-$GENERATION-py$(echo "$offered" | tr -d .).txt" ] || return 1
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-dev >&2 || return 1
+  command -v "python$offered"
+}
+
+get_python() {
+  if [ -n "$PYTHON" ]; then return; fi
+  echo "make: no Python for TFX $GENERATION on PATH or in pyenv; uv is asked for Python $VERSION" >&2
+  PYTHON=$(python_by_uv || python_by_apt) || fail "TFX $GENERATION needs Python $VERSION: put python$VERSION on PATH" \
+    "(make PYTHON=/path/to/python$VERSION), or have pyenv install it (pyenv install $VERSION)," \
+    "or let uv download it from github.com, which could not be reached"
+  take "$(choose)"
+}
+
+# An environment of another Python, or one that was made by another interpreter, is made anew.
+fits() {
+  "$VENV/bin/python" - "$VERSION" 2>/dev/null <<'PROGRAM' || return 1
+import sys
+sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])
+PROGRAM
+  before=$(remembered | value PYTHON | tail -n 1)
+  [ -z "$before" ] || [ "$before" = "$PYTHON" ]
+}
+
+make_environment() {
+  if ! fits; then
+    if [ "$UV" = "$VENV/bin/uv" ]; then
+      mkdir -p "$BOOTSTRAP/bin"
+      cp "$UV" "$BOOTSTRAP/bin/uv"
+      UV=$BOOTSTRAP/bin/uv
+    fi
+    rm -rf "$VENV"
+    "$UV" venv --quiet --no-project --python "$PYTHON" "$VENV"
+  fi
+  rm -f "$READY"
+  printf 'GENERATION=%s\nVERSION=%s\nPYTHON=%s\n' "$GENERATION" "$VERSION" "$PYTHON" >"$UNFINISHED"
+}
+
+announce() {
+  echo "make: TFX $GENERATION on Python $VERSION ($PYTHON) in .venv"
+  if [ ! -d "$VENV/lib/python$VERSION/site-packages/tensorflow" ]; then
+    echo "make: about 1 GB is downloaded, unless uv has it in its cache, and 3 GB of disk are taken; it takes two to ten minutes"
+  fi
+}
+
+command -v g++ >/dev/null || fail "g++ not found; one package (pyfarmhash) is compiled: apt-get install g++"
+export GENERATION="${GENERATION:-}" PYTHON="${PYTHON:-}"
+choose_or_remember
+if is_up_to_date; then exit; fi
+get_uv
+get_python
+announce
+make_environment
+# Bytecode is compiled once, here: uv does not do it by itself, and where Python may not write it every
+# process would compile all of TFX anew, 20 seconds of processor time each.
+"$UV" pip sync --compile-bytecode --python "$VENV/bin/python" "$LOCK"
+"$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps --editable "$ROOT"
+rm -rf "$BOOTSTRAP"
+mv "$UNFINISHED" "$READY"
+touch "$READY"
