@@ -69,7 +69,7 @@ download() {
   elif command -v python3 >/dev/null; then
     python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' "$1" "$2"
   elif [ -x /usr/lib/apt/apt-helper ]; then
-    /usr/lib/apt/apt-helper -qq download-file "$1" "$2"
+    /usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$2"
   else
     fail "uv cannot be downloaded: install Python $VERSION, curl or wget"
   fi
@@ -119,17 +119,18 @@ get_uv() {
 
 # Python of uv's own makers, built for any Linux; it comes from GitHub into the user's home.
 python_by_uv() {
-  "$UV" python install "$VERSION" >&2 && "$UV" python find --no-project --managed-python "$VERSION"
+  "$UV" python install --quiet "$VERSION" 2>/dev/null &&
+    "$UV" python find --no-project --managed-python "$VERSION"
 }
 
 # The system's own Python, where we may install it and it is one that TFX runs on.
 python_by_apt() {
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-  echo "make: installing the system's Python: apt-get install python3-dev" >&2
   apt-get update -qq >&2 || return 1
   offered=$(apt-cache policy python3 | sed -n 's/^ *Candidate: \([0-9]*\.[0-9]*\).*/\1/p')
   [ -f "$ROOT/locks/tfx-$GENERATION-py$(echo "$offered" | tr -d .).txt" ] || return 1
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-dev >&2 || return 1
+  echo "make: uv could not download it; installing the system's Python $offered: apt-get install python3-dev" >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-dev >/dev/null || return 1
   command -v "python$offered"
 }
 
@@ -138,7 +139,7 @@ get_python() {
   echo "make: no Python for TFX $GENERATION on PATH or in pyenv; uv is asked for Python $VERSION" >&2
   PYTHON=$(python_by_uv || python_by_apt) || fail "TFX $GENERATION needs Python $VERSION: put python$VERSION on PATH" \
     "(make PYTHON=/path/to/python$VERSION), or have pyenv install it (pyenv install $VERSION)," \
-    "or let uv download it from github.com, which could not be reached"
+    "or let uv download it, which needs github.com and did not work now"
   take "$(choose)"
 }
 
