@@ -69,7 +69,11 @@ PROGRAM
 
 # The interpreter itself: not pyenv's shim, and not the one of an environment that is active.
 interpreter_of() {
-  "$1" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
+  "$1" - <<'PROGRAM'
+import sys
+of_environment = "%s/bin/python%d.%d" % ((sys.base_prefix,) + sys.version_info[:2])
+print(sys.executable if sys.prefix == sys.base_prefix else of_environment)
+PROGRAM
 }
 
 # Every program that may be Python of a version: those on PATH, and pyenv's.
