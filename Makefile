@@ -18,10 +18,12 @@ READY := $(VENV)/.ready
 UV := $(BIN)/uv
 
 # Resolves one lock: TFX's version, Python's, and the newest glibc that the wheels may need. Pins stay
-# as they are, unless they no longer fit.
+# as they are, unless they no longer fit. The same versions without digests are constraints for pip.
 compile = $(UV) pip compile --quiet --python-version $(2) --python-platform x86_64-manylinux_$(3) \
   --generate-hashes --extra dev --no-emit-package tfx-tflite setup.py locks/tfx-$(1).in \
-  -o locks/tfx-$(1)-py$(subst .,,$(2)).txt
+  -o locks/tfx-$(1)-py$(subst .,,$(2)).txt \
+  && sed -n 's/^\([A-Za-z0-9].*==[^ ]*\).*/\1/p' locks/tfx-$(1)-py$(subst .,,$(2)).txt \
+  >locks/constraints-$(1)-py$(subst .,,$(2)).txt
 
 # Not the folder of that name.
 .PHONY: demo test fast-test lint docs image format lock clean always
@@ -63,7 +65,7 @@ lock: $(READY)
 
 # The environment is brought up to date where a lock, the packaging or the steps changed, and where
 # another TFX or Python is asked for.
-$(READY): tools/choose.sh tools/setup.sh $(wildcard locks/*.txt) setup.py $(if $(GENERATION)$(PYTHON),always)
+$(READY): tools/choose.sh tools/setup.sh $(wildcard locks/tfx-*.txt) setup.py $(if $(GENERATION)$(PYTHON),always)
 	@GENERATION=$(GENERATION) PYTHON=$(PYTHON) sh tools/setup.sh
 
 always:

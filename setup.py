@@ -30,7 +30,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.10,<3.14",
     package_dir={package: folder for folder, package in {**NAMESPACE, **FOLDERS}.items()},
     packages=packages(),
     package_data={
@@ -40,7 +40,8 @@ setup(
         "tfx_tflite.pipelines.schedule": ["*.j2"],
     },
     install_requires=[
-        "tfx>=1.16,<1.22",
+        # The two that are tested; 1.17 needs the C library of 1.21.
+        "tfx>=1.16,!=1.17.*,<1.22",
         # TFX brings these in versions that go together.
         "absl-py",
         "apache-beam",
@@ -108,7 +109,11 @@ setup(
     entry_points={"console_scripts": ["tfx-tflite=tfx_tflite.pipelines.cli.entry:command_line"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

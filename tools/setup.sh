@@ -48,16 +48,16 @@ choose_again() {
 }
 
 choose_or_remember() {
-  if [ -n "$GENERATION$PYTHON" ] || ! chosen=$(choose_again); then
+  if [ -n "$ASKED" ] || ! chosen=$(choose_again); then
     chosen=$(choose)
   fi
   take "$chosen"
 }
 
-# Whether all is done: `make GENERATION=1.21` comes here each time.
+# Whether all is done: `make GENERATION=1.21` comes here each time, and plain `make` if something changed.
 is_up_to_date() {
-  [ -f "$READY" ] && [ "$(cat "$READY")" = "$chosen" ] &&
-    [ -z "$(find "$ROOT/setup.py" "$ROOT/locks" "$TOOLS" -newer "$READY")" ]
+  [ -n "$ASKED" ] && [ -f "$READY" ] && [ "$(cat "$READY")" = "$chosen" ] &&
+    [ -z "$(find "$ROOT/setup.py" "$ROOT"/locks/tfx-* "$TOOLS" -newer "$READY")" ]
 }
 
 # Downloads with whichever program is there: a bare Debian has none but apt's own.
@@ -170,12 +170,13 @@ make_environment() {
 announce() {
   echo "make: TFX $GENERATION on Python $VERSION ($PYTHON) in .venv"
   if [ ! -d "$VENV/lib/python$VERSION/site-packages/tensorflow" ]; then
-    echo "make: about 1 GB is downloaded, unless uv has it in its cache, and 3 GB of disk are taken; it takes two to ten minutes"
+    echo "make: about 1 GB is downloaded, unless uv has it in its cache, and 4 GB of disk are taken; it takes two to ten minutes"
   fi
 }
 
 command -v g++ >/dev/null || fail "g++ not found; one package (pyfarmhash) is compiled: apt-get install g++"
 export GENERATION="${GENERATION:-}" PYTHON="${PYTHON:-}"
+ASKED=$GENERATION$PYTHON
 choose_or_remember
 if is_up_to_date; then exit; fi
 get_uv

@@ -1,10 +1,12 @@
 """tools/choose.sh: which TFX and which Python a machine gets."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.fresh_machine.machine import Machine, real_python
 
 
@@ -146,3 +148,28 @@ def test_a_python_without_headers_is_refused_with_the_package_that_has_them(mach
     python = machine.has_python("3.12")
     line = refusal(machine, PYTHON=str(python), FAKE_WITHOUT_HEADERS="3.12")
     assert "no Python.h" in line and line.endswith("apt-get install python3.12-dev")
+
+
+LOCKS = sorted((ROOT / "locks").glob("tfx-*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_the_constraints_for_pip_have_the_versions_of_the_lock(lock: Path):
+    constraints = lock.with_name(lock.name.replace("tfx-", "constraints-"))
+    versions = re.findall(r"^([a-z0-9.-]+==\S+)", lock.read_text(), re.MULTILINE)
+    assert constraints.read_text().split() == versions
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_every_file_of_a_lock_has_its_digest(lock: Path):
+    """An installer checks digests only if all packages have some."""
+    packages = re.split(r"^(?=[a-z0-9])", lock.read_text(), flags=re.MULTILINE)[1:]
+    assert len(packages) > 200
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
+
+
+def test_every_pair_of_tfx_and_python_that_make_chooses_has_a_lock():
+    assert {path.stem for path in LOCKS} == {
+        "tfx-1.16-py310",
+        *(f"tfx-1.21-py3{minor}" for minor in range(10, 14)),
+    }
