@@ -40,7 +40,8 @@ from tfx_tflite.components import CalibrationSampler, Gate, GateRule, TFLiteQuan
 ```
 
 Each component takes its values either as keyword arguments or as one object, `settings`. The
-[settings](#settings) below say which values there are, with their defaults."""
+[settings](#settings) below say which values there are, with their defaults.
+[Use the components in your own pipeline](../how-to/existing-pipeline.md) shows them in use."""
 
 GATE = """A gate is `Gate(rules=[…])`. A rule is a mapping with the keys that the config has, like
 `{"metric": "SparseCategoricalAccuracy", "max_drop": 0.01}`, or an object of one of the classes
