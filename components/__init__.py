@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from tfx_tflite.components.rolling_example_gen.component import (
         RollingCsvExampleGen,
         RollingImportExampleGen,
+        RollingNpzExampleGen,
+        RollingParquetExampleGen,
+    )
+    from tfx_tflite.components.table_example_gen.component import (
+        NpzExampleGen,
+        ParquetExampleGen,
     )
     from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 
@@ -24,9 +30,13 @@ __all__ = [
     "Gate",
     "GateRule",
     "MetricRule",
+    "NpzExampleGen",
+    "ParquetExampleGen",
     "QuantizationEvaluator",
     "RollingCsvExampleGen",
     "RollingImportExampleGen",
+    "RollingNpzExampleGen",
+    "RollingParquetExampleGen",
     "TFLitePusher",
     "TFLiteQuantizer",
 ]
@@ -38,6 +48,10 @@ _MODULES = {
     "TFLitePusher": "pusher.component",
     "RollingCsvExampleGen": "rolling_example_gen.component",
     "RollingImportExampleGen": "rolling_example_gen.component",
+    "RollingNpzExampleGen": "rolling_example_gen.component",
+    "RollingParquetExampleGen": "rolling_example_gen.component",
+    "NpzExampleGen": "table_example_gen.component",
+    "ParquetExampleGen": "table_example_gen.component",
     "Gate": "judgement.gate",
     "GateRule": "judgement.gate",
     "MetricRule": "judgement.gate",

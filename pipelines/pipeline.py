@@ -41,13 +41,24 @@ from tfx_tflite.components.quantization_evaluator.component import QuantizationE
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
+    RollingNpzExampleGen,
+    RollingParquetExampleGen,
 )
+from tfx_tflite.components.table_example_gen.component import NpzExampleGen, ParquetExampleGen
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.trust import trust_settings
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
 from tfx_tflite.pipelines.tfx.schema_import import SchemaImport
+
+# What reads one span of a format, and what reads several.
+_EXAMPLE_GENS = {
+    "tfrecord": (ImportExampleGen, RollingImportExampleGen),
+    "csv": (CsvExampleGen, RollingCsvExampleGen),
+    "parquet": (ParquetExampleGen, RollingParquetExampleGen),
+    "npz": (NpzExampleGen, RollingNpzExampleGen),
+}
 
 
 def create_pipeline(
@@ -164,15 +175,13 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         for name, pattern in config.data.splits.items()
     ]
     input_config = example_gen_pb2.Input(splits=splits)
-    is_csv = config.data.format == "csv"
+    component, rolling = _EXAMPLE_GENS[config.data.format]
     # One name for the stage, however many spans it takes.
-    name = "CsvExampleGen" if is_csv else "ImportExampleGen"
+    name = config.data.example_gen
     if config.data.spans > 1:
-        rolling = RollingCsvExampleGen if is_csv else RollingImportExampleGen
         settings = RollingSettings.of(config.data, rolled_splits=config.rolled_splits)
         return rolling(input_base, input_config, settings).with_id(name)
-    component = CsvExampleGen if is_csv else ImportExampleGen
-    return component(input_base=input_base, input_config=input_config)
+    return component(input_base=input_base, input_config=input_config).with_id(name)
 
 
 def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNode]:

@@ -17,9 +17,11 @@ FLOORS = (
         "components.artifact_files",
         "components.calibration_sampler",
         "components.example_artifacts",
+        "components.example_tables",
         "components.pusher",
         "components.quantization_evaluator",
         "components.rolling_example_gen",
+        "components.table_example_gen",
         "components.tflite_quantizer",
     ),
     ("components.report",),
@@ -52,6 +54,7 @@ SHARED = {
     "components.artifact_digests",
     "components.artifact_files",
     "components.example_artifacts",
+    "components.example_tables",
     *FLOORS[-1],
 }
 ORCHESTRATION = {"tfx", "ml_metadata", "kfp"}

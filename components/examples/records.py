@@ -47,6 +47,17 @@ def problem_in(file: str, schema: bytes | None) -> str | None:
     return None if is_whole(file, size) else broken_off(file, number)
 
 
+def is_sequence(record: bytes) -> bool:
+    """Returns whether a record is a SequenceExample with feature lists.
+
+    Read as a tf.Example it has the features of its context, and none of the lists.
+    """
+    try:
+        return bool(tf.train.SequenceExample.FromString(record).feature_lists.feature_list)
+    except DecodeError:
+        return False
+
+
 def broken_off(file: str, records: int) -> str:
     """Returns what is said of a file that ends too early.
 

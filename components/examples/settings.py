@@ -3,6 +3,7 @@
 Nothing here needs TensorFlow, Beam or NumPy: the settings are those of a config, too.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -34,12 +35,22 @@ class RollingSettings(Settings):
     ] = ()
 
 
+# How files hold examples, and the stage that reads them.
+DataFormat = Literal["tfrecord", "csv", "parquet", "npz"]
+EXAMPLE_GENS: Mapping[DataFormat, str] = {
+    "tfrecord": "ImportExampleGen",
+    "csv": "CsvExampleGen",
+    "parquet": "ParquetExampleGen",
+    "npz": "NpzExampleGen",
+}
+
+
 class DataConfig(Settings):
     """Where the examples are: the section `data` of a config."""
 
     input_base: AnyPath | None = None
     builtin: Literal["digits", "breast_cancer", "diabetes"] | None = None
-    format: Literal["tfrecord", "csv"] = "tfrecord"
+    format: DataFormat = "tfrecord"
     splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
         default={"train": "train/*", "eval": "eval/*"}, min_length=1
     )
@@ -47,6 +58,11 @@ class DataConfig(Settings):
     spans: Count = 1
     # Not `schema`, which is a method of pydantic's models.
     schema_file: LocalPath | None = Field(default=None, alias="schema")
+
+    @property
+    def example_gen(self) -> str:
+        """The stage that reads the data."""
+        return EXAMPLE_GENS[self.format]
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -26,6 +26,11 @@ RAW_RECORD_COLUMN = "__raw_record__"
 POSITION_COLUMN = "__position__"
 # The key of a batch's schema metadata under which it keeps which file the batch is of.
 FILE_KEY = b"file"
+# What is said of SequenceExamples.
+SEQUENCES = (
+    "they are SequenceExamples, whose feature lists only a model.preprocessing_signature can read "
+    "(tf.io.parse_sequence_example); name one, or write tf.Examples with all steps in one feature"
+)
 # A position is a file's place among the split's and an example's place in the file, in one number.
 EXAMPLES_A_FILE = 1 << 40
 
@@ -151,6 +156,7 @@ def feature_values(batch: pa.RecordBatch, name: str, needed_as: str) -> tuple[Ar
         features = sorted({*batch.schema.names} - {RAW_RECORD_COLUMN, POSITION_COLUMN})
         raise DataError(
             f"feature {name!r} ({needed_as}) is not in the examples; they have: {listed(features)}"
+            + (f"; {SEQUENCES}" if _has_sequences(batch) else "")
         )
     column = batch.column(batch.schema.get_field_index(name))
     if pa.types.is_null(column.type) or column.null_count:
@@ -164,6 +170,18 @@ def feature_values(batch: pa.RecordBatch, name: str, needed_as: str) -> tuple[Ar
         raise DataError(f"feature {name!r} ({needed_as}) has type {column.type}, expected a list")
     lengths = np.asarray(column.value_lengths())
     return lengths, column.flatten().to_numpy(zero_copy_only=False)
+
+
+def _has_sequences(batch: pa.RecordBatch) -> bool:
+    """Returns whether the examples of a batch are SequenceExamples."""
+    place = batch.schema.get_field_index(RAW_RECORD_COLUMN)
+    if place < 0 or not batch.num_rows:
+        return False
+    # Loads TensorFlow, which is only needed here, to explain a failure.
+    from tfx_tflite.components.examples.records import is_sequence
+
+    [record] = batch.column(place)[0].as_py()
+    return is_sequence(record)
 
 
 def _free_sizes(

@@ -1,4 +1,4 @@
-"""RollingImportExampleGen and RollingCsvExampleGen: what they take and give."""
+"""RollingImportExampleGen and its like for other formats: what they take and give."""
 
 from tfx import types
 from tfx.components.example_gen import component, utils
@@ -13,7 +13,7 @@ from tfx_tflite.components.settings import PROPERTY
 
 
 class RollingExampleGenSpec(ComponentSpec):
-    """Inputs, outputs and execution properties of both."""
+    """Inputs, outputs and execution properties of all of them."""
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
@@ -80,3 +80,15 @@ class RollingCsvExampleGen(_RollingExampleGen):
     """Takes the newest spans of CSV files; see the base class."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.CsvExecutor)
+
+
+class RollingParquetExampleGen(_RollingExampleGen):
+    """Takes the newest spans of Parquet files; see the base class and `ParquetExampleGen`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.ParquetExecutor)
+
+
+class RollingNpzExampleGen(_RollingExampleGen):
+    """Takes the newest spans of .npz files; see the base class and `NpzExampleGen`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.NpzExecutor)

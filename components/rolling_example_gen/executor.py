@@ -1,4 +1,4 @@
-"""The executors: what TFX's own do, for each of a split's patterns."""
+"""The executors: what those of one span do, for each of a split's patterns."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from tfx.components.example_gen.import_example_gen import executor as import_exe
 
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
+from tfx_tflite.components.example_tables import TableExecutor
 from tfx_tflite.components.rolling_example_gen.driver import SEPARATOR
 
 # Of execution properties and a pattern, a transform that reads it.
@@ -62,3 +63,21 @@ class CsvExecutor(csv_executor.Executor):
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
         return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())
+
+
+class _RollingTableExecutor(TableExecutor):
+    def GetInputSourceToExamplePTransform(self) -> _Read:
+        """Returns how a split is read, given execution properties and patterns."""
+        return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())
+
+
+class ParquetExecutor(_RollingTableExecutor):
+    """Reads Parquet files of several spans."""
+
+    FORMAT = "parquet"
+
+
+class NpzExecutor(_RollingTableExecutor):
+    """Reads .npz files of several spans."""
+
+    FORMAT = "npz"

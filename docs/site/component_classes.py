@@ -24,6 +24,10 @@ COMPONENTS = (
     "pusher.component.TFLitePusher",
     "rolling_example_gen.component.RollingImportExampleGen",
     "rolling_example_gen.component.RollingCsvExampleGen",
+    "rolling_example_gen.component.RollingParquetExampleGen",
+    "rolling_example_gen.component.RollingNpzExampleGen",
+    "table_example_gen.component.ParquetExampleGen",
+    "table_example_gen.component.NpzExampleGen",
 )
 SETTINGS: tuple[type[Settings], ...] = (
     SamplePlan,

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import listed
+from tfx_tflite.components.examples.settings import EXAMPLE_GENS
 from tfx_tflite.components.settings import LocalPath, Settings, problem
 from tfx_tflite.components.uris import is_local, without_credentials
 from tfx_tflite.pipelines.config.kubernetes import (
@@ -51,8 +52,7 @@ class VolumeConfig(Settings):
 
 # The components that have containers.
 CONTAINERS = (
-    "ImportExampleGen",
-    "CsvExampleGen",
+    *EXAMPLE_GENS.values(),
     "StatisticsGen",
     "SchemaGen",
     "Trainer",

@@ -5,9 +5,9 @@ from what was found. What only TensorFlow can say is looked at when a run has lo
 """
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError, DataError, NotKnownError
@@ -170,10 +170,13 @@ def check_examples(found: Preflight) -> None:
         found: With the files of builtin data, if they are what the config names.
 
     Raises:
-        DataError: A split has none, or its first file is not a TFRecord file.
+        DataError: A split has none, or a file is not of the format that the config says.
+        NotKnownError: A file cannot be read.
     """
-    has_examples = _has_row if found.config.data.format == "csv" else _has_record
+    has_examples = _LOOKS[found.config.data.format]
     for data in found.data:
+        if found.config.data.format == "tfrecord" and not found.config.model.preprocessing_signature:
+            _check_no_sequences(data)
         if not has_examples(data.files):
             raise DataError(
                 f"split {data.split!r} holds no examples ({found.input_base}/{data.pattern})"
@@ -191,13 +194,41 @@ def _has_row(files: Iterable[str]) -> bool:
 
 
 def _has_record(files: tuple[str, ...]) -> bool:
+    return any(_first_record(file) is not None for file in files)
+
+
+def _check_no_sequences(data: DataFiles) -> None:
+    """Checks that the first record of a split is no SequenceExample.
+
+    Raises:
+        DataError: It is one, and nothing can read its feature lists.
+    """
+    from tfx_tflite.components.examples.records import is_sequence
+    from tfx_tflite.components.examples.tensors import SEQUENCES
+
+    for file in data.files:
+        first = _first_record(file)
+        if first is not None:
+            if is_sequence(first):
+                raise DataError(f"the examples of {file} cannot be used as they are: {SEQUENCES}")
+            return
+
+
+def _first_record(file: str) -> bytes | None:
     import tensorflow as tf
 
     try:
-        sets = (tf.data.TFRecordDataset(file, _compression(file)) for file in files)
-        return any(True for examples in sets for _ in examples.take(1))
+        records = tf.data.TFRecordDataset(file, _compression(file))
+        return next(records.take(1).as_numpy_iterator(), None)
     except tf.errors.OpError as error:
-        raise DataError(_corrupt(files) or str(error.message)) from error
+        raise DataError(_corrupt([file]) or str(error.message)) from error
+
+
+def _has_table_row(data_format: str, files: tuple[str, ...]) -> bool:
+    from tfx_tflite.components.examples.tables import TABLES
+
+    TABLES[data_format].check_alike(files)
+    return any(batch.num_rows for file in files for batch in TABLES[data_format].batches(file))
 
 
 def find_corrupt_file(found: Preflight) -> str | None:
@@ -219,3 +250,12 @@ def _corrupt(files: Iterable[str]) -> str | None:
 
 def _compression(file: str) -> str:
     return "GZIP" if file.endswith((".gz", ".gzip")) else ""
+
+
+# What says whether files of a format hold an example.
+_LOOKS: Mapping[str, Callable[[tuple[str, ...]], bool]] = {
+    "tfrecord": _has_record,
+    "csv": _has_row,
+    "npz": partial(_has_table_row, "npz"),
+    "parquet": partial(_has_table_row, "parquet"),
+}

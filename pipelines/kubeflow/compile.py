@@ -137,8 +137,9 @@ def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     # Where several spans are taken at once, the newest are.
     is_one = config.data.spans == 1
     if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
-        example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
-        yield RuntimeParameter("data.span", example_gen, ("range_config", "span"), NEWEST_SPAN)
+        yield RuntimeParameter(
+            "data.span", config.data.example_gen, ("range_config", "span"), NEWEST_SPAN
+        )
 
 
 class CompilationFailed(TfxTfliteError):

@@ -154,8 +154,10 @@ def _read_by_stages(
         yield "Trainer", lambda: str(trainer_digest(config))
     patterns = [f"{found.input_base}/{data.pattern}" for data in found.data]
     if patterns:
-        example_gen = "CsvExampleGen" if config.data.format == "csv" else "ImportExampleGen"
-        yield example_gen, lambda: ", ".join(data_digest(digests, files) for files in patterns)
+        yield (
+            config.data.example_gen,
+            lambda: ", ".join(data_digest(digests, files) for files in patterns),
+        )
 
 
 def _explained(failure: StageFailed, found: Preflight) -> TfxTfliteError | RunFailed:

@@ -1,0 +1,1 @@
+"""ExampleGen for files of columns: Parquet, and NumPy's .npz."""
