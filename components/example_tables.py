@@ -13,7 +13,7 @@ from tfx.types import standard_component_specs
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.examples.tables import TABLES, ReadTables
+from tfx_tflite.components.examples.tables import ReadTables, check_alike
 
 
 class TableExecutor(BaseExampleGenExecutor):
@@ -46,5 +46,5 @@ def _read(data_format: str, exec_properties: dict[str, object], pattern: str) ->
     files = sorted(map(str, fileio.glob(posixpath.join(base, pattern))))
     if not files:
         raise DataError(f"no file matches {posixpath.join(base, pattern)}")
-    TABLES[data_format].check_alike(files)
+    check_alike(files, data_format)
     return ReadTables(files, data_format)

@@ -9,6 +9,7 @@ Workers import this module, so it knows nothing of TFX.
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -65,13 +66,17 @@ def _floats(values: pa.Array, what: str) -> pa.Array:
     lost = np.isinf(after) & ~np.isinf(before)
     if lost.any():
         raise DataError(
-            f"{what} holds {before[lost][0].item()!r}, which is too large for the floats of 32 bits "
-            "that a tf.Example has"
+            f"{what} holds {before[lost][0].item()!r}, which is too large for a float of 32 bits, "
+            "as a tf.Example has them"
         )
     return pa.array(after)
 
 
-def in_lists(values: pa.Array, lengths: np.ndarray, is_missing: np.ndarray | None = None) -> pa.Array:
+def in_lists(
+    values: pa.Array,
+    lengths: npt.NDArray[np.int64],
+    is_missing: npt.NDArray[np.bool_] | None = None,
+) -> pa.Array:
     """Returns values as a list an example.
 
     Args:

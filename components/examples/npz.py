@@ -79,32 +79,14 @@ def headers(file: str) -> dict[str, ArrayHeader]:
     return found
 
 
-def check_alike(files: Iterable[str]) -> None:
-    """Checks that the files of a split can be read as one: with arrays of the same names.
+def features(file: str) -> dict[str, str]:
+    """Returns what the values of a file's arrays are, by name: int, float or text.
 
     Raises:
-        DataError: One lacks an array, has another of that kind of values, or is no .npz.
-        NotKnownError: One cannot be read.
+        DataError: The file is no .npz, or its arrays are none to make examples of.
+        NotKnownError: It cannot be read.
     """
-    first: tuple[str, Mapping[str, ArrayHeader]] | None = None
-    for file in files:
-        found = headers(file)
-        first = first or (file, found)
-        for name, header in first[1].items():
-            if name not in found:
-                raise DataError(
-                    f"{file} has no array {name!r}, which {first[0]} has; it has: {listed(found)}"
-                )
-            if found[name].kind != header.kind:
-                raise DataError(
-                    f"array {name!r} of {file} holds {found[name].dtype}, but {header.dtype} in "
-                    f"{first[0]}; give both the same type"
-                )
-        if more := sorted(found.keys() - first[1].keys()):
-            raise DataError(
-                f"{file} has an array {more[0]!r}, which {first[0]} does not have; give all files "
-                "of a split the same arrays"
-            )
+    return {name: header.kind for name, header in headers(file).items()}
 
 
 def batches(file: str) -> Iterator[pa.RecordBatch]:
@@ -199,13 +181,14 @@ def _header_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> 
 
 
 def _read_header(stream: IO[bytes], what: str) -> ArrayHeader:
+    # NumPy's functions for headers have no types.
     try:
-        version = np.lib.format.read_magic(stream)
+        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
         # Version 3 has names of fields beyond Latin-1, and there are no fields here.
-        read = np.lib.format.read_array_header_1_0
-        shape, is_fortran, dtype = (
-            read(stream) if version == (1, 0) else np.lib.format.read_array_header_2_0(stream)
-        )
+        is_first = version == (1, 0)
+        formats = np.lib.format
+        read = formats.read_array_header_1_0 if is_first else formats.read_array_header_2_0
+        shape, is_fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
     except ValueError as error:
         raise DataError(f"{what} is no NumPy array: {str(error).splitlines()[0]}") from error
     if dtype.hasobject:
@@ -213,7 +196,7 @@ def _read_header(stream: IO[bytes], what: str) -> ArrayHeader:
             f"{what} holds Python objects, which are never loaded: to read them runs what the file "
             f"says; save it as numbers or strings, for instance by array.astype(str)"
         )
-    is_known = dtype.kind in _KINDS and 0 < dtype.itemsize
+    is_known = dtype.kind in _KINDS and dtype.itemsize > 0
     if not is_known or (dtype.kind == "f" and dtype.itemsize > _WIDEST_FLOAT):
         raise DataError(
             f"{what} has type {dtype}, which a tf.Example cannot hold; save it as whole numbers, "

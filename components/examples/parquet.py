@@ -5,14 +5,14 @@ TFX has an executor for Parquet, too. It drops every 0, 0.0 and empty text, so t
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tfx_tflite.components.errors import DataError, listed
+from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.columns import KINDS, feature_values, in_lists, target_type
 from tfx_tflite.components.examples.data_files import opened
 
@@ -21,7 +21,7 @@ _BATCH_EXAMPLES = 1000
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
-def columns(file: str) -> dict[str, str]:
+def features(file: str) -> dict[str, str]:
     """Returns what the values of a file's columns are, by name: int, float or text.
 
     Raises:
@@ -30,37 +30,6 @@ def columns(file: str) -> dict[str, str]:
     """
     with _parquet(file) as table:
         return {name: KINDS[kind] for name, kind in _targets(table, file).items()}
-
-
-def rows(file: str) -> int:
-    """Returns how many rows a file says that it has.
-
-    Raises:
-        DataError: The file is no Parquet.
-        NotKnownError: It cannot be read.
-    """
-    with _parquet(file) as table:
-        return int(table.metadata.num_rows)
-
-
-def check_alike(files: Iterable[str]) -> None:
-    """Checks that the files of a split can be read as one: with the same columns.
-
-    Raises:
-        DataError: One lacks a column, has another of that kind of values, or is no Parquet.
-        NotKnownError: One cannot be read.
-    """
-    first: tuple[str, dict[str, str]] | None = None
-    for file in files:
-        found = columns(file)
-        first = first or (file, found)
-        for name in sorted({*found, *first[1]}):
-            if found.get(name) != first[1].get(name):
-                raise DataError(
-                    f"column {name!r} is {found.get(name, 'not there')} in {file}, but "
-                    f"{first[1].get(name, 'not there')} in {first[0]}; give all files of a split "
-                    "the same columns"
-                )
 
 
 def batches(file: str) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import pyarrow as pa
 
+from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples import npz, parquet
 from tfx_tflite.components.examples.columns import examples_of
 
@@ -18,19 +19,44 @@ class Table:
     """How files of a format are read.
 
     Attributes:
-        check_alike: Checks that files can be read as one split; raises DataError if not.
+        features: Returns what the values of a file's features are, by name: int, float or text.
+            Both raise DataError if that cannot be told, and NotKnownError.
         batches: Yields a file's examples as columns of lists.
     """
 
-    check_alike: Callable[[Iterable[str]], None]
+    features: Callable[[str], dict[str, str]]
     batches: Callable[[str], Iterator[pa.RecordBatch]]
 
 
 # By `data.format`.
 TABLES: Mapping[str, Table] = {
-    "npz": Table(npz.check_alike, npz.batches),
-    "parquet": Table(parquet.check_alike, parquet.batches),
+    "npz": Table(npz.features, npz.batches),
+    "parquet": Table(parquet.features, parquet.batches),
 }
+
+
+def check_alike(files: Iterable[str], data_format: str) -> None:
+    """Checks that the files of a split can be read as one: with the same features.
+
+    Args:
+        files: The files.
+        data_format: Their format.
+
+    Raises:
+        DataError: One lacks a feature, has another kind of values, or is not of the format.
+        NotKnownError: One cannot be read.
+    """
+    first: tuple[str, dict[str, str]] | None = None
+    for file in files:
+        found = TABLES[data_format].features(file)
+        first = first or (file, found)
+        for name in sorted({*found, *first[1]}):
+            here, there = (kinds.get(name, "not there") for kinds in (found, first[1]))
+            if here != there:
+                raise DataError(
+                    f"{name!r} is {here} in {file}, but {there} in {first[0]}; give all files of "
+                    "a split the same columns or arrays"
+                )
 
 
 class ReadTables(beam.PTransform):

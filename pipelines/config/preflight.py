@@ -175,7 +175,10 @@ def check_examples(found: Preflight) -> None:
     """
     has_examples = _LOOKS[found.config.data.format]
     for data in found.data:
-        if found.config.data.format == "tfrecord" and not found.config.model.preprocessing_signature:
+        if (
+            found.config.data.format == "tfrecord"
+            and not found.config.model.preprocessing_signature
+        ):
             _check_no_sequences(data)
         if not has_examples(data.files):
             raise DataError(
@@ -225,9 +228,9 @@ def _first_record(file: str) -> bytes | None:
 
 
 def _has_table_row(data_format: str, files: tuple[str, ...]) -> bool:
-    from tfx_tflite.components.examples.tables import TABLES
+    from tfx_tflite.components.examples.tables import TABLES, check_alike
 
-    TABLES[data_format].check_alike(files)
+    check_alike(files, data_format)
     return any(batch.num_rows for file in files for batch in TABLES[data_format].batches(file))
 
 

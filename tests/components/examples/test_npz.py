@@ -73,7 +73,10 @@ def test_a_file_may_hold_no_examples(saved):
     ("arrays", "message"),
     [
         ({"x": np.array([{}, 1], object)}, "'x' of .*a.npz holds Python objects, which are never"),
-        ({"x": np.zeros(3), "y": np.zeros((2, 4))}, r"differ in the length .*: x \[3\], y \[2, 4\]"),
+        (
+            {"x": np.zeros(3), "y": np.zeros((2, 4))},
+            r"differ in the length .*: x \[3\], y \[2, 4\]",
+        ),
         ({"x": np.float32(1)}, "'x' of .* is a single value, expected one for each example"),
         ({"x": np.zeros(2, np.complex64)}, "'x' of .* has type complex64"),
         ({"x": np.array(["2020-01-01"], "M8[D]")}, "'x' of .* has type datetime64"),
@@ -82,7 +85,7 @@ def test_a_file_may_hold_no_examples(saved):
         ({"x": np.zeros((3, 0))}, r"hold no values: x \[3, 0\]"),
         ({}, "holds no array"),
         ({"x": np.array([1, 2**63], np.uint64)}, r"'x' of .* holds a number beyond 2\*\*63"),
-        ({"x": np.array([1e300])}, r"'x' of .* holds 1e\+300, which is too large for the floats"),
+        ({"x": np.array([1e300])}, r"'x' of .* holds 1e\+300, which is too large for a float"),
     ],
 )
 def test_arrays_that_make_no_examples_are_refused_by_name(saved, arrays: dict, message: str):
@@ -109,7 +112,7 @@ def test_a_single_array_is_refused_with_what_to_do(tmp_path: Path):
 
 def test_another_kind_of_file_is_refused(tmp_path: Path):
     (tmp_path / "a.npz").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="a.npz is not an .npz file"):
+    with pytest.raises(DataError, match=r"a.npz is not an .npz file"):
         columns(tmp_path / "a.npz")
 
 
@@ -122,7 +125,7 @@ def test_a_file_that_is_cut_or_changed_is_damaged(saved, where: float):
     with pytest.raises(DataError, match="breaks off"):
         columns(file)
     file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
-    with pytest.raises(DataError, match="a.npz"):
+    with pytest.raises(DataError, match=r"a.npz"):
         columns(file)
 
 
@@ -145,22 +148,10 @@ def test_another_file_in_the_archive_is_named(saved):
     file = saved(x=np.arange(3))
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(DataError, match="holds 'readme.txt', which is no NumPy array"):
+    with pytest.raises(DataError, match=r"holds 'readme.txt', which is no NumPy array"):
         columns(file)
 
 
-def test_the_files_of_a_split_have_the_same_arrays(saved):
-    first = str(saved("a.npz", x=np.zeros(2), label=np.zeros(2, int)))
-    for arrays, message in [
-        ({"x": np.zeros(2)}, r"b.npz has no array 'label', which .*a.npz has; it has: x"),
-        ({"x": np.zeros(2), "label": np.zeros(2)}, "'label' of .*b.npz holds float64, but int64"),
-        ({"x": np.ones(1), "label": np.ones(1, int), "z": np.ones(1)}, "has an array 'z'"),
-    ]:
-        second = str(saved("b.npz", **arrays))
-        with pytest.raises(DataError, match=message):
-            npz.check_alike([first, second])
-
-
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(DataError, match="there is no file .*a.npz"):
+    with pytest.raises(DataError, match=r"there is no file .*a.npz"):
         columns(tmp_path / "a.npz")

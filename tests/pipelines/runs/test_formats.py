@@ -1,4 +1,4 @@
-"""The same data in each format give the same figures; what is not of the format is one clear line."""
+"""The same data in each format give the same figures; other contents are one clear line."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
