@@ -175,13 +175,23 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         for name, pattern in config.data.splits.items()
     ]
     input_config = example_gen_pb2.Input(splits=splits)
+    buckets = [
+        example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=count)
+        for name, count in (config.data.hash_buckets or {}).items()
+    ]
+    # Without it TFX would divide a single split into two on its own account.
+    output_config = example_gen_pb2.Output(
+        split_config=example_gen_pb2.SplitConfig(splits=buckets) if buckets else None
+    )
     component, rolling = _EXAMPLE_GENS[config.data.format]
     # One name for the stage, however many spans it takes.
     name = config.data.example_gen
     if config.data.spans > 1:
         settings = RollingSettings.of(config.data, rolled_splits=config.rolled_splits)
-        return rolling(input_base, input_config, settings).with_id(name)
-    return component(input_base=input_base, input_config=input_config).with_id(name)
+        return rolling(input_base, input_config, settings, output_config).with_id(name)
+    return component(
+        input_base=input_base, input_config=input_config, output_config=output_config
+    ).with_id(name)
 
 
 def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNode]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, listed
 from tfx_tflite.components.examples.spans import RollingSplits, SpanPattern
 from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, problem
 from tfx_tflite.components.uris import without_credentials
@@ -54,6 +54,8 @@ class DataConfig(Settings):
     splits: dict[str, Annotated[str, AfterValidator(_pattern)]] = Field(
         default={"train": "train/*", "eval": "eval/*"}, min_length=1
     )
+    # Into which splits the files of one pattern are divided, by a hash of each example.
+    hash_buckets: dict[str, Count] | None = Field(default=None, min_length=2)
     # Of rolling data, on how many of the newest spans is trained.
     spans: Count = 1
     # Not `schema`, which is a method of pydantic's models.
@@ -64,12 +66,37 @@ class DataConfig(Settings):
         """The stage that reads the data."""
         return EXAMPLE_GENS[self.format]
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that the stages after ExampleGen know."""
+        return tuple(self.hash_buckets or self.splits)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.input_base is None) == (self.builtin is None):
             raise ValueError("give exactly one of input_base and builtin")
         if self.builtin is not None and self.format != "tfrecord":
             raise ValueError("builtin data is in format tfrecord")
+        return self
+
+    @model_validator(mode="after")
+    def _one_pattern_is_divided(self) -> Self:
+        if self.hash_buckets is None:
+            return self
+        if self.builtin is not None:
+            raise ValueError("builtin data has its splits; leave hash_buckets out")
+        if len(self.splits) != 1:
+            raise problem(
+                "data.hash_buckets",
+                f"divides the files of one pattern, but data.splits has {len(self.splits)}: "
+                f"{listed(self.splits)}; write splits: {{all: PATTERN}}",
+            )
+        if self.spans > 1:
+            raise problem(
+                "data.spans",
+                f"is {self.spans}, but data.hash_buckets divides each span's examples, so that no "
+                "split has those of several",
+            )
         return self
 
     @model_validator(mode="after")

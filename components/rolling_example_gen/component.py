@@ -38,6 +38,8 @@ class _RollingExampleGen(component.FileBasedExampleGen):
         input_base: The directory below which the files are.
         input_config: Splits, with patterns that have `{SPAN}` or a date, and maybe `{VERSION}`.
         settings: How many spans are taken, and of which splits.
+        output_config: Into which splits one input split is divided by hash; by default two thirds
+            are `train` and one third is `eval`, and several input splits stay what they are.
         **options: The fields of `RollingSettings`, instead of `settings`: `spans`,
             `rolled_splits`.
 
@@ -53,6 +55,7 @@ class _RollingExampleGen(component.FileBasedExampleGen):
         input_base: str,
         input_config: example_gen_pb2.Input,
         settings: RollingSettings | None = None,
+        output_config: example_gen_pb2.Output | None = None,
         **options: object,
     ):
         # Not that of FileBasedExampleGen, whose spec has no place for spans.
@@ -61,7 +64,7 @@ class _RollingExampleGen(component.FileBasedExampleGen):
             spec=RollingExampleGenSpec(
                 input_base=input_base,
                 input_config=input_config,
-                output_config=utils.make_default_output_config(input_config),
+                output_config=output_config or utils.make_default_output_config(input_config),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
                 settings=RollingSettings.given(settings, options).to_property(),

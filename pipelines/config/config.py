@@ -158,9 +158,10 @@ class PipelineConfig(Settings):
         if self.model.trainer is not None:
             wanted += [("model.trainer", "train"), ("model.trainer", "eval")]
         for key, split in wanted:
-            if split not in self.data.splits:
+            if split not in self.data.split_names:
+                where = "data.splits" if self.data.hash_buckets is None else "data.hash_buckets"
                 raise problem(
-                    key, f"needs split {split!r}, but data.splits has: {listed(self.data.splits)}"
+                    key, f"needs split {split!r}, but {where} has: {listed(self.data.split_names)}"
                 )
         return self
 
