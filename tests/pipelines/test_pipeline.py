@@ -1,5 +1,6 @@
 """Which nodes a config's pipeline has."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,26 @@ def test_a_key_is_told_to_none_but_the_stages_whose_results_it_changes(
 ):
     before, after = settings_of(), settings_of(override)
     assert {stage for stage in JUDGED[1:] if before[stage] != after[stage]} == stages
+
+
+@pytest.mark.parametrize("data_format", ["tfrecord", "csv", "parquet", "npz"])
+@pytest.mark.parametrize("spans", [1, 2])
+def test_a_single_split_stays_whole_unless_it_is_to_be_divided(
+    pipeline, data_format: str, spans: int
+):
+    def output_config(*overrides: str) -> dict:
+        nodes = pipeline(f"data.format={data_format}", *overrides).components
+        [example_gen] = [node for node in nodes if node.id.endswith("ExampleGen")]
+        return json.loads(example_gen.exec_properties["output_config"])
+
+    one = ["calibration.split=eval", "data.splits={eval: 'e/*'}"]
+    if spans == 1:
+        assert not output_config(*one).get("split_config", {}).get("splits")
+        divided = output_config("data.splits={all: '*'}", "data.hash_buckets={train: 3, eval: 1}")
+        buckets = {
+            split["name"]: split["hash_buckets"] for split in divided["split_config"]["splits"]
+        }
+        assert buckets == {"train": 3, "eval": 1}
+    else:
+        rolled = ["data.splits={train: '{SPAN}/t/*', eval: '{SPAN}/e/*'}", "data.spans=2"]
+        assert not output_config(*rolled).get("split_config", {}).get("splits")

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -521,3 +522,46 @@ def test_a_file_that_is_no_vocabulary_is_an_error(tmp_path: Path, content: bytes
     with pytest.raises(ConfigError, match=r"evaluation\.vocabulary: ") as caught:
         read_vocabulary(str(path))
     assert expected in str(caught.value)
+
+
+def test_one_pattern_is_divided_into_splits_by_hash(config):
+    data = config(
+        MINIMAL, "data.splits={all: '*.csv'}", "data.hash_buckets={train: 4, eval: 1}"
+    ).data
+    assert data.split_names == ("train", "eval")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.hash_buckets={train: 2, eval: 1}"],
+            r"divides the files of one pattern, .* has 2: ",
+        ),
+        (
+            ["data.splits={all: '*'}", "data.hash_buckets={train: 2, test: 1}"],
+            "needs split 'eval', but data.hash_buckets has: train, test",
+        ),
+        (
+            [
+                "data.splits={all: '{SPAN}/*'}",
+                "data.hash_buckets={train: 2, eval: 1}",
+                "data.spans=2",
+            ],
+            "data.spans: is 2, but data.hash_buckets divides each span's examples",
+        ),
+        (
+            ["data={builtin: digits, hash_buckets: {train: 2, eval: 1}}"],
+            "builtin data has its splits",
+        ),
+        (["data.hash_buckets={train: 1}"], "data.hash_buckets"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(config, overrides: list[str], message: str):
+    assert re.search(message, problem(config, MINIMAL, *overrides))
+
+
+@pytest.mark.parametrize("data_format", ["tfrecord", "csv", "parquet", "npz"])
+def test_each_format_has_its_stage(config, data_format: str):
+    found = config(MINIMAL, f"data.format={data_format}").data.example_gen
+    assert found.lower().startswith({"tfrecord": "import"}.get(data_format, data_format))

@@ -74,3 +74,36 @@ def test_an_empty_file_beside_a_compressed_one_is_no_damage(check, tmp_path: Pat
     for name in ("train/a.csv", "eval/0.csv"):
         (tmp_path / "data" / name).write_bytes(b"")
     preflight.check_examples(preflight.inspect(load_config(tmp_path / "c.yaml", [])))
+
+
+@pytest.fixture
+def check_sequences(tmp_path: Path):
+    """Checks the data of a config whose records are SequenceExamples."""
+    import tensorflow as tf
+
+    (tmp_path / "c.yaml").write_text(MINIMAL)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").touch()
+    step = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0]))
+    lists = tf.train.FeatureLists(feature_list={"signal": tf.train.FeatureList(feature=[step])})
+    record = tf.train.SequenceExample(feature_lists=lists).SerializeToString()
+    for split in ("train", "eval"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(tmp_path / "data" / split / "a.tfrecord")) as writer:
+            writer.write(record)
+
+    def check(*overrides: str) -> None:
+        preflight.check_examples(preflight.inspect(load_config(tmp_path / "c.yaml", overrides)))
+
+    return check
+
+
+@pytest.mark.slow
+def test_sequence_examples_are_refused_with_what_to_do(check_sequences):
+    with pytest.raises(DataError, match=r"train/a.tfrecord .*SequenceExamples, .*preprocessing_s"):
+        check_sequences()
+
+
+@pytest.mark.slow
+def test_sequence_examples_are_what_a_preprocessing_signature_may_read(check_sequences):
+    check_sequences("model.preprocessing_signature=prepare")

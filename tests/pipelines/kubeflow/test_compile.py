@@ -314,6 +314,16 @@ def uncached(spec: dict) -> set[str]:
             {"SchemaGen", "Pusher"},
         ),
         (
+            ["data={input_base: 'gs://bucket/data', format: npz}"],
+            {"NpzExampleGen", "Pusher"},
+            {"Pusher"},
+        ),
+        (
+            ["data={input_base: 'gs://bucket/data', format: parquet}"],
+            {"ParquetExampleGen", "Pusher"},
+            {"Pusher"},
+        ),
+        (
             [
                 "data={input_base: data}",
                 "kubeflow.paths={data: /data/in, .: /modules, ../pushed: gs://b/pushed}",
