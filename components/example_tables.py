@@ -13,7 +13,8 @@ from tfx.types import standard_component_specs
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.examples.tables import ReadTables, check_alike
+from tfx_tflite.components.examples.read_tables import ReadTables
+from tfx_tflite.components.examples.tables import check_alike
 
 
 class TableExecutor(BaseExampleGenExecutor):

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples.first_records import Kind
 
 # What the values of a tf.Example's features are.
-KINDS: Mapping[pa.DataType, str] = {pa.int64(): "int", pa.float32(): "float", pa.binary(): "text"}
+KINDS: Mapping[pa.DataType, Kind] = {pa.int64(): "int", pa.float32(): "float", pa.binary(): "text"}
 
 
 def target_type(kind: pa.DataType) -> pa.DataType | None:

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -49,6 +49,14 @@ FIELDS: Fields = {
 }
 _KINDS: Mapping[str, "Kind"] = {"bytes_list": "text", "float_list": "float", "int64_list": "int"}
 
+# Noted as a feature of records that are SequenceExamples, by a name that nobody gives one.
+_SEQUENCE = "\0SequenceExample"
+# What is said of them.
+SEQUENCES = (
+    "they are SequenceExamples, whose feature lists only a model.preprocessing_signature can read "
+    "(tf.io.parse_sequence_example); name one, or write tf.Examples with all steps in one feature"
+)
+
 Kind = Literal["text", "float", "int"]
 
 
@@ -75,11 +83,13 @@ class FirstRecords:
         count: How many records.
         features: Their features by name.
         is_all: Whether the file holds no more.
+        has_sequences: Whether a record is a SequenceExample; features are those of its context.
     """
 
     count: int
     features: Mapping[str, Feature]
     is_all: bool
+    has_sequences: bool = False
 
     def always_has(self, name: str) -> bool:
         """Returns whether each of the records has a feature."""
@@ -97,17 +107,18 @@ def read(file: str, data_format: str) -> FirstRecords:
 
     Args:
         file: A path on this machine.
-        data_format: `tfrecord` or `csv`.
+        data_format: One of `READERS`.
 
     Raises:
         DataError: The file is damaged, or of another format; what it is, if that can be told.
-        OSError: It cannot be read.
+        NotKnownError, OSError: It cannot be read.
     """
     found = list(islice(READERS[data_format](file), RECORDS + 1))
     first = [record for record in found[:RECORDS] if record is not None]
     names = dict.fromkeys(name for record in first for name in record)
-    features = {name: _feature(name, first) for name in names}
-    return FirstRecords(len(first), features, len(first) == len(found))
+    has_sequences = _SEQUENCE in names
+    features = {name: _feature(name, first) for name in names if name != _SEQUENCE}
+    return FirstRecords(len(first), features, len(first) == len(found), has_sequences)
 
 
 def _feature(name: str, records: Iterable[_Record]) -> Feature:
@@ -185,11 +196,8 @@ def _example(content: bytes, where: str) -> _Record:
         example = _messages()["Example"].FromString(content)
     except DecodeError as error:
         raise DataError(f"{where} is not a tf.Example") from error
-    if example.feature_lists:
-        raise DataError(
-            f"{where} is a SequenceExample; write tf.Examples, a feature with all steps in a row"
-        )
-    return {entry.key: _kind_and_size(entry.value) for entry in example.features.feature}
+    found = {entry.key: _kind_and_size(entry.value) for entry in example.features.feature}
+    return {**found, _SEQUENCE: (None, 0)} if example.feature_lists else found
 
 
 class _Values(Protocol):
@@ -281,5 +289,25 @@ def _kind_of(value: str) -> Kind:
     return "text"
 
 
+def _table(data_format: str, file: str) -> _Records:
+    # Loads Arrow, which other formats need not.
+    from tfx_tflite.components.examples.tables import TABLES
+
+    table = TABLES[data_format]
+    kinds = table.features(file)
+    for batch in table.batches(file):
+        for row in batch.slice(0, RECORDS + 1).to_pylist():
+            yield {
+                name: (kinds[name], len(values))
+                for name, values in row.items()
+                if values is not None
+            }
+
+
 # What reads the records of a file, by `data.format`.
-READERS: Mapping[str, Callable[[str], _Records]] = {"tfrecord": _tfrecords, "csv": _rows}
+READERS: Mapping[str, Callable[[str], _Records]] = {
+    "tfrecord": _tfrecords,
+    "csv": _rows,
+    "npz": partial(_table, "npz"),
+    "parquet": partial(_table, "parquet"),
+}

@@ -22,9 +22,17 @@ import pyarrow as pa
 from tfx_tflite.components.errors import DataError, listed
 from tfx_tflite.components.examples.columns import feature_values, in_lists
 from tfx_tflite.components.examples.data_files import opened
+from tfx_tflite.components.examples.first_records import Kind
 
 # NumPy's letters for kinds of types: what a tf.Example can hold of them.
-_KINDS = {"b": "int", "i": "int", "u": "int", "f": "float", "S": "text", "U": "text"}
+_KINDS: Mapping[str, Kind] = {
+    "b": "int",
+    "i": "int",
+    "u": "int",
+    "f": "float",
+    "S": "text",
+    "U": "text",
+}
 _WIDEST_FLOAT = 8
 _NPY = b"\x93NUMPY"
 _TEXTS = {"S": pa.binary(), "U": pa.string()}
@@ -48,7 +56,7 @@ class ArrayHeader:
     is_fortran: bool
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """What the feature's values are: int, float or text."""
         return _KINDS[self.dtype.kind]
 
@@ -79,7 +87,7 @@ def headers(file: str) -> dict[str, ArrayHeader]:
     return found
 
 
-def features(file: str) -> dict[str, str]:
+def features(file: str) -> dict[str, Kind]:
     """Returns what the values of a file's arrays are, by name: int, float or text.
 
     Raises:

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.columns import KINDS, feature_values, in_lists, target_type
 from tfx_tflite.components.examples.data_files import opened
+from tfx_tflite.components.examples.first_records import Kind
 
 _BATCH_EXAMPLES = 1000
 # Where pandas keeps the numbers of rows.
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
-def features(file: str) -> dict[str, str]:
+def features(file: str) -> dict[str, Kind]:
     """Returns what the values of a file's columns are, by name: int, float or text.
 
     Raises:

@@ -1,17 +1,13 @@
-"""Reading files of columns, by format.
+"""Files of columns, by format: what they hold, without Beam or TensorFlow."""
 
-Workers import this module, so it knows nothing of TFX.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import apache_beam as beam
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples import npz, parquet
-from tfx_tflite.components.examples.columns import examples_of
+from tfx_tflite.components.examples.first_records import Kind
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Table:
         batches: Yields a file's examples as columns of lists.
     """
 
-    features: Callable[[str], dict[str, str]]
+    features: Callable[[str], dict[str, Kind]]
     batches: Callable[[str], Iterator[pa.RecordBatch]]
 
 
@@ -46,7 +42,7 @@ def check_alike(files: Iterable[str], data_format: str) -> None:
         DataError: One lacks a feature, has another kind of values, or is not of the format.
         NotKnownError: One cannot be read.
     """
-    first: tuple[str, dict[str, str]] | None = None
+    first: tuple[str, dict[str, Kind]] | None = None
     for file in files:
         found = TABLES[data_format].features(file)
         first = first or (file, found)
@@ -57,27 +53,3 @@ def check_alike(files: Iterable[str], data_format: str) -> None:
                     f"{name!r} is {here} in {file}, but {there} in {first[0]}; give all files of "
                     "a split the same columns or arrays"
                 )
-
-
-class ReadTables(beam.PTransform):
-    """Reads files of columns as serialized tf.Examples, a file a work item.
-
-    Args:
-        files: The files.
-        data_format: Their format.
-    """
-
-    def __init__(self, files: Sequence[str], data_format: str):
-        super().__init__()
-        self._files = tuple(files)
-        self._format = data_format
-
-    def expand(self, root: beam.Pipeline) -> beam.PCollection:
-        """Builds the transform."""
-        examples = beam.FlatMap(_examples, self._format).with_output_types(bytes)
-        return root | "Files" >> beam.Create(self._files) | "Examples" >> examples
-
-
-def _examples(file: str, data_format: str) -> Iterator[bytes]:
-    for batch in TABLES[data_format].batches(file):
-        yield from examples_of(batch)

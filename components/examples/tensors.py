@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError, listed
+from tfx_tflite.components.examples.first_records import SEQUENCES
 
 # An array of whatever type; a docstring says of which, and of which shape.
 Array = npt.NDArray[Any]
@@ -26,11 +27,6 @@ RAW_RECORD_COLUMN = "__raw_record__"
 POSITION_COLUMN = "__position__"
 # The key of a batch's schema metadata under which it keeps which file the batch is of.
 FILE_KEY = b"file"
-# What is said of SequenceExamples.
-SEQUENCES = (
-    "they are SequenceExamples, whose feature lists only a model.preprocessing_signature can read "
-    "(tf.io.parse_sequence_example); name one, or write tf.Examples with all steps in one feature"
-)
 # A position is a file's place among the split's and an example's place in the file, in one number.
 EXAMPLES_A_FILE = 1 << 40
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfx_tflite.components.errors import DataError, NotKnownError
+from tfx_tflite.components.examples.first_records import SEQUENCES
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean, is_close
 from tfx_tflite.pipelines.checks.subject import Subject
 
@@ -21,7 +22,10 @@ def files_can_be_read(subject: Subject) -> Iterator[Mistake]:
                 reason = error.strerror or str(error)
                 yield Mistake(key, f"cannot read {file}: {reason}{more}", NotKnownError)
             else:
-                yield Mistake(key, f"{error}{more}", DataError)
+                kind = NotKnownError if isinstance(error, NotKnownError) else DataError
+                yield Mistake(key, f"{error}{more}", kind)
+        if look.has_sequences and subject.config.model.preprocessing_signature is None:
+            yield Mistake(key, f"the examples cannot be used as they are: {SEQUENCES}", DataError)
         if not look.problems and not look.records:
             yield Mistake(key, f"split {split!r} holds no examples", DataError)
 
@@ -68,7 +72,7 @@ def feature_is_known(subject: Subject, key: str, name: str, split: str) -> Itera
         name: The feature.
         split: Whose.
     """
-    look = subject.splits.get(split)
+    look = subject.look_of(split)
     if look is None or not look.is_known or name in look.features:
         return
     is_sure = look.is_all or is_close(name, look.features)

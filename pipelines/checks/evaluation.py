@@ -59,7 +59,7 @@ def _label_input(subject: Subject, key: str, name: str) -> Iterator[Mistake]:
 
 def _label_feature(subject: Subject, key: str, name: str) -> Iterator[Mistake]:
     split = subject.config.evaluation.split
-    look = subject.splits.get(split)
+    look = subject.look_of(split)
     if look is None or not look.is_known or not look.lacks(name):
         return
     if look.found(name):
@@ -82,7 +82,7 @@ def _label_feature(subject: Subject, key: str, name: str) -> Iterator[Mistake]:
 def weights_are_there(subject: Subject) -> Iterator[Mistake]:
     """Checks that weights are a feature of every example."""
     split = subject.config.evaluation.split
-    look = subject.splits.get(split)
+    look = subject.look_of(split)
     if look is None or not look.is_known:
         return
     for key, judged in _judged(subject):

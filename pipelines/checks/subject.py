@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tfx_tflite.components.errors import DataError, ModelError
+from tfx_tflite.components.errors import DataError, ModelError, NotKnownError
 from tfx_tflite.components.examples import first_records
 from tfx_tflite.components.examples.first_records import Feature, FirstRecords
 from tfx_tflite.components.models import interfaces
@@ -43,8 +43,13 @@ class SplitLook:
 
     @property
     def is_known(self) -> bool:
-        """Whether there are records, and no file is damaged."""
-        return bool(self.records) and not self.problems
+        """Whether there are records, no file is damaged, and features are all that there is."""
+        return bool(self.records) and not self.problems and not self.has_sequences
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether there are SequenceExamples, whose feature lists were not looked at."""
+        return any(found.has_sequences for found in self.records)
 
     @property
     def is_all(self) -> bool:
@@ -117,7 +122,7 @@ class Subject:
                 continue
             try:
                 found[file] = first_records.read(file, self.config.data.format)
-            except (DataError, OSError) as error:
+            except (DataError, NotKnownError, OSError) as error:
                 found[file] = error
         return found
 
@@ -127,6 +132,13 @@ class Subject:
         wanted = {self.config.evaluation.split}
         if self.config.quantization.scheme.needs_calibration:
             wanted.add(self.config.calibration.split)
-        return {
-            name: look for name, look in self.splits.items() if name in wanted and look.is_known
-        }
+        names = [name for name in self.config.data.split_names if name in wanted]
+        looks = {name: self.look_of(name) for name in names}
+        return {name: look for name, look in looks.items() if look is not None and look.is_known}
+
+    def look_of(self, split: str) -> SplitLook | None:
+        """Returns what the files say that hold a split's examples, None if it is not known."""
+        if self.config.data.hash_buckets is None:
+            return self.splits.get(split)
+        # The files of one pattern hold those of all splits.
+        return next(iter(self.splits.values()), None)

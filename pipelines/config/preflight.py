@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from tfx_tflite.components.errors import ConfigError, DataError, NotKnownError
+from tfx_tflite.components.examples.first_records import SEQUENCES
 from tfx_tflite.components.examples.spans import NoSpanError, Span, local_glob
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.checks.files import keyed, kind_of_path
@@ -207,7 +208,6 @@ def _check_no_sequences(data: DataFiles) -> None:
         DataError: It is one, and nothing can read its feature lists.
     """
     from tfx_tflite.components.examples.records import is_sequence
-    from tfx_tflite.components.examples.tensors import SEQUENCES
 
     for file in data.files:
         first = _first_record(file)

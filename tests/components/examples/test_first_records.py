@@ -4,6 +4,9 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tfx_tflite.components.errors import DataError
@@ -82,7 +85,6 @@ def framed(record: bytes) -> bytes:
         ("a", changed_header, "a is not a TFRecord file: the length of its first record has a wr"),
         ("a", gzip.compress, "a is gzipped, but its name does not end in .gz; rename it"),
         ("a.gz", lambda content: content, "a.gz is not gzipped, though its name says so"),
-        ("a", sequence_example, "record 0 of .*a is a SequenceExample; write tf.Examples"),
         ("a", lambda content: framed(b"\xff" * 9), "record 0 of .*a is not a tf.Example"),
         ("a", lambda content: b"x,label\n1,2\n3,4\n", "a is a text file, not TFRecords; CSV needs"),
         ("a", lambda content: b"PAR1" + bytes(20), "a is a Parquet file, not TFRecords"),
@@ -94,6 +96,29 @@ def test_a_file_that_is_damaged_or_another_thing_is_told(
     (tmp_path / name).write_bytes(change(records.read_bytes()))
     with pytest.raises(DataError, match=problem):
         read(str(tmp_path / name), "tfrecord")
+
+
+@pytest.mark.slow
+def test_sequence_examples_are_noted_and_have_the_features_of_their_context(
+    tmp_path: Path, records: Path
+):
+    (tmp_path / "a").write_bytes(sequence_example(records.read_bytes()))
+    found = read(str(tmp_path / "a"), "tfrecord")
+    assert found.has_sequences and found.count == 1 and not found.features
+
+
+@pytest.mark.parametrize("data_format", ["npz", "parquet"])
+def test_files_of_columns_say_the_same_as_records(tmp_path: Path, data_format: str):
+    columns = {"x": [[1.0, 2.0]] * 40, "label": [1] * 40, "city": ["Bonn"] * 40}
+    path = tmp_path / f"a.{data_format}"
+    if data_format == "npz":
+        np.savez(path, **columns)
+    else:
+        pq.write_table(pa.table(columns), path)
+    found = read(str(path), data_format)
+    assert found.count == first_records.RECORDS and not found.is_all and not found.has_sequences
+    kinds = {name: (feature.kind, feature.sizes) for name, feature in found.features.items()}
+    assert kinds == {"x": ("float", {2}), "label": ("int", {1}), "city": ("text", {1})}
 
 
 @pytest.mark.parametrize("name", ["a", "a.gz"])
