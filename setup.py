@@ -37,6 +37,7 @@ setup(
         **{package: ["py.typed"] for package in FOLDERS.values()},
         "tfx_tflite.components.report": ["*.j2"],
         "tfx_tflite.pipelines.checks": ["*.json"],
+        "tfx_tflite.pipelines.config": ["*.json"],
         "tfx_tflite.pipelines.schedule": ["*.j2"],
     },
     install_requires=[

@@ -34,6 +34,7 @@ from tfx_tflite.pipelines.cli.outcome import (
     stoppable,
 )
 from tfx_tflite.pipelines.cli.schedule import schedule
+from tfx_tflite.pipelines.cli.schema import schema
 from tfx_tflite.pipelines.cli.text import in_a_line, printable, say
 from tfx_tflite.pipelines.cli.version import VERSION
 from tfx_tflite.pipelines.runs import RUN_LOCK
@@ -173,7 +174,7 @@ def report(run: Path, in_browser: bool) -> None:
         click.launch(str(result.page))
 
 
-for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule, clean):
+for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule, clean, schema):
     main.add_command(_command)
 
 
