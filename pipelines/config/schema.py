@@ -24,7 +24,7 @@ _ROW = re.compile(
 )
 _NAME = re.compile(r"`([\w.\[\]]+)`")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-_STRONG = re.compile(r"[`*]")
+_STRONG = re.compile(r"`|\*\*")
 
 # A JSON Schema, or a part of one.
 Schema: TypeAlias = dict[str, object]
