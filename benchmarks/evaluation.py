@@ -29,6 +29,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.extractors.tflite_predict_extractor import TFLitePredictExtractor
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
 from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
@@ -377,15 +378,17 @@ def schema(
     return result
 
 
-def eval_config() -> tfma.EvalConfig:
+def eval_config() -> config_pb2.EvalConfig:
     """Returns the metrics and slices that both compute."""
     names = ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy")
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(label_key="label", signature_name="serving_tensors")],
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(label_key="label", signature_name="serving_tensors")],
         metrics_specs=[
-            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=name) for name in names])
+            config_pb2.MetricsSpec(
+                metrics=[config_pb2.MetricConfig(class_name=name) for name in names]
+            )
         ],
-        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["group"])],
+        slicing_specs=[config_pb2.SlicingSpec(), config_pb2.SlicingSpec(feature_keys=["group"])],
     )
 
 

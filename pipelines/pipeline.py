@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
 from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
 from tfx.components.schema_gen.component import SchemaGen
@@ -253,11 +253,11 @@ def _trainer(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel)
     )
 
 
-def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
-    return tfma.EvalConfig(
+def _eval_config(config: PipelineConfig) -> config_pb2.EvalConfig:
+    return config_pb2.EvalConfig(
         model_specs=[_model_spec(config.evaluation)],
         metrics_specs=[
-            tfma.MetricsSpec(
+            config_pb2.MetricsSpec(
                 metrics=[_metric(metric) for metric in judged.metrics],
                 # TFMA's files name outputs where there may be several.
                 output_names=[] if config.evaluation.outputs is None else [judged.output],
@@ -265,29 +265,29 @@ def _eval_config(config: PipelineConfig) -> tfma.EvalConfig:
             for judged in config.evaluation.judged
         ],
         slicing_specs=[
-            tfma.SlicingSpec(feature_keys=list(features))
+            config_pb2.SlicingSpec(feature_keys=list(features))
             for features in ((), *config.evaluation.slices)
         ],
     )
 
 
-def _metric(metric: MetricConfig) -> tfma.MetricConfig:
-    return tfma.MetricConfig(
+def _metric(metric: MetricConfig) -> config_pb2.MetricConfig:
+    return config_pb2.MetricConfig(
         class_name=metric.class_name,
         module=metric.module or "",
         config=json.dumps({**metric.config, "name": metric.name}),
     )
 
 
-def _model_spec(evaluation: EvaluationConfig) -> tfma.ModelSpec:
+def _model_spec(evaluation: EvaluationConfig) -> config_pb2.ModelSpec:
     """Returns what TFMA knows of labels and weights: where they are."""
     targets = _targets(evaluation)
     if evaluation.outputs is None:
         [target] = targets
-        return tfma.ModelSpec(
+        return config_pb2.ModelSpec(
             label_key=target.label_name, example_weight_key=target.example_weight or ""
         )
-    return tfma.ModelSpec(
+    return config_pb2.ModelSpec(
         label_keys={str(target.output): target.label_name for target in targets},
         example_weight_keys={
             str(target.output): target.example_weight

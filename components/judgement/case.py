@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import apache_beam as beam
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
@@ -64,7 +64,7 @@ class Case:
     """
 
     pair: ModelPair
-    eval_config: tfma.EvalConfig
+    eval_config: config_pb2.EvalConfig
     gate: Gate
     judged: tuple[JudgedOutput, ...]
     source: SplitFiles
@@ -107,11 +107,11 @@ class Case:
         compare = CompareModels(self.pair, self.eval_config, self.comparisons, representations)
         _ = pipeline | "ReadSplit" >> ReadBatches(self.source) | "Compare" >> compare
 
-    def judge(self, ratios: Mapping[str, float | None]) -> Judgement:
+    def judge(self, of_model: Mapping[str, float | None]) -> Judgement:
         """Returns what the gate says of the result files.
 
         Args:
-            ratios: What the quantized model costs; see `evidence.ComparisonEvidence`.
+            of_model: Figures of the quantized model; see `evidence.ComparisonEvidence`.
 
         Raises:
             DataError: The split holds no examples.
@@ -131,7 +131,7 @@ class Case:
                 evaluation.values,
                 evaluation.examples,
                 directions,
-                ComparisonEvidence(evaluation, ratios),
+                ComparisonEvidence(evaluation, of_model),
                 comparison.reference,
             )
             for comparison, evaluation in zip(self.comparisons, evaluations, strict=True)

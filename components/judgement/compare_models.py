@@ -10,6 +10,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
@@ -77,7 +78,7 @@ class CompareModels(beam.PTransform):
     def __init__(
         self,
         pair: ModelPair,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         comparisons: Sequence[PlannedComparison],
         representations: Mapping[str, schema_pb2.TensorRepresentation] | None,
     ):
@@ -161,9 +162,9 @@ def _against(extracts: tfma.Extracts, reference: Reference) -> tfma.Extracts:
     return found
 
 
-def _buildable(config: tfma.EvalConfig) -> tfma.EvalConfig:
+def _buildable(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
     """Returns a config whose metrics Keras can build, as TFMA's writer does to find thresholds."""
-    found = tfma.EvalConfig()
+    found = config_pb2.EvalConfig()
     found.CopyFrom(config)
     for spec in found.metrics_specs:
         for metric in spec.metrics:

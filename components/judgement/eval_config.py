@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion, rule_directions
@@ -15,7 +16,7 @@ from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 from tfx_tflite.components.judgement.prediction import FLOAT, QUANTIZED, ModelPair
 
 
-def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
+def two_model_config(eval_config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
     """Returns the config for float and quantized model from one for a single model.
 
     Every metric is named (by its class where its config gives no name), so that gate rules can
@@ -32,9 +33,9 @@ def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
         raise EvaluationError(
             f"eval_config has {len(eval_config.model_specs)} model_specs, expected at most one"
         )
-    config = tfma.EvalConfig()
+    config = config_pb2.EvalConfig()
     config.CopyFrom(eval_config)
-    common = eval_config.model_specs[0] if eval_config.model_specs else tfma.ModelSpec()
+    common = eval_config.model_specs[0] if eval_config.model_specs else config_pb2.ModelSpec()
     del config.model_specs[:]
     for name in (FLOAT, QUANTIZED):
         spec = config.model_specs.add()
@@ -42,11 +43,11 @@ def two_model_config(eval_config: tfma.EvalConfig) -> tfma.EvalConfig:
         spec.name, spec.model_type, spec.is_baseline = name, tfma.TF_GENERIC, name == FLOAT
     _name_metrics(config)
     if not any(not s.feature_keys and not s.feature_values for s in config.slicing_specs):
-        config.slicing_specs.insert(0, tfma.SlicingSpec())
+        config.slicing_specs.insert(0, config_pb2.SlicingSpec())
     return config
 
 
-def _name_metrics(config: tfma.EvalConfig) -> None:
+def _name_metrics(config: config_pb2.EvalConfig) -> None:
     names: set[tuple[str | None, str]] = set()
     for evaluated in evaluated_metrics(config):
         name, proto = evaluated.metric.name, evaluated.proto
@@ -67,8 +68,8 @@ class EvaluatedMetric:
         metric: The same as this project has it.
     """
 
-    spec: tfma.MetricsSpec
-    proto: tfma.MetricConfig
+    spec: config_pb2.MetricsSpec
+    proto: config_pb2.MetricConfig
     metric: ConfiguredMetric
 
     @property
@@ -77,12 +78,12 @@ class EvaluatedMetric:
         return outputs_of(self.spec)
 
 
-def outputs_of(spec: tfma.MetricsSpec) -> tuple[str | None, ...]:
+def outputs_of(spec: config_pb2.MetricsSpec) -> tuple[str | None, ...]:
     """Returns the outputs that metrics are for; None is the one whose name goes without saying."""
     return tuple(spec.output_names) or (None,)
 
 
-def evaluated_metrics(config: tfma.EvalConfig) -> Iterator[EvaluatedMetric]:
+def evaluated_metrics(config: config_pb2.EvalConfig) -> Iterator[EvaluatedMetric]:
     """Yields the metrics of a config."""
     for spec in config.metrics_specs:
         for proto in spec.metrics:
@@ -93,7 +94,7 @@ def evaluated_metrics(config: tfma.EvalConfig) -> Iterator[EvaluatedMetric]:
             yield EvaluatedMetric(spec, proto, metric)
 
 
-def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Direction]:
+def metric_directions(eval_config: config_pb2.EvalConfig, gate: Gate) -> dict[str, Direction]:
     """Returns which way the metric of each rule is better; see `gate.rule_directions`.
 
     Args:
@@ -111,7 +112,7 @@ def metric_directions(eval_config: tfma.EvalConfig, gate: Gate) -> dict[str, Dir
     return rule_directions(gate, metrics)
 
 
-def check_metrics(eval_config: tfma.EvalConfig) -> None:
+def check_metrics(eval_config: config_pb2.EvalConfig) -> None:
     """Checks that TFMA has every metric and takes its config.
 
     Args:
@@ -128,8 +129,8 @@ def check_metrics(eval_config: tfma.EvalConfig) -> None:
         _check_made(evaluated.proto, eval_config)
 
 
-def _check_made(metric: tfma.MetricConfig, eval_config: tfma.EvalConfig) -> None:
-    spec = tfma.MetricsSpec(metrics=[for_keras(metric)], model_names=[FLOAT])
+def _check_made(metric: config_pb2.MetricConfig, eval_config: config_pb2.EvalConfig) -> None:
+    spec = config_pb2.MetricsSpec(metrics=[for_keras(metric)], model_names=[FLOAT])
     try:
         metric_specs.to_computations([spec], eval_config=eval_config)
     except Exception as error:  # TFMA and Keras raise nearly anything here.
@@ -140,13 +141,13 @@ def _check_made(metric: tfma.MetricConfig, eval_config: tfma.EvalConfig) -> None
         ) from error
 
 
-def for_keras(metric: tfma.MetricConfig) -> tfma.MetricConfig:
+def for_keras(metric: config_pb2.MetricConfig) -> config_pb2.MetricConfig:
     """Returns a metric as Keras can build it, without a class to ignore if that is done here.
 
     Keras has `ignore_class` for the crossentropy alone, and not in each version.
     """
     settings = json.loads(metric.config)
-    found = tfma.MetricConfig()
+    found = config_pb2.MetricConfig()
     found.CopyFrom(metric)
     if not metric.module and row_of(metric.class_name).label is LabelKind.CLASS_INDEX:
         settings.pop("ignore_class", None)
@@ -171,7 +172,7 @@ def _check_ignore_class(metric: ConfiguredMetric) -> None:
         )
 
 
-def _check_without_thresholds(metric: tfma.MetricConfig) -> None:
+def _check_without_thresholds(metric: config_pb2.MetricConfig) -> None:
     """Checks that nobody relies on TFMA's thresholds, which would say nothing here."""
     by_slice = (*metric.per_slice_thresholds, *metric.cross_slice_thresholds)
     if by_slice or metric.HasField("threshold"):
@@ -181,7 +182,7 @@ def _check_without_thresholds(metric: tfma.MetricConfig) -> None:
         )
 
 
-def targets_of(eval_config: tfma.EvalConfig, output: str | None) -> tuple[Target, ...]:
+def targets_of(eval_config: config_pb2.EvalConfig, output: str | None) -> tuple[Target, ...]:
     """Returns the targets that a config's own model spec names.
 
     Args:
@@ -191,7 +192,7 @@ def targets_of(eval_config: tfma.EvalConfig, output: str | None) -> tuple[Target
     Raises:
         EvaluationError: It names no label.
     """
-    spec = eval_config.model_specs[0] if eval_config.model_specs else tfma.ModelSpec()
+    spec = eval_config.model_specs[0] if eval_config.model_specs else config_pb2.ModelSpec()
     weights = dict(spec.example_weight_keys)
     if spec.label_keys:
         return tuple(
@@ -206,7 +207,7 @@ def targets_of(eval_config: tfma.EvalConfig, output: str | None) -> tuple[Target
 
 
 def judged_outputs(
-    pair: ModelPair, eval_config: tfma.EvalConfig, targets: Sequence[Target]
+    pair: ModelPair, eval_config: config_pb2.EvalConfig, targets: Sequence[Target]
 ) -> tuple[JudgedOutput, ...]:
     """Returns the outputs that are judged, as the signature has them.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.eval_config import (
@@ -107,7 +107,7 @@ class MetricPlan:
     """
 
     outputs: tuple[OutputPlan, ...]
-    rest: tfma.EvalConfig | None
+    rest: config_pb2.EvalConfig | None
 
     @property
     def checks(self) -> tuple[LabelCheck, ...]:
@@ -130,7 +130,7 @@ class MetricPlan:
     @classmethod
     def make(
         cls,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         judged: Sequence[JudgedOutput],
         gate: Gate,
         against: Reference = "float",
@@ -192,7 +192,7 @@ def _output_plan(metrics: Sequence[EvaluatedMetric], judged: JudgedOutput) -> Ou
 
 def _batched(evaluated: EvaluatedMetric, judged: JudgedOutput) -> BatchedMetric | None:
     spec = evaluated.spec
-    plain = tfma.MetricsSpec(
+    plain = config_pb2.MetricsSpec(
         metrics=spec.metrics, model_names=spec.model_names, output_names=spec.output_names
     )
     if spec != plain or evaluated.metric.is_own:
@@ -207,9 +207,11 @@ def _class_of_unknown(metrics: Sequence[ConfiguredMetric], judged: JudgedOutput)
     return Decision() if is_row and all(metric.label in _UNKNOWN for metric in metrics) else None
 
 
-def _rest(eval_config: tfma.EvalConfig, plans: Sequence[OutputPlan]) -> tfma.EvalConfig | None:
+def _rest(
+    eval_config: config_pb2.EvalConfig, plans: Sequence[OutputPlan]
+) -> config_pb2.EvalConfig | None:
     """Returns the config with only the metrics that are not computed on batches."""
-    rest = tfma.EvalConfig()
+    rest = config_pb2.EvalConfig()
     rest.CopyFrom(eval_config)
     by_output = {plan.judged.key: plan.by_name for plan in plans}
     for spec in rest.metrics_specs:

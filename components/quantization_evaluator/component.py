@@ -1,6 +1,6 @@
 """The QuantizationEvaluator component: what it takes and gives."""
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
@@ -25,7 +25,7 @@ class QuantizationEvaluatorSpec(ComponentSpec):
 
     PARAMETERS = {
         "versions": ExecutionParameter(type=str),
-        "eval_config": ExecutionParameter(type=tfma.EvalConfig),
+        "eval_config": ExecutionParameter(type=config_pb2.EvalConfig),
         PROPERTY: ExecutionParameter(type=str),
         PROVENANCE: ExecutionParameter(type=str, optional=True),
     }
@@ -85,7 +85,7 @@ class QuantizationEvaluator(base_beam_component.BaseBeamComponent):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         schema: types.BaseChannel | None = None,
         provenance: Provenance | None = None,
         settings: EvaluatorSettings | None = None,

@@ -38,17 +38,17 @@ def quantizer(**options):
 
 
 def evaluator(**options):
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     from tfx_tflite.components import QuantizationEvaluator
 
-    metrics = tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="AUC")])
+    metrics = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="AUC")])
     return QuantizationEvaluator(
         examples=channel("Examples"),
         model=channel("Model"),
         baseline_model=channel("Model"),
-        eval_config=tfma.EvalConfig(
-            model_specs=[tfma.ModelSpec(label_key="label")], metrics_specs=[metrics]
+        eval_config=config_pb2.EvalConfig(
+            model_specs=[config_pb2.ModelSpec(label_key="label")], metrics_specs=[metrics]
         ),
         **options,
     )

@@ -160,12 +160,12 @@ class _Computation:
 
 @cache
 def _computation(metric: ScoreMetric) -> _Computation:
-    import tensorflow_model_analysis as tfma
     from tensorflow_model_analysis.metrics import metric_types
+    from tensorflow_model_analysis.proto import config_pb2
 
     made = metric_types.registered_metrics()[metric.class_name](**json.loads(metric.config))
     counting, matrices, derived = made.computations(
-        eval_config=tfma.EvalConfig(), model_names=[""], output_names=[""], sub_keys=[None]
+        eval_config=config_pb2.EvalConfig(), model_names=[""], output_names=[""], sub_keys=[None]
     )
     [matrices_key], [key] = matrices.keys, derived.keys
     nothing = counting.combiner.extract_output(counting.combiner.create_accumulator())

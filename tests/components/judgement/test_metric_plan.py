@@ -26,7 +26,7 @@ def judged(key: str | None, shape: tuple, **target: object) -> JudgedOutput:
 
 
 def config(metrics: dict[str | None, list]):
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     from tfx_tflite.components.judgement.eval_config import two_model_config
 
@@ -34,16 +34,18 @@ def config(metrics: dict[str | None, list]):
     for key, names in metrics.items():
         pairs = [(name, {}) if isinstance(name, str) else name for name in names]
         specs.append(
-            tfma.MetricsSpec(
+            config_pb2.MetricsSpec(
                 output_names=[key] if key else [],
                 metrics=[
-                    tfma.MetricConfig(class_name=name, config=json.dumps(settings))
+                    config_pb2.MetricConfig(class_name=name, config=json.dumps(settings))
                     for name, settings in pairs
                 ],
             )
         )
     return two_model_config(
-        tfma.EvalConfig(model_specs=[tfma.ModelSpec(label_key="label")], metrics_specs=specs)
+        config_pb2.EvalConfig(
+            model_specs=[config_pb2.ModelSpec(label_key="label")], metrics_specs=specs
+        )
     )
 
 
@@ -69,7 +71,7 @@ def test_each_output_has_its_metrics_and_the_rest_goes_through_tfma():
 
 
 def test_a_metric_of_ones_own_may_have_any_label():
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     from tfx_tflite.components.judgement.metric_plan import MetricPlan
 
@@ -77,7 +79,7 @@ def test_a_metric_of_ones_own_may_have_any_label():
     own.metrics_specs[0].metrics[0].module = "mine"
     found = MetricPlan.make(own, [judged(None, (4, 4, 3))], Gate(rules=(SIZE,)))
     found.checks[0].of_shapes(7, (4, 4, 3))
-    assert isinstance(found.rest, tfma.EvalConfig)
+    assert isinstance(found.rest, config_pb2.EvalConfig)
 
 
 @pytest.mark.parametrize("metric", ["SparseCategoricalAccuracy", "MeanSquaredError"])

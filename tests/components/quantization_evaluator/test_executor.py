@@ -28,20 +28,20 @@ METRICS = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
 
 def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
     """Metrics are class names, or pairs of a class name and a config."""
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     pairs = [(metric, {}) if isinstance(metric, str) else metric for metric in metrics]
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(label_key="label")],
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(label_key="label")],
         metrics_specs=[
-            tfma.MetricsSpec(
+            config_pb2.MetricsSpec(
                 metrics=[
-                    tfma.MetricConfig(class_name=name, config=json.dumps(config))
+                    config_pb2.MetricConfig(class_name=name, config=json.dumps(config))
                     for name, config in pairs
                 ]
             )
         ],
-        slicing_specs=[tfma.SlicingSpec(feature_keys=[key]) for key in slices],
+        slicing_specs=[config_pb2.SlicingSpec(feature_keys=[key]) for key in slices],
     )
 
 
@@ -588,6 +588,7 @@ def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_p
 
 def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path):
     import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     gate = Gate(
         rules=(
@@ -607,7 +608,7 @@ def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path)
     assert accuracy.metric_key.is_diff and "is undecided" in accuracy.message
     threshold = accuracy.metric_threshold.change_threshold
     assert threshold.absolute.value == 0
-    assert threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    assert threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
     assert ratio.metric_threshold.value_threshold.lower_bound.value == 300
 
 
@@ -619,13 +620,13 @@ def test_tfma_reads_a_blessing(evaluated):
 
 
 def test_a_threshold_of_tfma_is_an_error_and_not_ignored():
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     from tfx_tflite.components.judgement.eval_config import check_metrics, two_model_config
 
     config = eval_config()
     config.metrics_specs[0].metrics[0].threshold.CopyFrom(
-        tfma.MetricThreshold(value_threshold={"lower_bound": {"value": 0.9}})
+        config_pb2.MetricThreshold(value_threshold={"lower_bound": {"value": 0.9}})
     )
     with pytest.raises(EvaluationError, match="make it a rule there"):
         check_metrics(two_model_config(config))

@@ -485,12 +485,12 @@ def target(output: str, weighted: bool, **changes: object):
 
 
 def metrics_spec(cells: Sequence[Cell], output: str | None):
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
-    return tfma.MetricsSpec(
+    return config_pb2.MetricsSpec(
         output_names=[output] if output else [],
         metrics=[
-            tfma.MetricConfig(
+            config_pb2.MetricConfig(
                 class_name=cell.class_name,
                 config=json.dumps({**dict(cell.config), "name": cell.name}),
             )
@@ -516,7 +516,7 @@ def evaluate(
     That is beside the reference if there is one, else beside the float model.
     """
     import apache_beam as beam
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     from tfx_tflite.components.examples.splits import ReadBatches
     from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
@@ -529,20 +529,20 @@ def evaluate(
 
     weighted = [t for t in targets if t.example_weight]
     spec = (
-        tfma.ModelSpec(
+        config_pb2.ModelSpec(
             label_keys={t.output: t.label_name for t in targets},
             example_weight_keys={t.output: t.example_weight for t in weighted},
         )
         if None not in cells
-        else tfma.ModelSpec(
+        else config_pb2.ModelSpec(
             label_key=targets[0].label_name, example_weight_key=targets[0].example_weight or ""
         )
     )
     config = two_model_config(
-        tfma.EvalConfig(
+        config_pb2.EvalConfig(
             model_specs=[spec],
             metrics_specs=[metrics_spec(found, output) for output, found in cells.items()],
-            slicing_specs=[tfma.SlicingSpec(feature_keys=["group"])],
+            slicing_specs=[config_pb2.SlicingSpec(feature_keys=["group"])],
         )
     )
     # As of a calibrated scheme, so that extracts hold what the inputs are like.

@@ -58,14 +58,16 @@ def two_heads(tmp_path_factory, write_records_to):
 
 
 def two_metrics():
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
 
     metrics = {"kind": "SparseCategoricalAccuracy", "price": "MeanSquaredError"}
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         # The outputs' labels are named like the outputs.
-        model_specs=[tfma.ModelSpec(label_keys={name: name for name in metrics})],
+        model_specs=[config_pb2.ModelSpec(label_keys={name: name for name in metrics})],
         metrics_specs=[
-            tfma.MetricsSpec(output_names=[output], metrics=[tfma.MetricConfig(class_name=name)])
+            config_pb2.MetricsSpec(
+                output_names=[output], metrics=[config_pb2.MetricConfig(class_name=name)]
+            )
             for output, name in metrics.items()
         ],
     )
