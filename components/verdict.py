@@ -1,9 +1,10 @@
 """What a gate says of a model, as reports, manifests and results of runs have it."""
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from tfx_tflite.components.documents import Figure, Part
 
@@ -56,6 +57,9 @@ class RuleResult(MetricValues):
         drop: How much worse the quantized model is, in the metric's unit; negative if it is better.
         bound: The largest drop allowed, in the metric's unit.
         limit: If a rule limits a figure of the model as a whole, the limit.
+        quantized_release: If a rule limits a release, the release that `quantized_value` stands
+            for, `2.17.0` for example. The key is left out of other rules.
+        limit_release: The release that `limit` stands for. The key is left out of other rules.
         confidence: How sure the verdict is; None if the figures were compared as they are.
         lower: The one-sided lower bound of the true drop at that confidence.
         upper: The one-sided upper bound of it.
@@ -69,6 +73,8 @@ class RuleResult(MetricValues):
     drop: Figure
     bound: Figure
     limit: float | None = None
+    quantized_release: str | None = None
+    limit_release: str | None = None
     confidence: float | None = None
     lower: float | None = None
     upper: float | None = None
@@ -77,6 +83,15 @@ class RuleResult(MetricValues):
     more_examples: int | None = None
     reason: str = ""
     against: Literal["float", "pushed"] = "float"
+
+    @model_serializer(mode="wrap")
+    def _without_releases_of_figures(
+        self, own_keys: Callable[["RuleResult"], dict[str, object]]
+    ) -> dict[str, object]:
+        keys = own_keys(self)
+        if self.limit_release is None:
+            del keys["quantized_release"], keys["limit_release"]
+        return keys
 
     @property
     def title(self) -> str:

@@ -192,6 +192,9 @@ class Description(Part):
     metrics: tuple[MetricValues, ...] = ()
     # What the quantized model's figures were measured with.
     runtime: Runtime | None = None
+    # The least release of TensorFlow Lite's runtime that has every operator of the model, in the
+    # version that the model wants; None if it is not known.
+    min_runtime_version: Text | None = None
     signature: Signature | None = None
     golden: Golden | None = None
     # Of the float model, the calibration sample, the eval split, …

@@ -25,17 +25,18 @@ class ComparisonEvidence:
 
     Attributes:
         evaluation: The figures and the sums behind them.
-        ratios: What the quantized model costs as a multiple of what the float model costs, by what
-            the gate calls it; None if it is not known.
+        of_model: Figures that belong to the model and not to its answers, by what the gate calls
+            them: what it costs as a multiple of the float model, and which runtime it needs. None
+            if one is not known.
     """
 
     evaluation: Evaluation
-    ratios: Mapping[str, float | None]
+    of_model: Mapping[str, float | None]
 
     def figure(self, name: str, output: str | None) -> float | None:
         """Returns a figure of the model as a whole; see `judging.Evidence`."""
-        if name in self.ratios:
-            return self.ratios[name]
+        if name in self.of_model:
+            return self.of_model[name]
         outputs = self.evaluation.output(output).comparison.outputs
         has_no_noise = outputs.examples and not outputs.noise
         figures = {

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_serializer, 
 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
+from tfx_tflite.components.releases import release_name, release_number
 from tfx_tflite.components.settings import Settings
 
 Reference = Literal["float", "pushed"]
@@ -109,6 +110,18 @@ class LimitRule(_Rule):
         sides = (found, self.limit) if self.side == "at most" else (self.limit, found)
         return is_within(*sides)
 
+    def releases(self, found: float | None) -> tuple[str | None, str | None]:
+        """Returns the releases that figure and limit stand for; None twice if they are numbers."""
+        return None, None
+
+    def why_not(self, found: float) -> str:
+        """Returns the reason for a refusal.
+
+        Args:
+            found: The figure, which does not keep to the limit.
+        """
+        return self.explanation.format(name=self.figure, found=found, limit=self.limit)
+
 
 class CostLimit(LimitRule):
     """A limit on what the model costs, as a multiple of the float32 TFLite model's."""
@@ -135,6 +148,46 @@ class ArenaLimit(CostLimit):
 
     key, figure = "max_arena_ratio", "arena_ratio"
     max_arena_ratio: _AboveZero
+
+
+def _release(value: object) -> object:
+    """Returns a release as it is meant, of what YAML makes of it."""
+    if isinstance(value, str):
+        return release_name(release_number(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # What was meant by 2.1 nobody can tell.
+        raise ValueError(
+            "write all three parts of the release, 2.14.0 for example: YAML reads 2.10 as the "
+            f"number 2.1, and here {value}"
+        )
+    raise ValueError("write the release of a TensorFlow Lite runtime, 2.14.0 for example")
+
+
+class RuntimeLimit(LimitRule):
+    """The newest release of TensorFlow Lite's runtime that the model may need.
+
+    The figure and the limit are numbers that order as releases do; see `releases`.
+    """
+
+    key, figure, float_value = "max_runtime_version", "runtime_version", None
+    explanation = (
+        "the model needs TensorFlow Lite {found} or later, and devices have {limit}: it has an "
+        "operator of a version that older runtimes lack"
+    )
+    max_runtime_version: Annotated[str, BeforeValidator(_release)]
+
+    @property
+    def limit(self) -> float:
+        """The number of the newest release that is allowed."""
+        return release_number(self.max_runtime_version)
+
+    def releases(self, found: float | None) -> tuple[str | None, str | None]:
+        """Returns the releases that figure and limit stand for; see `LimitRule`."""
+        return None if found is None else release_name(found), self.max_runtime_version
+
+    def why_not(self, found: float) -> str:
+        """Returns the reason for a refusal; see `LimitRule`."""
+        return self.explanation.format(found=release_name(found), limit=self.max_runtime_version)
 
 
 class OutputLimit(LimitRule):
@@ -183,6 +236,7 @@ _Limit = (
     SizeLimit
     | LatencyLimit
     | ArenaLimit
+    | RuntimeLimit
     | AgreementLimit
     | DivergenceLimit
     | DifferenceLimit

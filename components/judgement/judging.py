@@ -167,6 +167,7 @@ def _judge_figure(
     # If the float model has no figure, the limit itself is what a drop counts from.
     reference = rule.limit if rule.float_value is None else rule.float_value
     sign = 1 if rule.side == "at least" else -1
+    quantized_release, limit_release = rule.releases(found)
     return RuleResult(
         metric=rule.figure,
         output=output,
@@ -177,6 +178,8 @@ def _judge_figure(
         drop=math.nan if found is None else sign * (reference - found),
         bound=sign * (reference - rule.limit),
         limit=rule.limit,
+        quantized_release=quantized_release,
+        limit_release=limit_release,
         verdict=Verdict.REFUSED if reason else Verdict.BLESSED,
         reason=reason,
     )
@@ -187,7 +190,7 @@ def _why_limit_fails(rule: LimitRule, found: float | None) -> str:
         return f"{rule.figure} is not known, so it cannot be judged"
     if rule.holds(found):
         return ""
-    return rule.explanation.format(name=rule.figure, found=found, limit=rule.limit)
+    return rule.why_not(found)
 
 
 def _judge_metric(

@@ -59,6 +59,24 @@ class Draft:
         self.tree.operatorCodes.append(wanted)
         return len(self.tree.operatorCodes) - 1
 
+    def set_versions(self, versions: Sequence[int]) -> bool:
+        """Gives each kind of operator a version.
+
+        Args:
+            versions: In the order of the model's kinds; 0 for a kind that keeps its own.
+
+        Returns:
+            Whether one of them had another version.
+        """
+        before = self.tree.operatorCodes
+        self.tree.operatorCodes = [copy.copy(code) for code in before]
+        for code, number in zip(self.tree.operatorCodes, versions, strict=True):
+            code.version = number or code.version
+        return any(
+            code.version != old.version
+            for code, old in zip(self.tree.operatorCodes, before, strict=True)
+        )
+
     def operator(self, kind: str, inputs: Sequence[int], output: int) -> OperatorTree:
         """Returns a new operator, which is in no graph yet and has no options.
 

@@ -171,6 +171,7 @@ class Operator:
         operands: What it reads, by position; None if an optional operand is left out.
         outputs: What it writes.
         intermediates: What it keeps for itself.
+        version: Of its kind; 0 for a custom operator, whose versions are its author's.
     """
 
     index: int
@@ -178,6 +179,7 @@ class Operator:
     operands: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     intermediates: tuple[Tensor, ...] = ()
+    version: int = 1
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -199,6 +201,11 @@ class Operator:
     def is_builtin(self) -> bool:
         """Whether every TensorFlow Lite runtime has it."""
         return object_tree.is_builtin(self.name)
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is none of the schema's kinds."""
+        return self.version == 0
 
     def operand(self, position: int) -> Tensor | None:
         """Returns the operand at a position, None if there is none."""
@@ -310,6 +317,7 @@ class Graph:
             tuple(tensors[i] if i >= 0 else None for i in numbers(tree.inputs)),
             _at(tensors, tree.outputs),
             _at(tensors, tree.intermediates),
+            object_tree.version_of(self._tree, tree),
         )
 
     @property
@@ -420,6 +428,13 @@ class Graph:
             "metadata": metadata,
             "graph": len(self.content) - constants - metadata,
         }
+
+    def metadata(self, name: str) -> list[bytes]:
+        """Returns what converters and authors wrote under a name, which may be there twice."""
+        buffers = self._tree.buffers
+        entries = (each for each in self._tree.metadata or () if text(each.name) == name)
+        stored = [buffers[each.buffer].data for each in entries if each.buffer < len(buffers)]
+        return [np.asarray(data, np.uint8).tobytes() for data in stored if data is not None]
 
     def operator_counts(self) -> dict[str, int]:
         """Returns how often each kind of operator occurs."""

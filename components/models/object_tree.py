@@ -211,7 +211,8 @@ def _named_tensor(number: int, name: str) -> NamedTensorTree:
 @cache
 def _names(enumeration: str) -> dict[int, str]:
     found = vars(getattr(_schema, enumeration)).items()
-    return {value: name for name, value in found if isinstance(value, int)}
+    # From Python 3.13 on a class has integers of its own: `__firstlineno__`.
+    return {value: name for name, value in found if not name.startswith("_")}
 
 
 def type_name(number: int) -> str:
@@ -230,6 +231,18 @@ def kind_of(model: ModelTree, operator: OperatorTree) -> str:
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     name = _names("BuiltinOperator").get(number, f"OPERATOR {number}")
     return text(code.customCode) if name == "CUSTOM" else name
+
+
+def version_of(model: ModelTree, operator: OperatorTree) -> int:
+    """Returns the version of an operator's kind; 0 for a custom operator."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return 0 if is_custom(code) else max(code.version, 1)
+
+
+def is_custom(code: CodeTree) -> bool:
+    """Returns whether a kind of operator is none of the schema's."""
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return number == int(_schema.BuiltinOperator.CUSTOM)
 
 
 def is_builtin(kind: str) -> bool:

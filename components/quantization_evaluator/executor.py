@@ -4,9 +4,9 @@ import dataclasses
 import math
 import posixpath
 
-import tensorflow_model_analysis as tfma
 from absl import logging
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
@@ -80,7 +80,7 @@ class Executor(tfx_evaluator.Executor):
             EvaluationError: The config does not fit the model.
         """
         eval_config = two_model_config(
-            proto_utils.json_to_proto(exec_properties["eval_config"], tfma.EvalConfig())
+            proto_utils.json_to_proto(exec_properties["eval_config"], config_pb2.EvalConfig())
         )
         settings = EvaluatorSettings.from_property(exec_properties)
         gate = settings.gate
@@ -116,7 +116,7 @@ class Executor(tfx_evaluator.Executor):
         case = Case(pair, eval_config, gate, judged, source, first, looked, output_path)
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
-        judgement = case.judge(model.ratios)
+        judgement = case.judge(model.figures)
         document = build(
             Findings(
                 case=case,
@@ -177,7 +177,7 @@ def _source(input_dict: Artifacts, settings: EvaluatorSettings) -> SplitFiles:
     return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
 
-def _check_slices(eval_config: tfma.EvalConfig, source: SplitFiles) -> None:
+def _check_slices(eval_config: config_pb2.EvalConfig, source: SplitFiles) -> None:
     """Checks that slices are by features that there are; others would have no examples."""
     if source.schema is None:
         return
@@ -305,6 +305,10 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
         if rule.slice == OVERALL and rule.against == "float":
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
             of = "" if rule.output is None else f"{rule.output}_"
+            if rule.quantized_release is not None:
+                name = f"{rule.metric}_quantized"
+                artifact.set_string_custom_property(name, rule.quantized_release)
+                continue
             for name, figure in {**figures, "drop": rule.drop}.items():
                 if math.isfinite(figure):
                     artifact.set_float_custom_property(f"{of}{rule.metric}_{name}", figure)

@@ -24,7 +24,10 @@ from tfx_tflite.components.judgement.shipped_files import ShippedFiles
 from tfx_tflite.components.models import latency
 from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.first_run import check_first_run
+from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.min_runtime import min_runtime_version
 from tfx_tflite.components.quantization.document import Bytes, QuantizationReport
+from tfx_tflite.components.releases import release_number
 from tfx_tflite.components.report import document
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.verdict import OVERALL
@@ -45,6 +48,8 @@ class ModelProperties:
         latencies: Of it and of the float32 TFLite model, with one thread and with two; none for a
             model from elsewhere.
         arena: The working memory of both models; None for a model from elsewhere.
+        min_runtime_version: The least release of TensorFlow Lite that runs it; None if that is not
+            known.
     """
 
     digest: str
@@ -52,6 +57,7 @@ class ModelProperties:
     quantization: QuantizationReport
     latencies: tuple[latency.Latency, ...]
     arena: Bytes | None
+    min_runtime_version: str | None
 
     @property
     def sizes(self) -> Bytes:
@@ -66,6 +72,15 @@ class ModelProperties:
             "size_ratio": self.sizes.ratio,
             "latency_ratio": self.latencies[0].ratio if self.latencies else None,
             "arena_ratio": self.arena.ratio if self.arena else None,
+        }
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """What rules limit, by the rule's name of it; None if that is not known."""
+        release = self.min_runtime_version
+        return {
+            **self.ratios,
+            "runtime_version": None if release is None else release_number(release),
         }
 
     @property
@@ -112,7 +127,8 @@ class ModelProperties:
             arena = Bytes(
                 float_model=arena_bytes(before, shapes), quantized=arena_bytes(content, shapes)
             )
-        return cls(bytes_digest(content), len(content), quantization, latencies, arena)
+        least = min_runtime_version(read_graph(content))
+        return cls(bytes_digest(content), len(content), quantization, latencies, arena, least)
 
 
 @dataclass(frozen=True)
@@ -180,6 +196,7 @@ def build(found: Findings, asked: Request) -> Report:
         latency_ms=latencies[0] if latencies else None,
         latency_by_threads=latencies,
         arena_bytes=model.arena,
+        min_runtime_version=model.min_runtime_version,
         agreement=first.agreement,
         outputs=first.outputs,
         worst_examples=first.worst_examples,

@@ -108,8 +108,11 @@ class Check:
     def plot(self) -> IntervalPlot | None:
         """Where the marks of the plot go, or None if there is nothing to show."""
         drop, bound = self._drop_and_bound()
-        if math.isnan(self.rule.quantized_value) or not (
-            math.isfinite(drop) and math.isfinite(bound)
+        is_release = self.rule.limit_release is not None
+        if (
+            is_release
+            or math.isnan(self.rule.quantized_value)
+            or not (math.isfinite(drop) and math.isfinite(bound))
         ):
             return None
         interval = None if self.side else self.interval

@@ -174,6 +174,9 @@ class Report(Document):
     latency_ms: Latency | None = None
     latency_by_threads: tuple[Latency, ...] = ()
     arena_bytes: Bytes | None = None
+    # The least release of TensorFlow Lite's runtime that has every operator of the model, in the
+    # version that the model wants; None if it is not known.
+    min_runtime_version: str | None = None
     # These three are of the first output; then come all, if several are judged.
     agreement: Agreement | None = None
     outputs: OutputDifferences | None = None

@@ -4,8 +4,7 @@ import posixpath
 from collections.abc import Mapping
 
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_tflite.components.judgement.case import Case, Judgement
@@ -46,8 +45,10 @@ def _too_few_examples(gate: Gate, result: GateResult) -> validation_result_pb2.V
     return validation_result_pb2.ValidationFailure(
         metric_key=metrics_for_slice_pb2.MetricKey(name="example_count", model_name=QUANTIZED),
         metric_value=_number(result.examples),
-        metric_threshold=tfma.MetricThreshold(
-            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": gate.min_examples})
+        metric_threshold=config_pb2.MetricThreshold(
+            value_threshold=config_pb2.GenericValueThreshold(
+                lower_bound={"value": gate.min_examples}
+            )
         ),
         message=f"{result.examples} examples are too few to judge",
     )
@@ -78,23 +79,23 @@ def _number(value: float) -> metrics_for_slice_pb2.MetricValue:
     return metrics_for_slice_pb2.MetricValue(double_value={"value": value})
 
 
-def _change_threshold(rule: RuleResult, direction: Direction) -> tfma.MetricThreshold:
+def _change_threshold(rule: RuleResult, direction: Direction) -> config_pb2.MetricThreshold:
     # A change is quantized less float, a drop how much worse that is.
     change, name = (
         (-rule.bound, "HIGHER_IS_BETTER")
         if direction == "higher_is_better"
         else (rule.bound, "LOWER_IS_BETTER")
     )
-    return tfma.MetricThreshold(
-        change_threshold=tfma.GenericChangeThreshold(
-            absolute={"value": change}, direction=tfma.MetricDirection.Value(name)
+    return config_pb2.MetricThreshold(
+        change_threshold=config_pb2.GenericChangeThreshold(
+            absolute={"value": change}, direction=config_pb2.MetricDirection.Value(name)
         )
     )
 
 
-def _value_threshold(rule: RuleResult) -> tfma.MetricThreshold:
+def _value_threshold(rule: RuleResult) -> config_pb2.MetricThreshold:
     [side] = [limit.side for limit in LIMITS if limit.figure == rule.metric]
     bound = "lower_bound" if side == "at least" else "upper_bound"
-    return tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(**{bound: {"value": rule.limit}})
+    return config_pb2.MetricThreshold(
+        value_threshold=config_pb2.GenericValueThreshold(**{bound: {"value": rule.limit}})
     )

@@ -187,13 +187,21 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
         table.add_row(
             Name(_title(rule)),
             Name(rule.slice),
-            *(_number(figure(rule)) for figure in figures.values()),
+            *(_figure(rule, name) for name in figures),
             rule.verdict.value,
             style=_VERDICT_STYLE.get(rule.verdict, "yellow"),
         )
     if len(rules) > len(shown):
         table.note = f"… {len(rules) - len(shown)} more in the report"
     return table
+
+
+def _figure(rule: RuleResult, column: str) -> str:
+    """Returns a figure of a rule; releases have no difference that means anything."""
+    if rule.limit_release is None:
+        return _number(_FIGURES[column](rule))
+    releases = {"quantized": rule.quantized_release, "bound": rule.limit_release}
+    return releases.get(column) or "-"
 
 
 def _title(rule: RuleResult) -> str:

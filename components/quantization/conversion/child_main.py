@@ -66,13 +66,16 @@ def _answer(request: Request) -> Answer:
 
 def _convert(request: Request) -> bytes:
     from tfx_tflite.components.quantization.conversion import from_ranges, stock
+    from tfx_tflite.components.quantization.conversion.operator_versions import with_right_versions
 
     match request:
         case messages.ConvertRequest(directory, saved_model, signature, recipe):
             samples = messages.read_samples(directory)
-            return stock.convert(saved_model, signature, recipe, samples)
+            result = stock.convert(saved_model, signature, recipe, samples)
         case messages.QuantizeRequest(directory, recipe):
-            return from_ranges.quantize((directory / messages.CALIBRATED).read_bytes(), recipe)
+            calibrated = (directory / messages.CALIBRATED).read_bytes()
+            result = from_ranges.quantize(calibrated, recipe)
+    return with_right_versions(result)
 
 
 if __name__ == "__main__":

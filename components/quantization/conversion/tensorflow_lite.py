@@ -5,12 +5,20 @@ fails if a name, a signature or the behaviour is another one. The private names 
 in `models/runtime.py`.
 """
 
+import ctypes
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import convert, lite
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 
+from tfx_tflite.components.models import object_tree
+
 ConverterError = convert.ConverterError
+# What the older quantizer is told last: that scales a channel are not disabled. From TensorFlow
+# 2.19 on it is told so a second time, of dense layers.
+_PER_CHANNEL = (False,) * (2 if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 19) else 1)
 
 
 def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
@@ -48,13 +56,37 @@ def to_int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
         return np.dtype(dtype.as_numpy_dtype).num
 
     quantizer = Calibrator(calibrated)._calibrator
-    return bytes(
-        quantizer.QuantizeModel(
-            number(io_type), number(io_type), False, number(tf.int16), number(tf.int64), False
-        )
-    )
+    types = (number(io_type), number(io_type), False, number(tf.int16), number(tf.int64))
+    return bytes(quantizer.QuantizeModel(*types, *_PER_CHANNEL))
 
 
 def deduplicated(model: bytes) -> bytes:
     """Returns a model in which equal constants share a buffer, with which the converter ends."""
     return bytes(lite._deduplicate_readonly_buffers(model))
+
+
+def operator_versions(model: bytes) -> list[int]:
+    """Returns the version that each kind of operator of a model must have, as it is used there.
+
+    By the version a runtime knows whether it has the kernel. The converter finds it with a function
+    in C++ that Python has no name for. The older quantizer does not ask it: it writes the versions
+    of int8 operators into a model of int16, which an old runtime then takes and fails to run.
+
+    Args:
+        model: The flatbuffer.
+
+    Returns:
+        The versions in the order of the model's kinds; 0 for a custom operator.
+    """
+    tree = object_tree.parse(model)
+    for code in tree.operatorCodes:
+        # It raises a version that it finds too low, and that is written: 1 would be left out.
+        code.version = 0
+    content = object_tree.pack(tree)
+    buffer = ctypes.create_string_buffer(content, len(content))
+    library = ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_cc.so.2")))
+    update = library["_ZN6tflite15UpdateOpVersionEPh"]
+    update.argtypes, update.restype = [ctypes.c_void_p], None
+    update(ctypes.addressof(buffer))
+    kinds = object_tree.parse(buffer.raw).operatorCodes
+    return [0 if object_tree.is_custom(code) else max(code.version, 1) for code in kinds]

@@ -11,6 +11,7 @@ from tfx_tflite.components.judgement.gate import (
     Gate,
     MetricInQuestion,
     MetricRule,
+    RuntimeLimit,
     SizeLimit,
     rule_directions,
     rule_of,
@@ -95,7 +96,30 @@ def test_a_limit_on_the_whole_model_has_no_output():
         rule_of({"max_size_ratio": 0.5, "output": "kind"})
 
 
-@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
+@pytest.mark.parametrize("written", ["2.14.0", "2.14"])
+def test_the_newest_runtime_that_a_model_may_need_is_a_release(written: str):
+    rule = rule_of({"max_runtime_version": written})
+    assert rule == RuntimeLimit(max_runtime_version="2.14.0")
+    assert Gate.model_validate_json(Gate(rules=(rule,)).model_dump_json()).rules == (rule,)
+
+
+@pytest.mark.parametrize("number", [2.1, 2.14, 2])
+def test_a_release_that_yaml_made_a_number_is_an_error_with_a_hint(number: float):
+    """2.10 in a config is the number 2.1."""
+    with pytest.raises(ValidationError, match=r"write all three parts .* YAML reads 2.10 as"):
+        rule_of({"max_runtime_version": number})
+
+
+@pytest.mark.parametrize("value", ["latest", "2", "v2.14.0", True, ["2.14.0"]])
+def test_what_is_no_release_is_refused_with_an_example(value: object):
+    with pytest.raises(ValidationError, match=r"2\.14\.0"):
+        rule_of({"max_runtime_version": value})
+
+
+NUMERIC_LIMITS = [limit for limit in LIMITS if limit is not RuntimeLimit]
+
+
+@pytest.mark.parametrize("limit", NUMERIC_LIMITS, ids=lambda limit: limit.key)
 def test_a_rule_is_of_the_kind_that_its_key_says(limit):
     [rule] = Gate.model_validate({"rules": [{limit.key: 0.5}]}).rules
     assert type(rule) is limit and rule.limit == 0.5

@@ -9,6 +9,7 @@ from tfx_tflite.components.judgement.gate import (
     Gate,
     GateRule,
     MetricRule,
+    RuntimeLimit,
     rule_of,
 )
 from tfx_tflite.components.judgement.judging import judge
@@ -251,9 +252,26 @@ def test_a_rule_may_limit_any_figure_of_the_model_as_a_whole(key, limit, found, 
     assert (rule.drop <= rule.bound) is blessed
 
 
+def test_a_model_that_needs_a_newer_runtime_than_devices_have_is_refused_in_words():
+    rule = rule_of({"max_runtime_version": "2.14"})
+    result = verdict(rule, evidence=Counted(figures={"runtime_version": 2_017_000}))
+    assert result.reasons == (
+        "the model needs TensorFlow Lite 2.17.0 or later, and devices have 2.14.0: it has an "
+        "operator of a version that older runtimes lack",
+    )
+    [found] = result.rules
+    assert (found.quantized_release, found.limit_release) == ("2.17.0", "2.14.0")
+
+
+@pytest.mark.parametrize("needed", [2_014_000, 2_009_000, 1_015_000])
+def test_a_model_that_devices_can_run_passes_the_rule_on_the_runtime(needed: int):
+    rule = rule_of({"max_runtime_version": "2.14.0"})
+    assert verdict(rule, evidence=Counted(figures={"runtime_version": needed})).blessed
+
+
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
 def test_a_figure_that_is_not_known_refuses(limit):
-    result = verdict(rule_of({limit.key: 0.9}))
+    result = verdict(rule_of({limit.key: "2.14.0" if limit is RuntimeLimit else 0.9}))
     assert result.reasons == (f"{limit.figure} is not known, so it cannot be judged",)
 
 

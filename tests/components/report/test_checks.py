@@ -57,6 +57,15 @@ def test_a_limit_of_the_gate_is_shown_as_the_config_has_it(limit, value, shown, 
     assert shown in page.render(varied(REFUSED, rules=(result,)))
 
 
+def test_a_limit_on_the_runtime_is_shown_as_releases():
+    evidence = SimpleNamespace(figure=lambda name, output: 2_017_000, output_keys=(None,))
+    rule = rule_of({"max_runtime_version": "2.14.0"})
+    [result] = judge(Gate(rules=(rule,)), [], 449, {}, evidence).rules
+    assert Check(result).plot is None
+    shown = page.render(varied(REFUSED, rules=(result,)))
+    assert "at most 2.14.0" in shown and ">2.17.0<" in shown
+
+
 def test_a_limit_on_an_unknown_figure_says_so():
     evidence = SimpleNamespace(figure=lambda name, output: None, output_keys=(None,))
     judged = judge(Gate(rules=(LatencyLimit(max_latency_ratio=1.0),)), [], 449, {}, evidence)

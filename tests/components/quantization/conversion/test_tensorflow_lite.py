@@ -10,6 +10,7 @@ from tensorflow.lite.python import convert, lite, util
 from tensorflow.lite.python.optimize import calibrator
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.quantization.conversion import tensorflow_lite
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,23 @@ def test_the_public_converter_has_no_way_to_quantize_a_calibrated_model():
 def test_the_older_quantizer_takes_ranges_in_a_model_that_nothing_was_fed_to(calibrated: bytes):
     found = types(tensorflow_lite.to_int16x8(calibrated, tf.int16))
     assert "int16" in found and "float32" not in found
+
+
+def test_the_older_quantizer_writes_versions_of_int8_operators_into_a_model_of_int16(
+    calibrated: bytes,
+):
+    """An old runtime would take the model and fail in the middle of it."""
+    model = tensorflow_lite.to_int16x8(calibrated, tf.int16)
+    [kind] = object_tree.parse(model).operatorCodes
+    [right] = tensorflow_lite.operator_versions(model)
+    # From 7 on a dense layer takes int16.
+    assert kind.version < 7 <= right
+
+
+def test_the_converters_versions_of_operators_are_left_as_they_are(calibrated: bytes):
+    model = tensorflow_lite.to_int8(calibrated, tf.int8)
+    kinds = object_tree.parse(model).operatorCodes
+    assert tensorflow_lite.operator_versions(model) == [kind.version for kind in kinds]
 
 
 def test_the_calibrators_public_methods_feed_examples_first():
