@@ -40,6 +40,7 @@ FLOORS = (
         "components.message_classes",
         "components.private_files",
         "components.process_end",
+        "components.progress",
         "components.releases",
         "components.settings",
         "components.uris",

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.utils import shared
 
+from tfx_tflite.components import progress
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
@@ -24,6 +25,7 @@ from tfx_tflite.components.models.float_model import (
     input_reader,
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.progress import Step
 from tfx_tflite.components.versions import Kernels
 
 # What TFMA hands from one extractor to the next, by its keys.
@@ -148,6 +150,7 @@ class _PredictDoFn(beam.DoFn):
             # A batch for each shape, as a model takes only one at once.
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted(part, group.tensors)
+            progress.tell(Step(progress.PREDICTED, part.num_rows))
 
     def _predicted(self, batch: pa.RecordBatch, prepared: Tensors) -> Extracts:
         inputs = {name: prepared[name] for name in self._inputs}

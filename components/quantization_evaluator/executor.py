@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_files, progress
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
@@ -39,6 +39,7 @@ from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.progress import Step
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
 from tfx_tflite.components.report.document import Provenance, Report
@@ -114,6 +115,7 @@ class Executor(tfx_evaluator.Executor):
             digests = {**pair.digests, path: bytes_digest(looked.content)}
             pair = dataclasses.replace(pair, reference=path, digests=digests)
         case = Case(pair, eval_config, gate, judged, source, first, looked, output_path)
+        progress.tell(Step(progress.PREDICTED, split=settings.split, is_first=True))
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
         judgement = case.judge(model.figures)

@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from tfx_tflite.components import artifact_files
+from tfx_tflite.components import artifact_files, progress
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
@@ -40,6 +40,7 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.process_copy import in_a_copy
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.progress import Step
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import Conversion, ConvertedModels
@@ -194,6 +195,7 @@ class _Calibration:
             self.model.preprocessing_signature,
             self.sample.source.schema,
         )
+        progress.tell(Step(progress.CALIBRATED, of=self.sample.described.size, is_first=True))
         with self.beam_pipeline() as pipeline:
             _ = (
                 pipeline

@@ -1,6 +1,7 @@
 """What a run prints, and where everything else goes: the log file."""
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -17,8 +18,11 @@ from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.pipelines.cli.log_lines import shown_log
+from tfx_tflite.pipelines.cli.running_stage import NAME_WIDTH, RunningStage, counted
 from tfx_tflite.pipelines.cli.tables import Column, Name, Table
 from tfx_tflite.pipelines.cli.text import in_a_line, printable
+from tfx_tflite.pipelines.cli.verbosity import Verbosity
 from tfx_tflite.pipelines.runs.results import RunResult, write_whole
 
 _VERDICT_STYLE = {Verdict.BLESSED: "green", Verdict.REFUSED: "bold red"}
@@ -68,6 +72,9 @@ def output_to_log(log: Path) -> Iterator[tuple[IO[str], IO[str]]]:
         raise ConfigError(f"root: {log} cannot be written: {error.strerror}") from error
     sys.stdout.flush()
     sys.stderr.flush()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whoever follows the log sees a line when it is printed.
+        sys.stdout.reconfigure(line_buffering=True)
     saved = [os.dup(1), os.dup(2)]
     with (
         opened as file,
@@ -104,16 +111,27 @@ class Terminal(Console):
             file=stream, highlight=False, emoji=False, markup=False, soft_wrap=True, width=width
         )
 
-    def fit(self) -> None:
-        """Takes the width that the terminal has now: people resize it.
+    def fitted_width(self) -> int:
+        """Returns the width that the terminal has now, and prints in it from now on.
 
-        rich asks whichever of the process's own streams is a terminal, which may be another one or
-        none.
+        People resize terminals. rich asks whichever of the process's own streams is a terminal,
+        which may be another one or none.
         """
         if self._is_fitted:
             with contextlib.suppress(OSError, ValueError):
                 # A terminal that does not know its size says 0.
                 self.width = os.get_terminal_size(self.file.fileno()).columns or _USUAL_WIDTH
+        return self.width
+
+    @property
+    def can_be_redrawn(self) -> bool:
+        """Whether a line may be drawn again: on a terminal that can, with somebody before it."""
+        is_watched = os.environ.get("CI", "").lower() in ("", "0", "false")
+        return self.file.isatty() and self.is_interactive and is_watched
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Leaves the cursor as it is, so that none is hidden after a process was killed."""
+        return False
 
     def render_str(self, text: str, *args: Any, **options: Any) -> Text:
         """Returns a text, or the text of a table's cell, as it is printed."""
@@ -131,27 +149,64 @@ class RunPrinter:
     Args:
         stream: Where to.
         goes_on: Whether there is more to do than to print, which a full disk must not end.
+        verbosity: What is printed.
     """
 
-    def __init__(self, stream: IO[str], goes_on: bool = True):
-        self._live = stream.isatty()
+    def __init__(
+        self, stream: IO[str], goes_on: bool = True, verbosity: Verbosity = Verbosity.STAGES
+    ):
         self._goes_on = goes_on
+        self._verbosity = verbosity
         self._console = Terminal(stream)
+        self._stage: RunningStage | None = None
+
+    @contextlib.contextmanager
+    def watching(self, log: Path) -> Iterator[None]:
+        """Shows what goes on while the block runs; nothing of it is left on a terminal afterwards.
+
+        Args:
+            log: Where everything goes that is not printed.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._verbosity is Verbosity.LOG:
+                stack.enter_context(shown_log(log, self.say))
+            if self._verbosity is not Verbosity.VERDICT and self._console.can_be_redrawn:
+                counts = stack.enter_context(counted())
+                self._stage = RunningStage(self._console, self._console.fitted_width, counts)
+                stack.callback(self._stop)
+            yield
+
+    def _stop(self) -> None:
+        if self._stage is not None:
+            with self._unwatched():
+                self._stage.stop()
 
     def started(self, name: str) -> None:
         """Shows a stage as running, on a terminal."""
-        if self._live:
-            self.say(f"  {name:<24} …", end="\r")
+        if self._stage is not None:
+            with self._unwatched():
+                self._stage.start(name)
 
     def ended(self, name: str, seconds: float, note: str = "") -> None:
         """Prints a stage's elapsed time and what is to be noted of it."""
-        self.say(f"  {name:<24} {seconds:6.1f} s  {note}".rstrip())
+        self._stop()
+        self.note(f"  {name:<{NAME_WIDTH}} {seconds:6.1f} s  {note}".rstrip())
 
-    def say(self, shown: RenderableType, style: str = "", end: str = "\n") -> None:
+    def note(self, text: str) -> None:
+        """Prints a line that is neither a verdict nor an error."""
+        if self._verbosity is not Verbosity.VERDICT:
+            self.say(text)
+
+    def say(self, shown: RenderableType, style: str = "") -> None:
         """Prints something; a run goes on without being watched."""
-        self._console.fit()
+        with self._unwatched():
+            self._console.fitted_width()
+            self._console.print(shown, style=style)
+
+    @contextlib.contextmanager
+    def _unwatched(self) -> Iterator[None]:
         try:
-            self._console.print(shown, style=style, end=end)
+            yield
         except OSError:
             if not self._goes_on:
                 raise
@@ -159,17 +214,19 @@ class RunPrinter:
 
     def result(self, result: RunResult) -> None:
         """Prints the rules, the sizes, the verdict, and where model and report are."""
-        self.say("")
-        self.say(_rules_table(result.rules))
-        for line in result.warnings:
-            self.say(f"warning: {line}", style="yellow")
+        is_whole = self._verbosity is not Verbosity.VERDICT
+        if is_whole:
+            self.say("")
+            self.say(_rules_table(result.rules))
+            for line in result.warnings:
+                self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:
             self.say(f"refused: {line}", style="red")
         if result.next_steps:
-            self.say(f"try next: {result.next_steps[0]}")
-        self.say(_sizes(result.scheme, result.size_bytes))
+            self.note(f"try next: {result.next_steps[0]}")
+        self.note(_sizes(result.scheme, result.size_bytes))
         self.say(f"pushed to {result.pushed_to}" if result.pushed_to else "nothing was pushed")
-        self.say(f"report    {result.page}")
+        self.note(f"report    {result.page}")
 
 
 def _rules_table(rules: Sequence[RuleResult]) -> Table:
@@ -222,6 +279,15 @@ def _sizes(scheme: str | None, sizes: Bytes) -> str:
         f"float32 {sizes.float_model:,} bytes, {scheme} {sizes.quantized:,} bytes "
         f"({sizes.ratio:.0%})"
     )
+
+
+def print_error(message: str, error: BaseException, stream: IO[str]) -> None:
+    """Prints what the user is told of an error, as `print_line` does."""
+    # Where Ctrl-C was pressed, the terminal has printed `^C`, which is written over.
+    is_echoed = isinstance(error, KeyboardInterrupt) and stream.isatty()
+    with contextlib.suppress(OSError):
+        print(end="\r" if is_echoed else "", file=stream)
+    print_line(f"error: {message}", stream)
 
 
 def print_line(text: str, stream: IO[str]) -> None:

@@ -126,7 +126,7 @@ def print_history(history: History, stream: IO[str]) -> None:
         stream: Where to.
     """
     console = Terminal(stream)
-    console.fit()
+    console.fitted_width()
     table = Table(
         [
             Column("version", is_heading=True),

@@ -36,6 +36,7 @@ from tfx_tflite.pipelines.cli.outcome import (
 from tfx_tflite.pipelines.cli.schedule import schedule
 from tfx_tflite.pipelines.cli.schema import schema
 from tfx_tflite.pipelines.cli.text import in_a_line, printable, say
+from tfx_tflite.pipelines.cli.verbosity import Verbosity
 from tfx_tflite.pipelines.cli.version import VERSION
 from tfx_tflite.pipelines.runs import RUN_LOCK
 
@@ -99,6 +100,8 @@ def main() -> None:
     show_default=True,
     help="Who runs the pipeline's stages: TFX's BeamDagRunner or its LocalDagRunner.",
 )
+@click.option("--quiet", "-q", is_flag=True, help="Print only the verdict, or the error.")
+@click.option("--verbose", "-v", is_flag=True, help="Print the lines of the log, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option(
     "--force",
@@ -115,17 +118,21 @@ def run(
     config: Path,
     overrides: tuple[str, ...],
     runner: str,
+    quiet: bool,
+    verbose: bool,
     as_json: bool,
     force: bool,
     timeout: float | None,
     no_cache: bool,
 ) -> None:
     """Run the pipeline of CONFIG once: train, quantize, evaluate, push if blessed."""
+    verbosity = _verbosity(quiet, verbose)
     with stoppable(), errors_in_a_line(as_json):
         found = load_checked(config, with_timeout(overrides, timeout))
-        say_warnings(found)
+        if not quiet:
+            say_warnings(found)
         with only_one(Path(found.config.root) / RUN_LOCK, "run"):
-            code = _run(found, runner, as_json, force, no_cache)
+            code = _run(found, runner, as_json, force, no_cache, verbosity)
     sys.exit(code)
 
 
@@ -178,11 +185,25 @@ for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule, cl
     main.add_command(_command)
 
 
-def _run(found: "Preflight", runner: str, as_json: bool, force: bool, no_cache: bool) -> int:
+def _verbosity(quiet: bool, verbose: bool) -> Verbosity:
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose do not go together")
+    return Verbosity.VERDICT if quiet else Verbosity.LOG if verbose else Verbosity.STAGES
+
+
+def _run(
+    found: "Preflight",
+    runner: str,
+    as_json: bool,
+    force: bool,
+    no_cache: bool,
+    verbosity: Verbosity,
+) -> int:
     from tfx_tflite.pipelines.cli.console import (
         RunPrinter,
         log_file,
         output_to_log,
+        print_error,
         print_json,
         print_line,
     )
@@ -193,17 +214,19 @@ def _run(found: "Preflight", runner: str, as_json: bool, force: bool, no_cache: 
     log = log_file(settings.root)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with output_to_log(log) as (stdout, stderr):
-        one_run = OneRun(found, RunPrinter(stderr if as_json else stdout), log)
+        printer = RunPrinter(stderr if as_json else stdout, verbosity=verbosity)
+        one_run = OneRun(found, printer, log)
         try:
-            result = one_run.result(runner, force, takes_from_cache=not no_cache)
+            with printer.watching(log), _tracebacks_in_log():
+                result = one_run.result(runner, force, takes_from_cache=not no_cache)
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             failure = error.failure if isinstance(error, FailedAfterVerdict) else error
-            message = _failure(failure, log)
-            print_line(f"error: {message}", stderr)
-            if as_json and isinstance(error, FailedAfterVerdict):
-                print_json({**error.result.to_keys(), "error": message}, stdout)
-            elif as_json:
-                print_failure(message, settings.quantization.scheme.value, stdout)
+            message = _failure(failure)
+            print_error(message, error, stderr)
+            print_line(f"  the log has more: {in_a_line(log)}", stderr)
+            if as_json:
+                judged = error.result if isinstance(error, FailedAfterVerdict) else None
+                print_failure(message, settings.quantization.scheme.value, stdout, judged, log)
             return exit_code(failure)
         no_more_stops()
         if as_json:
@@ -213,19 +236,28 @@ def _run(found: "Preflight", runner: str, as_json: bool, force: bool, no_cache: 
         return EXIT_CODES[result.status]
 
 
-def _failure(error: BaseException, log: Path) -> str:
-    """Returns a failure in one or two lines; what only a traceback explains goes to the log."""
-    import traceback
+@contextlib.contextmanager
+def _tracebacks_in_log() -> Iterator[None]:
+    """Prints what ends the block with its traceback, which only the log is to have."""
+    try:
+        yield
+    except BaseException as error:
+        import traceback
 
-    with contextlib.suppress(OSError):
-        traceback.print_exception(error, file=sys.stderr)
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error, file=sys.stderr)
+            sys.stderr.flush()
+        raise
+
+
+def _failure(error: BaseException) -> str:
+    """Returns a failure in one line, or in two."""
     if isinstance(error, (TfxTfliteError, KeyboardInterrupt)):
         return message_of(error)
     if isinstance(error, SystemExit):
         # Whatever its code: nothing was pushed, so it is no success.
         return f"code that the config names ended the run by sys.exit({error.code!r})"
-    text = str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
-    return f"{text}\n  the log has more: {log}"
+    return str(error) if type(error).__name__ == "RunFailed" else f"{type(error).__name__}: {error}"
 
 
 def command_line() -> NoReturn:

@@ -74,13 +74,14 @@ class OneRun:
 
     def _say_what_runs(self) -> None:
         config = self._found.config
-        self._printer.say(f"{config.name}: {config.quantization.scheme.value}")
+        self._printer.note(f"{config.name}: {config.quantization.scheme.value}")
 
     def _run(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         # What can be wrong with the store shows at once, before TFX is loaded.
         from tfx_tflite.pipelines.metadata.store import check_connection
 
         self._say_what_runs()
+        self._printer.note(f"log       {self._log}")
         check_connection(self._found.config)
         self._printer.started("loading TFX")
         start = time.monotonic()
@@ -109,7 +110,7 @@ class OneRun:
         else:
             self._printer.result(result)
             self._keep(result)
-            self._printer.say(f"{time.monotonic() - self._start:.1f} s in all")
+            self._printer.note(f"{time.monotonic() - self._start:.1f} s in all")
         if not self._stages:
             _remove_if_empty(self._log)
 
@@ -128,8 +129,8 @@ class OneRun:
             self._printer.say(f"warning: old runs were not cleaned: {message_of(error)}")
             return
         for note in cleaned.notes:
-            self._printer.say(f"retention: {note}")
-        self._printer.say(summary(cleaned))
+            self._printer.note(f"retention: {note}")
+        self._printer.note(summary(cleaned))
 
     def _keep(self, result: RunResult) -> None:
         try:

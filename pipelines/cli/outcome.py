@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from tfx_tflite.components.characters import escaped
@@ -35,9 +36,9 @@ def errors_in_a_line(as_json: bool = False) -> Iterator[None]:
         raise
     except (TfxTfliteError, OSError, KeyboardInterrupt) as error:
         message = message_of(error)
-        from tfx_tflite.pipelines.cli.console import print_line
+        from tfx_tflite.pipelines.cli.console import print_error
 
-        print_line(f"error: {message}", sys.stderr)
+        print_error(message, error, sys.stderr)
         if as_json:
             print_failure(message, None, sys.stdout)
         sys.exit(exit_code(error))
@@ -76,14 +77,24 @@ def exit_code(error: BaseException) -> int:
     return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
 
 
-def print_failure(error: str, scheme: str | None, stream: IO[str]) -> None:
+def print_failure(
+    error: str,
+    scheme: str | None,
+    stream: IO[str],
+    judged: RunResult | None = None,
+    log: Path | None = None,
+) -> None:
     """Prints a failure as a JSON object with the keys of a run's result.
 
     Args:
         error: What is wrong.
         scheme: The config's; None if there is no config.
         stream: Where to.
+        judged: What the verdict was, if there was one before the failure.
+        log: Where the run's log is; None if there was no run.
     """
     from tfx_tflite.pipelines.cli.console import print_json
 
-    print_json({**RunResult(status="failed", scheme=scheme).to_keys(), "error": error}, stream)
+    result = judged or RunResult(status="failed", scheme=scheme)
+    logged = {} if log is None else {"log": str(log)}
+    print_json({**result.to_keys(), "error": error, **logged}, stream)

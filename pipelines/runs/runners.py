@@ -20,11 +20,13 @@ from tfx_tflite.components.quantization.conversion.early_start import (
     EarlyConverter,
     early_converter,
 )
+from tfx_tflite.pipelines.runs.split_sizes import tell_split_sizes
 from tfx_tflite.pipelines.tfx import patches
+from tfx_tflite.pipelines.tfx.training_steps import told_training_steps
 
 # A push looks at the destination every time: what the cache remembers may be gone from there.
 NEVER_CACHED = frozenset({"Pusher"})
-_QUANTIZER = "TFLiteQuantizer"
+_QUANTIZER, _STATISTICS_GEN = "TFLiteQuantizer", "StatisticsGen"
 _CACHED = metadata_store_pb2.Execution.CACHED
 _FAILED = metadata_store_pb2.Execution.FAILED
 
@@ -103,6 +105,7 @@ def run_pipeline(
         early_converter() as early,
         patches.named_beam_runner(),
         patches.no_package_of_tfx(),
+        told_training_steps(),
         patches.observed_launches(
             progress := _Progress(observer, early, _upstream_of(compiled, _QUANTIZER))
         ),
@@ -175,6 +178,9 @@ class _Progress:
             is_cacheable=not launch.is_system_node and name not in NEVER_CACHED,
         )
         self._observer.ended(self.results[name])
+        if name == _STATISTICS_GEN and info is not None:
+            for statistics in info.output_dict.get("statistics", ()):
+                tell_split_sizes(statistics)
         return info
 
     def executes(self, node: str) -> None:

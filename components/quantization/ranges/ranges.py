@@ -20,12 +20,14 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
+from tfx_tflite.components import progress
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DataError, listed
 from tfx_tflite.components.examples.tensors import (
     EXAMPLES_A_FILE,
     Array,
 )
+from tfx_tflite.components.progress import Step
 from tfx_tflite.components.quantization.ranges.outermost import Lowest
 from tfx_tflite.components.quantization.ranges.outliers import most_outliers, outliers
 from tfx_tflite.components.quantization.ranges.policy import MINMAX, ROBUST, RangePolicy
@@ -400,6 +402,7 @@ class _ObserveDoFn(beam.DoFn):
     def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[BatchExtremes]:
         position, batch = element
         yield self._observer(position, batch)
+        progress.tell(Step(progress.CALIBRATED, batch.num_rows))
 
 
 def write(ranges: TensorRanges, path: str) -> None:

@@ -110,9 +110,13 @@ def test_a_module_of_ones_own_that_ends_the_process_is_a_failure_whatever_its_co
     assert run_below("--json").exit_code == 1
     printed = capfd.readouterr()
     message = f"code that the config names ended the run by sys.exit({code!r})"
-    assert printed.err.splitlines()[-1] == f"error: {message}"
     document = json.loads(printed.out.splitlines()[-1])
+    assert printed.err.splitlines()[-2:] == [
+        f"error: {message}",
+        f"  the log has more: {document['log']}",
+    ]
     assert (document["status"], document["error"]) == ("failed", message)
+    assert Path(document["log"]).is_file()
 
 
 def test_what_a_run_leaves_below_its_root_is_its_owners_alone(

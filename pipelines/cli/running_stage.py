@@ -1,0 +1,167 @@
+"""What a terminal shows of the stage that runs: for how long it runs, and how far it has come."""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from tfx_tflite.components.characters import escaped
+from tfx_tflite.components.progress import VARIABLE, Step
+from tfx_tflite.pipelines.cli.tables import shortened
+
+NAME_WIDTH = 24
+_FRAMES = Spinner("dots").frames
+_FRAMES_PER_SECOND = 8
+_BAR_WIDTH = 20
+_BAR, _REST = "━", "─"
+
+
+class Counts:
+    """How much of the running stage is done, as its workers tell it.
+
+    Args:
+        path: The file that they append to; None if there is none.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self._path = path
+        self._read = 0
+        self._sizes: dict[str, int] = {}
+        self.what = ""
+        self.done = 0
+        self.total: int | None = None
+
+    def restart(self) -> None:
+        """Forgets what was told; another stage begins. The sizes of splits stay known."""
+        self.poll()
+        self.what, self.done, self.total = "", 0, None
+
+    def poll(self) -> None:
+        """Reads what was told since the last time."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            file.seek(self._read)
+            whole, end, _ = file.read().rpartition(b"\n")
+            self._read += len(whole) + len(end)
+            for line in whole.splitlines():
+                if (step := Step.parse(line)) is not None:
+                    self._take(step)
+
+    def _take(self, step: Step) -> None:
+        if step.split is not None and step.of is not None:
+            self._sizes[step.split] = step.of
+            return
+        if step.is_first or step.what != self.what:
+            self.what, self.done, self.total = step.what, 0, None
+        self.done += step.more
+        if step.of is not None:
+            self.total = step.of
+        if step.split is not None:
+            self.total = self._sizes.get(step.split)
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Counts]:
+    """Yields counts that workers of this machine tell while the block runs."""
+    with contextlib.ExitStack() as stack:
+        path: Path | None = None
+        # If there is no room for the file, a run shows no counts.
+        with contextlib.suppress(OSError):
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfx-tflite-"))
+            path = Path(directory) / "progress"
+            path.touch()
+            os.environ[VARIABLE] = str(path)
+            stack.callback(os.environ.pop, VARIABLE)
+        yield Counts(path)
+
+
+class RunningStage:
+    """A line that is drawn again and again while a stage runs, and is gone when it has ended.
+
+    Args:
+        console: The terminal.
+        width: Returns how many cells it has now.
+        counts: How much is done.
+    """
+
+    def __init__(self, console: Console, width: Callable[[], int], counts: Counts):
+        self._console = console
+        self._width = width
+        self._counts = counts
+        self._name = ""
+        self._start = 0.0
+        self._live: Live | None = None
+
+    def start(self, name: str) -> None:
+        """Shows a stage from now on."""
+        self.stop()
+        self._counts.restart()
+        self._name, self._start = name, time.monotonic()
+        self._live = Live(
+            get_renderable=self._line,
+            console=self._console,
+            refresh_per_second=_FRAMES_PER_SECOND,
+            transient=True,
+            # They are the log's.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start(refresh=True)
+
+    def stop(self) -> None:
+        """Removes the line, if there is one."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def _line(self) -> Text:
+        self._counts.poll()
+        seconds = time.monotonic() - self._start
+        # In a terminal's last column some go on to the next line.
+        return running_line(self._name, seconds, self._counts, self._width() - 1)
+
+
+def running_line(name: str, seconds: float, counts: Counts, width: int) -> Text:
+    """Returns the line of a running stage.
+
+    Args:
+        name: The stage.
+        seconds: For how long it runs.
+        counts: How much of it is done.
+        width: How many cells there are. What does not fit is left out: first the bar.
+    """
+    frame = _FRAMES[int(seconds * _FRAMES_PER_SECOND) % len(_FRAMES)]
+    # Where the line that stays of the stage has its elapsed time, too.
+    elapsed = f" {seconds:6.1f} s"
+    room = max(1, width - cell_len(f"{frame} {elapsed}"))
+    line = Text(f"{frame} {shortened(f'{escaped(name):<{NAME_WIDTH}}', room)}{elapsed}")
+    line.append_text(_count(counts, width - line.cell_len))
+    return line
+
+
+def _count(counts: Counts, room: int) -> Text:
+    """Returns what was counted, as much of it as there is room for."""
+    if not counts.what:
+        return Text()
+    done = counts.done if counts.total is None else min(counts.done, counts.total)
+    number = f"  {done:,}" if counts.total is None else f"  {done:,}/{counts.total:,}"
+    words = f"{number} {escaped(counts.what)}"
+    bar = _bar(done / counts.total) if counts.total else Text()
+    for shown in (Text.assemble(bar, words), Text(words), Text(number)):
+        if shown.cell_len <= room:
+            return shown
+    return Text()
+
+
+def _bar(share: float) -> Text:
+    filled = int(share * _BAR_WIDTH)
+    return Text.assemble("  ", (_BAR * filled, "green"), (_REST * (_BAR_WIDTH - filled), "dim"))
