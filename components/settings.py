@@ -8,6 +8,7 @@ here needs more than pydantic.
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from tfx_tflite.components.errors import ConfigError, listed
+from tfx_tflite.components.setting_hints import hint
 from tfx_tflite.components.uris import holds_credentials, is_local, without_credentials
 
 # The execution property that holds a component's settings.
@@ -138,10 +140,13 @@ def mistakes(
     messages: dict[Location, list[str]] = {}
     values: dict[Location, str] = {}
     misspelt = set(_misspelt(document, error, known_in))
-    for entry in error.errors():
-        location = location_in(document, entry)
+    places = [location_in(document, entry) for entry in error.errors()]
+    for entry, location in zip(error.errors(), places, strict=True):
         if entry["type"] == "missing" and location in misspelt:
             # It is there, by another name, which is said already.
+            continue
+        if entry["type"] == "too_short" and any(_is_below(place, location) for place in places):
+            # There are entries, but wrong ones.
             continue
         messages.setdefault(location, []).append(_mistake(entry, known_in(location[:-1])))
         if not is_secret(location):
@@ -150,6 +155,10 @@ def mistakes(
         location: " or ".join(dict.fromkeys(found)) + values.get(location, "")
         for location, found in messages.items()
     }
+
+
+def _is_below(place: Location, section: Location) -> bool:
+    return place != section and place[: len(section)] == section
 
 
 def _misspelt(
@@ -189,6 +198,8 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
     if kind in ("tuple_type", "list_type"):
         return "expected a list"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
+        if entry["input"] is None:
+            return "is empty; give it keys, or leave it out"
         return "expected keys of its own"
     message = entry["msg"].removeprefix("Value error, ")
     if kind in ("value_error", "elsewhere"):
@@ -253,13 +264,15 @@ def _received(entry: ErrorDetails) -> str:
     if entry["type"] in _SELF_EXPLAINED:
         return ""
     value = entry["input"]
-    text = repr(value)
+    if value is None and entry["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return ""
+    text = str(value) if isinstance(value, date) else repr(value)
     if holds_credentials(text):
         return ""
     if isinstance(value, Mapping | list):
         text = "a mapping" if isinstance(value, Mapping) else "a list"
     shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "…"
-    return f", received {shown}"
+    return "; ".join(filter(None, (f", received {shown}", hint(entry))))
 
 
 def absolute(path: str, info: ValidationInfo) -> str:

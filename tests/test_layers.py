@@ -42,6 +42,7 @@ FLOORS = (
         "components.process_end",
         "components.progress",
         "components.releases",
+        "components.setting_hints",
         "components.settings",
         "components.uris",
         "components.verdict",

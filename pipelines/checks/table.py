@@ -4,7 +4,8 @@ A check yields mistakes: the key, what is wrong, what to do. It is asked only if
 wrong with the sections of the config that it goes by, so that one mistake is said once.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tfx_tflite.components.errors import ConfigError, NotKnownError
@@ -16,6 +17,9 @@ from tfx_tflite.pipelines.checks.subject import Subject
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.file import ConfigFile
 from tfx_tflite.pipelines.config.preflight import Preflight, with_data
+
+_METRICS = re.compile(r"evaluation\.(outputs\.\d+\.)?metrics\.")
+_METRIC_OF_RULE = re.compile(r"gate\.rules\.\d+\.metric$")
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,20 @@ def checked(file: ConfigFile) -> Preflight:
     if reading.config is not None:
         found, of_files = _looked_at(reading.config, reading.wrong_sections)
         mistakes += of_files
+    mistakes = list(_without_consequences(mistakes))
     mistakes.sort(key=lambda mistake: file.line(mistake.key) or 0)
     errors = [mistake for mistake in mistakes if not mistake.is_warning]
     if errors or found is None:
         raise error_of(errors, file.place)
     return replace(found, warnings=tuple(line_of(mistake, file.place) for mistake in mistakes))
+
+
+def _without_consequences(mistakes: Sequence[Mistake]) -> Iterator[Mistake]:
+    """Yields mistakes but for rules on metrics that only are not there because of a misspelling."""
+    is_metric_wrong = any(_METRICS.match(mistake.key) for mistake in mistakes)
+    for mistake in mistakes:
+        if not (is_metric_wrong and _METRIC_OF_RULE.match(mistake.key)):
+            yield mistake
 
 
 def _looked_at(

@@ -24,7 +24,7 @@ def impossible_values(document: object) -> Iterator[tuple[Location, str]]:
     """
     for location, node in nodes(document):
         if isinstance(node, Mapping):
-            problems = (_key_problem(key) for key in node)
+            problems = (_key_problem(key, value) for key, value in node.items())
             yield from ((location, problem) for problem in problems if problem)
         elif problem := _value_problem(location, node):
             yield location, problem
@@ -47,7 +47,10 @@ def nodes(document: object) -> Iterator[tuple[Location, object]]:
             pending += [((*location, key), value) for key, value in node.items()]
 
 
-def _key_problem(key: object) -> str | None:
+def _key_problem(key: object, value: object) -> str | None:
+    if isinstance(key, int) and value is None:
+        # {max_drop: 0,01}
+        return f"the comma before {key} begins a new key; write numbers with a point, such as 0.01"
     if not isinstance(key, str):
         return f"the key {escaped(str(key)[:_SHOWN])} is no text; put it in quotes"
     character = first_command(key)

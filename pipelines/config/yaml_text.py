@@ -106,9 +106,25 @@ def parsed(text: str, place: str) -> object:
     return document
 
 
-def _hint(error: MarkedYAMLError) -> str:
+# What to do about what YAML's parser says, by a part of that.
+_HINTS = {
     # What begins with * is an alias in YAML, which a cron expression is not meant to be.
-    return "; quote text that begins with *" if "scanning an alias" in str(error.context) else ""
+    "scanning an alias": "quote text that begins with *",
+    r"'\t'": "indent with spaces, YAML takes no tabs",
+    "duplicate key": "keep one of the two",
+    "could not find expected ':'": "a key is followed by a colon and a space",
+    "mapping values are not allowed here": "quote text with a colon in it, and indent keys of one "
+    "section alike",
+    "expected <block end>": "indent the keys of one section alike",
+    "'%'": "quote text that begins with %",
+    "'@'": "quote text that begins with @",
+    "'`'": "quote text that begins with `",
+}
+
+
+def _hint(error: MarkedYAMLError) -> str:
+    said = f"{error.context} {error.problem}"
+    return next((f"; {hint}" for part, hint in _HINTS.items() if part in said), "")
 
 
 @dataclass

@@ -331,6 +331,35 @@ def test_nothing_is_found_where_nothing_is_wrong(folder: Path):
 
 
 @pytest.mark.slow
+def test_a_misspelt_metric_is_not_told_again_of_its_rule(folder: Path):
+    edit("  - SparseCategoricalAccuracy", "  - SparseCategoricalAcuracy")(folder)
+    [line] = messages(folder)
+    assert line.startswith("c.yaml:15: evaluation.metrics.0: neither TFMA nor Keras has a metric ")
+    assert line.endswith("did you mean 'SparseCategoricalAccuracy'?")
+
+
+KERAS_FILES = ["m.keras", "m.h5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KERAS_FILES)
+def test_a_keras_file_in_place_of_a_saved_model_is_told_with_the_way_out(folder: Path, name: str):
+    (folder / name).write_bytes(b"PK")
+    edit("saved_model: model", f"saved_model: {name}")(folder)
+    [line] = messages(folder)
+    assert line.startswith(f"c.yaml:6: model.saved_model: {name} is a Keras file")
+
+
+@pytest.mark.slow
+def test_the_folder_above_a_saved_model_is_told_with_the_one_below(folder: Path):
+    (folder / "models").mkdir()
+    (folder / "model").rename(folder / "models" / "1")
+    edit("saved_model: model", "saved_model: models")(folder)
+    [line] = messages(folder)
+    assert line == "c.yaml:6: model.saved_model: models holds a SavedModel in 1/; name models/1"
+
+
+@pytest.mark.slow
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(folder: Path):
     text = CONFIG.replace("label: label", "label: lable").replace("FnApi", "Fn")
     text = text.replace("samples: 5", "sampels: 5").replace("serving_tensors", "serving")

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tests.components.test_characters import COMMANDS
 from tests.conftest import CONFIGS
 from tests.pipelines.config.test_config import MINIMAL
+from tfx_tflite.components.characters import escaped
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -134,7 +135,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, kind: str):
     with pytest.raises(ConfigError) as caught:
         load_config(place)
     message = str(caught.value)
-    assert len(message.splitlines()) == 1 and message.count(f"{place}: ") == 1
+    assert len(message.splitlines()) == 1 and message.count(f"{escaped(str(place))}: ") == 1
 
 
 ODD_OPTIONS = {
