@@ -108,4 +108,4 @@ def test_without_the_client_the_extra_is_named(schedule, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = schedule("--on", "kubeflow", "--host", "http://h")
     assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1 and "pip install 'tfx-tflite[kubeflow]'" in result.stderr
+    assert result.stderr.count("\n") == 1 and "pip install '.[kubeflow]'" in result.stderr
