@@ -162,7 +162,8 @@ def _on_kubeflow(
 ) -> None:
     if find_spec("kfp") is None:
         raise ConfigError(
-            "--on kubeflow needs the Kubeflow client: in a checkout of tfx-tflite, pip install '.[kubeflow]', see docs/install.md"
+            "--on kubeflow needs the Kubeflow client: pip install '.[kubeflow]' in a checkout, "
+            "see docs/install.md"
         )
     from tfx_tflite.pipelines.kubeflow.connection import DEFAULT_TIMEOUT
     from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule

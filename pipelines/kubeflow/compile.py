@@ -202,7 +202,9 @@ def kubeflow_of(config: PipelineConfig) -> KubeflowConfig:
         ConfigError: There is none, or the package for it is not installed.
     """
     if importlib.util.find_spec("kfp") is None:
-        raise ConfigError("kfp is not installed: in a checkout of tfx-tflite, pip install '.[kubeflow]', see docs/install.md")
+        raise ConfigError(
+            "kfp is not installed: pip install '.[kubeflow]' in a checkout, see docs/install.md"
+        )
     if config.kubeflow is None:
         raise ConfigError("kubeflow: this section is needed, with an image; see docs/kubeflow.md")
     return config.kubeflow
