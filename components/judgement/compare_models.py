@@ -105,7 +105,7 @@ class CompareModels(beam.PTransform):
             f"AgainstThe{reference.title()}Model", beam.Map(_against, reference)
         )
         extractors = [chosen]
-        evaluators = [self._comparison_evaluator(comparison.plan, chosen.stage_name)]
+        evaluators = [self._comparison_evaluator(comparison, chosen.stage_name)]
         if rest is not None:
             extractors += self._unbatching_extractors()
             evaluators += tfma.default_evaluators(eval_shared_model=models, eval_config=rest)
@@ -122,7 +122,12 @@ class CompareModels(beam.PTransform):
             output_path=path,
         )
 
-    def _comparison_evaluator(self, plan: MetricPlan, run_after: str) -> tfma.evaluators.Evaluator:
+    def _comparison_evaluator(
+        self, comparison: PlannedComparison, run_after: str
+    ) -> tfma.evaluators.Evaluator:
+        plan = comparison.plan
+        # The report has the answers beside the float model's alone.
+        has_answers = comparison.reference == FLOAT
         slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
         combines = [
             CompareOutputs(
@@ -131,6 +136,7 @@ class CompareModels(beam.PTransform):
                 output.decision,
                 output.judged.target.example_weight is not None,
                 output.origins,
+                output.answers if has_answers else None,
             )
             for output in plan.outputs
         ]

@@ -14,6 +14,8 @@ from pydantic import Field as JsonField
 from pydantic import PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.answer_figures import AnswerFigures
+from tfx_tflite.components.judgement.answer_sums import AnswerKind, AnswerSums, answer_sums
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric, MeanMetric
 from tfx_tflite.components.judgement.metrics.catalog import LabelKind
 from tfx_tflite.components.judgement.metrics.decisions import Decision
@@ -55,6 +57,7 @@ class Comparison:
         saturation: How the inputs fit the ranges that they were calibrated for.
         is_weighted: Whether examples count differently: they have weights, or a metric counts them
             by their positions that it does not ignore.
+        answers: What is known of the answers beside the labels; None if nobody asked.
     """
 
     metrics: tuple[str, ...]
@@ -66,6 +69,7 @@ class Comparison:
     )
     saturation: Saturation = field(default_factory=Saturation)
     is_weighted: bool = False
+    answers: AnswerFigures | None = None
 
     @property
     def slices_by_name(self) -> dict[str, SliceKey]:
@@ -122,11 +126,13 @@ class _Accumulator:
         comparison: What has no rounding: counts, extremes, digests.
         slices: For each slice the sums of `Comparison.slices` and then of `Saturation.outside`.
         outputs: The sums of `EXACT`.
+        answers: The counts of the answers.
     """
 
     comparison: Comparison
     slices: dict[SliceKey, ExactSums] = field(default_factory=dict)
     outputs: ExactSums = field(default_factory=lambda: ExactSums(np.zeros((0, len(EXACT)))))
+    answers: AnswerSums = field(default_factory=AnswerSums)
 
     def merge(self, other: "_Accumulator") -> None:
         """Adds what another part of the data gave."""
@@ -135,6 +141,7 @@ class _Accumulator:
             known = self.slices.get(key)
             self.slices[key] = sums if known is None else ExactSums.merged([known, sums])
         self.outputs = ExactSums.merged([self.outputs, other.outputs])
+        self.answers.merge(other.answers)
 
 
 _NO_ORIGINS: Mapping[str, float] = MappingProxyType({})
@@ -149,6 +156,7 @@ class CompareOutputs(beam.CombineFn):
         decision: What the metrics take for a model's answer; None if they take none.
         is_weighted: Whether the batches have weights; a metric that ignores a class weighs, too.
         origins: By metric, about what its mean is; see `metric_sums`. Those left out are 0.
+        answers: What the answers are, if they are to be counted beside the labels.
     """
 
     def __init__(
@@ -158,6 +166,7 @@ class CompareOutputs(beam.CombineFn):
         decision: Decision | None,
         is_weighted: bool = False,
         origins: Mapping[str, float] = _NO_ORIGINS,
+        answers: AnswerKind | None = None,
     ):
         self._metrics = tuple(metric for metric in metrics if isinstance(metric, MeanMetric))
         self._origins = tuple(origins.get(metric.name, 0.0) for metric in self._metrics)
@@ -168,6 +177,7 @@ class CompareOutputs(beam.CombineFn):
         self._buckets = score_buckets(metrics)
         self._slices = tuple(tuple(features) for features in slices)
         self._decision = decision
+        self._answers = answers
         self._is_weighted = is_weighted or any(
             metric.ignore_class is not None for metric in self._metrics
         )
@@ -195,9 +205,16 @@ class CompareOutputs(beam.CombineFn):
                 part,
                 {key: ExactSums.of(layers[:, rows]) for key, rows in rows_by_slice.items()},
                 ExactSums.of(exact_layers(output_terms)),
+                self._answer_sums(element),
             )
         )
         return accumulator
+
+    def _answer_sums(self, element: ComparedBatch) -> AnswerSums:
+        if self._answers is None:
+            return AnswerSums()
+        outputs = element.float_output, element.quantized_output
+        return answer_sums(self._answers, element.labels, *outputs)
 
     def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
         """Merges in any order to the same result."""
@@ -218,6 +235,8 @@ class CompareOutputs(beam.CombineFn):
                 comparison.saturation.outside[key] = totals[width:]
         for name, total in zip(EXACT, accumulator.outputs.totals(), strict=True):
             setattr(comparison.outputs, name, float(total))
+        if self._answers is not None:
+            comparison.answers = accumulator.answers.figures()
         return comparison
 
     def _scores(self, element: ComparedBatch, rows_by_slice: Mapping[SliceKey, Array]) -> Scores:

@@ -9,6 +9,7 @@ from functools import cached_property
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.errors import EvaluationError, listed
+from tfx_tflite.components.judgement.answer_sums import AnswerKind
 from tfx_tflite.components.judgement.eval_config import (
     EvaluatedMetric,
     evaluated_metrics,
@@ -90,6 +91,12 @@ class OutputPlan:
     def buckets(self) -> ScoreBuckets:
         """What the scores of the examples are counted in."""
         return score_buckets(self.batched)
+
+    @property
+    def answers(self) -> AnswerKind:
+        """What the answers are that are counted beside the labels."""
+        ignored = (metric.ignore_class for metric in self.check.metrics)
+        return AnswerKind(self.decision, next((c for c in ignored if c is not None), None))
 
     @property
     def by_name(self) -> dict[str, BatchedMetric]:

@@ -14,6 +14,7 @@ from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE, QUANTIZATIO
 from tfx_tflite.components.destinations.manifest import Evaluated, JudgedOutput, KernelComparison
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
 from tfx_tflite.components.judgement.metrics.slices import slice_name
@@ -200,6 +201,7 @@ def build(found: Findings, asked: Request) -> Report:
         agreement=first.agreement,
         outputs=first.outputs,
         worst_examples=first.worst_examples,
+        answers=first.answers,
         by_output=tuple(output for output in outputs if output.output is not None),
         layers=quantization.layers,
         size_parts=quantization.size_parts,
@@ -254,7 +256,22 @@ def _of_output(output: OutputEvaluation, source: SplitFiles) -> document.OutputR
             kl_divergence=sums.kl_divergence,
         ),
         worst_examples=tuple(_worst(source, *entry) for entry in sums.worst),
+        answers=_named(output),
     )
+
+
+def _named(output: OutputEvaluation) -> AnswerFigures | None:
+    """Returns the answers with what the vocabulary calls the classes."""
+    answers, vocabulary = output.comparison.answers, output.plan.judged.target.vocabulary
+    if answers is None or answers.confusion is None:
+        return answers
+    confusion = answers.confusion
+    shown = {
+        *confusion.classes,
+        *(n for pair in confusion.pairs for n in (pair.label, pair.answer)),
+    }
+    names = {number: vocabulary[number] for number in shown if 0 <= number < len(vocabulary)}
+    return answers.model_copy(update={"confusion": confusion.model_copy(update={"names": names})})
 
 
 def _digests(found: Findings, asked: Request) -> dict[str, str | None]:

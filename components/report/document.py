@@ -19,6 +19,7 @@ from tfx_tflite.components.destinations.manifest import (
     Signature,
 )
 from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
 from tfx_tflite.components.verdict import MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Runtime
@@ -109,6 +110,8 @@ class OutputReport(Part):
     agreement: Agreement | None = None
     outputs: OutputDifferences | None = None
     worst_examples: tuple[WorstExample, ...] = ()
+    # Beside the labels.
+    answers: AnswerFigures | None = None
 
 
 class OutsideShare(Part):
@@ -177,10 +180,11 @@ class Report(Document):
     # The least release of TensorFlow Lite's runtime that has every operator of the model, in the
     # version that the model wants; None if it is not known.
     min_runtime_version: str | None = None
-    # These three are of the first output; then come all, if several are judged.
+    # These four are of the first output; then come all, if several are judged.
     agreement: Agreement | None = None
     outputs: OutputDifferences | None = None
     worst_examples: tuple[WorstExample, ...] = ()
+    answers: AnswerFigures | None = None
     by_output: tuple[OutputReport, ...] = ()
     layers: tuple[Layer, ...] = ()
     size_parts: SizeParts | None = None
@@ -218,7 +222,10 @@ class Report(Document):
     def parts(self) -> tuple[OutputReport, ...]:
         """What is known of each output; of one alone it is the report's own, without a name."""
         alone = OutputReport(
-            agreement=self.agreement, outputs=self.outputs, worst_examples=self.worst_examples
+            agreement=self.agreement,
+            outputs=self.outputs,
+            worst_examples=self.worst_examples,
+            answers=self.answers,
         )
         return self.by_output or (alone,)
 

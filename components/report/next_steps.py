@@ -342,6 +342,19 @@ def _arena(report: Report, rules: Sequence[RuleResult]) -> str:
     return f"{said} Try int8, whose activations take a quarter of float32's bytes."
 
 
+def _runtime(report: Report, rules: Sequence[RuleResult]) -> str:
+    needed, limit = rules[0].quantized_release, rules[0].limit_release
+    remedy = (
+        "the scheme dynamic_range is what newer converters write for newer runtimes: try int8_float_io "
+        "or float16"
+        if report.scheme == "dynamic_range"
+        else "update the runtime on the devices, or make the model with an older TensorFlow"
+    )
+    return (
+        f"The model needs TensorFlow Lite {needed} or later, and devices have {limit}: {remedy}."
+    )
+
+
 def _beyond(what: str, rule: RuleResult) -> str:
     return (
         f"{what} is {number(rule.quantized_value)} times the float model's, and "
@@ -376,6 +389,7 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
     "size_ratio": _size,
     "latency_ratio": _latency,
     "arena_ratio": _arena,
+    "runtime_version": _runtime,
     "figure not known": _not_known,
 }
 # After these it is said, too, how the model comes closer to the float one.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.report import wording
+from tfx_tflite.components.report.answer_plots import SquareScale, answer_plots, class_name
 from tfx_tflite.components.report.checks import PlotScale, checks_of, folded, interval_methods
 from tfx_tflite.components.report.document import Agreement, Latency, Report
 from tfx_tflite.components.report.layer_plots import layer_strips
@@ -106,9 +107,11 @@ def _template() -> "Template":
         wording.cost,
         decisions,
         is_slower,
+        answer_plots,
+        class_name,
     ):
         environment.filters[function.__name__] = function
-    environment.globals.update(_LIMITS, PLOT=PlotScale, MODEL_FILE=MODEL_FILE)
+    environment.globals.update(_LIMITS, PLOT=PlotScale, SQUARE=SquareScale, MODEL_FILE=MODEL_FILE)
     return environment.get_template(TEMPLATE)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.errors import DataError, EvaluationError, user_error_in
@@ -675,6 +676,86 @@ def test_agreement_is_the_share_of_the_metrics_own_decisions_that_are_alike(
 @pytest.mark.parametrize("output", ["amounts", "levels", "picture", "echo"])
 def test_there_is_no_agreement_of_values_that_decide_nothing(output: str, evaluations):
     assert evaluations["int8", False].output(output).comparison.outputs.agreement is None
+
+
+# --- What the answers are beside the labels -------------------------------------------------------
+
+
+def classes_of(output: str, labels: np.ndarray) -> np.ndarray:
+    """Returns the right answers as classes, flat."""
+    return labels.argmax(axis=-1).ravel() if "hot" in output else labels.ravel()
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("output", DECISIONS)
+def test_the_confusion_is_scikit_learns_of_bare_predictions(
+    output: str, scheme: str, weighted: bool, evaluations, float_outputs, tflite_outputs, labels
+):
+    answers = evaluations[scheme, weighted].output(output).comparison.answers
+    assert not answers.residuals
+    truth = classes_of(output, labels[output])
+    counts = truth != {"holes": 255, "known": -1}.get(output, truth.min() - 1)
+    assert answers.confusion.answers == counts.sum()
+    for predicted, found in (
+        (float_outputs[output], answers.confusion.float_counts),
+        (tflite_outputs[scheme][output], answers.confusion.quantized_counts),
+    ):
+        decided = DECISIONS[output](predicted).ravel()
+        expected = sk.confusion_matrix(truth[counts], decided[counts])
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("output", DECISIONS)
+def test_the_reliability_is_scikit_learns_of_bare_predictions(
+    output: str, scheme: str, evaluations, float_outputs, tflite_outputs, labels
+):
+    reliability = evaluations[scheme, False].output(output).comparison.answers.reliability
+    if OUTPUTS[output][1] in ("linear", "argmax"):
+        assert reliability is None
+        return
+    truth = classes_of(output, labels[output])
+    counts = truth != {"holes": 255, "known": -1}.get(output, truth.min() - 1)
+    for predicted, bins in (
+        (float_outputs[output], reliability.float_bins),
+        (tflite_outputs[scheme][output], reliability.quantized_bins),
+    ):
+        if reliability.of == "answer":
+            came_true = predicted.argmax(axis=-1).ravel() == truth
+            probabilities = predicted.max(axis=-1).ravel()
+        else:
+            came_true, probabilities = truth == 1, predicted.ravel()
+        share, probability = calibration_curve(
+            came_true[counts], np.clip(probabilities, 0, 1)[counts], n_bins=10
+        )
+        np.testing.assert_allclose([b.share for b in bins], share, rtol=1e-7)
+        np.testing.assert_allclose([b.probability for b in bins], probability, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("output", ["amounts", "levels", "picture", "echo"])
+def test_the_residuals_are_numpys_of_bare_predictions(
+    output: str, scheme: str, evaluations, float_outputs, tflite_outputs, labels
+):
+    answers = evaluations[scheme, False].output(output).comparison.answers
+    assert answers.confusion is None and answers.reliability is None
+    truth = labels[output].reshape(ROWS, -1).astype(np.float64)
+    assert len(answers.residuals) == (truth.shape[1] if truth.shape[1] <= 4 else 1)
+    for plot in answers.residuals:
+        columns = slice(None) if plot.column is None else plot.column
+        edges = [
+            bins.start + bins.width * np.arange(bins.count + 1)
+            for bins in (plot.labels, plot.residuals)
+        ]
+        for predicted, found in (
+            (float_outputs[output], plot.float_counts),
+            (tflite_outputs[scheme][output], plot.quantized_counts),
+        ):
+            values = predicted.reshape(ROWS, -1).astype(np.float64)[:, columns].ravel()
+            own = truth[:, columns].ravel()
+            expected, _, _ = np.histogram2d(own, values - own, bins=edges)
+            np.testing.assert_array_equal(found, expected)
 
 
 # --- What does not fit ----------------------------------------------------------------------------

@@ -23,6 +23,9 @@ BLESSED = recorded("blessed")
 # With every verdict that a rule can have, warnings and saturated inputs.
 REFUSED = recorded("refused")
 SEVERAL_OUTPUTS = recorded("several_outputs")
+# Of the shipped pipelines on tables.
+BINARY = recorded("binary")
+REGRESSION = recorded("regression")
 # Of a release whose reports had no provenance.
 EARLIER = recorded("earlier")
 

@@ -12,6 +12,7 @@ from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.errors import DocumentError
 from tfx_tflite.components.report.document import Provenance, Report
 
+RUNS = ["blessed", "refused", "several_outputs", "binary", "regression"]
 SCHEMA = ROOT / "docs" / "report.schema.json"
 
 
@@ -20,13 +21,13 @@ def test_the_schema_in_the_docs_is_that_of_the_code():
     assert SCHEMA.read_text() == Report.json_schema()
 
 
-@pytest.mark.parametrize("name", ["blessed", "refused", "several_outputs", "earlier"])
+@pytest.mark.parametrize("name", [*RUNS, "earlier"])
 def test_reports_of_real_runs_keep_to_the_schema(name: str):
     document = json.loads((RECORDED / f"{name}.json").read_text())
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
 
 
-@pytest.mark.parametrize("name", ["blessed", "refused", "several_outputs"])
+@pytest.mark.parametrize("name", RUNS)
 def test_a_report_that_is_read_and_written_is_the_same_file(name: str):
     text = (RECORDED / f"{name}.json").read_text()
     assert Report.parse(text, name).to_json() == text

@@ -142,6 +142,26 @@ def test_every_limit_of_the_gate_has_a_suggestion():
             "the largest is the output of layer",
         ),
         (
+            varied(
+                limited("runtime_version", 2017000, 2014000),
+                quantized_release="2.17.0",
+                limit_release="2.14.0",
+            ),
+            {"scheme": "int8"},
+            "runtime_version",
+            "needs TensorFlow Lite 2.17.0 or later, and devices have 2.14.0: update the runtime",
+        ),
+        (
+            varied(
+                limited("runtime_version", 2017000, 2014000),
+                quantized_release="2.17.0",
+                limit_release="2.14.0",
+            ),
+            {"scheme": "dynamic_range"},
+            "runtime_version",
+            "try int8_float_io or float16",
+        ),
+        (
             limited("agreement", 0.9, 0.99),
             {},
             "agreement",

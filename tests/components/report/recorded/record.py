@@ -16,6 +16,8 @@ CONFIG_OF = {
     "blessed": CONFIGS / "digits.yaml",
     "refused": DIRECTORY / "refused.yaml",
     "several_outputs": DIRECTORY / "several_outputs.yaml",
+    "binary": CONFIGS / "breast_cancer.yaml",
+    "regression": CONFIGS / "diabetes.yaml",
 }
 
 
