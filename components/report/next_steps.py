@@ -345,14 +345,11 @@ def _arena(report: Report, rules: Sequence[RuleResult]) -> str:
 def _runtime(report: Report, rules: Sequence[RuleResult]) -> str:
     needed, limit = rules[0].quantized_release, rules[0].limit_release
     remedy = (
-        "the scheme dynamic_range is what newer converters write for newer runtimes: try int8_float_io "
-        "or float16"
+        "newer converters write dynamic_range for newer runtimes, so try int8_float_io or float16"
         if report.scheme == "dynamic_range"
         else "update the runtime on the devices, or make the model with an older TensorFlow"
     )
-    return (
-        f"The model needs TensorFlow Lite {needed} or later, and devices have {limit}: {remedy}."
-    )
+    return f"The model needs TensorFlow Lite {needed} or later, and devices have {limit}: {remedy}."
 
 
 def _beyond(what: str, rule: RuleResult) -> str:

@@ -456,6 +456,11 @@ def test_says_what_a_large_report_leaves_out():
     assert "and 1,992 more, in report.json" in text
 
 
+@EVERY_PAGE
+def test_a_page_has_no_mark_of_a_merge(report: Report):
+    assert not re.search(r"<<<<<<<|>>>>>>>|&gt;&gt;&gt;&gt;|=======", page.render(report))
+
+
 def test_the_same_report_gives_the_same_bytes():
     assert page.render(REFUSED) == page.render(Report.parse(REFUSED.to_json(), "again"))
 
