@@ -9,7 +9,7 @@ from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.generations]
 
 GATE = Gate.model_validate({"rules": [{"metric": "AUC", "max_drop": 0.1}]})
 AGAINST_PUSHED = Gate.model_validate(

@@ -6,6 +6,8 @@ import pytest
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.settings import SamplePlan
 
+pytestmark = pytest.mark.generations
+
 
 @pytest.fixture
 def examples(tmp_path: Path, write_records):

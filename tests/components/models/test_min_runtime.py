@@ -15,6 +15,8 @@ from tfx_tflite.components.models.min_runtime import first_release, min_runtime_
 from tfx_tflite.components.models.object_tree import ModelTree
 from tfx_tflite.components.releases import release_number
 
+pytestmark = pytest.mark.generations
+
 SCHEMES = ("float32", "dynamic_range", "float16", "int8_float_io", "int8", "int16x8")
 
 

@@ -26,6 +26,8 @@ from tfx_tflite.components.models.runtime import (
 )
 from tfx_tflite.components.versions import Kernels, Runtime
 
+pytestmark = pytest.mark.generations
+
 MICRO = Path(__file__).parent / "micro"
 # What TensorFlow Lite Micro gave, recorded by `micro/record.py`.
 NETS = ["deep_residual", "dense", "depthwise", "hard_swish"]

@@ -14,6 +14,8 @@ from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import PushError
 from tfx_tflite.components.report.document import Pushed, Report
 
+pytestmark = pytest.mark.generations
+
 
 @pytest.fixture
 def make(tmp_path: Path, digits_flatbuffer: bytes):

@@ -120,6 +120,7 @@ def evaluated(artifacts, tmp_path_factory):
     return run(artifacts, tmp_path_factory.mktemp("evaluated"), LENIENT)
 
 
+@pytest.mark.generations
 def test_tfma_reads_the_evaluation(evaluated):
     import tensorflow_model_analysis as tfma
 
@@ -168,6 +169,7 @@ def test_a_blessing_names_the_report_by_its_digest(evaluated):
     assert found == file_digest(Path(blessing.uri) / "report.json")
 
 
+@pytest.mark.generations
 def test_the_figures_are_those_of_the_models(
     evaluated, keras_digits, digits_arrays, tflite_model: Path
 ):
@@ -352,6 +354,7 @@ def test_several_workers_give_the_same_figures(artifacts, tmp_path: Path, mode: 
     assert one["outputs"] == pytest.approx(several["outputs"], rel=1e-12)
 
 
+@pytest.mark.generations
 def test_a_metric_that_goes_through_tfma_is_evaluated_beside_a_calibrated_model(
     score_artifacts, tmp_path: Path
 ):
@@ -385,6 +388,7 @@ def test_the_worst_examples_are_named_by_file_and_place(score_artifacts, tmp_pat
     assert all(0 <= example["index"] < 600 for example in worst)
 
 
+@pytest.mark.generations
 def test_a_rule_with_confidence_is_judged_on_the_same_examples(artifacts, tmp_path: Path):
     rules = (
         MetricRule(metric="SparseCategoricalAccuracy", max_drop=0.05, confidence=0.95),
@@ -571,6 +575,7 @@ def test_a_blessing_names_the_model_and_its_bytes(evaluated, tflite_model: Path)
     assert (Path(blessing.uri) / "BLESSED").exists()
 
 
+@pytest.mark.generations
 def test_a_refused_model_is_not_blessed_and_the_report_says_why(artifacts, tmp_path: Path):
     gate = Gate(
         rules=(MetricRule(metric="SparseCategoricalCrossentropy", max_drop=0),), min_examples=5000

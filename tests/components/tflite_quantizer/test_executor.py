@@ -12,7 +12,7 @@ from tfx_tflite.components.errors import ConversionError, DataError, ModelError,
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.generations]
 
 OPTIONS = {"signature": "serving_tensors", "ranges": "minmax", "time_limit": 600}
 

@@ -50,6 +50,7 @@ def test_a_destination_with_credentials_in_it_is_refused_and_they_are_not_repeat
     assert "s3cret" not in done.output
 
 
+@pytest.mark.generations
 def test_history_tells_of_rollbacks_sign_offs_and_what_was_removed(pushed, tmp_path: Path):
     root, (first, second) = pushed
     assert tfx_tflite("rollback", root, "--note", "slow [phones]").exit_code == 0

@@ -23,6 +23,8 @@ from tfx_tflite.pipelines.kubeflow import compile as kubeflow
 from tfx_tflite.pipelines.kubeflow.places import Places
 from tfx_tflite.pipelines.kubeflow.recurring import RecurringSchedule
 
+pytestmark = pytest.mark.generations
+
 DIGITS = CONFIGS / "digits.yaml"
 
 

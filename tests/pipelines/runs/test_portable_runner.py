@@ -152,6 +152,7 @@ def number(word: str) -> bool:
     return True
 
 
+@pytest.mark.generations
 def test_workers_in_other_processes_write_the_same_bytes(
     in_process, digits_model: Path, cluster_args: list[str]
 ):

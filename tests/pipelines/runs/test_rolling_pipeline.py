@@ -7,7 +7,7 @@ import pytest
 
 from tests.pipelines.runs.test_bad_input import CONFIG
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.generations]
 
 SPLITS = (
     "input_base: data\n"

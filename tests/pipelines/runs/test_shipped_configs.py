@@ -72,6 +72,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory):
     return directory, done, json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.generations
 def test_digits_is_pushed_with_less_than_half_the_bytes_and_within_a_point(digits):
     _, _, document = digits
     assert document["status"] == "pushed" and document["scheme"] == "int8"
@@ -82,6 +83,7 @@ def test_digits_is_pushed_with_less_than_half_the_bytes_and_within_a_point(digit
     assert document["size_bytes"]["quantized"] < 0.5 * document["size_bytes"]["float"]
 
 
+@pytest.mark.generations
 def test_the_pushed_model_takes_and_gives_integers(digits):
     import numpy as np
 
@@ -93,6 +95,7 @@ def test_the_pushed_model_takes_and_gives_integers(digits):
     assert model.outputs["probabilities"].dtype == np.int8
 
 
+@pytest.mark.generations
 def test_the_manifest_names_what_was_blessed(digits):
     from tfx_tflite.components.digests import file_digest
 
@@ -114,6 +117,7 @@ def test_a_run_leaves_no_temporary_file_no_process_and_no_lock(digits):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.generations
 def test_progress_is_a_line_a_stage_and_json_is_alone_on_stdout(digits):
     _, done, _ = digits
     assert len(done.stdout.splitlines()) == 1
@@ -129,6 +133,7 @@ def test_everything_else_is_in_the_log(digits):
     assert "WARNING" not in done.stderr
 
 
+@pytest.mark.generations
 def test_a_second_run_takes_unchanged_stages_from_the_cache_and_pushes_nothing_new(digits):
     directory, _, first = digits
     document, stages = run_in_process("digits.yaml", directory, runner="beam")
@@ -161,6 +166,7 @@ def test_a_destination_that_was_emptied_is_filled_again_though_all_is_cached(dig
     assert (Path(document["pushed_to"]) / "model.tflite").is_file()
 
 
+@pytest.mark.generations
 @pytest.mark.parametrize(
     ("scheme", "calibrated"),
     [
@@ -277,6 +283,7 @@ def processes() -> list[Path]:
     return found
 
 
+@pytest.mark.generations
 def test_a_bad_model_is_refused_with_exit_code_3_and_nothing_is_pushed(tmp_path: Path):
     done = run_command("digits_refused.yaml", tmp_path, json_wanted=False)
     assert done.returncode == 3, done.stderr

@@ -16,6 +16,8 @@ from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 from tfx_tflite.components.artifact_layout import PROVENANCE, REFERENCE_NOT_KNOWN
 from tfx_tflite.pipelines.tfx import patches
 
+pytestmark = pytest.mark.generations
+
 
 def parameters(function) -> list[str]:
     return list(inspect.signature(function).parameters)

@@ -13,7 +13,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.quantization.conversion import tensorflow_lite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.generations]
 
 SAMPLES = np.random.default_rng(0).uniform(-1, 1, (80, 64)).astype(np.float32)
 
