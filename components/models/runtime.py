@@ -15,6 +15,7 @@ name of its kernels and of its distribution. Nothing is imported before a model 
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -228,6 +229,9 @@ class _Interpreted:
         threads: int = 1,
         keeps_all: bool = False,
     ):
+        # TensorFlow's says from 2.20 on that LiteRT's is to be used instead, for each model. Its
+        # reference kernels give Micro's figures, and LiteRT's do not.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         module = import_module(_MODULES[package])
         # The interpreter refers to the bytes without a copy.
         self._content = content

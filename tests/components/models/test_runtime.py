@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -180,6 +181,14 @@ def test_interpreters_list_a_delegate_among_their_operators(package: str):
     assert "DELEGATE" in operators("AUTO")
     assert "DELEGATE" not in operators("BUILTIN_WITHOUT_DEFAULT_DELEGATES")
     assert "DELEGATE" not in operators("BUILTIN_REF")
+
+
+def test_a_model_is_opened_without_a_word_of_what_comes_after_tensorflows_interpreter(recorded):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        open_observable(recorded["model"].tobytes())
+        open_model(recorded["model"].tobytes(), Kernels.REFERENCE)
+    assert [str(each.message) for each in said] == []
 
 
 def test_nothing_else_builds_an_interpreter():
