@@ -218,6 +218,9 @@ _RESOLVERS = {
 }
 
 
+_SUCCESSOR = r"\s*Warning: tf\.lite\.Interpreter is deprecated"
+
+
 class _Interpreted:
     """A model with an interpreter of TensorFlow or LiteRT, which are alike."""
 
@@ -231,7 +234,7 @@ class _Interpreted:
     ):
         # TensorFlow's says from 2.20 on that LiteRT's is to be used instead, for each model. Its
         # reference kernels give Micro's figures, and LiteRT's do not.
-        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        warnings.filterwarnings("ignore", message=_SUCCESSOR)
         module = import_module(_MODULES[package])
         # The interpreter refers to the bytes without a copy.
         self._content = content
