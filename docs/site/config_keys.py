@@ -12,12 +12,9 @@ import pieces
 import schemas
 
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.schema import rows_of
 
 _log = logging.getLogger("mkdocs.hooks.config_keys")
-_ROW = re.compile(
-    r"^\|\s*\**(`[^|]*`)\**\s*\|(?:[^|\\]|\\.)*\|((?:[^|\\]|\\.)*)\|\s*$", re.MULTILINE
-)
-_NAME = re.compile(r"`([\w.\[\]]+)`")
 
 INTRODUCTION = """Every key of the config file, with type, bounds and default as the code has them.
 [The config](../config.md) explains them at more length. Dots separate the levels of a key, and `[]`
@@ -27,7 +24,8 @@ stands for each entry of a list."""
 def page() -> str:
     """Returns the page."""
     schema = PipelineConfig.model_json_schema()
-    known = descriptions((schemas.DOCS / "config.md").read_text(encoding="utf-8"))
+    rows = rows_of((schemas.DOCS / "config.md").read_text(encoding="utf-8"))
+    known = {key: _relocated(text) for key, text in rows.items()}
     return pieces.page("Config keys", INTRODUCTION, *_sections(schema, known))
 
 
@@ -117,18 +115,6 @@ def _type(part: schemas.Schema, definitions: Mapping[str, Any]) -> str:
 
     text = re.sub(r"\[(\w+)\]\(#\w+\)", plain, schemas.type_of(part))
     return " or ".join(dict.fromkeys(text.split(" or "))).removesuffix(" or null")
-
-
-def descriptions(page: str) -> dict[str, str]:
-    """Returns what `config.md` says of each key."""
-    found: dict[str, str] = {}
-    for names, text in _ROW.findall(page):
-        first, *others = _NAME.findall(names)
-        section = first.rpartition(".")[0]
-        # `a.b`, `c` in one row are a.b and a.c.
-        for name in (first, *(other if "." in other else f"{section}.{other}" for other in others)):
-            found[name.strip(".")] = _relocated(text.strip())
-    return found
 
 
 def _relocated(text: str) -> str:

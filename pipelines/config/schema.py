@@ -125,6 +125,15 @@ def descriptions(page: str) -> dict[str, str]:
     Args:
         page: Its text.
     """
+    return {name: _STRONG.sub("", _LINK.sub(r"\1", text)) for name, text in rows_of(page).items()}
+
+
+def rows_of(page: str) -> dict[str, str]:
+    """Returns what `docs/config.md` says of each key, in Markdown.
+
+    Args:
+        page: Its text.
+    """
     found: dict[str, str] = {}
     for names, text in _ROW.findall(page):
         first, *others = _NAME.findall(names)
@@ -132,7 +141,7 @@ def descriptions(page: str) -> dict[str, str]:
         # `a.b`, `c` in one row are a.b and a.c.
         for name in (first, *(other if "." in other else f"{section}.{other}" for other in others)):
             if text.strip():
-                found[name.strip(".")] = _STRONG.sub("", _LINK.sub(r"\1", text.strip()))
+                found[name.strip(".")] = text.strip()
     return found
 
 
