@@ -9,6 +9,7 @@ import click
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.locks import only_one
 from tfx_tflite.pipelines.cli.config import CONFIG, SET, TIMEOUT, with_timeout
+from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
 from tfx_tflite.pipelines.cli.text import say
 from tfx_tflite.pipelines.runs import RUN_LOCK
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from tfx_tflite.pipelines.runs.cleaning import Cleaned
 
 
-@click.command()
+@examples(
+    "tfx-tflite clean mine.yaml --keep 10 --dry-run",
+    "tfx-tflite clean mine.yaml --keep 10",
+)
+@click.command(short_help="Remove what old runs left and nobody refers to.")
 @CONFIG
 @SET
 @click.option(

@@ -12,6 +12,7 @@ from tfx_tflite.components.characters import first_command
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.cli.config import TIMEOUT
+from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.outcome import EXIT_FAILED, errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
 
@@ -32,7 +33,12 @@ _SIGNING_KEY = click.option(
 _NOTE = click.option("--note", help="Why; it is kept in the history.")
 
 
-@click.command()
+@examples(
+    "tfx-tflite history mine.yaml",
+    "tfx-tflite history pushed/mine --json",
+    "tfx-tflite history s3://models/mine",
+)
+@click.command(short_help="Show what was pushed, and which is current.")
 @_DESTINATION
 @_KEY
 @TIMEOUT
@@ -49,7 +55,11 @@ def history(destination: str, key: str | None, timeout: float | None, as_json: b
             print_history(found, sys.stdout)
 
 
-@click.command()
+@examples(
+    "tfx-tflite verify mine.yaml",
+    "tfx-tflite verify pushed/mine --key public.pem",
+)
+@click.command(short_help="Check every byte that was pushed.")
 @_DESTINATION
 @_version(required=False)
 @_KEY
@@ -79,7 +89,11 @@ def verify(
     sys.exit(EXIT_FAILED if problems else 0)
 
 
-@click.command()
+@examples(
+    'tfx-tflite rollback mine.yaml --note "slow on old phones"',
+    "tfx-tflite rollback pushed/mine 1795724395",
+)
+@click.command(short_help="Make an earlier version the current one.")
 @_DESTINATION
 @_version(required=False)
 @_NOTE
@@ -115,7 +129,11 @@ def rollback(
             say(f"note: {said}", err=True)
 
 
-@click.command("sign-off")
+@examples(
+    'tfx-tflite sign-off mine.yaml 1795724395 --note "shipped with 4.2"',
+    "tfx-tflite sign-off mine.yaml 1795724395 --withdraw",
+)
+@click.command("sign-off", short_help="Keep a version from ever being removed.")
 @_DESTINATION
 @_version(required=True)
 @click.option("--withdraw", is_flag=True, help="Take it back.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET, load_checked
+from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
 
@@ -19,7 +20,11 @@ _JSON = click.option(
 )
 
 
-@click.command("compile")
+@examples(
+    "tfx-tflite compile mine.yaml --output pipeline.yaml",
+    "tfx-tflite compile mine.yaml --output pipeline.json",
+)
+@click.command("compile", short_help="Write the pipeline for Kubeflow or Vertex AI.")
 @CONFIG
 @SET
 @click.option(
@@ -56,7 +61,11 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
         )
 
 
-@click.command()
+@examples(
+    "tfx-tflite submit mine.yaml --host http://localhost:8080",
+    "tfx-tflite submit mine.yaml --host http://kfp --param model.trainer.train_steps=500",
+)
+@click.command(short_help="Run once on Kubeflow Pipelines.")
 @CONFIG
 @SET
 @click.option("--host", required=True, metavar="URL", help="The Kubeflow Pipelines server.")

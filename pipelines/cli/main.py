@@ -24,6 +24,7 @@ from tfx_tflite.pipelines.cli.config import (
     say_warnings,
     with_timeout,
 )
+from tfx_tflite.pipelines.cli.help import examples, sections
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
     errors_in_a_line,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
 
 _AS_JSON = f"{__name__}.as_json"
+# In so many characters it is said what a command is for.
+_SHORT_HELP = 60
 
 
 @contextlib.contextmanager
@@ -66,6 +69,22 @@ class _Commands(click.Group):
         with _printable_messages():
             return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of the commands, those that belong together beside each other."""
+        return [name for _, names in sections(list(self.commands)) for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands in their groups."""
+        width = max(map(len, self.commands))
+        for title, names in sections(list(self.commands)):
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (f"{name:<{width}}", self.commands[name].get_short_help_str(_SHORT_HELP))
+                        for name in names
+                    ]
+                )
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command that the arguments name."""
         try:
@@ -80,6 +99,11 @@ class _Commands(click.Group):
             raise
 
 
+@examples(
+    "tfx-tflite validate mine.yaml",
+    "tfx-tflite run mine.yaml",
+    "tfx-tflite history mine.yaml",
+)
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @VERSION
 def main() -> None:
@@ -90,7 +114,12 @@ def main() -> None:
     """
 
 
-@main.command()
+@examples(
+    "tfx-tflite run mine.yaml",
+    "tfx-tflite run mine.yaml --set quantization.scheme=float16 --json",
+    "tfx-tflite run mine.yaml --quiet",
+)
+@main.command(short_help="Train, quantize, evaluate, and push if blessed.")
 @CONFIG
 @SET
 @click.option(
@@ -136,7 +165,11 @@ def run(
     sys.exit(code)
 
 
-@main.command()
+@examples(
+    "tfx-tflite validate mine.yaml",
+    "tfx-tflite validate mine.yaml --destination",
+)
+@main.command(short_help="Check a config and the files it names.")
 @CONFIG
 @SET
 @click.option(
@@ -165,7 +198,11 @@ def validate(
             say(f"  destination: {try_destination(settings)}")
 
 
-@main.command()
+@examples(
+    "tfx-tflite report mine.yaml",
+    "tfx-tflite report runs/mine --open",
+)
+@main.command(short_help="Show the report of the last run.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
 def report(run: Path, in_browser: bool) -> None:

@@ -11,6 +11,7 @@ import click
 from tfx_tflite.components.characters import escaped, first_command
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET
+from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.kubeflow import warn_of_secrets
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
 from tfx_tflite.pipelines.cli.text import say
@@ -22,7 +23,13 @@ _CLOCKS = ("local", "cron", "systemd", "airflow", "kubeflow")
 _ACTIONS = ("list", "pause", "resume", "delete")
 
 
-@click.command()
+@examples(
+    "tfx-tflite schedule mine.yaml --on local",
+    "tfx-tflite schedule mine.yaml --on cron",
+    "tfx-tflite schedule mine.yaml --on systemd --output units",
+    "tfx-tflite schedule mine.yaml --on kubeflow --host http://localhost:8080 --list",
+)
+@click.command(short_help="Run again and again, on one of five clocks.")
 @CONFIG
 @click.option(
     "--on",

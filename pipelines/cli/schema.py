@@ -4,11 +4,16 @@ from pathlib import Path
 
 import click
 
+from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
 from tfx_tflite.pipelines.cli.text import say
 
 
-@click.command()
+@examples(
+    "tfx-tflite schema",
+    "tfx-tflite schema --output config.schema.json",
+)
+@click.command(short_help="Print the JSON Schema of configs, for editors.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
