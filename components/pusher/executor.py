@@ -30,6 +30,7 @@ from tfx_tflite.components.errors import DestinationError, NotKnownError, PushEr
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.document import Pushed, Report
+from tfx_tflite.components.report.version_trend import with_history
 from tfx_tflite.components.verdict import Verdict
 
 
@@ -87,7 +88,7 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
         else:
             _copy(destination, version, pushed.uri)
-            _write_report(report, version, pushed.uri)
+            _write_report(with_history(report, destination), version, pushed.uri)
             self._MarkPushed(pushed, version.uri, str(version.number))
         pushed.set_string_custom_property(layout.PUSH_OUTCOME, version.outcome)
         pushed.set_string_custom_property(layout.PUSH_NOTE, version.note)

@@ -18,6 +18,7 @@ from tfx_tflite.components import artifact_files, progress
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
+from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.destinations.trust import Trust
@@ -44,6 +45,7 @@ from tfx_tflite.components.report import page
 from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
 from tfx_tflite.components.report.document import Provenance, Report
 from tfx_tflite.components.report.tfma_validation import write_validation
+from tfx_tflite.components.report.version_trend import with_history
 from tfx_tflite.components.verdict import OVERALL
 from tfx_tflite.components.versions import Runtime
 
@@ -131,6 +133,8 @@ class Executor(tfx_evaluator.Executor):
             ),
             self._request(settings, exec_properties),
         )
+        if isinstance(looked, PushedReference):
+            document = with_history(document, _destination(settings))
         write_validation(case, judgement)
         _write_report(output_dict, document)
         for key in ("evaluation", "figures"):
@@ -162,6 +166,12 @@ def _looked(settings: EvaluatorSettings) -> Looked | None:
         return None
     trust = Trust.of(settings.pushed_trust)
     return look(destination, settings.pushed_version, trust, settings.pushed_timeout)
+
+
+def _destination(settings: EvaluatorSettings) -> Destination:
+    """Returns where the pushed model is that a rule is against."""
+    trust = Trust.of(settings.pushed_trust)
+    return Destination.open(str(settings.compared_destination), settings.pushed_timeout, trust)
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, JsonValue
 
+from tfx_tflite.components.destinations.last_versions import PastVersion
 from tfx_tflite.components.destinations.manifest import (
     CalibrationSample,
     Description,
@@ -212,6 +213,9 @@ class Report(Document):
     pushed_destination: str | None = None
     pushed_reference: PushedReference | None = None
     pushed_problem: str | None = None
+    # The versions that were pushed last, the oldest first; only if the destination was read anyway.
+    history: tuple[PastVersion, ...] = ()
+    history_problem: str | None = None
     provenance: Provenance | None = None
     # The run that made the report, as TFX names it, and when in UTC.
     run: str | None = None

@@ -18,6 +18,7 @@ from tfx_tflite.components.report.checks import PlotScale, checks_of, folded, in
 from tfx_tflite.components.report.document import Agreement, Latency, Report
 from tfx_tflite.components.report.layer_plots import layer_strips
 from tfx_tflite.components.report.next_steps import next_steps
+from tfx_tflite.components.report.version_trend import TrendScale, version_trend
 from tfx_tflite.components.report.wording import MAX_REASON_CHARACTERS, clip, counted
 from tfx_tflite.components.report.worst_slices import worst_slices
 from tfx_tflite.components.verdict import Verdict
@@ -59,6 +60,7 @@ def render(report: Report) -> str:
         shown_checks=shown,
         folded_checks=hidden,
         next_steps=next_steps(report),
+        trend=version_trend(report),
         needs_more_examples=Verdict.UNDECIDED in beside,
         has_small_slices=Verdict.NOT_JUDGED in beside,
         nothing_pushed=Verdict.NOT_JUDGED in without,
@@ -111,7 +113,9 @@ def _template() -> "Template":
         class_name,
     ):
         environment.filters[function.__name__] = function
-    environment.globals.update(_LIMITS, PLOT=PlotScale, SQUARE=SquareScale, MODEL_FILE=MODEL_FILE)
+    environment.globals.update(
+        _LIMITS, PLOT=PlotScale, SQUARE=SquareScale, TREND=TrendScale, MODEL_FILE=MODEL_FILE
+    )
     return environment.get_template(TEMPLATE)
 
 

@@ -102,6 +102,42 @@ def test_pushes_a_blessed_model_and_records_where(make, tmp_path: Path, digits_f
     assert manifest.versions["smoke_test"].startswith("ai-edge-litert ")
 
 
+def test_the_report_of_a_pushed_model_has_the_versions_before_and_itself(make, tmp_path: Path):
+    first = push(tmp_path, *make(identity=1))
+    second = push(tmp_path, *make(identity=2), force=True)
+    report = Report.parse((Path(second.uri) / "report.json").read_bytes(), "report.json")
+    numbers = [int(each.get_string_custom_property("pushed_version")) for each in (first, second)]
+    assert [past.version for past in report.history] == numbers
+    assert report.history_problem is None
+    assert "The versions before" in (Path(second.uri) / "report.html").read_text()
+
+
+def test_a_history_that_cannot_be_read_is_no_failure_of_the_push(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tfx_tflite.components.presence import not_known
+    from tfx_tflite.components.report import version_trend
+
+    def unreadable(destination: Destination) -> None:
+        raise not_known(destination.uri, "list", "permission denied")
+
+    monkeypatch.setattr(version_trend, "last_versions", unreadable)
+    pushed = push(tmp_path, *make())
+    assert pushed.get_int_custom_property("pushed") == 1
+    report = Report.parse((Path(pushed.uri) / "report.json").read_bytes(), "report.json")
+    assert report.history == () and "permission denied" in report.history_problem
+
+
+def test_nothing_is_read_of_the_destination_for_a_model_that_is_refused(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def opened(*_: object) -> None:
+        raise AssertionError("the destination was opened")
+
+    monkeypatch.setattr(Destination, "open", opened)
+    push(tmp_path, *make(blessed=0))
+
+
 def test_does_not_push_a_refused_model(make, tmp_path: Path):
     pushed = push(tmp_path, *make(blessed=0))
     assert pushed.get_int_custom_property("pushed") == 0

@@ -958,3 +958,11 @@ def test_tfma_reads_the_comparison_with_the_pushed_model(artifacts, pushed: str,
     overall = dict(result.slicing_metrics)[()][""][""]
     assert overall[metric]["doubleValue"] == report["rules"][0]["float"]
     assert len(dict(result.slicing_metrics)) == 11
+    # The pushed model was looked at anyway, so the report has the versions before; the answers are
+    # those beside the float model.
+    assert [past["version"] for past in report["history"]] == [
+        report["pushed_reference"]["version"]
+    ]
+    rate = sum(row[index] for index, row in enumerate(report["answers"]["confusion"]["quantized"]))
+    [own] = [v for v in report["metrics"] if (v["metric"], v["slice"]) == (metric, "overall")]
+    assert rate / report["examples"] == pytest.approx(own["quantized"])

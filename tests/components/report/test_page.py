@@ -28,6 +28,7 @@ from tests.components.report.reports import (
     UNDECIDED,
     varied,
 )
+from tfx_tflite.components.destinations.last_versions import PastVersion, overall_figures
 from tfx_tflite.components.judgement.answer_figures import ConfusedPair, Confusion
 from tfx_tflite.components.report import page, wording
 from tfx_tflite.components.report.document import Report
@@ -55,7 +56,23 @@ def large(name: str = "a_feature_with_a_name") -> Report:
     )
 
 
+def with_versions() -> Report:
+    """Returns a report with versions before, whose figures are those of today's rules."""
+    past = [
+        PastVersion(
+            version=number,
+            pushed_at="2026-11-26T10:00:00+00:00",
+            scheme="int8",
+            size_bytes=6000 + number,
+            figures=overall_figures(REFUSED.rules),
+        )
+        for number in range(1795733170, 1795733182)
+    ]
+    return refused(history=tuple(past))
+
+
 REPORTS = {
+    "versions before": with_versions(),
     "refused": REFUSED,
     "blessed": BLESSED,
     "several outputs": SEVERAL_OUTPUTS,
