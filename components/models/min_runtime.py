@@ -10,7 +10,7 @@ of the model which the converter wrote, and is left as it was by tools that chan
 afterwards: in an int16x8 model it is the float model's. So it is taken only if an operator is newer
 than our record, as a newer converter wrote such an operator and knew.
 
-Neither tells of int8 dense layers with a scale a channel, which TensorFlow 2.21 makes: they have the
+Neither tells of int8 dense layers with a scale a channel, as TensorFlow 2.21 has: they have the
 version of layers with one scale. Runtimes before 2.10.0 take such a model and give wrong answers
 without a word: 6 % of the answers of the digits model agree with LiteRT's in tflite-runtime 2.7.0,
 2.8.0 and 2.9.1, and all do in 2.10.0 to 2.14.0, with each family of kernels.
