@@ -17,6 +17,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/report.md": lambda: schemas.document_page("report", "report.json"),
     "reference/quantization.md": lambda: schemas.document_page("quantization", "quantization.json"),
     "reference/manifest.md": lambda: schemas.document_page("manifest", "manifest.json"),
+    "reference/doctor.md": lambda: schemas.document_page("doctor", "tfx-tflite doctor --json"),
 }
 
 

@@ -24,6 +24,7 @@ from tfx_tflite.pipelines.cli.config import (
     say_warnings,
     with_timeout,
 )
+from tfx_tflite.pipelines.cli.doctor import doctor
 from tfx_tflite.pipelines.cli.help import examples, sections
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
@@ -218,7 +219,14 @@ def report(run: Path, in_browser: bool) -> None:
         click.launch(str(result.page))
 
 
-for _command in (*cli_destination.COMMANDS, *cli_kubeflow.COMMANDS, schedule, clean, schema):
+for _command in (
+    *cli_destination.COMMANDS,
+    *cli_kubeflow.COMMANDS,
+    schedule,
+    clean,
+    schema,
+    doctor,
+):
     main.add_command(_command)
 
 
