@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 FOLDERS = {"components": "tfx_tflite.components", "pipelines": "tfx_tflite.pipelines"}
 # The folder whose one file is `python -m tfx_tflite`; the package has no `__init__.py`.
 NAMESPACE = {"pipelines/as_module": "tfx_tflite"}
+# The shipped examples, which `tfx-tflite init` writes copies of. It finds them beside `pipelines`.
+EXAMPLES = {"configs": "tfx_tflite.configs"}
 
 # What TFX's own extra `kfp` asks for.
 KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
@@ -16,7 +18,7 @@ KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
 
 def packages() -> list[str]:
     """Returns every import package below the folders."""
-    found = list(NAMESPACE.values())
+    found = [*NAMESPACE.values(), *EXAMPLES.values()]
     for folder, package in FOLDERS.items():
         found.append(package)
         found.extend(f"{package}.{name}" for name in find_packages(folder))
@@ -31,7 +33,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    package_dir={package: folder for folder, package in {**NAMESPACE, **FOLDERS}.items()},
+    package_dir={
+        package: folder for folder, package in {**NAMESPACE, **EXAMPLES, **FOLDERS}.items()
+    },
     packages=packages(),
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
@@ -40,6 +44,8 @@ setup(
         "tfx_tflite.pipelines.checks": ["*.json"],
         "tfx_tflite.pipelines.config": ["*.json"],
         "tfx_tflite.pipelines.schedule": ["*.j2"],
+        "tfx_tflite.pipelines.first_config": ["*.j2"],
+        "tfx_tflite.configs": ["*.yaml"],
     },
     install_requires=[
         # The two that are tested; 1.17 needs the C library of 1.21.

@@ -28,6 +28,12 @@ from tfx_tflite.components.examples.tensors import (
 _SERVE_TAG = "serve"
 # Every SavedModel carries this pseudo-signature for its initialisation.
 _INIT_SIGNATURE = "__saved_model_init_op"
+# What TensorFlow says of a feature that is there without a value, and what is said to that.
+_NO_VALUE = "Values size: 0 but output shape"
+_EMPTY_CELL = (
+    "; the feature has no value in an example, as an empty cell of CSV becomes, and "
+    "tf.io.FixedLenFeature fills in only what is not there: read it by tf.io.VarLenFeature"
+)
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,7 @@ class _Preprocessing(InputReader):
         except tf.errors.OpError as error:
             raise DataError(
                 f"preprocessing_signature {self._name!r} failed: {_reason(error.message)}"
+                + _EMPTY_CELL * (_NO_VALUE in error.message)
             ) from error
         found = {spec.name: outputs[spec.name].numpy() for spec in self._inputs}
         for spec in self._inputs:

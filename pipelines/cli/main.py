@@ -26,6 +26,7 @@ from tfx_tflite.pipelines.cli.config import (
 )
 from tfx_tflite.pipelines.cli.doctor import doctor
 from tfx_tflite.pipelines.cli.help import examples, sections
+from tfx_tflite.pipelines.cli.init import init
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
     errors_in_a_line,
@@ -226,6 +227,7 @@ for _command in (
     clean,
     schema,
     doctor,
+    init,
 ):
     main.add_command(_command)
 

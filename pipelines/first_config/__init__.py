@@ -1,0 +1,1 @@
+"""A first config, written from what a model and data are: `tfx-tflite init`."""

@@ -1,0 +1,198 @@
+"""`tfx-tflite init`: what it writes runs, and nothing is overwritten."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.conftest import CONFIGS, ROOT
+from tfx_tflite.pipelines.cli.main import main
+from tfx_tflite.pipelines.config.file import load_config
+
+
+def init(*arguments: object, answers: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["init", *map(str, arguments)], input=answers)
+
+
+def run(config: Path) -> tuple[int, dict]:
+    """Runs a config as a user would; returns the exit code and the JSON."""
+    command = [sys.executable, "-m", "tfx_tflite", "run", str(config), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "diabetes"])
+def test_an_example_is_the_shipped_one_with_its_runs_beside_it(tmp_path: Path, name: str):
+    done = init(tmp_path / "mine", "--example", name)
+    assert done.exit_code == 0 and f"run it: tfx-tflite run {tmp_path}/mine" in done.output
+    found, shipped = (
+        load_config(folder / f"{name}.yaml") for folder in (tmp_path / "mine", CONFIGS)
+    )
+    assert found.root == f"{tmp_path}/mine/runs/{name}"
+    assert found.push.destination == f"{tmp_path}/mine/pushed/{name}"
+    assert (found.evaluation, found.gate) == (shipped.evaluation, shipped.gate)
+    trainer = Path(found.model.trainer.module_file)
+    assert trainer.parent == tmp_path / "mine"
+    assert trainer.read_bytes() == Path(shipped.model.trainer.module_file).read_bytes()
+
+
+@pytest.mark.parametrize("present", ["digits.yaml", "digits_trainer.py"])
+def test_an_example_overwrites_nothing(tmp_path: Path, present: str):
+    (tmp_path / present).write_text("mine")
+    done = init(tmp_path, "--example", "digits")
+    assert done.exit_code == 2 and f"{present} is there already" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == [present]
+    assert (tmp_path / present).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model is needed, or --example NAME"),
+        (["--model", "m"], "--data is needed"),
+        (["--example", "digits", "--model", "m"], "give --example, or --model and --data"),
+        (["--model", "m", "--data", "nothing.csv"], "--data nothing.csv: no file matches"),
+    ],
+)
+def test_a_call_that_lacks_something_is_told(tmp_path: Path, arguments: list[str], message: str):
+    done = init(tmp_path / "mine", *arguments)
+    assert done.exit_code == 2 and message in done.output
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.fixture
+def tables(tmp_path: Path, digits_arrays) -> Path:
+    """The digits as .npz, a file a split."""
+    (tmp_path / "data").mkdir()
+    for split, (images, labels) in digits_arrays.items():
+        np.savez(tmp_path / "data" / f"{split}.npz", image=images, label=labels)
+    return tmp_path / "data"
+
+
+@pytest.mark.slow
+def test_what_is_written_for_arrays_runs_and_says_what_was_decided(
+    tmp_path: Path, tables: Path, digits_model: Path
+):
+    done = init(tmp_path / "mine", "--model", digits_model, "--data", tables)
+    assert done.exit_code == 0, done.output
+    assert "model: signature 'serving_tensors', takes image [?, 8, 8, 1]" in done.output
+    assert "label: label; classification, 10 classes, probabilities" in done.output
+    config = load_config(tmp_path / "mine/config.yaml")
+    assert config.data.splits == {"train": "train.npz", "eval": "eval.npz"}
+    assert config.calibration.stratify_by == "label" and config.evaluation.slices == (("label",),)
+    code, document = run(tmp_path / "mine/config.yaml")
+    assert (code, document["status"]) == (0, "pushed")
+
+
+@pytest.mark.slow
+def test_what_is_written_for_records_runs(tmp_path: Path, digits_data: Path, digits_model: Path):
+    done = init(tmp_path, "--model", digits_model, "--data", digits_data, "--scheme", "float16")
+    assert done.exit_code == 0, done.output
+    code, document = run(tmp_path / "config.yaml")
+    assert (code, document["status"], document["scheme"]) == (0, "pushed", "float16")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model of two columns, and one CSV file with them, a text as label, and another column."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    width, height = rng.normal(size=(2, 600)).astype(np.float32)
+    kinds = np.array(["flat", "tall"])[(height > width).astype(int)]
+    rows = zip(width, height, kinds, rng.integers(0, 9, 600), strict=True)
+    lines = [f"{w},{h},{kind},{shop}" for w, h, kind, shop in rows]
+    (folder / "boxes.csv").write_text("\n".join(["width,height,kind,shop", *lines, ""]))
+    weights = tf.constant([[4.0, -4.0], [-4.0, 4.0]])
+    spec = [
+        tf.TensorSpec([None, 1], tf.float32, name="width"),
+        tf.TensorSpec([None, 1], tf.float32, name="height"),
+    ]
+
+    @tf.function(input_signature=spec)
+    def serving_default(width, height):
+        return {"scores": tf.concat([width, height], 1) @ weights}
+
+    tf.saved_model.save(tf.Module(), str(folder / "model"), {"serving_default": serving_default})
+    return folder / "model", folder / "boxes.csv"
+
+
+@pytest.mark.slow
+def test_one_csv_file_is_divided_and_texts_are_classes(tmp_path: Path, table):
+    model, data = table
+    done = init(tmp_path, "--model", model, "--data", data, "--label", "kind")
+    assert done.exit_code == 0, done.output
+    assert "classes in the order of the alphabet: flat, tall" in done.output
+    config = load_config(tmp_path / "config.yaml")
+    assert config.data.hash_buckets == {"train": 2, "eval": 1}
+    [judged] = config.evaluation.judged
+    assert judged.metrics[1].config == {"from_logits": True}
+    code, document = run(tmp_path / "config.yaml")
+    assert code in (0, 3) and document["rules"][0]["float"] > 0.95
+    assert 150 < document["examples"] < 250
+
+
+@pytest.mark.slow
+def test_a_label_that_nothing_tells_is_asked_for_on_a_terminal_only(tmp_path: Path, table):
+    model, data = table
+    # Both fit two scores, and neither is called a label.
+    other = tmp_path / "boxes.csv"
+    lines = data.read_text().replace("shop", "heavy").splitlines()
+    rows = [f"{line[:-1]}{index % 2}" for index, line in enumerate(lines[1:])]
+    other.write_text("\n".join([lines[0], *rows]))
+    done = init(tmp_path / "mine", "--model", model, "--data", other)
+    assert done.exit_code == 2
+    assert "name the label by --label; these would fit: kind, heavy" in done.output
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
+def test_a_config_is_never_overwritten(tmp_path: Path, tables: Path, digits_model: Path):
+    (tmp_path / "config.yaml").write_text("mine")
+    done = init(tmp_path, "--model", digits_model, "--data", tables)
+    assert done.exit_code == 2 and "config.yaml is there already" in done.output
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_data_that_do_not_feed_the_model_are_told_with_what_is_there(
+    tmp_path: Path, digits_model: Path
+):
+    np.savez(tmp_path / "train.npz", pixels=np.zeros((30, 7)), label=np.zeros(30, int))
+    done = init(tmp_path / "mine", "--model", digits_model, "--data", tmp_path / "train.npz")
+    assert done.exit_code == 1
+    assert "nothing fits image (float32 [?, 8, 8, 1])" in done.output
+    assert "pixels (float, 7 values)" in done.output
+
+
+@pytest.mark.slow
+def test_the_wheel_has_what_init_needs(tmp_path: Path):
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=shutil.ignore_patterns(".venv", ".git", "*.egg-info", "build", "runs", "pushed"),
+    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    subprocess.run([*pip, *wheel, str(source)], check=True)
+    [built] = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(built)], check=True)
+    # Before the editable installation of this environment.
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONNOUSERSITE": "1"}
+    command = [sys.executable, "-m", "tfx_tflite", "init", "mine", "--example", "digits"]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    where = [sys.executable, "-c", "import tfx_tflite.pipelines as p; print(p.__file__)"]
+    found = subprocess.run(where, check=True, capture_output=True, text=True, env=environment)
+    assert found.stdout.startswith(str(site))
+    assert (site / "tfx_tflite/pipelines/first_config/config.yaml.j2").is_file()
+    assert load_config(tmp_path / "mine/digits.yaml").name == "digits"
