@@ -46,6 +46,20 @@ def labels_are_there(subject: Subject) -> Iterator[Mistake]:
             yield from _label_input(subject, f"{key}.label", judged.label.input)
         elif isinstance(judged.label, str):
             yield from _label_feature(subject, f"{key}.label", judged.label)
+            yield from _label_texts(subject, key, judged)
+
+
+def _label_texts(subject: Subject, key: str, judged: OutputConfig) -> Iterator[Mistake]:
+    """Finds labels that are texts, if nothing says which class each is."""
+    look = subject.look_of(subject.config.evaluation.split)
+    if look is None or not look.is_known or judged.vocabulary is not None:
+        return
+    if any(feature.kind == "text" for feature in look.found(str(judged.label))):
+        yield Mistake(
+            f"{key}.label",
+            f"the feature {judged.label!r} holds texts; list them in the order of the classes as "
+            "vocabulary beside it",
+        )
 
 
 def _label_input(subject: Subject, key: str, name: str) -> Iterator[Mistake]:

@@ -72,3 +72,15 @@ def test_files_that_are_divided_by_hash_hold_what_each_split_needs(folder: Path)
     assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
     (folder / "c.yaml").write_text(text.replace("label: label", "label: lable"))
     assert "did you mean 'label'?" in messages(folder)[0]
+
+
+def test_texts_as_labels_without_a_vocabulary_are_found(folder: Path):
+    kinds = {**COLUMNS, "label": np.array(["a", "b"] * 3)}
+    write(folder, "eval", format_of(folder), kinds)
+    [line] = messages(folder)
+    assert "evaluation.label: the feature 'label' holds texts; list them in the order" in line
+    text = (folder / "c.yaml").read_text()
+    (folder / "c.yaml").write_text(
+        text.replace("label: label", "label: label\n  vocabulary: [a, b]")
+    )
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
