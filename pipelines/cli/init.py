@@ -14,6 +14,7 @@ from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
 from tfx_tflite.pipelines.cli.text import printable, say
 from tfx_tflite.pipelines.first_config.shipped import EXAMPLES, write_example
 
+
 @examples(
     "tfx-tflite init mine --model export/model --data data/",
     "tfx-tflite init mine --model export/model --data 'data/*.csv' --label species",

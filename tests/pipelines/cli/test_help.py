@@ -22,8 +22,9 @@ from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.cli.outcome import EXIT_CODES
 
 COMMANDS = {"": main, **main.commands}
-# What examples need that is not here: a server, a store, or a day to pass.
-_ELSEWHERE = re.compile(r"http://|s3://|--on local")
+# What examples need that is not here: a server, a store, a day to pass, or a model and its data,
+# which test_init.py has.
+_ELSEWHERE = re.compile(r"http://|s3://|--on local|--model")
 
 
 def examples_of(command: click.Command) -> list[str]:
