@@ -51,9 +51,12 @@ def routes() -> dict[str, list[Route]]:
             called = re.search(r"call_api\(\s*'([^']+)', '([A-Z]+)'", source)
             assert called, f"{name} calls no path"
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", called[1])
-            body = re.search(r":type body: (\w+)", source)
+            # From kfp 2.16 on a body is called after what it is.
+            argument = re.search(r"body_params = local_var_params\['(\w+)'\]", source)
+            body = argument and re.search(rf":type {argument[1]}: (\w+)", source)
             route = Route(
-                name.removesuffix("_with_http_info"),
+                # From kfp 2.16 on the service is part of the name: run_service_create_run.
+                re.sub(r"^\w+_service_", "", name.removesuffix("_with_http_info")),
                 re.compile(f"^{pattern}$"),
                 frozenset(re.findall(r"query_params\.append\(\('(\w+)'", source)),
                 body[1] if body else None,
