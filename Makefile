@@ -71,4 +71,4 @@ $(READY): tools/choose.sh tools/setup.sh $(wildcard locks/tfx-*.txt) setup.py $(
 always:
 
 clean:
-	rm -rf $(VENV) .uv build *.egg-info runs pushed
+	rm -rf $(VENV) .venv-other .uv build *.egg-info runs pushed

@@ -189,14 +189,14 @@ def _header_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> 
 
 
 def _read_header(stream: IO[bytes], what: str) -> ArrayHeader:
-    # NumPy's functions for headers have no types.
+    # NumPy's functions for headers have no types before NumPy 2.4.
     try:
-        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call, unused-ignore]
         # Version 3 has names of fields beyond Latin-1, and there are no fields here.
         is_first = version == (1, 0)
         formats = np.lib.format
         read = formats.read_array_header_1_0 if is_first else formats.read_array_header_2_0
-        shape, is_fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
+        shape, is_fortran, dtype = read(stream)  # type: ignore[no-untyped-call, unused-ignore]
     except ValueError as error:
         raise DataError(f"{what} is no NumPy array: {str(error).splitlines()[0]}") from error
     if dtype.hasobject:

@@ -208,7 +208,8 @@ def _divergences(a: Array, b: Array) -> tuple[Array, Array]:
     Returns:
         bool of shape (n,), and the mean divergence over the positions in nats, 0 for the others.
     """
-    distributions = (_is_distribution(a) & _is_distribution(b)).all(axis=1)
+    # To type checkers `all` may return a single value.
+    distributions = np.asarray((_is_distribution(a) & _is_distribution(b)).all(axis=1))
     divergence = np.zeros(len(a))
     if distributions.any():
         divergence[distributions] = _divergence(a[distributions], b[distributions]).mean(axis=1)
