@@ -36,7 +36,7 @@ _FIGURES: dict[str, Callable[[RuleResult], float | None]] = {
 _PLAIN_FIGURES = {name: figure for name, figure in _FIGURES.items() if name != "at most"}
 _SLICE_ROWS = 12
 # Of a terminal that does not say it, and of what is no terminal.
-_USUAL_WIDTH, _UNBOUNDED = 80, 1_000_000
+_USUAL_WIDTH, _USUAL_HEIGHT, _UNBOUNDED = 80, 24, 1_000_000
 
 
 def log_file(root: str) -> Path:
@@ -119,8 +119,10 @@ class Terminal(Console):
         """
         if self._is_fitted:
             with contextlib.suppress(OSError, ValueError):
-                # A terminal that does not know its size says 0.
-                self.width = os.get_terminal_size(self.file.fileno()).columns or _USUAL_WIDTH
+                # A terminal that does not know its size says 0. With TERM=dumb rich takes a width only
+                # together with a height.
+                width, height = os.get_terminal_size(self.file.fileno())
+                self.size = (width or _USUAL_WIDTH, height or _USUAL_HEIGHT)
         return self.width
 
     @property

@@ -93,6 +93,13 @@ def test_where_there_is_no_terminal_a_rule_is_a_line_in_which_nothing_is_shorten
     assert "\x1b" not in stream.getvalue()
 
 
+def test_a_terminal_that_can_do_nothing_has_its_width_too(monkeypatch: pytest.MonkeyPatch):
+    """As terminals of editors are."""
+    able = table_of(printed(REPORTS["blessed"], 60))
+    monkeypatch.setenv("TERM", "dumb")
+    assert table_of(printed(REPORTS["blessed"], 60)) == able
+
+
 def test_a_wide_terminal_and_none_show_the_same():
     stream = io.StringIO()
     RunPrinter(stream).result(REPORTS["refused"])
