@@ -119,8 +119,8 @@ class Terminal(Console):
         """
         if self._is_fitted:
             with contextlib.suppress(OSError, ValueError):
-                # A terminal that does not know its size says 0. With TERM=dumb rich takes a width only
-                # together with a height.
+                # A terminal that does not know its size says 0. With TERM=dumb rich takes a width
+                # only together with a height.
                 width, height = os.get_terminal_size(self.file.fileno())
                 self.size = (width or _USUAL_WIDTH, height or _USUAL_HEIGHT)
         return self.width
