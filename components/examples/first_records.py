@@ -26,6 +26,11 @@ from tfx_tflite.components.message_classes import Fields, message_classes
 RECORDS = 32
 _MOST_BYTES = 1 << 23
 _GZIP, _ZIP, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"PAR1"
+# How a pointer of Git LFS begins, which is there until the file is fetched.
+_LFS = b"version http"
+# RFC 1950: the first byte that compressors write; with the second it is a multiple of 31.
+_ZLIB = b"\x78"
+_MARK = "\ufeff"
 _COMPRESSED_NAMES = (".gz", ".gzip")
 # Length and its checksum; after the record comes the record's checksum.
 _HEADER = struct.Struct("<QI")
@@ -186,6 +191,12 @@ def _not_records(file: str, number: int, begin: bytes) -> str:
         return f"{file} is a Parquet file, not TFRecords"
     if begin.startswith(_ZIP):
         return f"{file} is a zip archive (npz?), not TFRecords"
+    if begin[:1] == _ZLIB and int.from_bytes(begin[:2], "big") % 31 == 0:
+        return f"{file} is compressed by zlib; write it with gzip, and name it .gz"
+    if begin.startswith(_LFS):
+        return f"{file} is a pointer of Git LFS; fetch the file itself with `git lfs pull`"
+    if begin.startswith((b"<!", b"<html")):
+        return f"{file} is a web page, not TFRecords; download the file again"
     if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in begin):
         return f"{file} is a text file, not TFRecords; CSV needs data.format: csv"
     return f"{file} is not a TFRecord file: the length of its first record has a wrong checksum"
@@ -257,17 +268,46 @@ def _rows(file: str) -> _Records:
         raise DataError(f"{file} is a Parquet file, not CSV")
     if b"\0" in begin:
         raise DataError(f"{file} is not CSV but binary; TFRecords need data.format: tfrecord")
-    with io.TextIOWrapper(Path(file).open("rb"), encoding="utf-8-sig", newline="") as lines:
+    with io.TextIOWrapper(Path(file).open("rb"), encoding="utf-8", newline="") as lines:
         try:
-            yield from _rows_below_header(csv.reader(lines), file)
+            header = _header(lines.readline(), file)
+            yield from _rows_below_header(header, csv.reader(lines), file)
         except UnicodeDecodeError as error:
             raise DataError(f"{file} is not text in UTF-8") from error
         except csv.Error as error:
             raise DataError(f"{file} is not CSV: {error}") from error
 
 
-def _rows_below_header(rows: Iterator[list[str]], file: str) -> Iterator[_Record]:
-    header = next(rows, [])
+def _header(line: str, file: str) -> list[str]:
+    """Returns the names of the columns as TFX reads them: what is between commas, as it is.
+
+    Raises:
+        DataError: They are not what the author of the file means.
+    """
+    if line.startswith(_MARK):
+        raise DataError(
+            f"{file} begins with a mark of byte order, which TFX takes for a part of the first "
+            "name; save it as UTF-8 without one"
+        )
+    names = line.strip().split(",")
+    if any(name[:1] in ("'", '"') for name in names):
+        raise DataError(
+            f"{file} has quoted names in its header, and TFX takes the quotes for a part of the "
+            "names; leave them out"
+        )
+    if len(names) == 1 and (other := next((sign for sign in ";\t|" if sign in line), None)):
+        raise DataError(f"{file} separates its columns by {other!r}, expected a comma")
+    if len(names) > 1 and "" in names:
+        raise DataError(f"column {names.index('') + 1} of {file} has no name in the header")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{file} has two columns {twice[0]!r} in its header")
+    return names
+
+
+def _rows_below_header(
+    header: list[str], rows: Iterator[list[str]], file: str
+) -> Iterator[_Record]:
     for number, row in enumerate(rows):
         if not row:
             continue

@@ -10,6 +10,7 @@ from tfx_tflite.components.examples import first_records
 from tfx_tflite.components.examples.first_records import Feature, FirstRecords
 from tfx_tflite.components.models import interfaces
 from tfx_tflite.components.models.interfaces import Interface
+from tfx_tflite.pipelines.checks.builtin_features import records_of
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
 
@@ -107,7 +108,10 @@ class Subject:
 
     @cached_property
     def splits(self) -> Mapping[str, SplitLook]:
-        """What the files of the splits on this machine say, by split."""
+        """What the files of the splits on this machine say, by split, or builtin data."""
+        if self.config.data.builtin is not None:
+            builtin = SplitLook({self.config.data.builtin: records_of(self.config.data.builtin)})
+            return dict.fromkeys(self.config.data.splits, builtin)
         if self.config.data.format not in first_records.READERS:
             return {}
         files: dict[str, list[str]] = {}

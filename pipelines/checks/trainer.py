@@ -107,10 +107,12 @@ def _imports(file: Path, tree: ast.Module, folder: Path, seen: set[Path]) -> Ite
         )
         for top in dict.fromkeys(name.partition(".")[0] for name in names):
             if not is_importable(top, folder):
+                siblings = {sibling.stem for sibling in folder.glob("*.py")} - {file.stem}
+                hint = f"; {did_you_mean(top, siblings)}" if is_close(top, siblings) else ""
                 yield Mistake(
                     _KEY,
                     f"{file}:{node.lineno}: there is no module {top!r}, neither installed nor in "
-                    f"{folder}",
+                    f"{folder}{hint}",
                 )
             yield from _sibling(folder / f"{top}.py", folder, seen)
 

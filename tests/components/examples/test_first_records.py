@@ -1,6 +1,7 @@
 """The first records of data files, read without TensorFlow."""
 
 import gzip
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples import first_records
 from tfx_tflite.components.examples.first_records import RECORDS, Feature, read
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4665a5ea\nsize 132735\n"
 ROWS = [
     {"image": [0.5] * 4, "label": 1, "name": ["a", "b"]},
     {"image": [0.25] * 6, "label": 2},
@@ -87,6 +89,9 @@ def framed(record: bytes) -> bytes:
         ("a.gz", lambda content: content, "a.gz is not gzipped, though its name says so"),
         ("a", lambda content: framed(b"\xff" * 9), "record 0 of .*a is not a tf.Example"),
         ("a", lambda content: b"x,label\n1,2\n3,4\n", "a is a text file, not TFRecords; CSV needs"),
+        ("a", zlib.compress, "a is compressed by zlib; write it with gzip, and name it .gz"),
+        ("a", lambda content: LFS, "a is a pointer of Git LFS; fetch the file itself with `git"),
+        ("a", lambda content: b"<!DOCTYPE html><html>", "a is a web page, not TFRecords"),
         ("a", lambda content: b"PAR1" + bytes(20), "a is a Parquet file, not TFRecords"),
     ],
 )
@@ -129,7 +134,7 @@ def test_an_empty_file_holds_no_record(tmp_path: Path, name: str):
 
 def test_columns_of_csv_are_features(tmp_path: Path):
     file = tmp_path / "a.csv"
-    file.write_bytes(b"\xef\xbb\xbfx,y,label,empty\r\n1,0.5,yes,\r\n2,1,no,\r\n\r\n")
+    file.write_bytes(b"x,y,label,empty\r\n1,0.5,yes,\r\n2,1,no,\r\n\r\n")
     found = read(str(file), "csv")
     one = frozenset({1})
     assert found.count == 2 and found.features == {
@@ -147,6 +152,13 @@ def test_columns_of_csv_are_features(tmp_path: Path):
         (b"x,y\n1\n", "row 1 of .* has 1 values, but the header 2"),
         (b"x\n\xff\xfe\n", "is not text in UTF-8"),
         (b"PAR1aaaaaaa", "is a Parquet file, not CSV"),
+        # What public reports of CSV files that lack a column come down to.
+        (b"\xef\xbb\xbfx,label\n1,2\n", "begins with a mark of byte order, which TFX takes for"),
+        (b'"x","label"\n1,2\n', "has quoted names in its header"),
+        (b"x;label\n1;2\n", "separates its columns by ';', expected a comma"),
+        (b"x\tlabel\n1\t2\n", r"separates its columns by '\\t', expected a comma"),
+        (b"x,label,\n1,2,\n", "column 3 of .* has no name in the header"),
+        (b"x,label,x\n1,2,3\n", "has two columns 'x' in its header"),
     ],
 )
 def test_a_file_that_is_no_csv_is_told(tmp_path: Path, content: bytes, problem: str):

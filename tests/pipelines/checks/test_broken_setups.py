@@ -304,7 +304,7 @@ SETUPS = {
         with_trainer("import layers", "import layer"),
         (
             "c.yaml:6: model.trainer.module_file: trainer.py:3: there is no module 'layer', "
-            "neither installed nor in FOLDER",
+            "neither installed nor in FOLDER; did you mean 'layers'?",
         ),
     ),
 }
