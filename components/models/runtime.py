@@ -7,8 +7,9 @@ figure belongs to the kernels that gave it, and everything that runs a model say
 - The runtime's default kernels are what a phone or a server runs: LiteRT's XNNPACK delegate, and
   its builtin kernels for what the delegate does not take. LiteRT is used where it is installed.
 - The reference kernels are plain loops in C++, the same on every processor. TensorFlow's own
-  interpreter has them, and its figures equal TensorFlow Lite Micro's to the bit. LiteRT's setting
-  of the same name does not: it gives the delegate's figures on dense nets.
+  interpreter has them. Its figures equal TensorFlow Lite Micro's to the bit up to 2.16; from 2.21 on
+  dense layers are rounded otherwise, so that some outputs of dense nets are one step away. LiteRT's
+  do the same.
 
 A runtime is added here: a row in `RUNTIMES`, what opens a model with it, and in `versions.py` the
 name of its kernels and of its distribution. Nothing is imported before a model is opened.
@@ -232,8 +233,8 @@ class _Interpreted:
         threads: int = 1,
         keeps_all: bool = False,
     ):
-        # TensorFlow's says from 2.20 on that LiteRT's is to be used instead, for each model. Its
-        # reference kernels give Micro's figures, and LiteRT's do not.
+        # TensorFlow's says from 2.20 on, of each model, that LiteRT's is to be used instead. Figures
+        # of both were recorded with it.
         warnings.filterwarnings("ignore", message=_SUCCESSOR)
         module = import_module(_MODULES[package])
         # The interpreter refers to the bytes without a copy.
