@@ -7,8 +7,8 @@ figure belongs to the kernels that gave it, and everything that runs a model say
 - The runtime's default kernels are what a phone or a server runs: LiteRT's XNNPACK delegate, and
   its builtin kernels for what the delegate does not take. LiteRT is used where it is installed.
 - The reference kernels are plain loops in C++, the same on every processor. TensorFlow's own
-  interpreter has them. Its figures equal TensorFlow Lite Micro's to the bit up to 2.16; from 2.21 on
-  dense layers are rounded otherwise, so that some outputs of dense nets are one step away. LiteRT's
+  interpreter has them. Up to 2.16 they give what TensorFlow Lite Micro gives, to the bit; in 2.21
+  dense layers are rounded otherwise, so that outputs of dense nets may be a step away. LiteRT's
   do the same.
 
 A runtime is added here: a row in `RUNTIMES`, what opens a model with it, and in `versions.py` the
@@ -233,7 +233,7 @@ class _Interpreted:
         threads: int = 1,
         keeps_all: bool = False,
     ):
-        # TensorFlow's says from 2.20 on, of each model, that LiteRT's is to be used instead. Figures
+        # From 2.20 on TensorFlow's says of each model that LiteRT's is to be used. Figures
         # of both were recorded with it.
         warnings.filterwarnings("ignore", message=_SUCCESSOR)
         module = import_module(_MODULES[package])

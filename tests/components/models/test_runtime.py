@@ -35,7 +35,7 @@ MICRO = Path(__file__).parent / "micro"
 NETS = ["deep_residual", "dense", "depthwise", "hard_swish"]
 
 
-# Of how many of the 50 rows TensorFlow 2.21's reference kernels give other outputs, and by how much;
+# Of how many of 50 rows TensorFlow 2.21's reference kernels give other outputs, and by how much;
 # those of 2.16 give Micro's outputs of every row.
 OTHER_ROWS_ON_2_21 = {"dense": (11, 1)}
 
