@@ -127,6 +127,7 @@ def create_pipeline(
                 config.push,
                 gate=config.gate,
                 split=config.evaluation.split,
+                show_examples=config.evaluation.show_examples,
                 targets=_targets(config.evaluation),
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,

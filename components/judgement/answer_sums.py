@@ -5,11 +5,12 @@ All counts are whole numbers, so that no order of the examples rounds them diffe
 Only NumPy and pydantic are imported here, because workers import this module.
 """
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from tfx_tflite.components.judgement.metrics.label_kinds import laid_out
 # With more classes only the pairs that are confused most often are kept.
 MOST_CLASSES = 20
 MOST_PAIRS = 20
+# So many examples are kept to be looked at.
+MOST_DIFFERING = 12
 RELIABILITY_BINS = 10
 # Along each axis of a plot of residuals there are more than half as many bins, if values differ.
 RESIDUAL_BINS = 24
@@ -53,6 +56,26 @@ _MODELS = 2
 _Pairs = Counter[tuple[int, int]]
 # (bin of the label, bin of the residual) to how often.
 _Cells = Counter[tuple[int, int]]
+
+
+class Differing(NamedTuple):
+    """An example whose outputs differ.
+
+    Attributes:
+        difference: The largest absolute difference of its output's values.
+        position: Where it is in the split.
+        label: Its label; of several the first.
+        before: What the float model answers.
+        after: What the quantized model answers.
+        is_turned: Whether the float model is right and the quantized model is not.
+    """
+
+    difference: float
+    position: int
+    label: float
+    before: float
+    after: float
+    is_turned: bool
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,8 @@ class AnswerSums:
         not_probabilities: How many outputs are no probabilities.
         residuals: Of each value of the output, or of all together.
         columns: How many values the output has, if they are numbers.
+        differing: The examples whose outputs differ most: first of those that the float model
+            answers rightly and the quantized model does not, then of all.
     """
 
     pairs: tuple[_Pairs, _Pairs] = field(default_factory=lambda: (Counter(), Counter()))
@@ -90,12 +115,15 @@ class AnswerSums:
     not_probabilities: int = 0
     residuals: list["ResidualSums"] = field(default_factory=list)
     columns: int = 0
+    differing: tuple[list[Differing], list[Differing]] = field(default_factory=lambda: ([], []))
 
     def merge(self, other: "AnswerSums") -> None:
         """Adds what another part of the data gave."""
         for known, found in zip(self.pairs, other.pairs, strict=True):
             known.update(found)
         self.bins = self.bins + other.bins
+        for kept, others in zip(self.differing, other.differing, strict=True):
+            kept[:] = heapq.nlargest(MOST_DIFFERING, {*kept, *others})
         self.of_answers = self.of_answers or other.of_answers
         self.not_probabilities += other.not_probabilities
         self.columns = max(self.columns, other.columns)
@@ -107,6 +135,11 @@ class AnswerSums:
             self.residuals, theirs = [_pooled(self.residuals)], [_pooled(theirs)]
         for mine, others in zip(self.residuals, theirs, strict=False):
             mine.merge(others)
+
+    def differing_most(self) -> list[Differing]:
+        """Returns the examples to look at, those that the quantized model gets wrong first."""
+        turned, others = self.differing
+        return list(dict.fromkeys([*turned, *others]))[:MOST_DIFFERING]
 
     def figures(self) -> AnswerFigures:
         """Returns the figures of plots."""
@@ -129,7 +162,11 @@ class AnswerSums:
 
 
 def answer_sums(
-    kind: AnswerKind, labels: Array | None, float_output: Array, quantized_output: Array
+    kind: AnswerKind,
+    labels: Array | None,
+    float_output: Array,
+    quantized_output: Array,
+    positions: Array | None = None,
 ) -> AnswerSums:
     """Returns the counts of a batch; there are none if the labels do not fit the output.
 
@@ -138,22 +175,70 @@ def answer_sums(
         labels: Shape (n, …); None if there are none.
         float_output: Shape (n, …).
         quantized_output: Of the same shape.
+        positions: Where the examples are in the split, shape (n,); None keeps none of them.
     """
     if labels is None or not labels.size or labels.dtype.kind not in "biuf":
         return AnswerSums()
     outputs = (float_output, quantized_output)
     if kind.decision is None:
-        return _of_numbers(labels, outputs)
+        return _of_numbers(labels, outputs, positions)
     if not kind.decision.fits(float_output):
         return AnswerSums()
-    return _of_classes(kind, kind.decision, labels, outputs)
+    return _of_classes(kind, kind.decision, labels, outputs, positions)
+
+
+def _differing(
+    positions: Array | None,
+    outputs: tuple[Array, Array],
+    labels: Array,
+    answers: Sequence[Array],
+    turned: Array,
+) -> tuple[list[Differing], list[Differing]]:
+    """Returns the examples of a batch that differ most, as `AnswerSums.differing`.
+
+    Args:
+        positions: Shape (n,).
+        outputs: Both models', shape (n, …).
+        labels: Shape (n, answers).
+        answers: Both models', of that shape.
+        turned: Which answers are right of the float model alone, of that shape.
+    """
+    if positions is None:
+        return [], []
+    n = len(positions)
+    before, after = (output.reshape(n, -1).astype(np.float64) for output in outputs)
+    differences = np.abs(before - after).max(axis=1)
+    # Of an example with several answers one that turned is shown, or else the first.
+    places = turned.argmax(axis=1)
+    found: tuple[list[Differing], list[Differing]] = ([], [])
+    for kept, rows in zip(found, (turned.any(axis=1), differences > 0), strict=True):
+        known = np.flatnonzero(rows & (positions >= 0))
+        # Of equal differences the later examples, as merged parts keep them.
+        order = np.lexsort((positions[known], differences[known]))[::-1]
+        for row in known[order][:MOST_DIFFERING]:
+            place = places[row]
+            kept.append(
+                Differing(
+                    float(differences[row]),
+                    int(positions[row]),
+                    float(labels[row, place]),
+                    float(answers[0][row, place]),
+                    float(answers[1][row, place]),
+                    bool(turned[row, place]),
+                )
+            )
+    return found
 
 
 # --- Classes --------------------------------------------------------------------------------------
 
 
 def _of_classes(
-    kind: AnswerKind, decision: Decision, labels: Array, outputs: tuple[Array, Array]
+    kind: AnswerKind,
+    decision: Decision,
+    labels: Array,
+    outputs: tuple[Array, Array],
+    positions: Array | None,
 ) -> AnswerSums:
     truth = _truth(decision, labels, outputs[0])
     if truth is None:
@@ -163,8 +248,10 @@ def _of_classes(
         counted &= truth != kind.ignore_class
     truth = np.where(counted, truth, 0).astype(np.int64)
     sums = AnswerSums(of_answers=decision.threshold is None)
-    for index, output in enumerate(outputs):
-        answers = decision.of(output)
+    both = [decision.of(output) for output in outputs]
+    turned = counted & (both[0] == truth) & (both[1] != truth)
+    sums.differing = _differing(positions, outputs, truth, both, turned)
+    for index, (output, answers) in enumerate(zip(outputs, both, strict=True)):
         sums.pairs[index].update(_counted_pairs(truth[counted], answers[counted]))
         if decision.is_output:
             continue
@@ -313,7 +400,7 @@ def _matrix(
 # --- Numbers --------------------------------------------------------------------------------------
 
 
-def _of_numbers(labels: Array, outputs: tuple[Array, Array]) -> AnswerSums:
+def _of_numbers(labels: Array, outputs: tuple[Array, Array], positions: Array | None) -> AnswerSums:
     if labels.size != outputs[0].size:
         return AnswerSums()
     n = len(labels)
@@ -327,7 +414,13 @@ def _of_numbers(labels: Array, outputs: tuple[Array, Array]) -> AnswerSums:
             (flat[:, column], [values[:, column] for values in residuals])
             for column in range(columns)
         ]
-    return AnswerSums(residuals=[ResidualSums.of(*group) for group in groups], columns=columns)
+    answers = [output.reshape(n, -1) for output in outputs]
+    nothing = np.zeros(flat.shape, dtype=bool)
+    return AnswerSums(
+        residuals=[ResidualSums.of(*group) for group in groups],
+        columns=columns,
+        differing=_differing(positions, outputs, flat, answers, nothing),
+    )
 
 
 @dataclass

@@ -15,7 +15,12 @@ from pydantic import PlainValidator
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
-from tfx_tflite.components.judgement.answer_sums import AnswerKind, AnswerSums, answer_sums
+from tfx_tflite.components.judgement.answer_sums import (
+    AnswerKind,
+    AnswerSums,
+    Differing,
+    answer_sums,
+)
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric, MeanMetric
 from tfx_tflite.components.judgement.metrics.catalog import LabelKind
 from tfx_tflite.components.judgement.metrics.decisions import Decision
@@ -35,6 +40,7 @@ from tfx_tflite.components.judgement.output_differences import (
     ComparedBatch,
     OutputSums,
     differences,
+    positions_of,
 )
 from tfx_tflite.components.judgement.saturation import Saturation
 from tfx_tflite.components.judgement.statistics.exact_sums import ExactSums, exact_layers
@@ -58,6 +64,7 @@ class Comparison:
         is_weighted: Whether examples count differently: they have weights, or a metric counts them
             by their positions that it does not ignore.
         answers: What is known of the answers beside the labels; None if nobody asked.
+        differing: The examples that differ most, if somebody asked.
     """
 
     metrics: tuple[str, ...]
@@ -70,6 +77,7 @@ class Comparison:
     saturation: Saturation = field(default_factory=Saturation)
     is_weighted: bool = False
     answers: AnswerFigures | None = None
+    differing: list[Differing] = field(default_factory=list)
 
     @property
     def slices_by_name(self) -> dict[str, SliceKey]:
@@ -214,7 +222,7 @@ class CompareOutputs(beam.CombineFn):
         if self._answers is None:
             return AnswerSums()
         outputs = element.float_output, element.quantized_output
-        return answer_sums(self._answers, element.labels, *outputs)
+        return answer_sums(self._answers, element.labels, *outputs, positions_of(element.batch))
 
     def merge_accumulators(self, accumulators: Iterable[_Accumulator]) -> _Accumulator:
         """Merges in any order to the same result."""
@@ -237,6 +245,7 @@ class CompareOutputs(beam.CombineFn):
             setattr(comparison.outputs, name, float(total))
         if self._answers is not None:
             comparison.answers = accumulator.answers.figures()
+            comparison.differing = accumulator.answers.differing_most()
         return comparison
 
     def _scores(self, element: ComparedBatch, rows_by_slice: Mapping[SliceKey, Array]) -> Scores:

@@ -144,7 +144,7 @@ def differences(element: ComparedBatch, decision: Decision | None) -> tuple[Outp
         _by_position(a, element.float_output), _by_position(b, element.quantized_output)
     )
     worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
-    positions = _positions(element.batch)
+    positions = positions_of(element.batch)
     digests = _digests(element.batch)
     outputs = OutputSums(
         examples=len(a),
@@ -235,7 +235,8 @@ def _digests(batch: pa.RecordBatch) -> list[bytes]:
     return [hashlib.blake2b(record, digest_size=_DIGEST_BYTES).digest() for record in records]
 
 
-def _positions(batch: pa.RecordBatch) -> Array:
+def positions_of(batch: pa.RecordBatch) -> Array:
+    """Returns where the examples of a batch are in the split, -1 if that is not known."""
     index = batch.schema.get_field_index(POSITION_COLUMN)
     if index < 0:
         return np.full(batch.num_rows, -1)

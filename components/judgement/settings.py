@@ -88,6 +88,8 @@ class EvaluationConfig(Settings):
     metrics: Metrics | None = None
     vocabulary: Vocabulary | None = None
     example_weight: str | None = None
+    # The report may show images of examples, which leave the split by that.
+    show_examples: bool = Field(default=False, strict=True)
     outputs: Annotated[tuple[OutputConfig, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -175,6 +177,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
             taken for this one.
         pushed_trust: Whose signature that version must have.
         pushed_timeout: Seconds until a destination that does not answer is given up.
+        show_examples: Whether the report has images of the examples that differ most.
     """
 
     gate: Gate
@@ -185,6 +188,7 @@ class EvaluatorSettings(SignatureSettings, GoldenSettings):
     pushed_version: int | None = None
     pushed_trust: TrustSettings = TrustSettings()
     pushed_timeout: Timeout = DEFAULT_TIMEOUT
+    show_examples: bool = Field(default=False, strict=True)
 
     @property
     def compared_destination(self) -> str | None:

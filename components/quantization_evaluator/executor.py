@@ -1,6 +1,7 @@
 """The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
 
 import dataclasses
+import json
 import math
 import posixpath
 
@@ -42,10 +43,17 @@ from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.report import page
-from tfx_tflite.components.report.build import Findings, ModelProperties, Request, build
+from tfx_tflite.components.report.build import (
+    Findings,
+    ModelProperties,
+    Request,
+    build,
+    with_shown_examples,
+)
 from tfx_tflite.components.report.document import Provenance, Report
 from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.report.version_trend import with_history
+from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.verdict import OVERALL
 from tfx_tflite.components.versions import Runtime
 
@@ -133,6 +141,8 @@ class Executor(tfx_evaluator.Executor):
             ),
             self._request(settings, exec_properties),
         )
+        if settings.show_examples:
+            document = with_shown_examples(document, case, judgement.evaluation)
         if isinstance(looked, PushedReference):
             document = with_history(document, _destination(settings))
         write_validation(case, judgement)
@@ -288,9 +298,12 @@ def _lineage(input_dict: Artifacts) -> dict[str, str]:
 
 
 def _config_digest(properties: dict[str, object]) -> str:
-    """Returns a digest of all that decides the verdict."""
-    names = sorted(properties.keys() - {layout.PROVENANCE})
-    return records_digest(f"{name}={properties[name]}".encode() for name in names)
+    """Returns a digest of all that decides the verdict, which images in the report do not."""
+    settings = json.loads(str(properties[PROPERTY]))
+    settings.pop("show_examples", None)
+    deciding = {**properties, PROPERTY: json.dumps(settings, sort_keys=True)}
+    names = sorted(deciding.keys() - {layout.PROVENANCE})
+    return records_digest(f"{name}={deciding[name]}".encode() for name in names)
 
 
 def _write_report(output_dict: Artifacts, document: Report) -> None:

@@ -13,6 +13,7 @@ import tensorflow_model_analysis as tfma
 from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE, QUANTIZATION_FILE
 from tfx_tflite.components.destinations.manifest import Evaluated, JudgedOutput, KernelComparison
 from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.judgement.case import Case, Judgement
@@ -22,6 +23,7 @@ from tfx_tflite.components.judgement.output_differences import OutputSums
 from tfx_tflite.components.judgement.pushed_reference import PushedReference, UnknownReference
 from tfx_tflite.components.judgement.saturation import InputAdequacy, InputRange, adequacy
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles
+from tfx_tflite.components.judgement.shown_examples import Picture, pictures
 from tfx_tflite.components.models import latency
 from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.first_run import check_first_run
@@ -229,6 +231,41 @@ def build(found: Findings, asked: Request) -> Report:
         provenance=asked.provenance,
         run=asked.run,
         evaluated_at=asked.evaluated_at,
+    )
+
+
+def with_shown_examples(report: Report, case: Case, evaluation: Evaluation) -> Report:
+    """Returns a report with images of the examples that differ most, or why there are none.
+
+    Args:
+        report: The report.
+        case: What was judged.
+        evaluation: What was found.
+
+    Raises:
+        DataError: The examples cannot be read.
+    """
+    try:
+        found = pictures(case.pair, case.source, evaluation)
+    except EvaluationError as error:
+        return report.model_copy(update={"shown_examples_problem": str(error)})
+    shown = (_shown(picture, case.source) for picture in found)
+    return report.model_copy(update={"shown_examples": tuple(shown)})
+
+
+def _shown(picture: Picture, source: SplitFiles) -> document.ShownExample:
+    example = picture.example
+    file, index = source.place(example.position)
+    return document.ShownExample(
+        output=picture.output,
+        file=file,
+        index=index,
+        difference=example.difference,
+        label=example.label,
+        float_answer=example.before,
+        quantized_answer=example.after,
+        turned_wrong=example.is_turned,
+        png=picture.png,
     )
 
 

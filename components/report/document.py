@@ -6,6 +6,7 @@ docs/report.schema.json.
 
 import shlex
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
@@ -115,6 +116,22 @@ class OutputReport(Part):
     answers: AnswerFigures | None = None
 
 
+class ShownExample(Part):
+    """The image of an example whose outputs differ, which was asked for."""
+
+    output: str | None = None
+    file: str | None = None
+    index: int | None = None
+    difference: float
+    label: float
+    float_answer: float = Field(validation_alias="float", serialization_alias="float")
+    quantized_answer: float = Field(validation_alias="quantized", serialization_alias="quantized")
+    # Whether the float model is right and the quantized model is not.
+    turned_wrong: bool = False
+    # A PNG in base64.
+    png: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
+
 class OutsideShare(Part):
     """Which share of an input's values in a slice is outside its range."""
 
@@ -187,6 +204,9 @@ class Report(Document):
     worst_examples: tuple[WorstExample, ...] = ()
     answers: AnswerFigures | None = None
     by_output: tuple[OutputReport, ...] = ()
+    # Only if they were asked for.
+    shown_examples: tuple[ShownExample, ...] = ()
+    shown_examples_problem: str | None = None
     layers: tuple[Layer, ...] = ()
     size_parts: SizeParts | None = None
     calibration: Calibration | None = None

@@ -37,6 +37,7 @@ _LIMITS = {
     "MAX_CHECKS": 300,
     "MAX_FLIPS": 20,
     "MAX_WORST_EXAMPLES": 10,
+    "MAX_SHOWN": 12,
     "MAX_LAYERS": 500,
     "MAX_REASON_CHARACTERS": MAX_REASON_CHARACTERS,
 }
@@ -111,6 +112,7 @@ def _template() -> "Template":
         is_slower,
         answer_plots,
         class_name,
+        image,
     ):
         environment.filters[function.__name__] = function
     environment.globals.update(
@@ -136,6 +138,11 @@ def _shown(value: object) -> object:
 def decisions(agreement: Agreement, examples: int | None) -> str:
     """Returns what an agreement is a share of: examples, or answers if each has several."""
     return "answers" if (agreement.decisions or 0) > (examples or 0) else "examples"
+
+
+def image(png: str) -> str:
+    """Returns an image in base64 as it is, not cut short as text is; it is still escaped."""
+    return wording.Clipped(png)
 
 
 def is_slower(latency: Latency) -> bool:

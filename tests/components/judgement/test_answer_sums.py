@@ -9,6 +9,7 @@ from tfx_tflite.components.judgement.answer_figures import AnswerFigures, Bins
 from tfx_tflite.components.judgement.answer_sums import (
     MOST_CLASSES,
     MOST_COLUMNS,
+    MOST_DIFFERING,
     MOST_PAIRS,
     RESIDUAL_BINS,
     AnswerKind,
@@ -272,6 +273,61 @@ def test_outputs_of_different_sizes_are_counted_together():
     assert found[0] == found[1] == found[2]
     [plot] = found[0].residuals
     assert sum(map(sum, plot.float_counts)) == 5 * (2 + 3 + 40 + 2)
+
+
+# --- Examples to look at --------------------------------------------------------------------------
+
+
+def differing(kind: AnswerKind, labels, before, after, parts: int = 1):
+    """Returns the examples that differ most of examples that come in parts, in another order."""
+    order = np.random.default_rng(parts).permutation(len(labels))
+    total = AnswerSums()
+    for rows in np.array_split(order, parts):
+        total.merge(answer_sums(kind, labels[rows], before[rows], after[rows], rows))
+    return total.differing_most()
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("parts", [2, 60, ROWS])
+def test_the_examples_that_differ_most_are_the_same_in_any_order(data, parts: int):
+    whole = differing(*data)
+    assert differing(*data, parts=parts) == whole
+    assert 0 < len(whole) <= MOST_DIFFERING
+
+
+def test_examples_that_only_the_float_model_answers_rightly_come_first():
+    kind, labels, before, after = DATA["multi-class"]
+    found = differing(kind, labels, before, after)
+    turned = (before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels)
+    count = min(int(turned.sum()), MOST_DIFFERING)
+    assert [example.is_turned for example in found] == [True] * count + [False] * (
+        len(found) - count
+    )
+    for example in found:
+        row = example.position
+        assert example.difference == np.abs(before[row] - after[row]).max()
+        assert (example.label, example.before, example.after) == (
+            labels[row],
+            before[row].argmax(),
+            after[row].argmax(),
+        )
+        assert example.is_turned == turned[row]
+
+
+def test_of_a_regression_the_largest_differences_are_kept():
+    kind, labels, before, after = DATA["regression of one column"]
+    found = differing(kind, labels, before, after)
+    largest = sorted(np.abs(before - after).ravel(), reverse=True)[:MOST_DIFFERING]
+    assert [example.difference for example in found] == largest
+    assert not any(example.is_turned for example in found)
+
+
+def test_examples_of_unknown_place_and_equal_outputs_are_not_kept():
+    kind, labels, before, after = DATA["multi-class"]
+    nowhere = np.full(ROWS, -1)
+    assert not answer_sums(kind, labels, before, after, nowhere).differing_most()
+    assert not answer_sums(kind, labels, before, after).differing_most()
+    assert not answer_sums(kind, labels, before, before, np.arange(ROWS)).differing_most()
 
 
 # --- What has no figures --------------------------------------------------------------------------

@@ -222,6 +222,55 @@ def test_batched_metrics_equal_tfmas_own_on_every_slice(
             assert ours[key][model] == pytest.approx(value[model], abs=1e-6), key
 
 
+# --- Images of examples ---------------------------------------------------------------------------
+
+
+def test_images_are_shown_only_if_they_are_asked_for(evaluated):
+    report = json.loads((Path(evaluated[0].uri) / "report.json").read_text())
+    assert report["shown_examples"] == [] and report["shown_examples_problem"] is None
+    assert "<img" not in (Path(evaluated[0].uri) / "report.html").read_text()
+
+
+def test_the_images_are_those_of_the_records_that_differ_most(
+    artifacts, evaluated, digits_data: Path, tmp_path: Path
+):
+    import base64
+
+    import tensorflow as tf
+
+    found, _ = run(artifacts, tmp_path, LENIENT, show_examples=True)
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    before = json.loads((Path(evaluated[0].uri) / "report.json").read_text())
+    # What is shown decides nothing.
+    assert report["digests"]["config"] == before["digests"]["config"]
+    assert report["rules"] == before["rules"]
+    shown = report["shown_examples"]
+    assert 0 < len(shown) <= 12
+    turned = [each["turned_wrong"] for each in shown]
+    assert turned == sorted(turned, reverse=True)
+    file = str(digits_data / "eval" / "data.tfrecord")
+    records = list(tf.data.TFRecordDataset(file).as_numpy_iterator())
+    for each in shown:
+        features = tf.train.Example.FromString(records[each["index"]]).features.feature
+        assert each["label"] == features["label"].int64_list.value[0]
+        pixels = np.array(features["image"].float_list.value).reshape(8, 8, 1)
+        png = tf.io.decode_png(base64.b64decode(each["png"])).numpy()
+        np.testing.assert_array_equal(png, np.rint(255 * pixels))
+    page = (Path(found.uri) / "report.html").read_text()
+    assert page.count("<img ") == len(shown)
+    assert all(f"base64,{each['png']}" in page for each in shown)
+
+
+def test_a_model_without_images_has_a_reason_instead(score_artifacts, tmp_path: Path):
+    found, _ = run(
+        score_artifacts, tmp_path, SCORE_GATE, eval_config(["AUC"], ()), show_examples=True
+    )
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    assert report["shown_examples"] == [] and report["verdict"] == "blessed"
+    assert "no input of the model is one; it takes: x [3]" in report["shown_examples_problem"]
+    assert "There are no images" in (Path(found.uri) / "report.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def score_artifacts(tmp_path_factory, write_records_to):
     """A model with one score from 0 to 1, and examples with a label of 0 or 1."""

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tests.components.report.reports import (
     BINARY,
@@ -31,7 +32,7 @@ from tests.components.report.reports import (
 from tfx_tflite.components.destinations.last_versions import PastVersion, overall_figures
 from tfx_tflite.components.judgement.answer_figures import ConfusedPair, Confusion
 from tfx_tflite.components.report import page, wording
-from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.report.document import Report, ShownExample
 from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.worst_slices import worst_slices
 from tfx_tflite.components.verdict import OVERALL
@@ -395,6 +396,42 @@ def test_names_of_classes_are_escaped_wherever_they_stand():
         report = varied(BINARY, answers=varied(BINARY.answers, confusion=found))
         tags = {tag for tag, _, _ in Document(page.render(report)).elements}
         assert not {"script", "img"} & tags
+
+
+PNG = "iVBORw0KGgo="
+
+
+def shown(**fields: object) -> ShownExample:
+    known = {"label": 3, "float": 3, "quantized": 8, "difference": 0.25, "png": PNG}
+    return ShownExample.model_validate({**known, **fields})
+
+
+def test_shows_the_images_that_were_asked_for_with_what_both_models_answer():
+    report = refused(shown_examples=(shown(turned_wrong=True, file="f.gz", index=7), shown()))
+    document = Document(page.render(report))
+    first, second = document.all("img")
+    assert first["src"] == f"data:image/png;base64,{PNG}"
+    assert first["alt"] == "An example: label 3, float 3, quantized 8" == second["alt"]
+    assert document.text.count("turned wrong") == 1
+    assert "record 7 of f.gz, difference 0.25" in document.text
+
+
+def test_shows_at_most_twelve_images_whole():
+    png = "A" * 10_000
+    source = page.render(refused(shown_examples=tuple(shown(png=png) for _ in range(40))))
+    assert source.count(png) == 12
+
+
+def test_says_why_there_are_no_images():
+    assert "There are no images: it takes x [3]." in text_of(
+        refused(shown_examples_problem="it takes x [3]")
+    )
+
+
+@pytest.mark.parametrize("png", ['"><script>', "data:text/html,x", "", "a b"])
+def test_what_is_no_image_is_none_of_a_report(png: str):
+    with pytest.raises(ValidationError):
+        shown(png=png)
 
 
 # --- Safe and offline ----------------------------------------------------------------------------
