@@ -122,8 +122,8 @@ class AnswerSums:
         for known, found in zip(self.pairs, other.pairs, strict=True):
             known.update(found)
         self.bins = self.bins + other.bins
-        for kept, others in zip(self.differing, other.differing, strict=True):
-            kept[:] = heapq.nlargest(MOST_DIFFERING, {*kept, *others})
+        for kept, more in zip(self.differing, other.differing, strict=True):
+            kept[:] = heapq.nlargest(MOST_DIFFERING, {*kept, *more})
         self.of_answers = self.of_answers or other.of_answers
         self.not_probabilities += other.not_probabilities
         self.columns = max(self.columns, other.columns)
