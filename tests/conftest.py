@@ -24,6 +24,8 @@ LONGEST = (
     "components/tflite_quantizer/test_executor.py",
     "pipelines/runs/test_portable_runner.py",
     "pipelines/metadata/test_servers.py",
+    "docs/test_tutorial.py",
+    "examples/test_existing_pipeline.py",
     "components/quantization/audit/test_audit.py",
     "pipelines/runs/test_retraining.py",
     "components/quantization_evaluator/test_matrix.py",
