@@ -2,7 +2,8 @@
 
 In a block of the language `console` a line that begins with `$ ` is a command. What follows is its
 output. A line of `…` there stands for any lines, `…` within a line for any text, and numbers are
-those of one run: a command may print others.
+those of one run: a command may print others. Indented lines in a row, which are a run's stages, may
+come in another order.
 """
 
 import os
@@ -71,7 +72,12 @@ def _pattern(line: str) -> str:
 def _plain(text: str) -> str:
     """Returns a text without what differs from run to run."""
     text = _NUMBER.sub("0", re.sub(r"\b[0-9a-f]{12}\b", "DIGEST", text))
-    return re.sub(r" *\n", "\n", re.sub(r"(?<=\S) {2,}", "  ", text))
+    text = re.sub(r" *\n", "\n", re.sub(r"(?<=\S) {2,}", "  ", text))
+    return re.sub(r"(?:^  .*\n)+", lambda rows: _sorted(rows[0]), text, flags=re.MULTILINE)
+
+
+def _sorted(rows: str) -> str:
+    return "".join(sorted(rows.splitlines(keepends=True)))
 
 
 def with_examples(directory: Path) -> Path:

@@ -19,6 +19,7 @@ def test_the_commands_of_a_page_are_read_with_their_output(tmp_path):
         ("first\n…\n", "first\n"),
         ("pushed to …/mine/1\n", "pushed to /home/me/mine/1795732326\n"),
         ("a   b\n", "a     b  \n"),
+        ("run:\n  one  1 s\n  two  1 s\n", "run:\n  two  1 s\n  one  1 s\n"),
     ],
 )
 def test_what_differs_from_run_to_run_does_not_count(shown: str, printed: str):
