@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,8 +70,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory, write_records) -> Path:
         feature = tf.io.FixedLenFeature([2, 2], tf.float32)
         return serving_tensors(tf.io.parse_example(examples, {"image": feature})["image"])
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def preprocess(examples):
+        features = {
+            "image": tf.io.FixedLenFeature([2, 2], tf.float32),
+            "label": tf.io.FixedLenFeature([], tf.int64),
+        }
+        parsed = tf.io.parse_example(examples, features)
+        return {"image": parsed["image"] / 2.0, "kind": parsed["label"]}
+
     folder = tmp_path_factory.mktemp("whole")
-    signatures = {"serving_tensors": serving_tensors, "serving_default": serving_default}
+    signatures = {
+        "serving_tensors": serving_tensors,
+        "serving_default": serving_default,
+        "preprocess": preprocess,
+    }
     tf.saved_model.save(tf.Module(), str(folder / "model"), signatures)
     for split in ("train", "eval"):
         write_records(folder / "data" / split / "a.tfrecord", rows())
@@ -412,3 +426,83 @@ def test_what_may_not_be_read_is_not_called_wrong(folder: Path):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_nothing_is_found_in_the_shipped_configs(path: Path):
     assert checked(ConfigFile.read(path)).warnings == ()
+
+
+PREPROCESSED = edit("serving_tensors", "serving_tensors\n  preprocessing_signature: preprocess")
+RIGHT = {
+    "a label that a preprocessing signature gives": [PREPROCESSED, ("label: label", "label: kind")],
+    "a label that is a feature beside a preprocessing signature": [PREPROCESSED],
+    "a label that is an input": [("label: label", "label: {input: image}")],
+    "an output that is named": [("label: label", "label: label\n  output: scores")],
+    "several outputs": [
+        (
+            "  label: label\n  metrics:\n  - SparseCategoricalAccuracy",
+            "  outputs:\n  - {output: scores, label: label, metrics: [SparseCategoricalAccuracy]}",
+        )
+    ],
+    "metrics by other names": [
+        ("  - SparseCategoricalAccuracy", "  - SparseCategoricalAccuracy\n  - TPR\n  - MeanIoU")
+    ],
+    "a runner in other letters": [("--runner=FnApiRunner", "--runner=direct")],
+    "a runner of one's own": [("--runner=FnApiRunner", "--runner=my.package.Runner")],
+    "options with values of their own": [
+        ("--runner=FnApiRunner", "--direct_num_workers\n  - '2'\n  - --runner=FnApiRunner")
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT)
+def test_nothing_is_found_in_set_ups_that_are_right(folder: Path, name: str):
+    for change in RIGHT[name]:
+        if callable(change):
+            change(folder)
+        else:
+            text = (folder / "c.yaml").read_text()
+            assert change[0] in text
+            (folder / "c.yaml").write_text(text.replace(*change, 1))
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("preprocess", "preproces", "model.preprocessing_signature: the model has no signature"),
+        ("label: label", "label: knid", "evaluation.label: .*; did you mean 'kind'?"),
+        (": preprocess", ": serving_default", "model.preprocessing_signature: .* does not give im"),
+        (": preprocess", ": serving_tensors", "model.preprocessing_signature: .* takes image, exp"),
+    ],
+)
+def test_a_preprocessing_signature_that_is_wrong_is_told(
+    folder: Path, old: str, new: str, said: str
+):
+    PREPROCESSED(folder)
+    text = (folder / "c.yaml").read_text()
+    at = text.rindex(old) if old != "label: label" else text.index("  label: label")
+    (folder / "c.yaml").write_text(text[:at] + text[at:].replace(old, new, 1))
+    assert re.match(rf"c.yaml:\d+: {said}", messages(folder)[0])
+
+
+@pytest.mark.slow
+def test_a_feature_that_only_later_examples_have_is_a_warning(folder: Path, write_records):
+    examples = rows() * 9
+    write_records(folder / "data/eval/a.tfrecord", [*examples, *rows(device="phone")])
+    edit("[country]", "[country, device]")(folder)
+    [warning] = checked(ConfigFile.read(folder / "c.yaml")).warnings
+    assert "there is no feature 'device' in the first examples of split 'eval'" in warning
+
+
+@pytest.mark.slow
+def test_data_in_a_store_are_not_looked_at(folder: Path):
+    edit("input_base: data", "input_base: gs://bucket/data")(folder)
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+
+
+@pytest.mark.slow
+def test_what_only_an_image_of_kubeflow_has_is_a_warning(folder: Path):
+    with_trainer("import layers", "import only_in_the_image")(folder)
+    text = (folder / "c.yaml").read_text()
+    (folder / "c.yaml").write_text(f"{text}kubeflow: {{image: i}}\n")
+    [warning] = checked(ConfigFile.read(folder / "c.yaml")).warnings
+    assert "there is no module 'only_in_the_image'" in warning
