@@ -14,6 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from tfx_tflite.components.artifact_layout import FLOAT_MODEL_FILE
 from tfx_tflite.components.uris import is_local
 
 # What an executor is given and what it fills, by the keys of its component.
@@ -38,13 +39,18 @@ def stored_path(artifact: types.Artifact, path: str) -> str:
 
 @contextlib.contextmanager
 def readable(uri: str) -> Iterator[Path]:
-    """Yields a local directory with the files of `uri`."""
+    """Yields a local directory with the files of `uri`, or the local file if that is one."""
     if is_local(uri):
         yield Path(uri)
         return
     with tempfile.TemporaryDirectory() as copy:
-        io_utils.copy_dir(uri, copy)
-        yield Path(copy)
+        if fileio.isdir(uri):
+            io_utils.copy_dir(uri, copy)
+            yield Path(copy)
+        else:
+            file = Path(copy) / uri.rpartition("/")[2]
+            io_utils.copy_file(uri, str(file))
+            yield file
 
 
 @contextlib.contextmanager
@@ -75,12 +81,15 @@ def _copy_files(directory: Path, uri: str) -> None:
 
 
 def float_model_uri(artifacts: list[types.Artifact]) -> str:
-    """Returns where the SavedModel of a `Model` artifact lies.
+    """Returns where the float model of a `Model` artifact lies.
 
-    A Trainer writes it below `Format-Serving`; an imported SavedModel is the artifact itself.
+    A Trainer writes a SavedModel below `Format-Serving`; an imported SavedModel is the artifact
+    itself, and so is the directory of an imported TensorFlow Lite file, or the file.
     """
     artifact = artifact_utils.get_single_instance(artifacts)
-    if fileio.exists(f"{artifact.uri}/saved_model.pb"):
+    if any(fileio.exists(f"{artifact.uri}/{name}") for name in ("saved_model.pb", FLOAT_MODEL_FILE)):
+        return artifact.uri
+    if not fileio.isdir(artifact.uri):
         return artifact.uri
     return path_utils.serving_model_path(artifact.uri)
 

@@ -6,6 +6,8 @@ before. A name may be added, and none may change.
 
 # In the quantizer's `Model`, beside the model at TFX's own place for it.
 FLOAT_TFLITE_FILE = "float32.tflite"
+# In a `Model` that is a float TensorFlow Lite file.
+FLOAT_MODEL_FILE = "float.tflite"
 RANGES_FILE = "ranges.json"
 QUANTIZATION_FILE = "quantization.json"
 

@@ -79,11 +79,11 @@ def create_pipeline(
         pushed_version: Which version is current there, 0 if none is, if the gate compares with
             it; an evaluation against another one is not taken from TFX's cache. None if that is
             not known.
-        model_copy: Where a copy of `model.saved_model` is that nobody else changes, as
-            `runs.model_copy.copied_model` makes it. None takes the model from where the config
+        model_copy: Where a copy of the model at `model.path` is that nobody else changes, as
+            `runs.model_copy.own_copy` makes it. None takes the model from where the config
             says; if it is replaced before it is read, the run fails.
         takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
-        is_model_known: Whether `model.saved_model` must be what it is now when it is read, which it
+        is_model_known: Whether the model at `model.path` must be what it is now when it is read, which it
             need not be on another machine.
 
     Raises:
@@ -94,8 +94,8 @@ def create_pipeline(
     schema_nodes = _schema_nodes(config, examples)
     schema = schema_nodes[-1].outputs["schema"]
     float_model = (
-        _imported_model(config.model.saved_model, model_copy, is_model_known)
-        if config.model.saved_model is not None
+        _imported_model(config.model.path, model_copy, is_model_known)
+        if config.model.path is not None
         else _trainer(config, examples, schema)
     )
     model = float_model.outputs["model"]
@@ -111,7 +111,12 @@ def create_pipeline(
             sampler.outputs["calibration_examples"] if scheme.needs_calibration else None
         ),
         schema=schema,
-        settings=QuantizerSettings.of(config.model, config.quantization, config.calibration),
+        settings=QuantizerSettings.of(
+            config.model,
+            config.quantization,
+            config.calibration,
+            not_inputs=config.features_of_other_use(),
+        ),
     )
     pushed_destination = config.push.destination if config.gate.against("pushed") else None
     try:
@@ -125,6 +130,7 @@ def create_pipeline(
             settings=EvaluatorSettings.of(
                 config.model,
                 config.push,
+                not_inputs=config.features_of_other_use(),
                 gate=config.gate,
                 split=config.evaluation.split,
                 show_examples=config.evaluation.show_examples,
@@ -220,25 +226,29 @@ def _schema_by_digest(config: PipelineConfig) -> str:
     return str(copy)
 
 
-def _imported_model(saved_model: str, copy: str | None, is_known: bool) -> BaseNode:
-    """Returns the node that takes a SavedModel as it is.
+def _imported_model(model: str, copy: str | None, is_known: bool) -> BaseNode:
+    """Returns the node that takes a trained model as it is.
 
     Args:
-        saved_model: Where the config says that it is.
+        model: Where the config says that it is.
         copy: Where it is read; there too, if that is None.
         is_known: Whether those who read it compare it with what is there now.
     """
-    place = copy or saved_model
+    place = copy or model
     # A model that changed in place is another artifact, not a cache hit.
-    properties: dict[str, str | int] = {"digest": directory_digest(place)}
+    properties: dict[str, str | int] = {"digest": _digest(place)}
     if is_known:
-        properties |= {STORED_AT: saved_model, CONTENT_DIGESTS: artifact_digests.described(place)}
+        properties |= {STORED_AT: model, CONTENT_DIGESTS: artifact_digests.described(place)}
     return Importer(
         source_uri=place,
         artifact_type=standard_artifacts.Model,
         custom_properties=properties,
         output_key="model",
     ).with_id("FloatModel")
+
+
+def _digest(model: str) -> str:
+    return directory_digest(model) if Path(model).is_dir() else file_digest(model)
 
 
 def _trainer(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:

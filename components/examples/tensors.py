@@ -36,7 +36,7 @@ class InputSpec:
     """One input of a signature.
 
     Attributes:
-        name: The input's name in the signature, which is also the feature's.
+        name: The input's name in the signature.
         shape: With the batch dimension first; None if a dimension is not fixed.
         dtype: The NumPy dtype that the model takes; `object` for strings.
     """
@@ -66,10 +66,17 @@ class InputGroup:
 
 # The shapes that a schema gives features, without the batch dimension.
 FeatureShapes = Mapping[str, tuple[int, ...]]
+# The features that feed inputs, by the inputs' names.
+FeatureNames = Mapping[str, str]
+_OWN_NAMES: FeatureNames = {}
 
 
 def input_groups(
-    batch: pa.RecordBatch, inputs: Sequence[InputSpec], signature: str, shapes: FeatureShapes
+    batch: pa.RecordBatch,
+    inputs: Sequence[InputSpec],
+    signature: str,
+    shapes: FeatureShapes,
+    features: FeatureNames = _OWN_NAMES,
 ) -> list[InputGroup]:
     """Returns the tensors that a signature takes, from the features of a batch of examples.
 
@@ -81,12 +88,17 @@ def input_groups(
         inputs: What the signature takes.
         signature: The signature's name, for messages.
         shapes: Of the features, for inputs with more than one free axis.
+        features: Which feature feeds which input; one that is not there is fed by the feature of
+            its name.
 
     Raises:
         DataError: A feature is missing, has the wrong number of values, or would lose something
             in the cast.
     """
-    columns = [_Column.read(batch, spec, signature, shapes.get(spec.name)) for spec in inputs]
+    columns = []
+    for spec in inputs:
+        feature = features.get(spec.name, spec.name)
+        columns.append(_Column.read(batch, feature, spec, signature, shapes.get(feature)))
     free = np.concatenate([column.free for column in columns], axis=1)
     if (free == free[:1]).all():
         rows = np.arange(batch.num_rows)
@@ -94,6 +106,20 @@ def input_groups(
     _, codes = np.unique(free, axis=0, return_inverse=True)
     groups = (np.flatnonzero(codes == code) for code in range(codes.max() + 1))
     return [InputGroup(rows, {c.spec.name: c.of(rows) for c in columns}) for rows in groups]
+
+
+@dataclass(frozen=True)
+class _Fed:
+    """An input of a signature, and the feature that feeds it."""
+
+    feature: str
+    spec: InputSpec
+    signature: str
+
+    @property
+    def input(self) -> str:
+        """The input, for messages."""
+        return f"input {self.spec.name!r} of signature {self.signature!r}"
 
 
 @dataclass(frozen=True)
@@ -114,12 +140,21 @@ class _Column:
 
     @classmethod
     def read(
-        cls, batch: pa.RecordBatch, spec: InputSpec, signature: str, shape: tuple[int, ...] | None
+        cls,
+        batch: pa.RecordBatch,
+        feature: str,
+        spec: InputSpec,
+        signature: str,
+        shape: tuple[int, ...] | None,
     ) -> "_Column":
-        lengths, values = feature_values(batch, spec.name, f"input of signature {signature!r}")
-        free = _free_sizes(batch, lengths, spec, signature, shape)
+        needed_as = f"input of signature {signature!r}"
+        if feature != spec.name:
+            needed_as = f"input {spec.name!r} of signature {signature!r}"
+        lengths, values = feature_values(batch, feature, needed_as)
+        fed = _Fed(feature, spec, signature)
+        free = _free_sizes(batch, lengths, fed, shape)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]])
-        return cls(spec, _cast(batch, values, starts, spec, signature), starts, free)
+        return cls(spec, _cast(batch, values, starts, fed), starts, free)
 
     def of(self, rows: Array, whole: bool = False) -> Array:
         """Returns the tensor of some examples of one shape.
@@ -181,22 +216,19 @@ def _has_sequences(batch: pa.RecordBatch) -> bool:
 
 
 def _free_sizes(
-    batch: pa.RecordBatch,
-    lengths: Array,
-    spec: InputSpec,
-    signature: str,
-    shape: tuple[int, ...] | None,
+    batch: pa.RecordBatch, lengths: Array, fed: _Fed, shape: tuple[int, ...] | None
 ) -> Array:
     """Returns the sizes of an input's free axes in each example, shape (n, free axes)."""
+    spec = fed.spec
     known = int(np.prod([size for size in spec.example_shape if size is not None], dtype=np.int64))
     free = [axis for axis, size in enumerate(spec.example_shape) if size is None]
     if len(free) > 1 and len(lengths):
-        return np.tile(_declared_sizes(batch, lengths, spec, signature, shape), (len(lengths), 1))
+        return np.tile(_declared_sizes(batch, lengths, fed, shape), (len(lengths), 1))
     is_wrong = (lengths % max(known, 1) != 0) | (lengths == 0) if free else lengths != known
     if np.any(is_wrong):
         raise DataError(
-            f"feature {spec.name!r} has {int(lengths[is_wrong][0])} values in an example, but "
-            f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+            f"feature {fed.feature!r} has {int(lengths[is_wrong][0])} values in an example, but "
+            f"{fed.input} has shape {format_shape(spec.shape)}"
             + (f" ({known} values an example)" if not free else "")
             + f"; see {place_of(batch, int(np.argmax(is_wrong)))}"
         )
@@ -204,40 +236,35 @@ def _free_sizes(
 
 
 def _declared_sizes(
-    batch: pa.RecordBatch,
-    lengths: Array,
-    spec: InputSpec,
-    signature: str,
-    shape: tuple[int, ...] | None,
+    batch: pa.RecordBatch, lengths: Array, fed: _Fed, shape: tuple[int, ...] | None
 ) -> list[int]:
     """Returns the sizes of several free axes, which no number of values could tell."""
-    wanted = spec.example_shape
-    where = f"input {spec.name!r} of signature {signature!r} has shape {format_shape(spec.shape)}"
+    wanted = fed.spec.example_shape
+    where = f"{fed.input} has shape {format_shape(fed.spec.shape)}"
     if shape is None or len(shape) != len(wanted):
         raise DataError(
-            f"{where}, and the {lengths[0]} values of feature {spec.name!r} do not tell its sizes; "
+            f"{where}, and the {lengths[0]} values of feature {fed.feature!r} do not tell its sizes; "
             "give the feature's shape in data.schema, or the tensor by a preprocessing_signature"
         )
     fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
     other = lengths != int(np.prod(shape, dtype=np.int64))
     if not fits or other.any():
         raise DataError(
-            f"{where}, but the schema gives feature {spec.name!r} the shape {format_shape(shape)} "
+            f"{where}, but the schema gives feature {fed.feature!r} the shape {format_shape(shape)} "
             f"and an example has {lengths[np.argmax(other)]} values; see "
             f"{place_of(batch, int(np.argmax(other)))}"
         )
     return [given for size, given in zip(wanted, shape, strict=True) if size is None]
 
 
-def _cast(
-    batch: pa.RecordBatch, values: Array, starts: Array, spec: InputSpec, signature: str
-) -> Array:
+def _cast(batch: pa.RecordBatch, values: Array, starts: Array, fed: _Fed) -> Array:
+    spec = fed.spec
     if values.dtype == spec.dtype:
         return values
     if values.dtype == object or spec.dtype == object:
         raise DataError(
-            f"feature {spec.name!r} holds {_type_name(values.dtype)}, but input {spec.name!r} of "
-            f"signature {signature!r} takes {_type_name(spec.dtype)}; convert it in the data or in "
+            f"feature {fed.feature!r} holds {_type_name(values.dtype)}, but {fed.input} takes "
+            f"{_type_name(spec.dtype)}; convert it in the data or in "
             "a preprocessing_signature"
         )
     with np.errstate(invalid="ignore", over="ignore"):
@@ -247,10 +274,9 @@ def _cast(
         index = int(np.argmax(lost))
         row = int(np.searchsorted(starts, index, side="right")) - 1
         raise DataError(
-            f"feature {spec.name!r} holds {values[index].item()!r} in {place_of(batch, row)}, "
-            f"which input {spec.name!r} of signature {signature!r} ({_type_name(spec.dtype)}) "
-            "cannot hold; nothing is cast "
-            "where it would change"
+            f"feature {fed.feature!r} holds {values[index].item()!r} in {place_of(batch, row)}, "
+            f"which {fed.input} ({_type_name(spec.dtype)}) cannot hold; nothing is cast where it "
+            "would change"
         )
     return cast
 

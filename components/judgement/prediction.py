@@ -14,6 +14,7 @@ from tfx_tflite.components import progress
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
+from tfx_tflite.components.examples.matching import FeatureMatch
 from tfx_tflite.components.examples.tensors import Array, InputSpec, Tensors, format_shape
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
@@ -23,6 +24,8 @@ from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
     input_reader,
+    open_float_model,
+    runs_in_threads,
 )
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.progress import Step
@@ -43,18 +46,19 @@ class ModelPair:
     """The models to compare.
 
     Attributes:
-        saved_model: The float SavedModel's directory.
+        saved_model: The float model: a SavedModel, or what a TensorFlow Lite file is in.
         signature: The signature that was converted, as `read_tensor_signature` gives it.
         preprocessing_signature: As in `float_model.input_reader`.
         tflite: The quantized model's file.
         reference: The TFLite file of the pushed model, which predicts beside the two; None if
             nothing is compared with it.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
+        match: Which feature feeds which input.
         kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
         input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
-        digests: Of TFLite files, by path; a worker runs no other bytes than those that were
+        digests: Of TFLite files, by path (a float one's by `saved_model`); a worker runs no other bytes than those that were
             checked.
     """
 
@@ -65,6 +69,7 @@ class ModelPair:
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
     schema: bytes | None = None
+    match: FeatureMatch = FeatureMatch()
     kernels: Kernels | None = None
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None
@@ -73,8 +78,18 @@ class ModelPair:
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""
         return input_reader(
-            self.saved_model, self.signature, self.preprocessing_signature, self.schema, beside
+            self.saved_model,
+            self.signature,
+            self.preprocessing_signature,
+            self.schema,
+            beside,
+            self.match.features,
         )
+
+    def float_model(self) -> FloatModel | TFLiteModel:
+        """Returns the float model."""
+        digest = self.digests.get(self.saved_model)
+        return open_float_model(self.saved_model, self.signature, digest)
 
     def quantized_model(self) -> TFLiteModel:
         """Returns the quantized model with the kernels that judge it."""
@@ -119,14 +134,15 @@ class ModelPair:
 
 @dataclass
 class _FloatSide:
-    """What threads of a process may share: the float model, which is slow to load."""
+    """What threads of a process may share: a float SavedModel, which is slow to load."""
 
     reader: InputReader
-    model: FloatModel
+    model: FloatModel | TFLiteModel | None
 
     @classmethod
     def load(cls, pair: ModelPair, labels: Sequence[str]) -> "_FloatSide":
-        return cls(pair.reader(labels), FloatModel(pair.saved_model, pair.signature))
+        is_shared = runs_in_threads(pair.saved_model)
+        return cls(pair.reader(labels), pair.float_model() if is_shared else None)
 
 
 class _PredictDoFn(beam.DoFn):
@@ -139,6 +155,7 @@ class _PredictDoFn(beam.DoFn):
         labels = [check.judged.target.label_name for check in self._checks]
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
         # An interpreter serves one thread.
+        self._float_model = self._float.model or self._pair.float_model()
         self._tflite = {QUANTIZED: self._pair.quantized_model()}
         if (pushed := self._pair.reference_model()) is not None:
             self._tflite[PUSHED] = pushed
@@ -155,7 +172,7 @@ class _PredictDoFn(beam.DoFn):
     def _predicted(self, batch: pa.RecordBatch, prepared: Tensors) -> Extracts:
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
-        predictions = {FLOAT: self._float.model.predict(inputs)}
+        predictions = {FLOAT: self._float_model.predict(inputs)}
         for name, tflite in self._tflite.items():
             predictions[name] = tflite.predict(inputs)
         for model, outputs in predictions.items():

@@ -16,7 +16,7 @@ from tfx_tflite.components.destinations.settings import (
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
-from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
+from tfx_tflite.components.models.settings import GoldenSettings, FedSignatureSettings
 from tfx_tflite.components.settings import LocalPath, Settings, problem
 
 
@@ -161,7 +161,7 @@ class EvaluationConfig(Settings):
         }
 
 
-class EvaluatorSettings(SignatureSettings, GoldenSettings):
+class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
     """What QuantizationEvaluator is asked for beside TFMA's own config.
 
     Attributes:

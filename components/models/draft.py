@@ -77,6 +77,16 @@ class Draft:
             for code, old in zip(self.tree.operatorCodes, before, strict=True)
         )
 
+    def code_of_version(self, kind: str, version: int) -> int:
+        """Returns the place of a kind of operator in a version, which is added if need be."""
+        wanted = object_tree.code_tree(kind)
+        wanted.version = version
+        for place, code in enumerate(self.tree.operatorCodes):
+            if (code.builtinCode, code.version) == (wanted.builtinCode, version):
+                return place
+        self.tree.operatorCodes.append(wanted)
+        return len(self.tree.operatorCodes) - 1
+
     def operator(self, kind: str, inputs: Sequence[int], output: int) -> OperatorTree:
         """Returns a new operator, which is in no graph yet and has no options.
 
@@ -136,6 +146,14 @@ class Draft:
                 if signature.subgraphIndex == place:
                     for entry in (*(signature.inputs or ()), *(signature.outputs or ())):
                         entry.tensorIndex = renumbered[entry.tensorIndex]
+
+    def drop_unused_buffers(self) -> None:
+        """Empties the buffers that nothing refers to; the others keep their numbers."""
+        used = {tensor.buffer for graph in self.tree.subgraphs for tensor in graph.tensors}
+        used.update(entry.buffer for entry in self.tree.metadata or ())
+        for number in range(len(self.tree.buffers)):
+            if number not in used:
+                self.tree.buffers[number] = object_tree.buffer_tree()
 
     def drop_unused_codes(self) -> None:
         """Drops the kinds of operators that the model does not have.

@@ -1,4 +1,7 @@
-"""The float SavedModel: where it lies, which signatures it has, and how it predicts."""
+"""The float model: which signatures it has, what feeds it, and how it predicts.
+
+It is a SavedModel, or a float TensorFlow Lite file; `float_tflite.py` says which is where.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +15,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DataError, ModelError, listed
+from tfx_tflite.components.examples.matching import FeatureMatch, features_of, match_features
 from tfx_tflite.components.examples.tensors import (
     RAW_RECORD_COLUMN,
     Array,
+    FeatureNames,
     FeatureShapes,
     InputGroup,
     InputSpec,
@@ -24,6 +30,9 @@ from tfx_tflite.components.examples.tensors import (
     input_groups,
     predict_in_chunks,
 )
+from tfx_tflite.components.models import float_tflite
+from tfx_tflite.components.models.settings import FedSignatureSettings
+from tfx_tflite.components.models.tflite_model import TFLiteModel
 
 _SERVE_TAG = "serve"
 # Every SavedModel carries this pseudo-signature for its initialisation.
@@ -38,7 +47,7 @@ _EMPTY_CELL = (
 
 @dataclass(frozen=True)
 class Signature:
-    """A SavedModel signature: its name, its inputs and its outputs, both ordered by name."""
+    """A float model's signature: its name, its inputs and its outputs, both ordered by name."""
 
     name: str
     inputs: tuple[InputSpec, ...]
@@ -46,11 +55,20 @@ class Signature:
 
 
 def read_signatures(path: str | Path) -> dict[str, Signature]:
-    """Returns the signatures of a SavedModel by name, without loading its graph.
+    """Returns the signatures of a float model by name, without loading its graph.
+
+    Args:
+        path: The SavedModel, the TensorFlow Lite file, or the directory that the file is in.
 
     Raises:
-        ModelError: There is no readable SavedModel at `path`.
+        ModelError: There is no readable model at `path`, or a TensorFlow Lite file is no float one.
     """
+    tflite = float_tflite.file_in(path)
+    if tflite is not None:
+        content = float_tflite.read(tflite)
+        inputs, outputs = (tuple(float_tflite.specs_of(content, side)) for side in (False, True))
+        name = float_tflite.signature_name(content)
+        return {name: Signature(name, inputs, outputs)}
     file = f"{path}/saved_model.pb"
     try:
         with tf.io.gfile.GFile(file, "rb") as reader:
@@ -81,18 +99,22 @@ def _specs(tensors: Mapping[str, TensorInfo]) -> tuple[InputSpec, ...]:
 
 
 def read_signature(path: str | Path, name: str) -> Signature:
-    """Returns one signature of a SavedModel.
+    """Returns one signature of a float model.
 
     Raises:
-        ModelError: The SavedModel is not there or has no such signature (those it has are listed).
+        ModelError: The model is not there or has no such signature (those it has are listed).
     """
     signatures = read_signatures(path)
     if name not in signatures:
         raise ModelError(
-            f"the SavedModel at {path} has no signature {name!r}; it has: "
+            f"the {_kind(path)} at {path} has no signature {name!r}; it has: "
             f"{listed(sorted(signatures))}"
         )
     return signatures[name]
+
+
+def _kind(path: str | Path) -> str:
+    return "SavedModel" if float_tflite.file_in(path) is None else "TensorFlow Lite file"
 
 
 def read_tensor_signature(path: str | Path, name: str) -> Signature:
@@ -118,6 +140,27 @@ def read_tensor_signature(path: str | Path, name: str) -> Signature:
     if not signature.inputs:
         raise ModelError(f"signature {name!r} takes no inputs; nothing could be calibrated or run")
     return signature
+
+
+def matched(
+    signature: Signature, settings: FedSignatureSettings, schema: bytes | None
+) -> FeatureMatch:
+    """Returns which feature feeds each input of a signature.
+
+    Args:
+        signature: The signature.
+        settings: What the config says of it.
+        schema: The schema of the examples, serialized; without one an input that the config does
+            not name is fed by the feature of its name.
+
+    Raises:
+        ModelError: The config names an input that the signature does not have.
+        DataError: The config names a feature that the examples do not have, or none can be told.
+    """
+    if settings.preprocessing_signature is not None:
+        return FeatureMatch()
+    features = () if schema is None else features_of(schema)
+    return match_features(signature.inputs, settings.inputs, features, settings.not_inputs)
 
 
 class InputReader:
@@ -154,11 +197,12 @@ def input_reader(
     preprocessing_signature: str | None,
     schema: bytes | None = None,
     beside: Sequence[str] = (),
+    features: FeatureNames | None = None,
 ) -> InputReader:
     """Returns how a batch of examples becomes the inputs of `signature`.
 
     Args:
-        path: The SavedModel.
+        path: The float model.
         signature: The signature that is calibrated, converted and evaluated.
         preprocessing_signature: Another signature of the same SavedModel: one string tensor of
             serialized tf.Examples in, the inputs of `signature` out by name. None takes each
@@ -167,12 +211,18 @@ def input_reader(
             input with several free axes.
         beside: Outputs of the preprocessing signature that are given beside the inputs, as they
             are; those that it does not have are left out.
+        features: Which feature feeds which input if it is not the feature of its name.
 
     Raises:
         ModelError: The preprocessing signature is not there or does not give what is needed.
     """
     if preprocessing_signature is None:
-        return _Features(signature, _feature_shapes(schema))
+        return _Features(signature, _feature_shapes(schema), features or {})
+    if float_tflite.file_in(path) is not None:
+        raise ModelError(
+            "a TensorFlow Lite file has no preprocessing_signature; let model.inputs name features "
+            "that hold what its inputs take"
+        )
     return _Preprocessing(path, signature, preprocessing_signature, beside)
 
 
@@ -186,14 +236,18 @@ def _feature_shapes(schema: bytes | None) -> FeatureShapes:
 
 
 class _Features(InputReader):
-    """Takes each input from the feature of its name."""
+    """Takes each input from the feature that feeds it."""
 
-    def __init__(self, signature: Signature, shapes: FeatureShapes):
+    def __init__(self, signature: Signature, shapes: FeatureShapes, features: FeatureNames):
         self._signature = signature
         self._shapes = shapes
+        self._features = features
 
     def groups(self, batch: pa.RecordBatch) -> list[InputGroup]:
-        return input_groups(batch, self._signature.inputs, self._signature.name, self._shapes)
+        signature = self._signature
+        return input_groups(
+            batch, signature.inputs, signature.name, self._shapes, self._features
+        )
 
 
 class _Preprocessing(InputReader):
@@ -286,8 +340,35 @@ def raw_records(batch: pa.RecordBatch) -> Array:
     return records
 
 
+def runs_in_threads(path: str | Path) -> bool:
+    """Returns whether several threads may share one float model, as no interpreter can be."""
+    return float_tflite.file_in(path) is None
+
+
+def open_float_model(
+    path: str | Path, signature: Signature, digest: str | None = None
+) -> "FloatModel | TFLiteModel":
+    """Returns the float model, which predicts.
+
+    Args:
+        path: The SavedModel, the TensorFlow Lite file, or the directory that the file is in.
+        signature: The signature to call.
+        digest: Of the TensorFlow Lite file as it was checked.
+
+    Raises:
+        ModelError: The TensorFlow Lite file is another one by now.
+    """
+    file = float_tflite.file_in(path)
+    if file is None:
+        return FloatModel(path, signature)
+    content = float_tflite.read(file)
+    if digest not in (None, bytes_digest(content)):
+        raise ModelError(f"{file} was changed while it was being evaluated; run again")
+    return TFLiteModel(content)
+
+
 class FloatModel:
-    """The float model's predictions.
+    """The predictions of a float SavedModel.
 
     Args:
         path: The SavedModel.

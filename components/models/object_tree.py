@@ -5,6 +5,7 @@ Vectors that are empty are left out of a tree: they are None. `Graph` is for rea
 `Draft` for changing one; nothing else knows the schema.
 """
 
+import copy
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Protocol
@@ -166,6 +167,14 @@ def set_options(operator: OperatorTree, kind: str, **options: int) -> None:
     operator.builtinOptions = tree
 
 
+def change_options(operator: OperatorTree, **options: int) -> None:
+    """Changes some of an operator's options, which other operators may have in common with it."""
+    tree = copy.copy(operator.builtinOptions)
+    for name, value in options.items():
+        setattr(tree, name, value)
+    operator.builtinOptions = tree
+
+
 def axis_of(operator: OperatorTree) -> int:
     """Returns the axis among an operator's options."""
     return int(getattr(operator.builtinOptions, "axis", 0))
@@ -182,6 +191,14 @@ def scale_tree(scale: float, zero_point: int) -> QuantizationTree:
     """Returns the scale and the zero point of a quantized tensor."""
     tree: QuantizationTree = _schema.QuantizationParametersT()
     tree.scale, tree.zeroPoint = [scale], [zero_point]
+    return tree
+
+
+def scales_tree(scales: Array, axis: int) -> QuantizationTree:
+    """Returns the scales of symmetric weights, one a channel along an axis, or one."""
+    tree: QuantizationTree = _schema.QuantizationParametersT()
+    tree.scale, tree.zeroPoint = scales, np.zeros(len(scales), np.int64)
+    tree.quantizedDimension = axis
     return tree
 
 

@@ -1,8 +1,13 @@
 """What of a SavedModel is converted and compared, and what is recorded of the result."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from tfx_tflite.components.settings import Settings
+
+FeatureName = Annotated[str, Field(min_length=1)]
 
 
 class SignatureSettings(Settings):
@@ -10,6 +15,8 @@ class SignatureSettings(Settings):
 
     Attributes:
         signature: Its name; its inputs are tensors, not serialized examples.
+        inputs: Which feature feeds which of its inputs, by the input's name; an input that is not
+            there takes the feature of its name, or is matched (see `examples/matching.py`).
         preprocessing_signature: A signature of the same SavedModel that turns serialized examples
             into the inputs of `signature`; None takes each input from the feature of its name.
         trust: Whether the SavedModel may do more than compute: read and write files, run Python,
@@ -17,8 +24,28 @@ class SignatureSettings(Settings):
     """
 
     signature: str = "serving_default"
+    inputs: dict[FeatureName, FeatureName] = {}
     preprocessing_signature: str | None = None
     trust: bool = False
+
+    @model_validator(mode="after")
+    def _inputs_are_fed_once(self) -> Self:
+        if self.inputs and self.preprocessing_signature is not None:
+            raise ValueError(
+                "inputs and preprocessing_signature each say what the inputs are made of; give one"
+            )
+        return self
+
+
+class FedSignatureSettings(SignatureSettings):
+    """The signature, and what its inputs are not matched with.
+
+    Attributes:
+        not_inputs: Features with another use (labels, weights, slices), which feed an input only if
+            they have its name or `inputs` says so.
+    """
+
+    not_inputs: tuple[str, ...] = ()
 
 
 class GoldenSettings(Settings):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from tfx_tflite.components.models.settings import SignatureSettings
+from tfx_tflite.components.models.settings import FedSignatureSettings
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.ranges.policy import PolicyKind, RangePolicy
 from tfx_tflite.components.quantization.schemes import FloatFallback, IOType, Recipe, Scheme
@@ -79,5 +79,5 @@ class QuantizationSettings(Settings):
         return Limits(self.time_limit, memory)
 
 
-class QuantizerSettings(RangeSettings, QuantizationSettings, SignatureSettings):
+class QuantizerSettings(RangeSettings, QuantizationSettings, FedSignatureSettings):
     """What TFLiteQuantizer is asked for: which signature, what to convert it to, and how."""

@@ -23,7 +23,7 @@ from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.ledger import utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.destinations.trust import Trust
-from tfx_tflite.components.digests import bytes_digest, directory_digest, records_digest
+from tfx_tflite.components.digests import bytes_digest, records_digest
 from tfx_tflite.components.errors import ArtifactError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
@@ -36,10 +36,10 @@ from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
-from tfx_tflite.components.models import effects
+from tfx_tflite.components.models import effects, float_tflite
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.first_run import check_first_run
-from tfx_tflite.components.models.float_model import read_tensor_signature
+from tfx_tflite.components.models.float_model import matched, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.report import page
@@ -97,12 +97,12 @@ class Executor(tfx_evaluator.Executor):
         gate = settings.gate
         source = _source(input_dict, settings)
         _check_slices(eval_config, source)
-        effects.check(artifact_files.float_model_uri(input_dict["baseline_model"]), settings.trust)
         pair = _model_pair(input_dict, settings, source)
         targets = settings.targets or targets_of(eval_config, settings.output)
         judged = judged_outputs(pair, eval_config, targets)
         samples = settings.golden_samples
         first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS))
+        float_digests = _checked_float_file(pair, first)
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
         check_first_run(content, pair.tflite_stored_at or pair.tflite, first.take(2))
@@ -111,7 +111,7 @@ class Executor(tfx_evaluator.Executor):
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
-            digests={pair.tflite: bytes_digest(content)},
+            digests={pair.tflite: bytes_digest(content), **float_digests},
             kernels=default_kernels(content, first.take(2)),
         )
         quantized = TFLiteModel(content, pair.kernels)
@@ -219,15 +219,32 @@ def _model_pair(
     saved_model = artifact_files.float_model_uri(input_dict["baseline_model"])
     [float_artifact], [quantized_artifact] = input_dict["baseline_model"], input_dict["model"]
     tflite = posixpath.join(path_utils.serving_model_dir(quantized_artifact.uri), "tflite")
+    if float_tflite.file_in(saved_model) is None:
+        effects.check(saved_model, settings.trust)
+    signature = read_tensor_signature(saved_model, settings.signature)
+    match = matched(signature, settings, source.schema)
+    for note in match.notes:
+        logging.info("%s", note)
     return ModelPair(
         saved_model=saved_model,
-        signature=read_tensor_signature(saved_model, settings.signature),
+        signature=signature,
         preprocessing_signature=settings.preprocessing_signature,
         tflite=tflite,
         schema=source.schema,
+        match=match,
         saved_model_stored_at=artifact_files.stored_path(float_artifact, saved_model),
         tflite_stored_at=artifact_files.stored_path(quantized_artifact, tflite),
     )
+
+
+def _checked_float_file(pair: ModelPair, first: FirstExamples) -> dict[str, str]:
+    """Returns the digest of a float TensorFlow Lite file after a first run; none of a SavedModel."""
+    file = float_tflite.file_in(pair.saved_model)
+    if file is None:
+        return {}
+    content = float_tflite.read(file)
+    check_first_run(content, pair.saved_model_stored_at or file, first.take(2))
+    return {pair.saved_model: bytes_digest(content)}
 
 
 def _ship(
@@ -266,7 +283,7 @@ def _check_origin(
         artifact_files.float_model_uri(input_dict["baseline_model"])
     ) as directory:
         found = {
-            "float model": directory_digest(directory),
+            "float model": float_tflite.digest_of(directory),
             "signature": settings.signature,
         }
     made = model.quantization.digests.get("quantized_model")

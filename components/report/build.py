@@ -214,6 +214,7 @@ def build(found: Findings, asked: Request) -> Report:
             *(warning for warning in (known.warning() for known in inputs) if warning),
             *_unjudged_outputs(case),
         ),
+        notes=case.pair.match.notes,
         digests=_digests(found, asked),
         evaluated=_evaluated(asked.evaluated, evaluation),
         calibration_sample=quantization.calibration_sample,

@@ -212,6 +212,8 @@ class Report(Document):
     calibration: Calibration | None = None
     saturation: tuple[InputSaturation, ...] = ()
     warnings: tuple[str, ...] = ()
+    # What was decided without anybody having said so.
+    notes: tuple[str, ...] = ()
     # Of what the verdict rests on. Of `config_file` it is what `sha256sum` prints; `config` is of
     # all that the evaluator was asked for.
     digests: dict[str, str | None] = {}

@@ -19,7 +19,6 @@ from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.manifest import CalibrationSample
-from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import (
@@ -28,13 +27,14 @@ from tfx_tflite.components.examples.splits import (
     SplitFiles,
     with_position,
 )
-from tfx_tflite.components.examples.tensors import Array, Tensors
-from tfx_tflite.components.models import effects
+from tfx_tflite.components.examples.tensors import Array, FeatureNames, Tensors
+from tfx_tflite.components.models import effects, float_tflite
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.float_model import (
     InputReader,
     Signature,
     input_reader,
+    matched,
     read_tensor_signature,
 )
 from tfx_tflite.components.models.process_copy import in_a_copy
@@ -78,7 +78,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Raises:
             ArtifactError: An input is not what it was when it was made.
-            ModelError: The SavedModel or the signature is not usable.
+            ModelError: The float model or the signature is not usable.
             DataError: The calibration examples do not fit the signature, or give NaN or infinity.
             ConversionError: The model does not convert, or not to what the scheme promises.
         """
@@ -92,9 +92,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tempfile.TemporaryDirectory() as working_directory,
             Converter(Path(working_directory), settings.limits) as converter,
         ):
-            effects.check(saved_model, settings.trust)
+            if float_tflite.file_in(saved_model) is None:
+                effects.check(saved_model, settings.trust)
             signature = read_tensor_signature(saved_model, settings.signature)
-            model = _FloatModel(uri, saved_model, signature, settings.preprocessing_signature)
+            schema = sample.source.schema if sample else None
+            features = matched(signature, settings, schema).features
+            model = _FloatModel(
+                uri, saved_model, signature, settings.preprocessing_signature, features
+            )
             calibration = None
             if sample is not None:
                 calibration = _Calibration(model, sample, output.uri, self._make_beam_pipeline)
@@ -109,7 +114,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             agreements = (
                 fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
             )
-            float_model_digest = directory_digest(saved_model)
+            float_model_digest = float_tflite.digest_of(saved_model)
         summary = summarize(
             models,
             settings,
@@ -131,10 +136,17 @@ class _FloatModel:
     directory: Path
     signature: Signature
     preprocessing_signature: str | None
+    features: FeatureNames
 
     def reader(self, schema: bytes | None) -> InputReader:
         """Returns how examples become the model's inputs; see `float_model.input_reader`."""
-        return input_reader(self.directory, self.signature, self.preprocessing_signature, schema)
+        return input_reader(
+            self.directory,
+            self.signature,
+            self.preprocessing_signature,
+            schema,
+            features=self.features,
+        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +206,7 @@ class _Calibration:
             self.model.signature.name,
             self.model.preprocessing_signature,
             self.sample.source.schema,
+            self.model.features,
         )
         progress.tell(Step(progress.CALIBRATED, of=self.sample.described.size, is_first=True))
         with self.beam_pipeline() as pipeline:

@@ -220,6 +220,8 @@ class RunPrinter:
         if is_whole:
             self.say("")
             self.say(_rules_table(result.rules))
+            for line in result.notes:
+                self.say(f"note: {line}")
             for line in result.warnings:
                 self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:

@@ -48,12 +48,30 @@ class ModelConfig(SignatureSettings):
 
     trainer: TrainerConfig | None = None
     saved_model: LocalPath | None = None
+    keras: LocalPath | None = None
+    tflite: LocalPath | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.trainer is None) == (self.saved_model is None):
-            raise ValueError("give exactly one of trainer and saved_model")
+        given = (self.trainer, self.saved_model, self.keras, self.tflite)
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("give exactly one of trainer, saved_model, keras and tflite")
         return self
+
+    @model_validator(mode="after")
+    def _only_saved_models_preprocess(self) -> Self:
+        if self.preprocessing_signature is not None and (self.keras or self.tflite):
+            kind = "keras" if self.keras else "tflite"
+            raise problem(
+                "model.preprocessing_signature",
+                f"is of a SavedModel; a model.{kind} has none",
+            )
+        return self
+
+    @property
+    def path(self) -> str | None:
+        """Where a model that is trained already lies, of whatever kind; None with a trainer."""
+        return self.saved_model or self.keras or self.tflite
 
 
 class CalibrationConfig(RangeSettings, SamplePlan):
@@ -209,6 +227,15 @@ class PipelineConfig(Settings):
         return RollingSplits.parse(
             str(self.data.input_base), self.data.splits, self.rolled_splits, self.data.spans
         )
+
+    def features_of_other_use(self) -> tuple[str, ...]:
+        """Returns the features that are labels, weights, slices or strata, sorted."""
+        found = {feature for features in self.evaluation.slices for feature in features}
+        for judged in self.evaluation.judged:
+            found |= {judged.label} if isinstance(judged.label, str) else set()
+            found |= {judged.example_weight} if judged.example_weight else set()
+        stratum = self.calibration.plan.stratify_by
+        return tuple(sorted({*found, stratum} if stratum else found))
 
     @property
     def metadata_path(self) -> str:

@@ -152,16 +152,19 @@ def _data_files(patterns: Iterable[tuple[str, str]], input_base: str) -> Iterato
 def check_model(config: PipelineConfig) -> None:
     """Checks that a trained model has the signatures that the config names.
 
+    A Keras file has none before it is exported.
+
     Raises:
         ModelError: It does not; the signatures it has are listed.
     """
     from tfx_tflite.components.models import float_model
 
-    if config.model.saved_model is None:
+    path = config.model.saved_model or config.model.tflite
+    if path is None:
         return
-    float_model.read_tensor_signature(config.model.saved_model, config.model.signature)
+    float_model.read_tensor_signature(path, config.model.signature)
     if config.model.preprocessing_signature is not None:
-        float_model.read_signature(config.model.saved_model, config.model.preprocessing_signature)
+        float_model.read_signature(path, config.model.preprocessing_signature)
 
 
 def check_examples(found: Preflight) -> None:

@@ -183,6 +183,9 @@ def named_files(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         yield "metrics", digest
     if config.model.saved_model is not None:
         yield "saved_model", directory_digest(config.model.saved_model)
+    for key in ("keras", "tflite"):
+        if (file := getattr(config.model, key)) is not None:
+            yield key, file_digest(file)
     if config.data.schema_file is not None:
         yield "schema", file_digest(config.data.schema_file)
     for key, path in config.evaluation.vocabulary_files().items():

@@ -28,6 +28,7 @@ class RunResult(Document):
         report: Where report.json is.
         page: Where the report's page is.
         warnings: What the user should know of though it is no failure.
+        notes: What the run decided without anybody having said so.
         push_note: What the Pusher has to say, which is among the reasons or the warnings, too.
     """
 
@@ -44,6 +45,7 @@ class RunResult(Document):
     report: str | None = None
     page: str | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     push_note: str = Field(default="", exclude=True)
 
     @property

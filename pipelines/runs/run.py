@@ -30,7 +30,7 @@ from tfx_tflite.pipelines.metadata import store as metadata_store
 from tfx_tflite.pipelines.pipeline import create_pipeline
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 from tfx_tflite.pipelines.runs.file_digests import FileDigests
-from tfx_tflite.pipelines.runs.model_copy import copied_model
+from tfx_tflite.pipelines.runs.model_copy import own_copy
 from tfx_tflite.pipelines.runs.new_data import data_digest, metrics_digest, trainer_digest
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
 from tfx_tflite.pipelines.runs.runners import (
@@ -98,8 +98,7 @@ def run(
             found = found.with_builtin_data(data)
         check_model(config)
         check_examples(found)
-        saved_model = config.model.saved_model
-        model = None if saved_model is None else copied_model(saved_model, config.root)
+        model = own_copy(config)
         with _keyed_by_contents(found):
             pipeline = create_pipeline(
                 config,
@@ -198,6 +197,7 @@ def _unpushed(report: Report, path: Path) -> RunResult:
         report=str(path),
         page=str(path.with_name(layout.PAGE_FILE)),
         warnings=_warnings(report),
+        notes=report.notes,
     )
 
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.examples.tensors import Tensors
+from tfx_tflite.components.models import float_tflite
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
+from tfx_tflite.components.quantization.conversion import weights
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
@@ -46,7 +49,7 @@ class Conversion:
 
     Attributes:
         converter: What converts.
-        saved_model: The float SavedModel.
+        saved_model: The float SavedModel, or what a float TensorFlow Lite file is in.
         signature: The signature to convert; its inputs are tensors.
         recipe: What to make of it.
         policy: How ranges follow from what was observed; None leaves them to the converter's own
@@ -78,6 +81,12 @@ class Conversion:
             DataError: The calibration examples do not fit the signature.
             ConversionError: The converter refused the model.
         """
+        tflite = float_tflite.file_in(self.saved_model)
+        if tflite is not None:
+            float32 = float_tflite.read(tflite)
+            _check_batch_size(float32, self.recipe)
+            check_stateless(float32)
+            return OF_A_FLATBUFFER[self.making](self, float32)
         float32 = self.converter.float32(self.saved_model, self.signature, self.recipe.batch_size)
         check_stateless(float32)
         return BACKENDS[self.making](self, float32)
@@ -111,9 +120,34 @@ def from_ranges(conversion: Conversion, float32: bytes) -> ConvertedModels:
     return ConvertedModels(float32, quantized, found)
 
 
+def from_weights(conversion: Conversion, float32: bytes) -> ConvertedModels:
+    """Stores the weights of a flatbuffer otherwise, as the converter would have done."""
+    scheme = conversion.recipe.scheme
+    if scheme.needs_calibration:
+        raise ConversionError(
+            "calibration.ranges: stock is the converter's own calibrator, which takes a SavedModel "
+            "and no TensorFlow Lite file; leave it out"
+        )
+    return ConvertedModels(float32, weights.quantized(float32, scheme))
+
+
+def _check_batch_size(float32: bytes, recipe: Recipe) -> None:
+    sizes = {spec.shape[:1] for spec in float_tflite.specs_of(float32)}
+    if recipe.batch_size is not None and sizes != {(recipe.batch_size,)}:
+        raise ConversionError(
+            f"quantization.batch_size is {recipe.batch_size}, but the shapes of a TensorFlow Lite "
+            "file cannot be changed; leave it out, or convert the model again with that batch size"
+        )
+
+
 # Given a conversion and its float32 flatbuffer.
 BACKENDS: Mapping[Making, Callable[[Conversion, bytes], ConvertedModels]] = {
     Making.AS_IT_IS: as_it_is,
     Making.BY_THE_CONVERTER: by_the_converter,
     Making.FROM_RANGES: from_ranges,
+}
+# The same of a model that is a float TensorFlow Lite file, of which no other form is there.
+OF_A_FLATBUFFER: Mapping[Making, Callable[[Conversion, bytes], ConvertedModels]] = {
+    **BACKENDS,
+    Making.BY_THE_CONVERTER: from_weights,
 }

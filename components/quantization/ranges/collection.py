@@ -146,7 +146,11 @@ def _reader(source: RangeSource) -> InputReader:
     """Returns how examples become the model's inputs."""
     signature = read_tensor_signature(source.saved_model, source.signature)
     return input_reader(
-        source.saved_model, signature, source.preprocessing_signature, source.schema
+        source.saved_model,
+        signature,
+        source.preprocessing_signature,
+        source.schema,
+        features=source.features,
     )
 
 

@@ -10,7 +10,7 @@ Only Beam, NumPy and Arrow are imported here, because workers import this module
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import apache_beam as beam
@@ -377,6 +377,7 @@ class RangeSource:
         signature: The signature that was converted.
         preprocessing_signature: As in `float_model.input_reader`.
         schema: The same.
+        features: The same.
     """
 
     tflite: str
@@ -384,6 +385,7 @@ class RangeSource:
     signature: str
     preprocessing_signature: str | None = None
     schema: bytes | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 class _ObserveDoFn(beam.DoFn):

@@ -95,10 +95,22 @@ def test_a_signature_of_serialized_examples(run, tmp_path: Path):
 
 @pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_feature_that_the_signature_needs_and_the_examples_lack(run, tmp_path, runner: str):
-    lacking = rows(image=None, picture=IMAGE)
+    lacking = rows(image=None, picture=IMAGE[:60])
     found = problem(DataError, run, tmp_path, lacking, lacking, runner=runner)
-    assert "feature 'image' (input of signature 'serving_tensors') is not in the examples" in found
-    assert "label, picture" in found
+    assert "no feature has the name of 'image': image (float32 [?, 8, 8, 1])" in found
+    assert "could take no feature. Features: picture (FLOAT [60])." in found
+
+
+def test_two_features_that_an_input_could_take(run, tmp_path: Path):
+    doubtful = rows(image=None, picture=IMAGE, negative=-IMAGE)
+    found = problem(DataError, run, tmp_path, doubtful, doubtful)
+    assert "could take negative, picture" in found
+    assert "model: {inputs: {image: negative}}" in found
+
+
+def test_an_input_that_the_config_names_and_the_signature_does_not_have(run, tmp_path: Path):
+    found = problem(ModelError, run, tmp_path, None, None, "model.inputs={imag: image}")
+    assert "model.inputs: the signature has no input 'imag' (did you mean 'image'?)" in found
 
 
 def test_a_feature_of_the_wrong_length(run, tmp_path: Path):
