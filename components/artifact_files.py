@@ -87,11 +87,11 @@ def float_model_uri(artifacts: list[types.Artifact]) -> str:
     itself, and so is the directory of an imported TensorFlow Lite file, or the file.
     """
     artifact = artifact_utils.get_single_instance(artifacts)
-    if any(fileio.exists(f"{artifact.uri}/{name}") for name in ("saved_model.pb", FLOAT_MODEL_FILE)):
-        return artifact.uri
-    if not fileio.isdir(artifact.uri):
-        return artifact.uri
-    return path_utils.serving_model_path(artifact.uri)
+    uri = artifact.uri
+    is_model = not fileio.isdir(uri) or fileio.exists(f"{uri}/saved_model.pb")
+    if is_model or fileio.exists(f"{uri}/{FLOAT_MODEL_FILE}"):
+        return uri
+    return path_utils.serving_model_path(uri)
 
 
 def tflite_file(model_directory: Path) -> Path:

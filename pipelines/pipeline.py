@@ -83,8 +83,8 @@ def create_pipeline(
             `runs.model_copy.own_copy` makes it. None takes the model from where the config
             says; if it is replaced before it is read, the run fails.
         takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
-        is_model_known: Whether the model at `model.path` must be what it is now when it is read, which it
-            need not be on another machine.
+        is_model_known: Whether the model at `model.path` must be what it is now when it is read,
+            which it need not be on another machine.
 
     Raises:
         ConfigError: A metric is none that TFMA has, or the gate does not go with the metrics.

@@ -243,15 +243,16 @@ def _declared_sizes(
     where = f"{fed.input} has shape {format_shape(fed.spec.shape)}"
     if shape is None or len(shape) != len(wanted):
         raise DataError(
-            f"{where}, and the {lengths[0]} values of feature {fed.feature!r} do not tell its sizes; "
-            "give the feature's shape in data.schema, or the tensor by a preprocessing_signature"
+            f"{where}, and the {lengths[0]} values of feature {fed.feature!r} do not tell its "
+            "sizes; give the feature's shape in data.schema, or the tensor by a "
+            "preprocessing_signature"
         )
     fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
     other = lengths != int(np.prod(shape, dtype=np.int64))
     if not fits or other.any():
         raise DataError(
-            f"{where}, but the schema gives feature {fed.feature!r} the shape {format_shape(shape)} "
-            f"and an example has {lengths[np.argmax(other)]} values; see "
+            f"{where}, but the schema gives feature {fed.feature!r} the shape "
+            f"{format_shape(shape)} and an example has {lengths[np.argmax(other)]} values; see "
             f"{place_of(batch, int(np.argmax(other)))}"
         )
     return [given for size, given in zip(wanted, shape, strict=True) if size is None]

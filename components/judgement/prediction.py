@@ -58,8 +58,8 @@ class ModelPair:
         input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
-        digests: Of TFLite files, by path (a float one's by `saved_model`); a worker runs no other bytes than those that were
-            checked.
+        digests: Of TFLite files, by path (a float one's by `saved_model`); a worker runs no other
+            bytes than those that were checked.
     """
 
     saved_model: str
@@ -69,7 +69,7 @@ class ModelPair:
     input_ranges: tuple[InputRange, ...] = ()
     reference: str | None = None
     schema: bytes | None = None
-    match: FeatureMatch = FeatureMatch()
+    match: FeatureMatch = field(default_factory=FeatureMatch)
     kernels: Kernels | None = None
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None

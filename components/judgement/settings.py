@@ -16,7 +16,7 @@ from tfx_tflite.components.destinations.settings import (
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
-from tfx_tflite.components.models.settings import GoldenSettings, FedSignatureSettings
+from tfx_tflite.components.models.settings import FedSignatureSettings, GoldenSettings
 from tfx_tflite.components.settings import LocalPath, Settings, problem
 
 

@@ -245,9 +245,7 @@ class _Features(InputReader):
 
     def groups(self, batch: pa.RecordBatch) -> list[InputGroup]:
         signature = self._signature
-        return input_groups(
-            batch, signature.inputs, signature.name, self._shapes, self._features
-        )
+        return input_groups(batch, signature.inputs, signature.name, self._shapes, self._features)
 
 
 class _Preprocessing(InputReader):

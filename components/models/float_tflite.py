@@ -190,6 +190,6 @@ def specs_of(content: bytes, outputs: bool = False) -> Iterator[InputSpec]:
 
 def signature_name(content: bytes) -> str:
     """Returns the name of a file's only signature."""
-    tree = read_graph(content).draft().tree
-    [signature] = tree.signatureDefs or ()
-    return text(signature.signatureKey)
+    signatures = read_graph(content).draft().tree.signatureDefs
+    assert signatures
+    return text(signatures[0].signatureKey)

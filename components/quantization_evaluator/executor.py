@@ -238,7 +238,7 @@ def _model_pair(
 
 
 def _checked_float_file(pair: ModelPair, first: FirstExamples) -> dict[str, str]:
-    """Returns the digest of a float TensorFlow Lite file after a first run; none of a SavedModel."""
+    """Returns the digest of a float TensorFlow Lite file after a first run, by its model."""
     file = float_tflite.file_in(pair.saved_model)
     if file is None:
         return {}

@@ -9,7 +9,7 @@ gets here what the converter would have given it:
   quantized asymmetrically while the model runs) take them as they are; for any other operator a
   DEQUANTIZE makes floats of them.
 
-`tests/components/quantization/conversion/test_weights.py` holds the results against the converter's.
+`test_weights.py` holds the results against the converter's own.
 """
 
 import math
@@ -118,8 +118,9 @@ def _half_of(front: _Front, tensor: Tensor) -> Callable[[], int]:
             halves = tensor.floats.astype(np.float16)
         if not np.array_equal(np.isfinite(halves), np.isfinite(tensor.floats)):
             raise ConversionError(
-                f"constant {tensor.short_name} holds {np.abs(tensor.floats).max():g}, which float16 "
-                "cannot hold (its largest number is 65504); choose another quantization.scheme"
+                f"constant {tensor.short_name} holds {np.abs(tensor.floats).max():g}, which "
+                "float16 cannot hold (its largest number is 65504); choose another "
+                "quantization.scheme"
             )
         front.stored(tensor, "FLOAT16", halves)
         return front.dequantized(tensor, _FROM_FLOAT16)

@@ -150,7 +150,10 @@ def test_reports_every_mistake_a_line_each(config):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("  saved_model: model", "  signature: s"), "exactly one of trainer and saved_model"),
+        (
+            ("  saved_model: model", "  signature: s"),
+            "exactly one of trainer, saved_model, keras and tflite",
+        ),
         (("  input_base: data", "  splits: {a: b}"), "exactly one of input_base and builtin"),
         (("[AUC]", "[MeanLabel]"), "gate.rules.0.metric: 'AUC' is not evaluated"),
         (("max_drop: 0.01", "slices: each, max_drop: 0"), "rules.0.slices: is 'each', but"),

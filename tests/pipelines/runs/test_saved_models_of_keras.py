@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.runs.bare_loop import accuracy_of, accuracy_of_file
-from tests.pipelines.runs.kinds import ACCURACY, KindOfModel
+from tests.pipelines.runs.kinds import KindOfModel
 from tfx_tflite.components.errors import ModelError
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,6 @@ def exported(unnamed_net, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kind(tmp_path: Path, digits_data: Path) -> Callable[..., KindOfModel]:
     """Makes a kind of model on the digits, from the section `model` of its config."""
     return lambda model, **sections: KindOfModel(tmp_path, digits_data, model, **sections)
-
 
 
 def test_an_export_of_keras_3_is_fed_by_the_only_feature_that_fits(
