@@ -175,7 +175,7 @@ def _candidates(
     missing: Sequence[InputSpec], candidates: Mapping[str, Sequence[Feature]]
 ) -> Iterator[str]:
     for spec in missing:
-        fitting = listed(feature.name for feature in candidates[spec.name]) or "no feature"
+        fitting = listed(feature.name for feature in candidates[spec.name])
         yield f"{spec.name} ({spec.dtype} {format_shape(spec.shape)}) could take {fitting}"
 
 

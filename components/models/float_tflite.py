@@ -18,12 +18,8 @@ from tfx_tflite.components.examples.tensors import InputSpec
 from tfx_tflite.components.models import object_tree, soundness
 from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
-from tfx_tflite.components.models.object_tree import SubgraphTree, TensorTree, numbers, text
+from tfx_tflite.components.models.object_tree import TensorTree, numbers, text
 
-# What a file without a signature is called by.
-DEFAULT_SIGNATURE = "serving_default"
-# What converters put before and after the names of tensors that have names of their own.
-_PREFIX, _SUFFIX = f"{DEFAULT_SIGNATURE}_", ":0"
 _FLOATS = frozenset({"FLOAT32"})
 _DTYPES = {
     **{"FLOAT32": "float32", "FLOAT64": "float64", "BOOL": "bool", "STRING": "object"},
@@ -158,20 +154,16 @@ def _add_signature(draft: Draft) -> bool:
     if draft.tree.signatureDefs:
         return False
     graph = draft.main
-    inputs, outputs = (_names(graph, numbers(side)) for side in (graph.inputs, graph.outputs))
+    inputs, outputs = (
+        [text(graph.tensors[place].name) for place in numbers(side)]
+        for side in (graph.inputs, graph.outputs)
+    )
     tree = object_tree.signature_tree(inputs, outputs)
     for entries, places in ((tree.inputs, graph.inputs), (tree.outputs, graph.outputs)):
         for entry, place in zip(entries or (), numbers(places), strict=True):
             entry.tensorIndex = place
     draft.tree.signatureDefs = [tree]
     return True
-
-
-def _names(graph: SubgraphTree, places: Sequence[int]) -> list[str]:
-    """Returns what inputs or outputs are called: as their tensors, without what converters add."""
-    whole = [text(graph.tensors[place].name) for place in places]
-    short = [name.removeprefix(_PREFIX).removesuffix(_SUFFIX) for name in whole]
-    return short if len({*short} - {""}) == len(short) else whole
 
 
 def specs_of(content: bytes, outputs: bool = False) -> Iterator[InputSpec]:

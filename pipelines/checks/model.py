@@ -1,28 +1,30 @@
 """Checks of a trained model: whether it is one, and has the signatures that the config names."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tfx_tflite.components.errors import ModelError, NotKnownError, listed
 from tfx_tflite.components.models import interfaces
 from tfx_tflite.components.models.interfaces import Interface, TensorForm
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean
-from tfx_tflite.pipelines.checks.subject import Subject
+from tfx_tflite.pipelines.checks.subject import SplitLook, Subject
 
 _KEY = "model.saved_model"
 _SIGNATURE, _PREPROCESSING = "model.signature", "model.preprocessing_signature"
 
 
 def saved_model_can_be_read(subject: Subject) -> Iterator[Mistake]:
-    """Checks that the SavedModel has a graph for serving."""
-    path = subject.config.model.saved_model
-    if path is None:
-        return
+    """Checks that the SavedModel has a graph for serving, or the TensorFlow Lite file is one."""
+    model = subject.config.model
+    key = _KEY if model.tflite is None else "model.tflite"
     try:
-        interfaces.of_saved_model(path)
+        if model.saved_model is not None:
+            interfaces.of_saved_model(model.saved_model)
+        elif model.tflite is not None:
+            interfaces.of_flatbuffer(model.tflite)
     except ModelError as error:
-        yield Mistake(_KEY, str(error))
+        yield Mistake(key, str(error))
     except OSError as error:
-        yield Mistake(_KEY, f"cannot read {error.filename}: {error.strerror}", NotKnownError)
+        yield Mistake(key, f"cannot read {error.filename}: {error.strerror}", NotKnownError)
 
 
 def signature_takes_tensors(subject: Subject) -> Iterator[Mistake]:
@@ -87,35 +89,53 @@ def preprocessing_gives_the_inputs(subject: Subject) -> Iterator[Mistake]:
 
 
 def features_fit_the_inputs(subject: Subject) -> Iterator[Mistake]:
-    """Checks that each input has a feature of its name, with as many values as it takes."""
+    """Checks that each input has a feature that feeds it, with as many values as it takes."""
     signature = subject.signature
     if signature is None or subject.config.model.preprocessing_signature is not None:
         return
     tensors = [tensor for tensor in signature.inputs if tensor.dtype != "string" and tensor.shape]
     for split, look in subject.splits_in_use.items():
         for tensor in tensors:
-            if look.lacks(tensor.name):
-                yield Mistake(
-                    _SIGNATURE,
-                    _missing(tensor, split, look.features, look.found(tensor.name) != ()),
-                )
+            named = subject.config.model.inputs.get(tensor.name)
+            name, key = named or tensor.name, _SIGNATURE if named is None else "model.inputs"
+            if named is None and len(signature.inputs) == 1 and not look.found(name):
+                candidates = _candidates(tensor, look, subject.config.features_of_other_use())
+                if len(candidates) == 1:
+                    continue
+                if candidates:
+                    yield Mistake("model.inputs", _ambiguous(tensor, split, candidates))
+                    continue
+            if look.lacks(name):
+                yield Mistake(key, _missing(name, split, look.features, look.found(name) != ()))
                 continue
-            for feature in look.found(tensor.name):
+            for feature in look.found(name):
                 if problem := _misfit(tensor, feature.kind, feature.sizes):
-                    yield Mistake(
-                        _SIGNATURE,
-                        f"feature {tensor.name!r} of split {split!r} {problem}",
-                    )
+                    yield Mistake(key, f"feature {name!r} of split {split!r} {problem}")
                     break
 
 
-def _missing(tensor: TensorForm, split: str, features: frozenset[str], is_in_some: bool) -> str:
-    needed = f"feature {tensor.name!r}, an input of the signature,"
+def _candidates(tensor: TensorForm, look: SplitLook, others: Collection[str]) -> list[str]:
+    """Returns the features that could feed an input that none is called like."""
+    return [
+        name
+        for name in sorted(look.features - {*others})
+        if not look.lacks(name)
+        and not any(_misfit(tensor, each.kind, each.sizes) for each in look.found(name))
+    ]
+
+
+def _ambiguous(tensor: TensorForm, split: str, candidates: list[str]) -> str:
+    return (
+        f"no feature of split {split!r} has the name of input {tensor.name!r}, and several could "
+        f"feed it: {listed(candidates)}; say which: {tensor.name!r}: {candidates[0]}"
+    )
+
+
+def _missing(name: str, split: str, features: frozenset[str], is_in_some: bool) -> str:
+    needed = f"feature {name!r}, an input of the signature,"
     if is_in_some:
         return f"{needed} is missing in an example of split {split!r}; give it a value in each"
-    return (
-        f"{needed} is not in the examples of split {split!r}; {did_you_mean(tensor.name, features)}"
-    )
+    return f"{needed} is not in the examples of split {split!r}; {did_you_mean(name, features)}"
 
 
 def _misfit(tensor: TensorForm, kind: str | None, sizes: frozenset[int]) -> str | None:

@@ -20,11 +20,9 @@ _OTHER_SCHEMES = ("file", "hdfs", "viewfs", "har", "abfs", "abfss", "wasb", "was
 _TORN_URI = re.compile(r"/(?P<scheme>s3|gs|az|abfs|hdfs):/(?P<rest>.*)")
 # What people have in place of a SavedModel, and how they get one.
 _OTHER_FILES = {
-    ".keras": "a Keras file; load it and write a SavedModel: "
-    'keras.models.load_model("m.keras").export("DIRECTORY")',
-    ".h5": "a Keras file in HDF5; load it and write a SavedModel: "
-    'keras.models.load_model("m.h5").export("DIRECTORY")',
-    ".tflite": "a TensorFlow Lite file, expected the directory of a SavedModel",
+    ".keras": "a Keras file; give it as model.keras",
+    ".h5": "a Keras file in HDF5; give it as model.keras",
+    ".tflite": "a TensorFlow Lite file; give it as model.tflite",
     ".onnx": "an ONNX file, expected the directory of a SavedModel",
     ".pb": "a file, expected the directory that it is in",
 }
@@ -64,6 +62,13 @@ def _other_file(path: Path) -> list[Mistake]:
             _KEY, f"{path} holds a SavedModel in {below[-1].parent.name}/; name {below[-1].parent}"
         )
     ]
+
+
+def model_file_is_there(config: PipelineConfig) -> Iterator[Mistake]:
+    """Checks that there is the Keras file or the TensorFlow Lite file."""
+    for key, path in (("model.keras", config.model.keras), ("model.tflite", config.model.tflite)):
+        if path is not None:
+            yield from files.is_file(key, path)
 
 
 def schema_is_there(config: PipelineConfig) -> Iterator[Mistake]:
@@ -145,6 +150,7 @@ PLACES = (
     file_systems_are_known,
     trainer_is_there,
     saved_model_is_there,
+    model_file_is_there,
     schema_is_there,
     vocabularies_are_there,
     destination_is_writable,

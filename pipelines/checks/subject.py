@@ -89,10 +89,13 @@ class Subject:
     @cached_property
     def interfaces(self) -> Mapping[str, Interface] | None:
         """The signatures of the model by name; None if there is none yet, or it cannot be read."""
-        if self.config.model.saved_model is None:
-            return None
+        model = self.config.model
         try:
-            return interfaces.of_saved_model(self.config.model.saved_model)
+            if model.tflite is not None:
+                return interfaces.of_flatbuffer(model.tflite)
+            return (
+                None if model.saved_model is None else interfaces.of_saved_model(model.saved_model)
+            )
         except (ModelError, OSError):
             return None
 

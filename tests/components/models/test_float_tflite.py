@@ -61,18 +61,9 @@ def test_a_file_with_a_signature_is_taken_to_the_byte(digits_flatbuffer: bytes):
     assert float_tflite.as_float_model(digits_flatbuffer, "m.tflite") == digits_flatbuffer
 
 
-@pytest.mark.parametrize(
-    ("tensor", "name"),
-    [
-        ("serving_default_args_0:0", "args_0"),
-        ("images", "images"),
-        ("serving_default_:0", "serving_default_:0"),
-    ],
-)
-def test_a_file_without_a_signature_gets_one_by_its_tensors(
-    digits_flatbuffer: bytes, tensor: str, name: str
-):
-    model = float_tflite.as_float_model(without_signature(digits_flatbuffer, tensor), "m.tflite")
+@pytest.mark.parametrize("name", ["serving_default_args_0:0", "images"])
+def test_a_file_without_a_signature_gets_one_by_its_tensors(digits_flatbuffer: bytes, name: str):
+    model = float_tflite.as_float_model(without_signature(digits_flatbuffer, name), "m.tflite")
     [spec] = float_tflite.specs_of(model)
     assert (spec.name, spec.shape, spec.dtype) == (name, (None, 8, 8, 1), np.float32)
     assert float_tflite.signature_name(model) == "serving_default"

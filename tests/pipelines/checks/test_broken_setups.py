@@ -361,7 +361,9 @@ def test_a_keras_file_in_place_of_a_saved_model_is_told_with_the_way_out(folder:
     (folder / name).write_bytes(b"PK")
     edit("saved_model: model", f"saved_model: {name}")(folder)
     [line] = messages(folder)
-    assert line.startswith(f"c.yaml:6: model.saved_model: {name} is a Keras file")
+    assert line.startswith(
+        f"c.yaml:6: model.saved_model: {name} is a Keras file"
+    ) and line.endswith("give it as model.keras")
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def test_a_feature_that_the_signature_needs_and_the_examples_lack(run, tmp_path,
     lacking = rows(image=None, picture=IMAGE[:60])
     found = problem(DataError, run, tmp_path, lacking, lacking, runner=runner)
     assert "no feature has the name of 'image': image (float32 [?, 8, 8, 1])" in found
-    assert "could take no feature. Features: picture (FLOAT [60])." in found
+    assert "could take none. Features: picture (FLOAT [60])." in found
 
 
 def test_two_features_that_an_input_could_take(run, tmp_path: Path):
