@@ -167,14 +167,15 @@ class Draft:
         for operator in operators:
             operator.opcodeIndex = renumbered[operator.opcodeIndex]
 
-    def drop_metadata(self, name: str) -> None:
-        """Drops what the model says of itself under a name."""
+    def drop_metadata(self, name: str) -> bool:
+        """Drops what the model says of itself under a name, and returns whether there was any."""
         entries = self.tree.metadata or []
         dropped = [entry for entry in entries if object_tree.text(entry.name) == name]
         self.tree.metadata = [entry for entry in entries if entry not in dropped]
         # The converter appends its record, so no number of another buffer changes.
         if dropped and dropped[0].buffer == len(self.tree.buffers) - 1:
             self.tree.buffers.pop()
+        return bool(dropped)
 
 
 def _copied(graph: SubgraphTree) -> SubgraphTree:

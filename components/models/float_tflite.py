@@ -20,6 +20,9 @@ from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
 from tfx_tflite.components.models.object_tree import TensorTree, numbers, text
 
+# What LiteRT's converter of PyTorch leaves for its own later steps. TensorFlow's quantizer keeps all
+# constants in float if it is there, and so the convolutions that read them.
+_KEEPS_CONSTANTS = "keep_stablehlo_constant"
 _FLOATS = frozenset({"FLOAT32"})
 _DTYPES = {
     **{"FLOAT32": "float32", "FLOAT64": "float64", "BOOL": "bool", "STRING": "object"},
@@ -93,7 +96,11 @@ def as_float_model(content: bytes, name: str) -> bytes:
     _check_float(graph, name)
     _check_signatures(graph, name)
     draft = graph.draft()
-    changed = [_name_apart(draft.main.tensors), _add_signature(draft)]
+    changed = [
+        _name_apart(draft.main.tensors),
+        _add_signature(draft),
+        draft.drop_metadata(_KEEPS_CONSTANTS),
+    ]
     return draft.content() if any(changed) else content
 
 

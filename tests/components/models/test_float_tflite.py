@@ -1,5 +1,6 @@
 """Float TensorFlow Lite files: what is taken as a float model, and what is refused."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def without_signature(content: bytes, input_name: str = "serving_default_args_0:
 
 def of_custom_operators(content: bytes) -> bytes:
     draft = read_graph(content).draft()
-    code = draft.tree.operatorCodes[0]
+    code = copy.copy(draft.tree.operatorCodes[0])
+    draft.tree.operatorCodes[0] = code
     code.builtinCode = code.deprecatedBuiltinCode = object_tree.code_tree("CUSTOM").builtinCode
     code.customCode = "FlexErf"
     return draft.content()
@@ -118,3 +120,10 @@ def test_what_is_no_float_file_is_told_in_a_line(digits_flatbuffer: bytes, chang
     with pytest.raises(ModelError, match=rf"m\.tflite {'.*'}{expected}") as caught:
         float_tflite.as_float_model(change(digits_flatbuffer), "m.tflite")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_mark_that_keeps_constants_in_float_is_taken_off():
+    content = (Path(__file__).parent / "converted" / "torch_digits.tflite").read_bytes()
+    assert b"keep_stablehlo_constant" in content
+    model = float_tflite.as_float_model(content, "m.tflite")
+    assert b"keep_stablehlo_constant" not in model
