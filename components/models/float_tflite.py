@@ -20,8 +20,8 @@ from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
 from tfx_tflite.components.models.object_tree import TensorTree, numbers, text
 
-# What LiteRT's converter of PyTorch leaves for its own later steps. TensorFlow's quantizer keeps all
-# constants in float if it is there, and so the convolutions that read them.
+# What LiteRT's converter of PyTorch leaves for its own later steps. If it is there, TensorFlow's
+# quantizer keeps all constants in float, and so the convolutions that read them.
 _KEEPS_CONSTANTS = "keep_stablehlo_constant"
 _FLOATS = frozenset({"FLOAT32"})
 _DTYPES = {
