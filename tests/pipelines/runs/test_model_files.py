@@ -140,10 +140,9 @@ def test_a_file_that_is_not_there_is_told_with_its_key(kind, tmp_path: Path, key
 def test_several_outputs_of_a_file_are_judged(kind, keras_digits, tmp_path: Path, digits_arrays):
     import tensorflow as tf
 
-    net = tf.keras.Model(
-        keras_digits.inputs,
-        {"scores": keras_digits.output, "doubled": keras_digits.output * 2.0},
-    )
+    given = tf.keras.Input((8, 8, 1))
+    scores = keras_digits(given)
+    net = tf.keras.Model(given, {"scores": scores, "doubled": scores * 2.0})
     net.export(str(tmp_path / "two"), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "two"))
     function = loaded.signatures["serving_default"]
