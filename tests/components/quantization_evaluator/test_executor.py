@@ -18,6 +18,7 @@ from tfx_tflite.components.judgement.gate import (
     LatencyLimit,
     MetricRule,
     NoiseLimit,
+    RuntimeLimit,
 )
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 
@@ -703,6 +704,18 @@ def test_the_working_memory_of_both_models_is_reported(artifacts, tmp_path: Path
     # An 8x8 image with 16 and 32 channels of one byte, and what the kernels need beside.
     assert 3_000 < report["arena_bytes"]["quantized"] < 50_000
     assert report["rules"][0]["metric"] == "arena_ratio" and report["verdict"] == "blessed"
+
+
+@pytest.mark.generations
+def test_a_model_that_needs_a_newer_runtime_than_is_allowed_is_refused(artifacts, tmp_path: Path):
+    gate = Gate(rules=(RuntimeLimit(max_runtime_version="1.5.0"),))
+    found, _ = run(artifacts, tmp_path, gate)
+    report = json.loads((Path(found.uri) / "report.json").read_text())
+    needed = report["min_runtime_version"]
+    [rule] = report["rules"]
+    assert (rule["quantized_release"], rule["limit_release"]) == (needed, "1.5.0")
+    assert report["verdict"] == "refused"
+    assert report["reasons"][0].startswith(f"the model needs TensorFlow Lite {needed} or later")
 
 
 def test_latency_is_measured_for_longer_if_a_rule_limits_it():
