@@ -103,6 +103,7 @@ def run_pipeline(
     )
     with (
         early_converter() as early,
+        patches.no_command_line(),
         patches.named_beam_runner(),
         patches.no_package_of_tfx(),
         told_training_steps(),

@@ -5,6 +5,7 @@ looks at upstream for each, and fails if a name, a signature or the behaviour is
 Importing this loads nothing of theirs but the patched ML Metadata.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -54,6 +55,17 @@ def no_package_of_tfx() -> Iterator[None]:
     from tfx.utils import dependency_utils
 
     with _replaced(dependency_utils, "make_beam_dependency_flags", list):
+        yield
+
+
+@contextmanager
+def no_command_line() -> Iterator[None]:
+    """Hides the arguments of this process while the block runs.
+
+    TFX's executors give them to absl, whose flags are not the command line's: there `-v` takes the
+    argument after it for its value, and the run fails.
+    """
+    with _replaced(sys, "argv", sys.argv[:1]):
         yield
 
 

@@ -126,6 +126,17 @@ def test_the_cursor_is_never_hidden(whole):
     assert "\x1b[?25" not in whole[1]
 
 
+def test_the_verbose_see_the_log_and_the_same_stages(tmp_path: Path):
+    with session(tmp_path, "-v") as run:
+        run.wait_for("SchemaGen")
+        run.press(CTRL_C)
+        text = run.ended()
+    lines = lines_of(text)
+    log = Path(next(line for line in lines if line.startswith("log ")).split()[1])
+    assert any(line.startswith("  StatisticsGen ") and line.endswith(" s") for line in lines)
+    assert log.read_text().splitlines()[0] in text
+
+
 def test_ctrl_c_leaves_no_half_line_and_the_next_run_goes_on(tmp_path: Path):
     with session(tmp_path) as run:
         run.wait_for("loading TFX")

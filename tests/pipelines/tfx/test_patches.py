@@ -6,6 +6,7 @@ needed.
 
 import inspect
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,6 +41,24 @@ def test_executors_ask_for_the_package_through_the_module():
 
     source = inspect.getsource(base_beam_executor)
     assert "dependency_utils.make_beam_dependency_flags(" in source
+
+
+def test_executors_read_the_command_line_unless_it_is_hidden(monkeypatch, tmp_path: Path):
+    from absl import flags
+
+    from tfx_tflite.components.calibration_sampler.executor import Executor
+
+    monkeypatch.setattr("sys.argv", ["tfx-tflite", "run", "mine.yaml", "-v"])
+    context = Executor.Context(
+        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path), unique_id="1"
+    )
+
+    with patches.no_package_of_tfx():
+        with pytest.raises(flags.IllegalFlagValueError, match="--verbosity"):
+            Executor(context)
+        with patches.no_command_line():
+            assert Executor(context)._beam_pipeline_args
+    assert sys.argv[-1] == "-v"
 
 
 def test_a_pipeline_without_a_runner_takes_beams_default():
