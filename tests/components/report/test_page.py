@@ -691,6 +691,16 @@ def test_no_figure_is_cut_off_at_any_width(report: Report, tmp_path: Path):
 
 @pytest.mark.slow
 @IN_A_BROWSER
+def test_images_of_examples_fit_as_well(tmp_path: Path):
+    file = "data_tfrecord-00000-of-00001.gz"
+    images = tuple(shown(output="digit", file=file, index=index) for index in range(12))
+    source = page.render(refused(shown_examples=images))
+    for width, found in measured(tmp_path, source, 1280, 768, 390).items():
+        assert found["width"] <= width and found["cut"] == []
+
+
+@pytest.mark.slow
+@IN_A_BROWSER
 def test_a_cell_that_is_cut_off_would_be_found(tmp_path: Path):
     narrow = '<dd class="figure" style="width: 20px; overflow: hidden; white-space: nowrap">'
     source = page.render(REFUSED).replace('<dd class="figure">', narrow, 1)
