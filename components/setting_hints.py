@@ -66,6 +66,8 @@ def _of_number(value: object) -> str:
 
 
 def _of_text(value: object) -> str:
+    if value is None:
+        return "give it a value, or leave the key out"
     if isinstance(value, bool):
         return "put it in quotes, or YAML takes it for true or false"
     if isinstance(value, int | float):

@@ -103,7 +103,10 @@ def _looked_at(
         try:
             found = with_data(config)
         except (ConfigError, NotKnownError) as error:
-            mistakes.append(keyed(error))
+            mistake = keyed(error)
+            # A place that was found wrong already holds no data, either.
+            if mistake.key not in {told.key for told in mistakes}:
+                mistakes.append(mistake)
     subject, told = Subject(found), {mistake.key for mistake in mistakes}
     mistakes += [
         mistake

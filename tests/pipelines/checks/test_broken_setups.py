@@ -502,6 +502,15 @@ def test_data_in_a_store_are_not_looked_at(folder: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("place", ["input_base: data", "destination: pushed"])
+def test_a_uri_that_lacks_a_slash_is_told_once(folder: Path, place: str):
+    key = place.partition(":")[0]
+    edit(place, f"{key}: s3:/bucket/place")(folder)
+    [line] = messages(folder)
+    assert line.endswith(f"{key}: write s3://bucket/place, with two slashes")
+
+
+@pytest.mark.slow
 def test_what_only_an_image_of_kubeflow_has_is_a_warning(folder: Path):
     with_trainer("import layers", "import only_in_the_image")(folder)
     text = (folder / "c.yaml").read_text()

@@ -64,6 +64,7 @@ def test_a_value_that_is_nearly_right_is_one_line_with_a_hint(
         ("calibration:\n  samples: '200'", "received '200'; write it without quotes"),
         ("calibration:", "calibration: is empty; give it keys, or leave it out"),
         ("calibration: {samples: many}", "received 'many'"),
+        ("calibration: {split: }", "received None; give it a value, or leave the key out"),
     ],
 )
 def test_so_is_a_section_that_is_nearly_right(tmp_path: Path, section: str, said: str):
