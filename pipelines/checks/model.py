@@ -88,6 +88,20 @@ def preprocessing_gives_the_inputs(subject: Subject) -> Iterator[Mistake]:
         )
 
 
+def fed_inputs_are_the_signatures(subject: Subject) -> Iterator[Mistake]:
+    """Checks that the inputs that features are named for are inputs of the signature."""
+    if subject.signature is None:
+        return
+    known = [tensor.name for tensor in subject.signature.inputs]
+    for name in subject.config.model.inputs:
+        if name not in known:
+            yield Mistake(
+                f"model.inputs.{name}",
+                f"signature {subject.signature.name!r} has no input {name!r}; "
+                f"{did_you_mean(name, known)}",
+            )
+
+
 def features_fit_the_inputs(subject: Subject) -> Iterator[Mistake]:
     """Checks that each input has a feature that feeds it, with as many values as it takes."""
     signature = subject.signature

@@ -18,6 +18,8 @@ _KEY = "model.saved_model"
 _OTHER_SCHEMES = ("file", "hdfs", "viewfs", "har", "abfs", "abfss", "wasb", "wasbs")
 # A URI that lacks a slash, which has become a path.
 _TORN_URI = re.compile(r"/(?P<scheme>s3|gs|az|abfs|hdfs):/(?P<rest>.*)")
+# How files begin that Keras writes: .keras is a zip archive, .h5 is HDF5.
+_ARCHIVE, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 # What people have in place of a SavedModel, and how they get one.
 _OTHER_FILES = {
     ".keras": "a Keras file; give it as model.keras",
@@ -69,6 +71,21 @@ def model_file_is_there(config: PipelineConfig) -> Iterator[Mistake]:
     for key, path in (("model.keras", config.model.keras), ("model.tflite", config.model.tflite)):
         if path is not None:
             yield from files.is_file(key, path)
+
+
+def keras_file_is_one(config: PipelineConfig) -> Iterator[Mistake]:
+    """Checks that a Keras file is an archive or HDF5, as Keras writes them."""
+    path = config.model.keras
+    if path is None or not Path(path).is_file():
+        # That there is none is another check's to say.
+        return
+    try:
+        with Path(path).open("rb") as file:
+            begin = file.read(len(_HDF5))
+    except OSError:
+        return
+    if not begin.startswith((_ARCHIVE, _HDF5)):
+        yield Mistake("model.keras", f"{path} is no file that Keras' model.save has written")
 
 
 def schema_is_there(config: PipelineConfig) -> Iterator[Mistake]:
@@ -151,6 +168,7 @@ PLACES = (
     trainer_is_there,
     saved_model_is_there,
     model_file_is_there,
+    keras_file_is_one,
     schema_is_there,
     vocabularies_are_there,
     destination_is_writable,

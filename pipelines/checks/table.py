@@ -41,6 +41,7 @@ CHECKS = (
     Check(model.saved_model_can_be_read, ("model",)),
     Check(model.signature_takes_tensors, ("model",)),
     Check(model.preprocessing_gives_the_inputs, ("model",)),
+    Check(model.fed_inputs_are_the_signatures, ("model",)),
     Check(model.features_fit_the_inputs, ("model", "data", "evaluation", "calibration")),
     Check(trainer.trainer_can_be_imported, ("model",)),
     Check(data.stratum_is_a_feature, ("data", "calibration")),

@@ -502,6 +502,33 @@ def test_data_in_a_store_are_not_looked_at(folder: Path):
 
 
 @pytest.mark.slow
+def test_an_input_that_is_misspelt_is_told(folder: Path):
+    edit("serving_tensors", "serving_tensors\n  inputs: {imag: image}")(folder)
+    [line] = messages(folder)
+    assert line == (
+        "c.yaml:8: model.inputs.imag: signature 'serving_tensors' has no input 'imag'; did you "
+        "mean 'image'?"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "is_right"),
+    [(b"", False), (b"PK\x03\x04rest", True), (b"\x89HDF\r\n\x1a\nrest", True), (b"text", False)],
+)
+def test_a_keras_file_begins_as_keras_writes_it(folder: Path, content: bytes, is_right: bool):
+    (folder / "m.keras").write_bytes(content)
+    edit("saved_model: model", "keras: m.keras")(folder)
+    if is_right:
+        assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+    else:
+        [line] = messages(folder)
+        assert (
+            line == "c.yaml:6: model.keras: m.keras is no file that Keras' model.save has written"
+        )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["input_base: data", "destination: pushed"])
 def test_a_uri_that_lacks_a_slash_is_told_once(folder: Path, place: str):
     key = place.partition(":")[0]
