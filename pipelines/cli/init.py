@@ -22,7 +22,11 @@ from tfx_tflite.pipelines.first_config.shipped import EXAMPLES, write_example
 )
 @click.command(short_help="Write a config that runs, for a model and data.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--model", type=click.Path(), help="The float model: the folder of a SavedModel.")
+@click.option(
+    "--model",
+    type=click.Path(),
+    help="The float model: the folder of a SavedModel, a Keras file or a float .tflite file.",
+)
 @click.option(
     "--data",
     type=click.Path(),

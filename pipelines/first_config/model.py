@@ -1,6 +1,8 @@
 """What the model that a user points to takes and gives. Importing this loads TensorFlow."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -10,15 +12,15 @@ import pyarrow as pa
 
 from tfx_tflite.components.errors import ConfigError, DataError, ModelError, listed
 from tfx_tflite.components.examples.tensors import Array, InputSpec, format_shape
-from tfx_tflite.components.models import effects
+from tfx_tflite.components.models import effects, keras_export
 from tfx_tflite.components.models.float_model import (
-    FloatModel,
     Signature,
     input_reader,
-    read_signatures,
+    open_float_model,
 )
 from tfx_tflite.pipelines.first_config.features import Feature, with_records
 
+_TFLITE, _HDF5 = b"TFL3", b"\x89HDF\r\n\x1a\n"
 # Preferred where several signatures would do.
 _PREFERRED = ("serving_tensors", "serving_default", "serve")
 _TAKEN = {"f": ("float", "int"), "i": ("int",), "u": ("int",), "b": ("int",), "O": ("text",)}
@@ -46,27 +48,66 @@ class Wiring:
         return frozenset(self.inputs.get(spec.name, spec.name) for spec in self.signature.inputs)
 
 
-def model_signatures(path: str) -> dict[str, Signature]:
-    """Returns the signatures of a model by name.
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model that a user points to.
+
+    Attributes:
+        key: What a config calls it: `saved_model`, `keras` or `tflite`.
+        path: Where it is.
+        opened: What is opened: a Keras file was exported to there.
+    """
+
+    key: str
+    path: Path
+    opened: str
+
+
+@contextmanager
+def found_model(path: str) -> Iterator[ModelPlace]:
+    """Finds out what a model is, and keeps what was made of it while the block runs.
 
     Raises:
         ConfigError: The path leads to no model.
         ModelError: The model cannot be read, or does more than compute.
     """
     place = Path(path)
+    key = _kind_of(place)
+    if key != "keras":
+        if key == "saved_model":
+            effects.check(path, trusted=False)
+        yield ModelPlace(key, place, path)
+        return
+    with tempfile.TemporaryDirectory(prefix="tfx-tflite-init-") as made:
+        exported = Path(made) / "model"
+        keras_export.export(place.resolve(), exported, is_trusted=False, named=path)
+        yield ModelPlace(key, place, str(exported))
+
+
+def _kind_of(place: Path) -> str:
+    """Returns what a config calls a model.
+
+    Raises:
+        ConfigError: It is none.
+    """
     if not place.exists():
-        raise ConfigError(f"--model: there is no {path}")
-    if place.is_dir() and not (place / "saved_model.pb").is_file():
+        raise ConfigError(f"--model: there is no {place}")
+    if place.is_file():
+        with place.open("rb") as stream:
+            begin = stream.read(len(_HDF5))
+        if begin[4:] == _TFLITE:
+            return "tflite"
+        if begin.startswith(b"PK") or begin == _HDF5:
+            return "keras"
+        raise ConfigError(
+            f"--model: {place} is neither a Keras file nor a TensorFlow Lite file; name one, or "
+            "the folder of a SavedModel"
+        )
+    if not (place / "saved_model.pb").is_file():
         below = sorted(place.glob("*/saved_model.pb"))
         hint = f"; {below[-1].parent} is one" if below else ""
-        raise ConfigError(f"--model: {path} is no SavedModel: it has no saved_model.pb{hint}")
-    if place.is_file():
-        raise ConfigError(
-            f"--model: {path} is a file, expected the folder of a SavedModel; write one by "
-            "model.export(FOLDER)"
-        )
-    effects.check(path, trusted=False)
-    return read_signatures(path)
+        raise ConfigError(f"--model: {place} is no SavedModel: it has no saved_model.pb{hint}")
+    return "saved_model"
 
 
 def wiring(
@@ -178,18 +219,6 @@ def predicted(path: str, wired: Wiring, batch: pa.RecordBatch) -> dict[str, Arra
     Raises:
         DataError: The examples do not fit.
     """
-    reader = input_reader(path, wired.signature, wired.preprocessing)
-    by_feature = {feature: name for name, feature in wired.inputs.items()}
-    complete = with_records(batch)
-    names = [by_feature.get(name, name) for name in complete.schema.names]
-    renamed = pa.RecordBatch.from_arrays(complete.columns, names)
-    group = reader.groups(renamed)[0]
-    return FloatModel(path, wired.signature).predict(group.tensors)
-
-
-def preprocessed(path: str, wired: Wiring) -> Sequence[str]:
-    """Returns the outputs of the preprocessing signature that are no inputs."""
-    if wired.preprocessing is None:
-        return ()
-    found = read_signatures(path)[wired.preprocessing].outputs
-    return tuple(spec.name for spec in found if spec.name not in wired.used)
+    reader = input_reader(path, wired.signature, wired.preprocessing, features=wired.inputs)
+    group = reader.groups(with_records(batch))[0]
+    return open_float_model(path, wired.signature).predict(group.tensors)

@@ -14,14 +14,16 @@ from ruamel.yaml import YAML, YAMLError
 
 from tfx_tflite.components.errors import ConfigError, DataError, listed
 from tfx_tflite.components.examples.tensors import format_shape
+from tfx_tflite.components.models.float_model import read_signatures
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.config.preflight import inspect
 from tfx_tflite.pipelines.first_config import task as judging
 from tfx_tflite.pipelines.first_config.features import Feature, features_of, first_examples
 from tfx_tflite.pipelines.first_config.model import (
+    ModelPlace,
     Wiring,
-    model_signatures,
+    found_model,
     predicted,
     wiring,
 )
@@ -72,7 +74,16 @@ def write_config(directory: Path, data: DataPlace, wishes: Wishes, ask: Ask, say
         DataError, ModelError, NotKnownError: Data or model cannot be used, or read.
     """
     target = directory / FILE_NAME
-    signatures = model_signatures(wishes.model)
+    with found_model(wishes.model) as model:
+        _write(target, _decided(directory, model, data, wishes, ask, say))
+    return target
+
+
+def _decided(
+    directory: Path, model: ModelPlace, data: DataPlace, wishes: Wishes, ask: Ask, say: Say
+) -> str:
+    """Returns the text of a config, after telling what it decides."""
+    signatures = read_signatures(model.opened)
     say(f"data: {data.data_format} in {data.input_base}")
     for split, files in data.files.items():
         say(f"  {split}: {len(files)} x {data.splits[split]}")
@@ -89,7 +100,7 @@ def write_config(directory: Path, data: DataPlace, wishes: Wishes, ask: Ask, say
         say(f"  made of tf.Examples by signature {wired.preprocessing!r}")
     for name, feature in wired.inputs.items():
         say(f"  input {name!r} is fed by feature {feature!r}, the only one of its shape and type")
-    task = _task(wishes, wired, features, labels, batches, ask)
+    task = _task(model, wishes, wired, features, labels, batches, ask)
     say(f"label: {task.label}; {task.kind}")
     if task.vocabulary:
         say(f"  classes in the order of the alphabet: {listed(task.vocabulary)}")
@@ -98,9 +109,7 @@ def write_config(directory: Path, data: DataPlace, wishes: Wishes, ask: Ask, say
     )
     say(f"scheme: {scheme.value}")
     examples = sum(batch.num_rows for batch in batches)
-    text = _text(directory, data, wishes, wired, task, scheme, evaluated, examples)
-    _write(target, text)
-    return target
+    return _text(directory, data, model, wired, task, scheme, evaluated, examples)
 
 
 def _evaluated(data: DataPlace, ask: Ask, say: Say) -> str:
@@ -113,6 +122,7 @@ def _evaluated(data: DataPlace, ask: Ask, say: Say) -> str:
 
 
 def _task(
+    model: ModelPlace,
     wishes: Wishes,
     wired: Wiring,
     features: Mapping[str, Feature],
@@ -126,7 +136,7 @@ def _task(
         ConfigError: No feature fits, or several do and none is called like a label.
     """
     batch = next(batch for batch in batches if batch.num_rows).slice(0, _PREDICTED)
-    outputs = predicted(wishes.model, wired, batch)
+    outputs = predicted(model.opened, wired, batch)
     possible = {
         name: feature
         for name, feature in features.items()
@@ -171,7 +181,7 @@ def _takes(wired: Wiring) -> str:
 def _text(
     directory: Path,
     data: DataPlace,
-    wishes: Wishes,
+    model: ModelPlace,
     wired: Wiring,
     task: Task,
     scheme: Scheme,
@@ -190,8 +200,8 @@ def _text(
         data=data,
         input_base=_relative(data.input_base, directory),
         hash_buckets=HASH_BUCKETS,
-        model_key="saved_model",
-        model=_relative(Path(wishes.model).resolve(), directory),
+        model_key=model.key,
+        model=_relative(model.path.resolve(), directory),
         wired=wired,
         takes=_yaml(_takes(wired)).strip('"'),
         task=task,

@@ -154,6 +154,49 @@ def test_a_label_that_nothing_tells_is_asked_for_on_a_terminal_only(tmp_path: Pa
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory: pytest.TempPathFactory, keras_digits) -> Path:
+    """The digits' net as a Keras file."""
+    path = tmp_path_factory.mktemp("keras") / "digits.keras"
+    keras_digits.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tflite_file() -> Path:
+    """A net for the digits that was converted from PyTorch."""
+    return ROOT / "tests" / "components" / "models" / "converted" / "torch_digits.tflite"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["keras", "tflite"])
+def test_files_of_keras_and_tensorflow_lite_are_models_and_inputs_are_matched(
+    tmp_path: Path, tables: Path, digits_arrays, request: pytest.FixtureRequest, key: str
+):
+    for split, (images, labels) in digits_arrays.items():
+        np.savez(tables / f"{split}.npz", pixels=images, label=labels)
+    model = request.getfixturevalue(f"{key}_file")
+    done = init(tmp_path / "mine", "--model", model, "--data", tables)
+    assert done.exit_code == 0, done.output
+    assert "is fed by feature 'pixels', the only one of its shape and type" in done.output
+    config = load_config(tmp_path / "mine/config.yaml")
+    assert getattr(config.model, key) == str(model)
+    assert list(config.model.inputs.values()) == ["pixels"]
+    code, document = run(tmp_path / "mine/config.yaml")
+    assert (code, document["status"]) == (0, "pushed")
+
+
+@pytest.mark.slow
+def test_what_is_no_model_is_told(tmp_path: Path, tables: Path, digits_model: Path):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/1").symlink_to(digits_model)
+    done = init(tmp_path / "mine", "--model", tmp_path / "export", "--data", tables)
+    assert done.exit_code == 2 and f"{tmp_path}/export/1 is one" in done.output
+    done = init(tmp_path / "mine", "--model", tables / "eval.npz", "--data", tables)
+    assert done.exit_code in (1, 2) and "error: " in done.output
+    assert not (tmp_path / "mine").exists()
+
+
 @pytest.mark.slow
 def test_a_config_is_never_overwritten(tmp_path: Path, tables: Path, digits_model: Path):
     (tmp_path / "config.yaml").write_text("mine")
