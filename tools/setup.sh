@@ -123,24 +123,35 @@ python_by_uv() {
     "$UV" python find --no-project --managed-python "$VERSION"
 }
 
-# The system's own Python, where we may install it and it is one that TFX runs on.
+# Installs the system's own Python and its headers, if we may and TFX of this generation runs on it.
 python_by_apt() {
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-  apt-get update -qq >&2 || return 1
+  command -v apt-get >/dev/null || return 1
+  if [ "$(id -u)" = 0 ]; then apt-get update -qq >&2 || return 1; fi
   offered=$(apt-cache policy python3 | sed -n 's/^ *Candidate: \([0-9]*\.[0-9]*\).*/\1/p')
-  [ -f "$ROOT/locks/tfx-$GENERATION-py$(echo "$offered" | tr -d .).txt" ] || return 1
-  echo "make: uv could not download it; installing the system's Python $offered: apt-get install python3-dev" >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-dev >/dev/null || return 1
+  [ -f "$ROOT/locks/tfx-$1-py$(echo "$offered" | tr -d .).txt" ] || return 1
+  if [ "$(id -u)" = 0 ]; then
+    echo "make: apt-get install python3-dev: the system's Python $offered" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-dev >/dev/null || return 1
+  fi
   command -v "python$offered"
+}
+
+# On an old Debian: the system's Python, with newer C libraries beside it, runs TFX 1.21.
+python_with_new_libraries() {
+  [ -z "$ASKED" ] && [ "$GENERATION" = 1.16 ] && command -v dpkg-deb >/dev/null || return 1
+  base=$(python_by_apt 1.21) || return 1
+  echo "make: no Python $VERSION for TFX 1.16; TFX 1.21 gets C libraries of Debian 13, 23 MB in .python" >&2
+  sh "$TOOLS/python_with_new_libraries.sh" "$base" "$ROOT/.python" "$UV"
 }
 
 get_python() {
   if [ -n "$PYTHON" ]; then return; fi
   echo "make: no Python for TFX $GENERATION on PATH or in pyenv; uv is asked for Python $VERSION" >&2
-  PYTHON=$(python_by_uv || python_by_apt) || fail "TFX $GENERATION needs Python $VERSION: put python$VERSION on PATH" \
-    "(make PYTHON=/path/to/python$VERSION), or have pyenv install it (pyenv install $VERSION)," \
-    "or let uv download it, which needs github.com and did not work now"
-  take "$(choose)"
+  PYTHON=$(python_by_uv || python_by_apt "$GENERATION" || python_with_new_libraries) ||
+    fail "TFX $GENERATION needs Python $VERSION: put python$VERSION on PATH" \
+      "(make PYTHON=/path/to/python$VERSION), or have pyenv install it (pyenv install $VERSION)," \
+      "or let uv download it, which needs github.com and did not work now"
+  take "$(GENERATION=$ASKED_GENERATION choose)"
 }
 
 # An environment of another Python, or one that was made by another interpreter, is made anew.
@@ -177,6 +188,7 @@ announce() {
 command -v g++ >/dev/null || fail "g++ not found; one package (pyfarmhash) is compiled: apt-get install g++"
 export GENERATION="${GENERATION:-}" PYTHON="${PYTHON:-}"
 ASKED=$GENERATION$PYTHON
+ASKED_GENERATION=$GENERATION
 choose_or_remember
 if is_up_to_date; then exit; fi
 get_uv
