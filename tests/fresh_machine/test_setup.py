@@ -180,3 +180,12 @@ def test_uv_comes_from_pypi_where_there_is_neither_pip_nor_python(
 def test_a_uv_that_is_not_the_locked_one_is_not_run(machine: Machine, downloads: Path):
     assert refusal(machine).endswith("is not the file that locks/tfx-1.21-py312.txt names")
     assert machine.calls_of_uv == []
+
+
+def test_a_generation_that_was_named_gets_no_other_libraries(old_machine: Machine):
+    """Who asks for TFX 1.16 does not get TFX 1.21."""
+    old_machine.has_uv()
+    old_machine.has_python("3.11")
+    line = refusal(old_machine, GENERATION="1.16")
+    assert "TFX 1.16 needs Python 3.10" in line
+    assert not (old_machine.repository / ".python").exists()
