@@ -483,6 +483,29 @@ def test_a_trained_model_a_schema_and_spans_are_placed_too(root: Path, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "place"), [("tflite", "/opt/m.tflite"), ("keras", "/opt/exported")]
+)
+def test_a_model_that_is_a_file_is_placed_too(root: Path, tmp_path: Path, key: str, place: str):
+    file = tmp_path / f"m.{key}"
+    file.write_bytes(b"x")
+    settings = config(
+        f"root={root}",
+        f"model={{{key}: {file}, inputs: {{args_0: image}}}}",
+        f"kubeflow.paths={{{file}: {place}, ../pushed: gs://bucket/pushed}}",
+    )
+    made = kubeflow.compile_pipeline(settings)
+    pipeline = made.job["pipelineSpec"]
+    importer = pipeline["deploymentSpec"]["executors"]["FloatModel_executor"]["importer"]
+    assert importer["artifactUri"] == {"constant": place}
+    assert str(tmp_path) not in json.dumps(made.job)
+    for component in ("TFLiteQuantizer", "QuantizationEvaluator"):
+        parameters = pipeline["root"]["dag"]["tasks"][component]["inputs"]["parameters"]
+        asked = json.loads(parameters["settings"]["runtimeValue"]["constant"])
+        assert asked["inputs"] == {"args_0": "image"} and asked["not_inputs"] == ["label"]
+
+
+@pytest.mark.slow
 def test_scheduling_the_real_pipeline_again_changes_nothing(
     root: Path, monkeypatch, tmp_path: Path
 ):
