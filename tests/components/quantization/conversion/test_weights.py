@@ -18,7 +18,7 @@ from tfx_tflite.components.versions import Kernels
 pytestmark = pytest.mark.slow
 
 SCHEMES = (Scheme.FLOAT16, Scheme.DYNAMIC_RANGE)
-# Of every kind of weights one: a scale a channel, a scale in all, a table, large and small ones, and
+# One of every kind of weights: a scale a channel, a scale in all, a table, large and small ones,
 # operators that take no integers.
 MODELS = (
     *("depthwise", "transposed_convolution", "embedding", "dense_heads", "several_inputs"),
