@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.components.models.micro_outputs import differences, expected_differences
 from tests.conftest import ROOT
 from tfx_tflite.components import versions
 from tfx_tflite.components.models import object_tree, runtime
@@ -25,7 +26,6 @@ from tfx_tflite.components.models.runtime import (
     reproducible_kernels,
     run_on_zeros,
 )
-from tfx_tflite.components.releases import release_number
 from tfx_tflite.components.versions import Kernels, Runtime
 
 pytestmark = pytest.mark.generations
@@ -33,16 +33,6 @@ pytestmark = pytest.mark.generations
 MICRO = Path(__file__).parent / "micro"
 # What TensorFlow Lite Micro gave, recorded by `micro/record.py`.
 NETS = ["deep_residual", "dense", "depthwise", "hard_swish"]
-
-
-# Of how many of 50 rows TensorFlow 2.21's reference kernels give other outputs, and by how much;
-# those of 2.16 give Micro's outputs of every row.
-OTHER_ROWS_ON_2_21 = {"dense": (11, 1)}
-
-
-def has_reference_kernels_of_2_21() -> bool:
-    """Returns whether the installed TensorFlow rounds dense layers as 2.21 does."""
-    return release_number(version("tensorflow")) >= release_number("2.21")
 
 
 @pytest.fixture(scope="module", params=NETS)
@@ -61,10 +51,7 @@ def test_the_reference_kernels_equal_tensorflow_lite_micro_to_the_bit(net: str):
     """But for dense layers from TensorFlow 2.21 on, which are rounded otherwise."""
     recorded = dict(np.load(MICRO / f"{net}.npz"))
     found = run(recorded["model"].tobytes(), recorded["inputs"], Kernels.REFERENCE)
-    steps = np.abs(found.astype(int) - recorded["outputs"].astype(int))
-    others = OTHER_ROWS_ON_2_21 if has_reference_kernels_of_2_21() else {}
-    rows = np.any(steps.reshape(len(steps), -1), axis=1)
-    assert (int(rows.sum()), int(steps.max())) == others.get(net, (0, 0))
+    assert differences(found, recorded["outputs"]) == expected_differences(net)
 
 
 @pytest.mark.parametrize("net", ["deep_residual", "depthwise", "hard_swish"])

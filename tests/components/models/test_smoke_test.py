@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 from tests.components.models import hostile
+from tests.components.models.micro_outputs import (
+    differences,
+    expected_differences,
+    rounds_dense_layers_otherwise,
+)
 from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor
 from tfx_tflite.components.errors import EvaluationError, PushError
 from tfx_tflite.components.models.golden_samples import GoldenSamples, run
@@ -93,10 +98,15 @@ def test_nets_whose_kernels_disagree_pass_and_it_is_told_how_far(tmp_path: Path,
     content = recorded["model"].tobytes()
     (tmp_path / "model.tflite").write_bytes(content)
     samples = GoldenSamples.record(content, {"x": recorded["inputs"]})
-    np.testing.assert_array_equal(samples.outputs["output"], recorded["outputs"])
+    outputs = samples.outputs["output"]
+    assert differences(outputs, recorded["outputs"]) == expected_differences(net)
     found = try_model(tmp_path, samples.write(tmp_path / "golden")).kernels_deviate
     assert found.examples == len(recorded["inputs"])
-    assert found.largest > (0 if net == "dense" else 10)
+    if net != "dense":
+        assert found.largest > 10
+    else:
+        # TensorFlow 2.21's reference kernels round dense layers as XNNPACK does.
+        assert found.largest == (0 if rounds_dense_layers_otherwise() else 1)
 
 
 def test_nan_from_the_default_kernels_stops_the_push(tmp_path: Path, tensor_model):
