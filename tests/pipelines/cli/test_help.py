@@ -24,7 +24,8 @@ from tfx_tflite.pipelines.cli.outcome import EXIT_CODES
 COMMANDS = {"": main, **main.commands}
 # What examples need that is not here: a server, a store, a day to pass, or a model and its data,
 # which test_init.py has.
-_ELSEWHERE = re.compile(r"http://|s3://|--on local|--model")
+# The doctor takes a minute, and tests/pipelines/doctor runs it.
+_ELSEWHERE = re.compile(r"http://|s3://|--on local|--model|tfx-tflite doctor")
 
 
 def examples_of(command: click.Command) -> list[str]:
