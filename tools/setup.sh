@@ -60,46 +60,29 @@ is_up_to_date() {
     [ -z "$(find "$ROOT/setup.py" "$ROOT"/locks/tfx-* "$TOOLS" -newer "$READY")" ]
 }
 
-# Downloads with whichever program is there: a bare Debian has none but apt's own.
-download() {
-  if command -v curl >/dev/null; then
-    curl --fail --silent --show-error --location --output "$2" "$1"
-  elif command -v wget >/dev/null; then
-    wget --quiet --output-document="$2" "$1"
-  elif command -v python3 >/dev/null; then
-    python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' "$1" "$2"
-  elif [ -x /usr/lib/apt/apt-helper ]; then
-    /usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$2"
-  else
-    fail "uv cannot be downloaded: install Python $VERSION, curl or wget"
-  fi
-}
-
 # uv as the lock has it, with its digests.
 pinned_uv() {
   awk '/^uv==/ {inside = 1} /^ *# via/ {inside = 0} inside' "$LOCK"
 }
 
-uv_by_pip() {
-  pinned_uv >"$BOOTSTRAP/uv.txt"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check --target "$BOOTSTRAP" \
-    --require-hashes --requirement "$BOOTSTRAP/uv.txt"
+# A Python that has pip, of any version: uv does not depend on it.
+python_with_pip() {
+  for candidate in "$PYTHON" python3; do
+    if "$candidate" -m pip --version >/dev/null 2>&1; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
 }
 
-# Where there is no pip, or no Python at all. Git brings Perl, which can open a wheel.
-uv_by_download() {
-  version=$(pinned_uv | sed -n 's/^uv==\([^ ]*\).*/\1/p')
-  download "${UV_PAGE:?}" "$BOOTSTRAP/index.html"
-  url=$(grep -o "https://[^\"#]*/uv-$version-py3-none-manylinux[^\"#]*x86_64[^\"#]*\.whl" \
-    "$BOOTSTRAP/index.html" | head -n 1)
-  [ -n "$url" ] || fail "PyPI has no uv $version for Linux on x86-64"
-  download "$url" "$BOOTSTRAP/uv.whl"
-  digest=$(sha256sum "$BOOTSTRAP/uv.whl" | cut -d' ' -f1)
-  pinned_uv | grep -q "sha256:$digest" || fail "$url is not the file that ${LOCK#"$ROOT"/} names"
-  mkdir -p "$BOOTSTRAP/bin"
-  perl -MIO::Uncompress::Unzip=unzip -e 'unzip $ARGV[0] => $ARGV[1], Name => $ARGV[2] or die' \
-    "$BOOTSTRAP/uv.whl" "$BOOTSTRAP/bin/uv" "uv-$version.data/scripts/uv"
-  chmod +x "$BOOTSTRAP/bin/uv"
+# A bare Debian has no pip; root may install it.
+pip_by_apt() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+  echo "make: apt-get install python3-pip: uv comes by pip" >&2
+  apt-get update -qq >&2 || return 1
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-pip >/dev/null || return 1
+  python_with_pip
 }
 
 get_uv() {
@@ -109,12 +92,12 @@ get_uv() {
   fi
   UV=$BOOTSTRAP/bin/uv
   if [ -x "$UV" ]; then return; fi
+  installer=$(python_with_pip || pip_by_apt) ||
+    fail "uv comes from PyPI by pip, which is not here: apt-get install python3-pip"
   mkdir -p "$BOOTSTRAP"
-  if [ -n "$PYTHON" ] && "$PYTHON" -m pip --version >/dev/null 2>&1; then
-    uv_by_pip
-  else
-    uv_by_download
-  fi
+  pinned_uv >"$BOOTSTRAP/uv.txt"
+  "$installer" -m pip install --quiet --disable-pip-version-check --target "$BOOTSTRAP" \
+    --require-hashes --requirement "$BOOTSTRAP/uv.txt"
 }
 
 # Python of uv's own makers, built for any Linux; it comes from GitHub into the user's home.

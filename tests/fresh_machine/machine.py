@@ -13,7 +13,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 # What Debian's essential packages, git, make and g++ bring, as far as set-up calls it.
 BARE_DEBIAN = (
     *("awk", "basename", "cat", "chmod", "cp", "cut", "dirname", "find", "grep", "head", "ln"),
-    *("mkdir", "mv", "perl", "readlink", "rm", "sed", "sh", "sha256sum", "sort", "tail", "touch"),
+    *("mkdir", "mv", "readlink", "rm", "sed", "sh", "sha256sum", "sort", "tail", "touch"),
     *("tr", "g++"),
 )
 

@@ -1,13 +1,12 @@
 """tools/setup.sh: the environment is made as chosen and kept; what cannot be had is one line."""
 
-import hashlib
 import re
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.fresh_machine.machine import PROGRAMS, Machine
 
 
@@ -147,39 +146,49 @@ def test_a_missing_compiler_is_one_line(machine: Machine):
 
 
 @pytest.fixture
-def downloads(machine: Machine) -> Path:
-    """A package index with uv as the locks name it, and a program that downloads from there."""
-    folder = machine.home / "downloads"
-    folder.mkdir()
-    shutil.copy(PROGRAMS / "curl", machine.bin / "curl")
-    machine.variables["FAKE_DOWNLOADS"] = str(folder)
-    lock = machine.repository / "locks" / "tfx-1.21-py312.txt"
-    [version] = re.findall(r"^uv==(\S+)", lock.read_text(), re.MULTILINE)
-    wheel = folder / f"uv-{version}-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.write(PROGRAMS / "uv", f"uv-{version}.data/scripts/uv")
-    (folder / "uv").write_text(f'<a href="https://files/{wheel.name}#sha256=0">{wheel.name}</a>')
-    return wheel
+def machine_with_pip(machine: Machine) -> Machine:
+    """A machine on which Python has pip, which installs a stand-in of uv."""
+    machine.variables["FAKE_PIP_UV"] = str(PROGRAMS / "uv")
+    machine.variables["FAKE_PYTHON3"] = "3.9"
+    return machine
 
 
-def test_uv_comes_from_pypi_where_there_is_neither_pip_nor_python(
-    machine: Machine, downloads: Path
-):
-    digest = hashlib.sha256(downloads.read_bytes()).hexdigest()
-    for lock in (machine.repository / "locks").glob("tfx-1.21-*.txt"):
-        text = re.sub(
-            r"^(uv==.*\n *--hash=sha256:)\w+", rf"\g<1>{digest}", lock.read_text(), flags=re.M
-        )
-        lock.write_text(text)
-    python = machine.has_python("3.12", machine.home / ".local/share/uv")
-    set_up(machine, FAKE_UV_PYTHON=str(python))
-    assert stamp(machine)["VERSION"] == "3.12"
-    assert not (machine.repository / ".uv").exists()
+def asked_of_pip(machine: Machine) -> str:
+    """Returns what pip was called with and the requirements that it was given."""
+    return (machine.home / "pip").read_text()
 
 
-def test_a_uv_that_is_not_the_locked_one_is_not_run(machine: Machine, downloads: Path):
-    assert refusal(machine).endswith("is not the file that locks/tfx-1.21-py312.txt names")
-    assert machine.calls_of_uv == []
+def test_pip_installs_uv_as_the_lock_has_it_with_its_digests(machine_with_pip: Machine):
+    machine_with_pip.has_python("3.13")
+    set_up(machine_with_pip)
+    asked = asked_of_pip(machine_with_pip)
+    assert "--require-hashes" in asked
+    lock = (ROOT / "locks" / "tfx-1.21-py313.txt").read_text()
+    [pin] = re.findall(r"^uv==\S+", lock, re.MULTILINE)
+    assert pin in asked and "--hash=sha256:" in asked
+    assert not (machine_with_pip.repository / ".uv").exists()
+
+
+def test_pip_of_another_python_will_do_for_uv(machine_with_pip: Machine):
+    shutil.copy(PROGRAMS / "python", machine_with_pip.bin / "python3")
+    python = machine_with_pip.has_python("3.12", machine_with_pip.home / ".local/share/uv")
+    set_up(machine_with_pip, FAKE_UV_PYTHON=str(python))
+    assert stamp(machine_with_pip)["VERSION"] == "3.12"
+
+
+def test_root_installs_pip_where_there_is_none(machine_with_pip: Machine):
+    shutil.copy(PROGRAMS / "apt-get", machine_with_pip.bin)
+    python = machine_with_pip.has_python("3.12", machine_with_pip.home / ".local/share/uv")
+    variables = {"FAKE_UID": "0", "FAKE_APT_PYTHON": str(PROGRAMS / "python")}
+    said = set_up(machine_with_pip, FAKE_UV_PYTHON=str(python), **variables)
+    assert "apt-get install python3-pip" in said
+    assert stamp(machine_with_pip)["VERSION"] == "3.12"
+
+
+def test_who_may_not_install_pip_is_told_to(machine: Machine):
+    assert refusal(machine) == (
+        "make: uv comes from PyPI by pip, which is not here: apt-get install python3-pip"
+    )
 
 
 def test_a_generation_that_was_named_gets_no_other_libraries(old_machine: Machine):
