@@ -62,7 +62,7 @@ def write(directory: Path, images: np.ndarray, labels: np.ndarray) -> None:
                 "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
             }
             example = tf.train.Example(features=tf.train.Features(feature=features))
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ def run(task: Task) -> dict[str, RuntimeArtifact]:
     )
     with (
         patches.no_package_of_tfx(),
+        patches.features_in_order(),
         patches.named_models_of_blessings(_MODEL_IDS),
         unchanged_inputs(task, invocation),
     ):

@@ -106,6 +106,7 @@ def run_pipeline(
         patches.no_command_line(),
         patches.named_beam_runner(),
         patches.no_package_of_tfx(),
+        patches.features_in_order(),
         told_training_steps(),
         patches.observed_launches(
             progress := _Progress(observer, early, _upstream_of(compiled, _QUANTIZER))

@@ -59,6 +59,20 @@ def no_package_of_tfx() -> Iterator[None]:
 
 
 @contextmanager
+def features_in_order() -> Iterator[None]:
+    """Lets ExampleGen write the same bytes of an example in every process while the block runs.
+
+    TFX leaves the order of its features to protobuf.
+    """
+    from tfx.components.example_gen import write_split
+
+    from tfx_tflite.pipelines.tfx.example_bytes import SerializeInOrder
+
+    with _replaced(write_split, "MaybeSerialize", SerializeInOrder):
+        yield
+
+
+@contextmanager
 def no_command_line() -> Iterator[None]:
     """Hides the arguments of this process while the block runs.
 

@@ -43,6 +43,30 @@ def test_executors_ask_for_the_package_through_the_module():
     assert "dependency_utils.make_beam_dependency_flags(" in source
 
 
+def test_examples_are_serialized_by_the_class_that_is_replaced():
+    from tfx.components.example_gen import write_split
+
+    assert "beam.ParDo(MaybeSerialize())" in inspect.getsource(write_split)
+
+
+def test_the_bytes_of_an_example_do_not_depend_on_the_order_of_its_features():
+    import tensorflow as tf
+    from tfx.components.example_gen import write_split
+
+    def example(names: str) -> tf.train.Example:
+        message = tf.train.Example()
+        for name in names:
+            message.features.feature[name].int64_list.value.append(ord(name))
+        return message
+
+    with patches.features_in_order():
+        serializer = write_split.MaybeSerialize()
+        forward, backward = (list(serializer.process(example(n))) for n in ("abcdef", "fedcba"))
+        assert list(serializer.process(b"a record")) == [b"a record"]
+    assert forward == backward == [example("abcdef").SerializeToString(deterministic=True)]
+    assert write_split.MaybeSerialize is not type(serializer)
+
+
 def test_executors_read_the_command_line_unless_it_is_hidden(monkeypatch, tmp_path: Path):
     from absl import flags
 
