@@ -22,10 +22,11 @@ pytestmark = pytest.mark.slow
 # What differs between any two runs, also of one runner: by the file's name in an artifact's
 # directory, the keys that are left out of the comparison.
 MEASURED = {
-    # How long an inference took; when the run was and with which settings; where it was pushed.
+    # How long an inference took; when the run was and with which settings; where it was pushed,
+    # and the versions there.
     "report.json": (
         *("latency_ms", "latency_by_threads"),
-        *("evaluated_at", "run", "provenance", "pushed"),
+        *("evaluated_at", "run", "provenance", "pushed", "history"),
     ),
     # When the model was pushed, which is its version; and ids, which ML Metadata gives to the
     # outputs of a stage in no fixed order.
