@@ -54,7 +54,7 @@ def check_outputs(
             wrong = values[row][~np.isfinite(values[row])][0] if values.ndim > 1 else values[row]
             raise EvaluationError(
                 f"the {model} model gives {wrong} in output {name!r} for {place_of(batch, row)}"
-                f"{_cause(inputs, row)}; no figure can be had of it"
+                f"{_cause(inputs, row)}; metrics need finite outputs"
             )
 
 

@@ -276,10 +276,10 @@ def local_glob(directory: str, pattern: str) -> list[str]:
         ValueError: The pattern is empty or not relative.
     """
     if not pattern or pattern.startswith("/"):
-        raise ValueError("expected one that is relative and not empty")
+        raise ValueError("expected a pattern that is not empty and does not start with /")
     parts = ["*" if part == "**" else part for part in pattern.strip("/").split("/")]
     if any("**" in part for part in parts):
-        raise ValueError("'**' stands between slashes by itself")
+        raise ValueError("'**' must be a whole part of the path, as in a/**/b")
     base = Path(directory)
     return sorted(path.relative_to(base).as_posix() for path in _matches(base, parts))
 

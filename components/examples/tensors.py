@@ -243,8 +243,8 @@ def _declared_sizes(
     where = f"{fed.input} has shape {format_shape(fed.spec.shape)}"
     if shape is None or len(shape) != len(wanted):
         raise DataError(
-            f"{where}, and the {lengths[0]} values of feature {fed.feature!r} do not tell its "
-            "sizes; give the feature's shape in data.schema, or the tensor by a "
+            f"{where}, whose sizes do not follow from the {lengths[0]} values of feature "
+            f"{fed.feature!r}; give the feature's shape in data.schema, or the tensor by a "
             "preprocessing_signature"
         )
     fits = all(size in (None, given) for size, given in zip(wanted, shape, strict=True))

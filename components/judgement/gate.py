@@ -60,7 +60,7 @@ class MetricRule(_Rule):
     @model_validator(mode="after")
     def _compares_with_what_is_pushed(self) -> "MetricRule":
         if self.when_nothing_pushed != "pass" and self.against != "pushed":
-            raise ValueError("when_nothing_pushed is of rules that are against: pushed")
+            raise ValueError("when_nothing_pushed needs against: pushed in the same rule")
         return self
 
     @model_validator(mode="after")
@@ -300,8 +300,8 @@ def _check_known(given: Mapping[str, object]) -> None:
 
 def _check_alone(kind: type[LimitRule], given: Mapping[str, object]) -> None:
     if not given.keys() <= kind.model_fields.keys():
-        beside = " but for output" if issubclass(kind, OutputLimit) else ""
-        raise ValueError(f"{kind.key} stands in a rule by itself{beside}")
+        beside = "; only output may be beside it" if issubclass(kind, OutputLimit) else ""
+        raise ValueError(f"{kind.key} needs a rule of its own{beside}")
 
 
 class Gate(Settings):
@@ -431,8 +431,8 @@ def _direction(rule: MetricRule, class_name: str, index: int) -> Direction:
     direction = rule.direction or known
     if direction is None:
         raise RuleError(
-            f"which way {rule.metric} is better is not known; add a direction, higher_is_better or "
-            "lower_is_better",
+            f"whether a higher or a lower {rule.metric} is better is not known; add direction: "
+            "higher_is_better or direction: lower_is_better",
             index,
         )
     if known not in (None, direction):

@@ -129,7 +129,7 @@ class PushedReference:
 def _incomparable(pushed: str, takes: str, new: str) -> EvaluationError:
     return EvaluationError(
         f"{pushed} takes {takes}, but the new model {new}: they cannot be compared; leave out the "
-        "rules that are against: pushed for one push"
+        "rules with against: pushed for one push"
     )
 
 

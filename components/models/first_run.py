@@ -47,7 +47,7 @@ def check_first_run(
             f"{time_limit:.0f} s without an end; {_REMEDY}"
         )
     if ended.problem:
-        raise ModelError(f"{name} is no sound TensorFlow Lite model: {ended.problem}; {_REMEDY}")
+        raise ModelError(f"{name} is not a valid TensorFlow Lite model: {ended.problem}; {_REMEDY}")
 
 
 def _first_run(content: bytes, inputs: Tensors) -> None:

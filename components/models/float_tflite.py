@@ -82,14 +82,14 @@ def as_float_model(content: bytes, name: str) -> bytes:
         name: What to call it in a message.
 
     Raises:
-        ModelError: It is no sound TensorFlow Lite file, is quantized already, has nothing that
+        ModelError: It is not a valid TensorFlow Lite file, is quantized already, has nothing that
             could be quantized, or several signatures.
     """
     problem = next(soundness.problems(content), None)
     if problem is not None:
         raise ModelError(
-            f"{name} is no sound TensorFlow Lite file: {problem}; was it damaged on its way? Make "
-            "it anew"
+            f"{name} is not a valid TensorFlow Lite file: {problem}; copy it again, or convert the "
+            "model again"
         )
     graph = read_graph(content)
     _check_operators(graph, name)
@@ -136,8 +136,8 @@ def _described(tensor: Tensor) -> str:
 def _check_signatures(graph: Graph, name: str) -> None:
     if len(graph.signatures) > 1:
         raise ModelError(
-            f"{name} has {len(graph.signatures)} signatures; expected one. Convert the function "
-            "that is to be quantized by itself"
+            f"{name} has {len(graph.signatures)} signatures; expected one. Convert only the "
+            "function that is to be quantized"
         )
     if graph.signatures and graph.signatures[0].subgraph != 0:
         raise ModelError(

@@ -17,7 +17,7 @@ def kind_of_path(key: str, path: str) -> Iterator[Mistake]:
         yield Mistake(key, f"{path} is a link to what is not there")
         return
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        yield Mistake(key, f"{path} is no regular file")
+        yield Mistake(key, f"{path} is not a regular file")
 
 
 def is_file(key: str, path: str) -> Iterator[Mistake]:

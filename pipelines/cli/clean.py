@@ -45,7 +45,8 @@ def clean(
 ) -> None:
     """Remove artifacts and logs of old runs of CONFIG that nobody refers to any more.
 
-    Exit codes: 0 done, 2 wrong usage or config, 1 failure; the next call goes on.
+    Exit codes: 0 done, 2 wrong usage or config, 1 failure (call again for
+    the rest).
     """
     with stoppable(), errors_in_a_line(as_json):
         from tfx_tflite.pipelines.config.file import load_config

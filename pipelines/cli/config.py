@@ -28,7 +28,7 @@ def _timeout(what: str) -> Callable[[_Command], _Command]:
         "--timeout",
         type=click.FloatRange(min=0, min_open=True, max=3600),
         metavar="SECONDS",
-        help=f"How long {what} that does not answer is waited for.  [default: 30]",
+        help=f"How long to wait for an answer from {what}.  [default: 30]",
     )
 
 

@@ -110,7 +110,7 @@ def rollback(
 ) -> None:
     """Make VERSION the current one at DESTINATION; by default the one before the current.
 
-    It must have been current before; what a push that stopped has left was not.
+    It must have been current before, so never one that an unfinished push left.
 
     What was rolled back from is not pushed again by a later run that makes the very same model.
     """

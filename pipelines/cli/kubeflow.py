@@ -35,7 +35,7 @@ _JSON = click.option(
 )
 @_JSON
 def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_json: bool) -> None:
-    """Write the pipeline of CONFIG as Kubeflow Pipelines or Vertex AI run it."""
+    """Write the pipeline of CONFIG as a file that Kubeflow Pipelines or Vertex AI can run."""
     with errors_in_a_line(as_json):
         from tfx_tflite.pipelines.kubeflow.compile import check_suffix, compile_logged, kubeflow_of
 

@@ -137,12 +137,12 @@ def main() -> None:
 @click.option(
     "--force",
     is_flag=True,
-    help="Run though the data hold nothing new, and push a model that is there already.",
+    help="Run even if there is no new data, and push even if the same model is pushed already.",
 )
 @click.option(
     "--no-cache",
     is_flag=True,
-    help="Run every stage again, though nothing has changed that it depends on.",
+    help="Run every stage again, and take no results of earlier runs.",
 )
 @TIMEOUT
 def run(

@@ -124,7 +124,8 @@ def _run_command(config: Path, overrides: tuple[str, ...]) -> list[str]:
         # What clocks are given is lines of text, and a crontab's next line is a command.
         if character := first_command(word):
             raise ConfigError(
-                f"no clock can be given {escaped(word)}, which holds the character {character}"
+                f"the command to schedule may not hold the character {character}, but "
+                f"{escaped(word)} does; use another path or value"
             )
     return command
 

@@ -40,7 +40,7 @@ def bytes_of(path: Path) -> bytes:
     """Returns what is in a config file.
 
     Raises:
-        ConfigError: It is no regular file, cannot be read or is too large.
+        ConfigError: It is not a regular file, cannot be read or is too large.
     """
     shown = escaped(str(path))
     try:

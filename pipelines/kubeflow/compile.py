@@ -1,4 +1,4 @@
-"""A pipeline as Kubeflow Pipelines and Vertex AI run it: TFX's compiled form, made fit for both.
+"""The file that Kubeflow Pipelines and Vertex AI run: TFX's compiled form, made fit for both.
 
 TFX compiles the pipeline; what is added to the result are resources, runtime parameters with
 defaults, and the places of files in the containers. `kubeflow_task.py` is what containers run.

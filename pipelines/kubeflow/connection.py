@@ -196,7 +196,7 @@ def _check_context(path: Path) -> None:
 def _server_document(document: JsonValue, host: str) -> dict[str, JsonValue]:
     if not isinstance(document, dict):
         raise ServerError(
-            f"what answers at {host} is not a Kubeflow Pipelines server; a page to log in at?"
+            f"{host} does not answer like a Kubeflow Pipelines server; is it a login page?"
         )
     return document
 

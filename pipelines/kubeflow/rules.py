@@ -38,7 +38,7 @@ _SCHEMA_VERSION = "2.1.0"
 
 
 class BrokenRule(TfxTfliteError):
-    """The compiled pipeline is none that Kubeflow would run: a fault of whoever made it."""
+    """Kubeflow would refuse the compiled pipeline: a fault of whoever made it."""
 
 
 def check(spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value]) -> None:
@@ -55,9 +55,7 @@ def check(spec: PipelineSpec, platform: PlatformSpec, values: Mapping[str, Value
     broken = list(broken_rules(spec, platform, values))
     if broken:
         raise BrokenRule(
-            "\n".join(
-                f"the compiled pipeline is none that Kubeflow runs: {rule}" for rule in broken
-            )
+            "\n".join(f"Kubeflow would refuse the compiled pipeline: {rule}" for rule in broken)
         )
 
 

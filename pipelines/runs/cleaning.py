@@ -106,7 +106,7 @@ def clean(config: PipelineConfig, keep: int, is_dry: bool = False) -> Cleaned:
         ConfigError: No run of this pipeline has left anything below the root.
         MetadataError: The store of ML Metadata cannot be reached.
         NotKnownError: It cannot be told what the last runs refer to.
-        OSError: Something cannot be read or removed; the next call goes on.
+        OSError: Something cannot be read or removed; calling again removes the rest.
     """
     _check_store(config)
     with MetadataHistory.opened(config) as store:

@@ -1,9 +1,9 @@
 """Whether a run would only repeat the last one, found out without TensorFlow and TFX.
 
-TFX takes what a stage gives from its cache if nothing has changed that it depends on. To ask it, it
-must be imported, which takes longer than all the rest. So a run that came to a verdict notes what
-it depended on and what it left. If both are found as they were, its result stands. If anything is
-another, is gone, or cannot be seen without TFX, there is a run, and TFX decides.
+TFX takes the outputs of a stage from its cache if nothing that the stage depends on has changed. To
+ask TFX, it must be imported, which takes longer than all the rest. So a run that came to a verdict
+notes what it depended on and what it left. If both are found as they were, its result stands. If
+anything is another, is gone, or cannot be seen without TFX, there is a run, and TFX decides.
 """
 
 import contextlib

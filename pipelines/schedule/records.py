@@ -107,7 +107,7 @@ def append(record: TickRecord, path: Path) -> None:
     """Adds a record to a file; it is on the disk when this returns.
 
     Raises:
-        OSError: It cannot be written, or is no regular file.
+        OSError: It cannot be written, or is not a regular file.
     """
     end_torn_line(path)
     _write(path, os.O_APPEND, record.line())
@@ -123,7 +123,7 @@ def end_torn_line(path: Path) -> bool:
         Whether there was one.
 
     Raises:
-        OSError: The file cannot be read or written, or is no regular file.
+        OSError: The file cannot be read or written, or is not a regular file.
     """
     try:
         descriptor = open_regular_file(path, os.O_RDWR | os.O_APPEND)

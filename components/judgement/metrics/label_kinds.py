@@ -73,7 +73,7 @@ class LabelFit:
         if answers > 1:
             # Keras takes a weight an answer for these, and TFMA gives one an example.
             raise EvaluationError(
-                f"metric {metric.name!r} cannot be had through TFMA of output {self.output!r} of "
+                f"TFMA cannot compute metric {metric.name!r} of output {self.output!r} of "
                 f"shape {format_shape((None, *self.shape))}, which has {answers} answers an "
                 "example; use SparseCategoricalAccuracy, or Accuracy for an output that is the "
                 "class itself, or a metric of your own (module)"

@@ -137,7 +137,9 @@ def test_the_schema_tells_the_sizes_of_several_free_axes():
 
 
 def test_several_free_axes_without_a_shape_in_the_schema_are_refused_with_the_remedies():
-    expected = r"12 values of feature 'x' do not tell its sizes; .*data\.schema.*preprocessing_sig"
+    expected = (
+        r"sizes do not follow from the 12 values of feature 'x'; .*data\.schema.*preprocessing_sig"
+    )
     with pytest.raises(DataError, match=expected):
         read(batch(x=[[0.0] * 12]), spec((None, None, None, 3)))
 

@@ -81,7 +81,7 @@ def test_a_gate_survives_json():
 
 
 def test_a_limit_on_the_whole_model_stands_by_itself():
-    with pytest.raises(ValueError, match="max_size_ratio stands in a rule by itself"):
+    with pytest.raises(ValueError, match="max_size_ratio needs a rule of its own"):
         rule_of({"max_size_ratio": 0.5, "metric": "accuracy"})
 
 
@@ -92,7 +92,7 @@ def test_a_confidence_is_above_one_half_and_below_one(confidence: float):
 
 
 def test_a_limit_on_the_whole_model_has_no_output():
-    with pytest.raises(ValueError, match="max_size_ratio stands in a rule by itself"):
+    with pytest.raises(ValueError, match="max_size_ratio needs a rule of its own"):
         rule_of({"max_size_ratio": 0.5, "output": "kind"})
 
 

@@ -265,5 +265,5 @@ def test_what_refuses_beside_the_float_model_still_does(when: str):
 
 
 def test_only_rules_against_the_pushed_model_say_what_if_nothing_was_pushed():
-    with pytest.raises(ValueError, match="when_nothing_pushed is of rules that are against"):
+    with pytest.raises(ValueError, match="when_nothing_pushed needs against: pushed"):
         MetricRule(metric="AUC", max_drop=0.1, when_nothing_pushed="refuse")

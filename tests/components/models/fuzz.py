@@ -187,7 +187,7 @@ class Running:
     def _count(self, error: TfxTfliteError) -> None:
         message = str(error)
         assert len(message.splitlines()) == 1, message
-        for words in ("no sound", "crashes", "without an end"):
+        for words in ("not a valid", "crashes", "without an end"):
             if words in message:
                 self.counts[words] += 1
 

@@ -83,7 +83,7 @@ def test_what_the_runtime_refuses_in_words_is_told_by_who_uses_it():
 
 def test_bytes_that_are_no_model_are_told():
     for content in (b"", b"\0", b"PK\x03\x04 a zip", bytes(1000)):
-        with pytest.raises(ModelError, match=r"F is no sound .* does not begin as one"):
+        with pytest.raises(ModelError, match=r"F is not a valid .* does not begin as one"):
             check_first_run(content, "F", {})
 
 

@@ -106,9 +106,9 @@ def test_a_file_has_one_digest_alone_and_in_its_directory(tmp_path: Path, digits
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda content: content[: len(content) // 2], "is no sound TensorFlow Lite file"),
-        (lambda content: b"PK\x03\x04" + content[4:8] * 9, "is no sound TensorFlow Lite file"),
-        (lambda content: b"", "is no sound TensorFlow Lite file"),
+        (lambda content: content[: len(content) // 2], "is not a valid TensorFlow Lite file"),
+        (lambda content: b"PK\x03\x04" + content[4:8] * 9, "is not a valid TensorFlow Lite file"),
+        (lambda content: b"", "is not a valid TensorFlow Lite file"),
         (of_custom_operators, "has no builtin for: FlexErf; replace them"),
         (of_two_signatures, "has 2 signatures; expected one"),
         (lambda content: of_integers(), r"no float32 numbers.*inputs are a \(INT32\)"),

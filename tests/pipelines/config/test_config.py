@@ -183,7 +183,9 @@ def test_refuses_impossible_sections(config, section: str, expected: str):
 
 def test_a_metric_of_unknown_direction_needs_one_in_its_rule(config):
     text = MINIMAL.replace("AUC", "MeanLabel")
-    assert "gate.rules.0: which way MeanLabel is better is not known" in problem(config, text)
+    assert "gate.rules.0: whether a higher or a lower MeanLabel is better is not known" in (
+        problem(config, text)
+    )
     config(text.replace("max_drop: 0.01", "max_drop: 0.01, direction: lower_is_better"))
 
 

@@ -48,9 +48,9 @@ def a_link_to_nothing(path: Path) -> None:
     ("place", "put", "problem"),
     [
         ("data/eval/1.csv", a_link_to_nothing, "data.splits.eval: .* a link to what is not there"),
-        ("data/eval/1.csv", os.mkfifo, "data.splits.eval: .* no regular file"),
+        ("data/eval/1.csv", os.mkfifo, "data.splits.eval: .* not a regular file"),
         ("model/saved_model.pb", a_link_to_nothing, "model.saved_model: there is no file"),
-        ("model/saved_model.pb", os.mkfifo, "model.saved_model: .* no regular file"),
+        ("model/saved_model.pb", os.mkfifo, "model.saved_model: .* not a regular file"),
     ],
 )
 def test_what_is_not_there_or_would_be_waited_for_is_told_by_its_key(

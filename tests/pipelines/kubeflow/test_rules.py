@@ -187,7 +187,7 @@ def test_a_broken_rule_is_named_with_its_place(breaking: Callable[[Spec], None],
         check(spec, {}, values())
     assert expected in str(caught.value)
     lines = str(caught.value).splitlines()
-    assert all(line.startswith("the compiled pipeline is none that Kubeflow ") for line in lines)
+    assert all(line.startswith("Kubeflow would refuse the compiled pipeline: ") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_an_error_is_json_where_json_was_asked_for(server: FakeKubeflow):
 
 
 class Login(BaseHTTPRequestHandler):
-    """A page to log in at, which answers everything."""
+    """A login page, which answers everything."""
 
     def do_GET(self) -> None:
         send(self, Answer(200, "<html>Please log in</html>"))
@@ -304,7 +304,7 @@ class Login(BaseHTTPRequestHandler):
 
 def test_a_page_that_is_no_server_is_one_line():
     with listening(Login) as url:
-        assert "is not a Kubeflow Pipelines server" in one_line(submit(url))
+        assert "does not answer like a Kubeflow Pipelines server" in one_line(submit(url))
 
 
 # Scheduling

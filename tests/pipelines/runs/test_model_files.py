@@ -79,7 +79,7 @@ def test_a_second_run_is_from_the_cache_and_other_bytes_are_another_model(kind, 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"\x1c\0\0\0TFL3" + b"\xff" * 40, "m.tflite is no sound|damaged"),
+        (b"\x1c\0\0\0TFL3" + b"\xff" * 40, "m.tflite is not a valid|damaged"),
         (b"x" * 50, "m.tflite is"),
     ],
 )
