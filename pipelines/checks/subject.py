@@ -24,9 +24,11 @@ class SplitLook:
 
     Attributes:
         files: What was read, by file; of a file that cannot be read, why.
+        has_more_files: Whether there are files that were not looked at.
     """
 
     files: Mapping[str, FirstRecords | Exception]
+    has_more_files: bool = False
 
     @property
     def problems(self) -> dict[str, Exception]:
@@ -55,7 +57,7 @@ class SplitLook:
     @property
     def is_all(self) -> bool:
         """Whether all records of the split were read."""
-        return all(found.is_all for found in self.records)
+        return not self.has_more_files and all(found.is_all for found in self.records)
 
     @property
     def features(self) -> frozenset[str]:
@@ -120,7 +122,10 @@ class Subject:
         files: dict[str, list[str]] = {}
         for data in self.preflight.data:
             files.setdefault(data.split, []).extend(data.files)
-        return {split: SplitLook(self._read(names[:_FILES])) for split, names in files.items()}
+        return {
+            split: SplitLook(self._read(names[:_FILES]), len(names) > _FILES)
+            for split, names in files.items()
+        }
 
     def _read(self, files: list[str]) -> dict[str, FirstRecords | Exception]:
         found: dict[str, FirstRecords | Exception] = {}
