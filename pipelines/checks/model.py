@@ -117,7 +117,12 @@ def features_fit_the_inputs(subject: Subject) -> Iterator[Mistake]:
                 if len(candidates) == 1:
                     continue
                 if candidates:
-                    yield Mistake("model.inputs", _ambiguous(tensor, split, candidates))
+                    yield Mistake(
+                        "model.inputs",
+                        _ambiguous(tensor, split, candidates),
+                        # Of what later examples have, one feature may be all that fits.
+                        is_warning=not look.is_all,
+                    )
                     continue
             if look.lacks(name):
                 yield Mistake(key, _missing(name, split, look.features, look.found(name) != ()))
@@ -135,7 +140,17 @@ def _candidates(tensor: TensorForm, look: SplitLook, others: Collection[str]) ->
         for name in sorted(look.features - {*others})
         if not look.lacks(name)
         and not any(_misfit(tensor, each.kind, each.sizes) for each in look.found(name))
+        and not any(_loses_fractions(tensor, each.kind) for each in look.found(name))
     ]
+
+
+def _loses_fractions(tensor: TensorForm, kind: str | None) -> bool:
+    """Returns whether a feature holds numbers with fractions, and an input whole ones.
+
+    A feature that the config names, or of the input's name, may all the same: it is read as long as
+    its numbers are whole. A run takes none by itself (`examples/matching.py`).
+    """
+    return kind == "float" and not tensor.dtype.endswith(("float16", "float32", "float64"))
 
 
 def _ambiguous(tensor: TensorForm, split: str, candidates: list[str]) -> str:
