@@ -31,9 +31,9 @@ def trainer_can_be_imported(subject: Subject) -> Iterator[Mistake]:
         return
     yield from _entry(file, tree)
     # What a container's image has need not be here.
-    is_run_elsewhere = subject.config.kubeflow is not None
+    may_be_elsewhere = subject.config.kubeflow is not None or _changes_path(tree)
     for mistake in _imports(file, tree, file.parent, {file}):
-        yield replace(mistake, is_warning=is_run_elsewhere)
+        yield replace(mistake, is_warning=may_be_elsewhere)
 
 
 def _parsed(file: Path) -> tuple[ast.Module | None, str]:
@@ -72,6 +72,23 @@ def _takes_one(arguments: ast.arguments) -> bool:
     needed = positional - len(arguments.defaults)
     needed_by_name = sum(default is None for default in arguments.kw_defaults)
     return needed <= 1 and not needed_by_name and (positional > 0 or arguments.vararg is not None)
+
+
+def _changes_path(tree: ast.Module) -> bool:
+    """Returns whether a module deals with `sys.path`, and so may import from anywhere."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr == "path" and _is_name(node.value, "sys"))
+        or (isinstance(node, ast.Call) and _is_addsitedir(node.func))
+        for node in ast.walk(tree)
+    )
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_addsitedir(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "addsitedir"
 
 
 def _names_in(body: list[ast.stmt]) -> Iterator[str]:
@@ -133,19 +150,24 @@ def _imported_at_once(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportF
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.With | ast.ClassDef):
+        elif isinstance(node, ast.ClassDef) or (
+            isinstance(node, ast.With) and not any(map(_names_caught, node.items))
+        ):
             yield from _imported_at_once(node.body)
         elif isinstance(node, ast.Try) and not any(map(_catches_imports, node.handlers)):
             yield from _imported_at_once([*node.body, *node.orelse, *node.finalbody])
 
 
 def _catches_imports(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
+    return handler.type is None or _names_caught(handler.type)
+
+
+def _names_caught(part: ast.AST) -> bool:
+    """Returns whether an `except`, or a `with suppress(…)`, names an error of imports."""
     return any(
         (isinstance(node, ast.Name) and node.id in _CAUGHT)
         or (isinstance(node, ast.Attribute) and node.attr in _CAUGHT)
-        for node in ast.walk(handler.type)
+        for node in ast.walk(part)
     )
 
 

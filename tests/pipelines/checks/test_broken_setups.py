@@ -544,3 +544,39 @@ def test_what_only_an_image_of_kubeflow_has_is_a_warning(folder: Path):
     (folder / "c.yaml").write_text(f"{text}kubeflow: {{image: i}}\n")
     [warning] = checked(ConfigFile.read(folder / "c.yaml")).warnings
     assert "there is no module 'only_in_the_image'" in warning
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import contextlib\nwith contextlib.suppress(ImportError):\n    import no_such_module\n",
+        "import sys\nsys.path.insert(0, '/opt/models')\nimport no_such_module\n",
+    ],
+)
+def test_an_import_that_may_well_succeed_is_no_error(folder: Path, imports: str):
+    with_trainer("", imports)(folder)
+    found = checked(ConfigFile.read(folder / "c.yaml"))
+    assert all("no_such_module" in line for line in found.warnings)
+
+
+def test_empty_files_before_others_are_no_split_without_examples(folder: Path, write_records):
+    later = folder / "data/eval/z.tfrecord"
+    (folder / "data/eval/a.tfrecord").rename(later)
+    for number in range(20):
+        write_records(folder / f"data/eval/a-{number:02}.tfrecord", [])
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+    later.write_bytes(b"")
+    assert "split 'eval' holds no examples" not in "".join(
+        checked(ConfigFile.read(folder / "c.yaml")).warnings
+    )
+
+
+def test_a_feature_that_only_a_file_that_was_not_looked_at_has_is_a_warning(
+    folder: Path, write_records
+):
+    edit("- [country]", "- [size]")(folder)
+    for number in range(20):
+        write_records(folder / f"data/eval/b-{number:02}.tfrecord", rows())
+    write_records(folder / "data/eval/c.tfrecord", rows(size=1))
+    [line] = checked(ConfigFile.read(folder / "c.yaml")).warnings
+    assert "there is no feature 'size' in the first examples of split 'eval'" in line
