@@ -10,6 +10,7 @@ Arrays of Python objects are never loaded: to read them runs what the file says.
 import contextlib
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -197,8 +198,10 @@ def _read_header(stream: IO[bytes], what: str) -> ArrayHeader:
         formats = np.lib.format
         read = formats.read_array_header_1_0 if is_first else formats.read_array_header_2_0
         shape, is_fortran, dtype = read(stream)  # type: ignore[no-untyped-call, unused-ignore]
-    except ValueError as error:
-        raise DataError(f"{what} is no NumPy array: {str(error).splitlines()[0]}") from error
+    # NumPy reads a header as Python 2 wrote it, too, and passes on what its tokenizer says.
+    except (ValueError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        reason = str(error).splitlines()[:1] or ["its header is damaged"]
+        raise DataError(f"{what} is no NumPy array: {reason[0]}") from error
     if dtype.hasobject:
         raise DataError(
             f"{what} holds Python objects, which are never loaded: to read them runs what the file "

@@ -155,3 +155,13 @@ def test_another_file_in_the_archive_is_named(saved):
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"there is no file .*a.npz"):
         columns(tmp_path / "a.npz")
+
+
+def test_a_header_that_numpy_cannot_even_split_into_words_is_damage(tmp_path: Path):
+    header = b"(" * 100
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    file = tmp_path / "damaged.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("image.npy", magic + header)
+    with pytest.raises(DataError, match=r"array 'image' of .*damaged\.npz is no NumPy array"):
+        npz.headers(str(file))
