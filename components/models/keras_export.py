@@ -24,6 +24,9 @@ _OTHERWISE = (
     "model.saved_model"
 )
 _LONGEST_REASON = 200
+# Keras before that ran or read what a file named though it was told not to (CVE-2025-9905,
+# CVE-2025-12058, CVE-2026-1669).
+_FIRST_SAFE_KERAS = (3, 12, 1)
 
 
 class _Outcome(Part):
@@ -61,6 +64,8 @@ def export(
     Raises:
         ModelError: It cannot be loaded or exported, or takes too long.
     """
+    if not is_trusted:
+        _check_keras(named)
     command = [sys.executable, "-m", __name__, str(file), str(directory), str(int(is_trusted))]
     try:
         done = subprocess.run(
@@ -85,6 +90,23 @@ def export(
         raise ModelError(f"{named} cannot be exported: {lines[-1]}. {_OTHERWISE}")
     if outcome.problem:
         raise ModelError(_explained(named, outcome))
+
+
+def _check_keras(named: str) -> None:
+    """Checks that Keras keeps to what it is told of a file that is not trusted.
+
+    Raises:
+        ModelError: It is too old for that.
+    """
+    installed = _version("keras")
+    parts = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
+    if parts and parts < _FIRST_SAFE_KERAS:
+        needed = ".".join(map(str, _FIRST_SAFE_KERAS))
+        raise ModelError(
+            f"{named} is not opened by Keras {installed}, which runs or reads what a file names "
+            f"though it is told not to: pip install 'keras>={needed}', or set model.trust: true if "
+            f"you know who made the file. {_OTHERWISE}"
+        )
 
 
 def _outcome_in(stdout: str) -> _Outcome | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tfx_tflite.components.errors import ModelError
+from tfx_tflite.components.models import keras_export
 from tfx_tflite.components.models.float_model import read_signatures
 from tfx_tflite.components.models.keras_export import export
 
@@ -60,3 +61,13 @@ def test_an_export_that_takes_too_long_is_ended(tmp_path: Path):
     file = saved(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"m\.keras: exporting it took more than 0 s"):
         export(file, tmp_path / "made", is_trusted=False, named="m.keras", time_limit=0.1)
+
+
+@pytest.mark.parametrize("installed", ["3.5.0", "3.11.2", "3.12.0"])
+def test_a_keras_that_does_not_keep_its_promise_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str
+):
+    monkeypatch.setattr(keras_export, "version", lambda name: installed)
+    (tmp_path / "m.h5").write_bytes(b"not opened")
+    with pytest.raises(ModelError, match=rf"m\.h5 is not opened by Keras {installed}.*>=3\.12\.1"):
+        export(tmp_path / "m.h5", tmp_path / "made", is_trusted=False, named="m.h5")
