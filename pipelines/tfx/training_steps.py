@@ -4,6 +4,7 @@ Keras tells callbacks of each step, and takes callbacks only from the code that 
 is the user's. Its list of callbacks is told in any case, so that is where steps are counted.
 """
 
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +23,20 @@ _OFTEN = 0.1
 class _CallbackList(Protocol):
     """What both generations of Keras have."""
 
-    params: dict[str, int | None]
-
     def on_train_begin(self, logs: object = None) -> None: ...
 
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None: ...
+    def on_train_batch_end(self, batch: object, logs: object = None) -> None: ...
+
+
+def _whole(value: object) -> int | None:
+    """Returns a number of Python's; None of what is none.
+
+    A loop of one's own may give Keras a number of NumPy's, a tensor, or nothing.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # That is what is asked.
+    except (TypeError, ValueError):
+        return None
 
 
 @contextmanager
@@ -46,10 +56,11 @@ def _told_by(module: ModuleType) -> Iterator[None]:
     steps = _Steps()
 
     def begins(self: _CallbackList, logs: object = None) -> None:
-        steps.begin(self.params)
+        # A loop of one's own may give no parameters, and Keras 2 then has no attribute for them.
+        steps.begin(getattr(self, "params", None))
         begin(self, logs)
 
-    def ends(self: _CallbackList, batch: int, logs: object = None) -> None:
+    def ends(self: _CallbackList, batch: object, logs: object = None) -> None:
         end(self, batch, logs)
         steps.end(batch)
 
@@ -76,14 +87,15 @@ class _Steps:
         self._clock = clock
         self._reset(None)
 
-    def begin(self, params: Mapping[str, int | None] | None) -> None:
+    def begin(self, params: Mapping[str, object] | None) -> None:
         """Tells that a `fit` begins.
 
         Args:
             params: As Keras gives them to callbacks: how many steps an epoch has, if that is known,
                 and how many epochs there are.
         """
-        steps, epochs = (params or {}).get("steps"), (params or {}).get("epochs")
+        known = params or {}
+        steps, epochs = _whole(known.get("steps")), _whole(known.get("epochs"))
         self._reset(steps * epochs if steps and epochs else None)
         tell(Step(TRAINED, of=self._all, is_first=True))
 
@@ -93,12 +105,16 @@ class _Steps:
         self._last = -1
         self._told_at = self._clock()
 
-    def end(self, step: int) -> None:
+    def end(self, batch: object) -> None:
         """Counts the steps since the last one, and tells of them if it is time.
 
         Args:
-            step: The place of the last of them in its epoch. Keras may do several at once.
+            batch: The place of the last of them in its epoch. Keras may do several at once.
         """
+        step = _whole(batch)
+        if step is None:
+            # It is the step after the last one, as far as can be told.
+            step = self._last + 1
         more = step - self._last if step > self._last else step + 1
         self._last = step
         self._done += more

@@ -79,3 +79,24 @@ def test_short_steps_are_told_together(counts: Counts, tmp_path: Path):
     told = [step for line in lines if (step := Step.parse(line)) is not None]
     assert told[0] == Step(TRAINED, is_first=True) and 5 <= len(told) <= 15
     assert sum(step.more for step in told) >= 90
+
+
+@pytest.mark.parametrize("batch", [np.int64(0), np.float32(0), None])
+def test_a_loop_of_ones_own_is_not_disturbed(keras, counts: Counts, batch: object):
+    with told_training_steps():
+        callbacks = keras.callbacks.CallbackList([])
+        callbacks.on_train_begin()
+        for _ in range(3):
+            callbacks.on_train_batch_end(batch)
+    counts.poll()
+    assert counts.what == TRAINED
+
+
+def test_steps_that_are_numbers_of_numpy_are_told(keras, counts: Counts):
+    with told_training_steps():
+        callbacks = keras.callbacks.CallbackList([], steps=np.int64(3), epochs=1)
+        callbacks.on_train_begin()
+        for step in np.arange(3):
+            callbacks.on_train_batch_end(step)
+    counts.poll()
+    assert (counts.done, counts.total) == (3, 3)
