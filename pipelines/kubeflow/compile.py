@@ -219,8 +219,8 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
     """Returns where containers have each path of this machine that the config names.
 
     Raises:
-        ConfigError: `kubeflow.paths` does not say it for a path, or names a URI for a file that is
-            read as one; a line for each.
+        ConfigError: `kubeflow.paths` does not say it for a path, names a URI for a file that is
+            read as one, or a Keras file in place of its export; a line for each.
     """
     kubeflow, paths = kubeflow_of(config), config.local_paths()
     places = {path: kubeflow.place_of(path) for path in paths.values()}
@@ -236,8 +236,15 @@ def container_places(config: PipelineConfig) -> dict[str, str]:
         for key in _FILES
         if not is_local(places.get(paths.get(key, "")) or "")
     ]
-    if missing or elsewhere:
-        raise ConfigError("\n".join(missing + elsewhere))
+    unexported = [
+        f"model.keras: containers read it as it is, so it must be exported: write an export with "
+        f"model.export(DIRECTORY), and say under kubeflow.paths where containers have that, like "
+        f"{{{Path(keras).name}: /models/exported}}"
+        for keras in filter(None, [config.model.keras])
+        if (places[keras] or "").endswith(Path(keras).suffix)
+    ]
+    if missing or elsewhere or unexported:
+        raise ConfigError("\n".join(missing + elsewhere + unexported))
     return {path: place for path, place in places.items() if place is not None}
 
 

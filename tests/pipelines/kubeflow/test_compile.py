@@ -79,6 +79,17 @@ def test_what_is_read_as_a_file_cannot_be_at_a_uri(key: str):
         kubeflow.container_places(settings)
 
 
+def test_a_keras_file_is_not_taken_for_its_export():
+    model = "model={keras: m.keras, inputs: {image: image}}"
+    with pytest.raises(
+        ConfigError, match=r"^model\.keras: .* like \{m\.keras: /models/exported\}$"
+    ):
+        kubeflow.container_places(config(model, "kubeflow.paths={.: /app, ../pushed: /pushed}"))
+    placed = "kubeflow.paths={m.keras: /models/exported, ../pushed: /pushed}"
+    places = kubeflow.container_places(config(model, placed))
+    assert "/models/exported" in places.values()
+
+
 def test_uris_need_no_place():
     settings = config("data={input_base: 'gs://bucket/data'}")
     assert set(settings.local_paths()) == {"model.trainer.module_file", "push.destination"}
