@@ -580,3 +580,24 @@ def test_a_feature_that_only_a_file_that_was_not_looked_at_has_is_a_warning(
     write_records(folder / "data/eval/c.tfrecord", rows(size=1))
     [line] = checked(ConfigFile.read(folder / "c.yaml")).warnings
     assert "there is no feature 'size' in the first examples of split 'eval'" in line
+
+
+@pytest.mark.slow
+def test_an_input_of_whole_numbers_is_fed_by_the_feature_that_has_such(folder: Path, write_records):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.int32, name="tokens")])
+    def serving_tensors(tokens):
+        return {"scores": tf.nn.softmax(tf.cast(tokens, tf.float32))}
+
+    shutil.rmtree(folder / "model")
+    signatures = {"serving_tensors": serving_tensors}
+    tf.saved_model.save(tf.Module(), str(folder / "model"), signatures)
+    feeds = {"codes": np.arange(4), "measured": np.full(4, 0.5, np.float32)}
+    for split in ("train", "eval"):
+        write_records(folder / f"data/{split}/a.tfrecord", [{**row, **feeds} for row in rows()])
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+    for split in ("train", "eval"):
+        others = [{**row, **feeds, "marks": np.arange(4)} for row in rows()]
+        write_records(folder / f"data/{split}/a.tfrecord", others)
+    assert "several could feed it: codes, marks" in messages(folder)[0]
