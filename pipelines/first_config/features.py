@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.examples import first_records
 from tfx_tflite.components.examples.columns import examples_of
 from tfx_tflite.components.examples.settings import DataFormat
 from tfx_tflite.components.examples.splits import SplitFiles
@@ -127,11 +128,22 @@ def _batches(
 
 
 def _rows(file: str, most: int) -> Iterator[pa.RecordBatch]:
-    """Yields the first rows of a CSV file, with the types that CsvExampleGen finds."""
-    with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines)
-        header = next(rows, [])
-        cells = [row for row in islice(rows, most) if row]
+    """Yields the first rows of a CSV file, with the types that CsvExampleGen finds.
+
+    Raises:
+        DataError: It is none that CsvExampleGen reads as its author means it.
+    """
+    # What `validate` would say of the file afterwards.
+    first_records.read(file, "csv")
+    try:
+        with Path(file).open(encoding="utf-8", newline="") as lines:
+            rows = csv.reader(lines)
+            header = next(rows, [])
+            cells = [row for row in islice(rows, most) if row]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not text in UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{file} is not CSV: {error}") from error
     wrong = next((row for row in cells if len(row) != len(header)), None)
     if wrong is not None:
         raise DataError(
