@@ -13,6 +13,7 @@ RUN sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/tfx-1.16-py310.txt > uv.txt \
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY components components
 COPY pipelines pipelines
+COPY configs configs
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv build --wheel --build-constraints locks/tfx-1.16-py310.txt --out-dir dist
 # The lock has the tools of development too: as constraints, it pins what is wanted and no more.

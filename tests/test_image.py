@@ -1,5 +1,6 @@
 """The container image: no engine builds it here, so rules are checked and its steps are run."""
 
+import ast
 import os
 import re
 import shutil
@@ -35,6 +36,19 @@ def copied(instructions: list[tuple[str, str]]) -> list[str]:
         if name == "COPY" and not value.startswith("--from")
         for source in value.split()[:-1]
     ]
+
+
+def build_stage(instructions: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Returns the instructions of the stage that makes the environment, which comes first."""
+    stages = [place for place, (name, _) in enumerate(instructions) if name == "FROM"]
+    return instructions[: stages[1]]
+
+
+def test_the_wheel_is_built_of_all_its_folders(instructions):
+    folders = re.findall(r'^[A-Z]+ = (\{.*\})$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    needed = {name.partition("/")[0] for found in folders for name in ast.literal_eval(found)}
+    assert needed >= {"components", "pipelines", "configs"}
+    assert needed <= set(copied(build_stage(instructions)))
 
 
 def test_hadolint_has_nothing_against_it():
@@ -81,7 +95,7 @@ def installed(instructions, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("image")
     build, environment = directory / "build", directory / "tfx-tflite"
     build.mkdir()
-    for source in copied(instructions):
+    for source in copied(build_stage(instructions)):
         target = build / source
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
