@@ -45,7 +45,7 @@ def build_stage(instructions: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def test_the_wheel_is_built_of_all_its_folders(instructions):
-    folders = re.findall(r'^[A-Z]+ = (\{.*\})$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    folders = re.findall(r"^[A-Z]+ = (\{.*\})$", (ROOT / "setup.py").read_text(), re.MULTILINE)
     needed = {name.partition("/")[0] for found in folders for name in ast.literal_eval(found)}
     assert needed >= {"components", "pipelines", "configs"}
     assert needed <= set(copied(build_stage(instructions)))

@@ -35,6 +35,8 @@ _COMPRESSED_NAMES = (".gz", ".gzip")
 # Length and its checksum; after the record comes the record's checksum.
 _HEADER = struct.Struct("<QI")
 _CHECKSUM_BYTES = 4
+# Of bytes, what a protocol buffer message may have.
+_LONGEST_RECORD = (1 << 31) - 1
 # Castagnoli's polynomial, reversed; what TensorFlow adds to a checksum that is stored.
 _POLYNOMIAL, _MASK = 0x82F63B78, 0xA282EAD8
 # tensorflow/core/example: a test compares the numbers with TensorFlow's own.
@@ -168,6 +170,11 @@ def _frames(stream: BinaryIO, file: str) -> Iterator[bytes]:
             length, checksum = _HEADER.unpack(header)
             if checksum != masked_checksum(header[:8]):
                 raise DataError(_not_records(file, number, header))
+            if length > _LONGEST_RECORD:
+                raise DataError(
+                    f"record {number} of {file} is said to have {length:,} bytes, which no "
+                    "tf.Example has"
+                )
             content = _taken(stream, length + _CHECKSUM_BYTES, file)
         if len(header) < _HEADER.size or len(content) < length + _CHECKSUM_BYTES:
             raise DataError(

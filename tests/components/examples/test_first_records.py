@@ -182,3 +182,14 @@ def test_the_fields_are_those_of_tensorflow(message: str):
         assert known.number == number
         if field != "feature_lists":
             assert (known.label == known.LABEL_REPEATED) == kind.endswith("*")
+
+
+@pytest.mark.parametrize("length", [1 << 31, 1 << 62, (1 << 63) + 5])
+def test_a_length_that_no_record_has_is_no_reason_to_ask_for_the_memory(
+    tmp_path: Path, length: int
+):
+    header = length.to_bytes(8, "little")
+    checksum = first_records.masked_checksum(header).to_bytes(4, "little")
+    (tmp_path / "a").write_bytes(header + checksum + b"rest")
+    with pytest.raises(DataError, match=r"record 0 of .* is said to have [\d,]+ bytes, which no"):
+        read(str(tmp_path / "a"), "tfrecord")
