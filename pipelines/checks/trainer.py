@@ -61,7 +61,10 @@ def _entry(file: Path, tree: ast.Module) -> Iterator[Mistake]:
         hint = f"; {did_you_mean(_ENTRY, names)}" if close else ", see configs/digits_trainer.py"
         yield Mistake(_KEY, f"{file} has no function {_ENTRY}(fn_args), which TFX calls{hint}")
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == _ENTRY and not _takes_one(node.args):
+        if not isinstance(node, ast.FunctionDef) or node.name != _ENTRY:
+            continue
+        # What a decorator makes of it may take other arguments.
+        if not node.decorator_list and not _takes_one(node.args):
             yield Mistake(
                 _KEY, f"{file}:{node.lineno}: TFX calls {_ENTRY} with one argument, fn_args"
             )
@@ -78,6 +81,7 @@ def _changes_path(tree: ast.Module) -> bool:
     """Returns whether a module deals with `sys.path`, and so may import from anywhere."""
     return any(
         (isinstance(node, ast.Attribute) and node.attr == "path" and _is_name(node.value, "sys"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "sys" and _imports_path(node))
         or (isinstance(node, ast.Call) and _is_addsitedir(node.func))
         for node in ast.walk(tree)
     )
@@ -85,6 +89,10 @@ def _changes_path(tree: ast.Module) -> bool:
 
 def _is_name(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
+
+
+def _imports_path(node: ast.ImportFrom) -> bool:
+    return any(alias.name == "path" for alias in node.names)
 
 
 def _is_addsitedir(node: ast.expr) -> bool:

@@ -551,6 +551,7 @@ def test_what_only_an_image_of_kubeflow_has_is_a_warning(folder: Path):
     [
         "import contextlib\nwith contextlib.suppress(ImportError):\n    import no_such_module\n",
         "import sys\nsys.path.insert(0, '/opt/models')\nimport no_such_module\n",
+        "from sys import path\npath.append('/opt/models')\nimport no_such_module\n",
     ],
 )
 def test_an_import_that_may_well_succeed_is_no_error(folder: Path, imports: str):
@@ -601,3 +602,10 @@ def test_an_input_of_whole_numbers_is_fed_by_the_feature_that_has_such(folder: P
         others = [{**row, **feeds, "marks": np.arange(4)} for row in rows()]
         write_records(folder / f"data/{split}/a.tfrecord", others)
     assert "several could feed it: codes, marks" in messages(folder)[0]
+
+
+def test_what_a_decorator_makes_of_the_entry_is_not_known(folder: Path):
+    decorated = "def given(function): ...\n\n\n@given\ndef run_fn(fn_args, settings): ...\n"
+    with_trainer("", "")(folder)
+    (folder / "trainer.py").write_text(decorated)
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
