@@ -304,8 +304,6 @@ def _header(line: str, file: str) -> list[str]:
         )
     if len(names) == 1 and (other := next((sign for sign in ";\t|" if sign in line), None)):
         raise DataError(f"{file} separates its columns by {other!r}, expected a comma")
-    if len(names) > 1 and "" in names:
-        raise DataError(f"column {names.index('') + 1} of {file} has no name in the header")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{file} has two columns {twice[0]!r} in its header")
