@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,8 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Has the garbage collector look less often: tests import much, in the middle of their work."""
+    """Sets what holds for the whole process."""
+    # The garbage collector looks less often: tests import much, in the middle of their work.
     gc.set_threshold(50_000, 20, 20)
+    # Who starts pytest in the background has it ignore Ctrl-C, and with it the programs that tests
+    # start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
