@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
+# As it was before libraries set variables of their own: TensorFlow Transform has all that comes
+# after it use Keras 2.
+ENVIRONMENT = dict(os.environ)
 
 # The files that take longest, in this order: begun last, one of them would keep one worker busy
 # while the others have nothing to do.

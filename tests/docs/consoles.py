@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import ENVIRONMENT, ROOT
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.:T+-]*")
@@ -44,11 +44,11 @@ def commands_of(page: Path) -> list[Command]:
 
 def run(command: Command, directory: Path) -> str:
     """Runs a command of a page as a user would, and returns what it prints to stdout."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{ENVIRONMENT['PATH']}"
     ran = subprocess.run(
         ["bash", "-c", command.line],
         cwd=directory,
-        env={**os.environ, "PATH": path, "COLUMNS": "120"},
+        env={**ENVIRONMENT, "PATH": path, "COLUMNS": "120"},
         capture_output=True,
         text=True,
     )

@@ -1,6 +1,5 @@
 """The tutorial, command by command, and the programs that run what it has pushed."""
 
-import os
 import re
 import subprocess
 import textwrap
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ENVIRONMENT, ROOT
 from tests.docs import native
 from tests.docs.consoles import commands_of, matches, run, with_examples
 
@@ -55,7 +54,7 @@ def test_the_program_in_c_plus_plus_answers_as_the_one_in_python(
     ran = subprocess.run(
         ["bash", "-euc", commands],
         cwd=directory,
-        env={**os.environ, "TFLITE": str(native.tensorflow_lite(tmp_path))},
+        env={**ENVIRONMENT, "TFLITE": str(native.tensorflow_lite(tmp_path))},
         capture_output=True,
         text=True,
     )

@@ -1,7 +1,6 @@
 """`tfx-tflite init`: what it writes runs, and nothing is overwritten."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.conftest import CONFIGS, ROOT
+from tests.conftest import CONFIGS, ENVIRONMENT, ROOT
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 
@@ -231,7 +230,7 @@ def test_the_wheel_has_what_init_needs(tmp_path: Path):
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(built)], check=True)
     # Before the editable installation of this environment.
-    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONNOUSERSITE": "1"}
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(site), "PYTHONNOUSERSITE": "1"}
     command = [sys.executable, "-m", "tfx_tflite", "init", "mine", "--example", "digits"]
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
     where = [sys.executable, "-c", "import tfx_tflite.pipelines as p; print(p.__file__)"]
