@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ from tfx_tflite.pipelines.first_config.shipped import EXAMPLES, write_example
     type=click.Path(),
     help="The examples: a folder, a file or a pattern; TFRecords, CSV, Parquet or .npz.",
 )
-@click.option("--label", default="", help="The feature that is the label, if it is not told.")
+@click.option(
+    "--label", default="", help="The feature that is the label, if it cannot be told from the data."
+)
 @click.option(
     "--scheme",
     type=click.Choice([scheme.value for scheme in Scheme]),
@@ -81,11 +84,14 @@ def _of_model_and_data(
         raise ConfigError(f"{target} is there already, and nothing is overwritten")
     place = find_data(data)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Loads TensorFlow, which tries the model.
-    from tfx_tflite.pipelines.first_config.writing import Wishes, write_config
+    with warnings.catch_warnings():
+        # Google's packages announce with every import that Python 3.10 ends; nobody asked.
+        warnings.simplefilter("ignore", FutureWarning)
+        # Loads TensorFlow, which tries the model.
+        from tfx_tflite.pipelines.first_config.writing import Wishes, write_config
 
-    wishes = Wishes(model, label, None if scheme is None else Scheme(scheme))
-    return write_config(directory, place, wishes, _ask, say)
+        wishes = Wishes(model, label, None if scheme is None else Scheme(scheme))
+        return write_config(directory, place, wishes, _ask, say)
 
 
 def _ask(question: str, choices: Sequence[str], default: str) -> str:

@@ -91,7 +91,7 @@ def _kind_of(place: Path) -> str:
         ConfigError: It is none.
     """
     if not place.exists():
-        raise ConfigError(f"--model: there is no {place}")
+        raise ConfigError(f"--model: there is no file or folder {place}")
     if place.is_file():
         with place.open("rb") as stream:
             begin = stream.read(len(_HDF5))
@@ -128,8 +128,9 @@ def wiring(
     taken = [signature for signature in ranked if _takes_tensors(signature)]
     if not taken:
         raise ModelError(
-            "each signature of the model takes serialized examples or nothing: "
-            f"{listed(signatures)}; export one whose inputs are tensors, such as model.export does"
+            f"no signature of the model takes batches of numbers: {listed(signatures)}; strings, "
+            "such as serialized examples, cannot be quantized. Export one whose inputs are numeric "
+            "tensors, as model.export does"
         )
     for signature in taken:
         if all(_fits(features.get(spec.name), spec) for spec in signature.inputs):

@@ -149,10 +149,15 @@ def _task(
             found[task.label] = task
     shapes = listed(f"{name} {format_shape(values.shape)}" for name, values in outputs.items())
     if not found:
-        tried = listed(wishes.label.split() or possible)
+        if not (tried := [wishes.label] if wishes.label else list(possible)):
+            raise ConfigError(
+                f"the data have no label: every feature is an input ({listed(wired.used)}); add "
+                "the right answers as a feature of their own"
+            )
         raise ConfigError(
             f"no label fits what the model gives for {batch.num_rows} examples ({shapes}); tried: "
-            f"{tried}; name the label by --label, or see docs/config.md#labels for what fits"
+            f"{listed(tried)}; name the label by --label, or see docs/config.md#labels for what "
+            "fits"
         )
     likely = [name for name in labels if name in found]
     if not likely and len(found) > 1:

@@ -125,6 +125,44 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
+def test_nothing_is_printed_but_what_was_decided(tmp_path: Path, table):
+    """Of Google's packages each says with its import that Python 3.10 ends."""
+    model, data = table
+    arguments = ["init", tmp_path, "--model", model, "--data", data, "--label", "kind"]
+    command = [sys.executable, "-m", "tfx_tflite", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_data_without_a_label_are_refused_by_what_they_lack(tmp_path: Path, table):
+    model, _ = table
+    (tmp_path / "boxes.csv").write_text("width,height\n" + "1.5,2.5\n" * 40)
+    done = init(tmp_path / "mine", "--model", model, "--data", tmp_path / "boxes.csv")
+    assert done.exit_code == 2
+    assert "the data have no label: every feature is an input (" in done.output
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
+def test_a_model_of_strings_is_refused_by_what_it_takes(tmp_path: Path, table):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="kind")])
+    def serving_default(kind):
+        return {"length": tf.strings.length(kind)}
+
+    model = tmp_path / "model"
+    tf.saved_model.save(tf.Module(), str(model), {"serving_default": serving_default})
+    done = init(tmp_path / "mine", "--model", model, "--data", table[1])
+    assert (
+        "no signature of the model takes batches of numbers: serving_default; strings"
+        in done.output
+    )
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
 def test_one_csv_file_is_divided_and_texts_are_classes(tmp_path: Path, table):
     model, data = table
     done = init(tmp_path, "--model", model, "--data", data, "--label", "kind")
