@@ -112,9 +112,10 @@ _HINTS = {
     "scanning an alias": "quote text that begins with *",
     r"'\t'": "indent with spaces, YAML takes no tabs",
     "duplicate key": "keep one of the two",
+    "expected '<document start>'": "a key is followed by a colon and a space",
     "could not find expected ':'": "a key is followed by a colon and a space",
-    "mapping values are not allowed here": "quote text with a colon in it, and indent keys of one "
-    "section alike",
+    "mapping values are not allowed here": "quote text with a colon in it, write a space after "
+    "the colon of a key, and indent keys of one section alike",
     "expected <block end>": "indent the keys of one section alike",
     "'%'": "quote text that begins with %",
     "'@'": "quote text that begins with @",

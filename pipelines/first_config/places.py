@@ -160,6 +160,9 @@ def _place(base: Path, splits: Mapping[str, str], named: str) -> DataPlace:
     formats = {file: format_of(file) for found in files.values() for file in found}
     kinds = {kind: file for file, kind in formats.items()}
     if len(kinds) > 1:
+        # Among TFRecords a file without a byte is one without an example.
+        if empty := next((file for file in formats if not Path(file).stat().st_size), None):
+            raise ConfigError(f"--data {named}: {empty} is empty; remove it, or write it again")
         (one, first), (other, second), *_ = kinds.items()
         raise ConfigError(
             f"--data {named}: {first} is {one}, but {second} is {other}; name files of one format, "

@@ -39,6 +39,12 @@ def said_of(folder: Path, text: str) -> str:
         ),
         ("root: runs", "root: a\nroot: b", ":3: not YAML: found duplicate key .*; keep one of the"),
         ("root: runs", "root:runs", ":3: not YAML: .*; a key is followed by a colon and a space"),
+        ("name: mine", "name:mine", ":2: not YAML: .*, write a space after the colon of a key"),
+        (
+            "name: mine\nroot: runs\n",
+            "name:mine\nroot:runs  # here\n",
+            ":3: not YAML: .*; a key is followed by a colon and a space",
+        ),
         ("root: runs", "root: a: b", ":2: not YAML: .*; quote text with a colon in it"),
         ("    - {metric", "    {metric", ":11: gate.rules: expected a list, .*; begin each entry"),
         ("evaluation:\n", "evaluation:\n- ", ":9: not YAML: .*; indent the keys of one section"),

@@ -111,6 +111,13 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(folder, tmp_path: Path):
         find_data(str(tmp_path / "data"))
 
 
+def test_an_empty_file_is_called_empty_and_not_of_another_format(folder, tmp_path: Path):
+    folder("a.csv", "b.csv")
+    (tmp_path / "data" / "b.csv").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"b\.csv is empty; remove it"):
+        find_data(str(tmp_path / "data"))
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="there are no data files"):
         find_data(str(tmp_path))
