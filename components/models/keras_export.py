@@ -66,7 +66,9 @@ def export(
     """
     if not is_trusted:
         _check_keras(named)
-    command = [sys.executable, "-m", __name__, str(file), str(directory), str(int(is_trusted))]
+    # Google's packages say of older Pythons, at import, that their time ends.
+    python = [sys.executable, "-W", "ignore::FutureWarning"]
+    command = [*python, "-m", __name__, str(file), str(directory), str(int(is_trusted))]
     try:
         done = subprocess.run(
             command,

@@ -135,6 +135,21 @@ def test_nothing_is_printed_but_what_was_decided(tmp_path: Path, table):
 
 
 @pytest.mark.slow
+def test_nothing_else_is_printed_for_a_keras_file_either(tmp_path: Path):
+    import keras
+
+    net = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(1, "sigmoid")])
+    net.save(tmp_path / "net.keras")
+    for split in ("train", "eval"):
+        arrays = {"x": np.eye(2, dtype=np.float32), "label": np.array([0, 1])}
+        np.savez(tmp_path / f"{split}.npz", **arrays)
+    arguments = ["init", tmp_path / "mine", "--model", tmp_path / "net.keras", "--data", tmp_path]
+    command = [sys.executable, "-m", "tfx_tflite", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
 def test_data_without_a_label_are_refused_by_what_they_lack(tmp_path: Path, table):
     model, _ = table
     (tmp_path / "boxes.csv").write_text("width,height\n" + "1.5,2.5\n" * 40)
