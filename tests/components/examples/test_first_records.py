@@ -148,7 +148,7 @@ def test_columns_of_csv_are_features(tmp_path: Path):
     ("content", "problem"),
     [
         (b"\x08\x00\x00\x00\x00\x00\x00\x00abcd", "is not CSV but binary; TFRecords need"),
-        (gzip.compress(b"x\n1\n"), "is gzipped, which CSV may not be; unzip it"),
+        (gzip.compress(b"x\n1\n", mtime=0), "is gzipped, which CSV may not be; unzip it"),
         (b"x,y\n1\n", "row 1 of .* has 1 values, but the header 2"),
         (b"x\n\xff\xfe\n", "is not text in UTF-8"),
         (b"PAR1aaaaaaa", "is a Parquet file, not CSV"),
