@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,35 @@ def write_records() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def sound_files(tmp_path_factory: pytest.TempPathFactory, write_records) -> Callable[[Path], None]:
+    """Puts a model, records and a trainer that `validate` finds nothing wrong with over others.
+
+    The model is that of `model/`, the records those of every file below `data/`, and the trainer
+    `trainer.py`, here or in `code/`, as far as they are there.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def serving_default(x):
+        return {"y": tf.sigmoid(tf.reduce_sum(x, 1, keepdims=True))}
+
+    model = tmp_path_factory.mktemp("sound") / "model"
+    tf.saved_model.save(tf.Module(), str(model), {"serving_default": serving_default})
+
+    def put(folder: Path) -> None:
+        if (folder / "model").exists():
+            shutil.copytree(model, folder / "model", dirs_exist_ok=True)
+        for file in (folder / "data").rglob("*"):
+            if file.is_file():
+                write_records(file, [{"x": [0.5, 1.0], "label": label} for label in (0, 1)])
+        for trainer in (folder / "trainer.py", folder / "code" / "trainer.py"):
+            if trainer.exists():
+                trainer.write_text("import layers\n\n\ndef run_fn(fn_args):\n    layers\n")
+
+    return put
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from tfx_tflite.components.errors import NotKnownError
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean, is_close
 from tfx_tflite.pipelines.checks.subject import Subject
 
@@ -25,9 +26,9 @@ def trainer_can_be_imported(subject: Subject) -> Iterator[Mistake]:
     if trainer is None:
         return
     file = Path(trainer.module_file)
-    tree, problem = _parsed(file)
-    if tree is None:
-        yield Mistake(_KEY, problem)
+    tree = _parsed(file)
+    if isinstance(tree, Mistake):
+        yield tree
         return
     yield from _entry(file, tree)
     # What a container's image has need not be here.
@@ -36,7 +37,7 @@ def trainer_can_be_imported(subject: Subject) -> Iterator[Mistake]:
         yield replace(mistake, is_warning=may_be_elsewhere)
 
 
-def _parsed(file: Path) -> tuple[ast.Module | None, str]:
+def _parsed(file: Path) -> ast.Module | Mistake:
     """Returns a module's syntax tree, or why there is none."""
     try:
         source = file.read_bytes()
@@ -44,10 +45,12 @@ def _parsed(file: Path) -> tuple[ast.Module | None, str]:
         # What is no error of the grammar, such as a `return` outside of functions.
         compile(tree, str(file), "exec", dont_inherit=True)
     except SyntaxError as error:
-        return None, f"{file}:{error.lineno or 1}: {error.msg}; it cannot be imported"
-    except (ValueError, RecursionError, OSError) as error:
-        return None, f"{file} cannot be read as Python: {error}"
-    return tree, ""
+        return Mistake(_KEY, f"{file}:{error.lineno or 1}: {error.msg}; it cannot be imported")
+    except OSError as error:
+        return Mistake(_KEY, f"cannot read {file}: {error.strerror}", NotKnownError)
+    except (ValueError, RecursionError) as error:
+        return Mistake(_KEY, f"{file} cannot be read as Python: {error}")
+    return tree
 
 
 def _entry(file: Path, tree: ast.Module) -> Iterator[Mistake]:
@@ -146,9 +149,9 @@ def _sibling(file: Path, folder: Path, seen: set[Path]) -> Iterator[Mistake]:
     if file in seen or not file.is_file():
         return
     seen.add(file)
-    tree, problem = _parsed(file)
-    if tree is None:
-        yield Mistake(_KEY, problem)
+    tree = _parsed(file)
+    if isinstance(tree, Mistake):
+        yield tree
     else:
         yield from _imports(file, tree, folder, seen)
 

@@ -10,6 +10,7 @@ import termios
 import threading
 from collections.abc import Iterator
 from typing import IO
+from unittest import mock
 
 # Colours, and how the line that a stage runs in is drawn again and again.
 COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -57,7 +58,9 @@ def terminal(columns: int) -> Iterator[tuple[IO[str], Terminal]]:
     made = Terminal(columns)
     stream = os.fdopen(os.dup(made.descriptor), "w", encoding="utf-8")
     try:
-        with stream:
+        with stream, mock.patch.dict(os.environ):
+            # Whoever sets it has his width, and libraries of other tests do.
+            os.environ.pop("COLUMNS", None)
             yield stream, made
     finally:
         made.close()

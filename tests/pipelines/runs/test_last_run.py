@@ -48,6 +48,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def sound_root(root: Path, sound_files: Callable[[Path], None]) -> Path:
+    """As `root`, with data and a trainer that `validate` reads."""
+    sound_files(root)
+    return root
+
+
 def look(root: Path, *overrides: str) -> Preflight:
     return inspect(load_config(root / "c.yaml", overrides))
 
@@ -260,29 +267,31 @@ def test_what_cannot_be_seen_without_tfx_is_left_to_it(root: Path, override: str
 
 
 def test_a_repeated_run_prints_the_same_and_loads_nothing_heavy(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    sound_root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # As the command sets it.
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
     # Where TFX was imported, setuptools has put packages of its own on the path.
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "_vendor" not in entry])
-    has_run(root, push(root))
+    has_run(sound_root, push(sound_root))
     done = subprocess.run(
         [
             *(sys.executable, "-X", "importtime", "-m", "tfx_tflite.pipelines"),
-            *("run", str(root / "c.yaml"), "--json"),
+            *("run", str(sound_root / "c.yaml"), "--json"),
         ],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["status"] == "pushed" and document["pushed_to"].startswith(f"{root}/pushed/")
+    assert document["status"] == "pushed" and document["pushed_to"].startswith(
+        f"{sound_root}/pushed/"
+    )
     shown = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert shown[0] == "mine: int8"
     assert shown[1].split() == ["Trainer", "0.0", "s", "unchanged,", "from", "cache"]
     assert shown[2].split() == ["Pusher", "0.0", "s"]
-    [log] = (root / "runs" / "logs").glob("*.log")
+    [log] = (sound_root / "runs" / "logs").glob("*.log")
     lines = [*done.stderr.splitlines(), *log.read_text().splitlines()]
     imported = {line.rpartition("|")[2].strip() for line in lines}
     assert imported.isdisjoint({"tensorflow", "tfx", "apache_beam", "ml_metadata"})
@@ -304,7 +313,7 @@ def test_force_and_no_cache_run_in_any_case(
 
 
 def test_the_command_line_says_whether_the_cache_is_asked(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    sound_root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from click.testing import CliRunner
 
@@ -319,5 +328,5 @@ def test_the_command_line_says_whether_the_cache_is_asked(
 
     monkeypatch.setattr(OneRun, "result", result)
     for options in ([], ["--no-cache"]):
-        CliRunner().invoke(main, ["run", str(root / "c.yaml"), *options])
+        CliRunner().invoke(main, ["run", str(sound_root / "c.yaml"), *options])
     assert asked == [True, False]

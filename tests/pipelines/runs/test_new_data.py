@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def inputs(tmp_path: Path):
         return found
 
     return now
+
+
+@pytest.fixture
+def sound_inputs(inputs, tmp_path: Path, sound_files: Callable[[Path], None]):
+    """As `inputs`, of data and a model that `validate` reads."""
+    sound_files(tmp_path)
+    return inputs
 
 
 def result(status: str, pushed_to: Path | None = None) -> RunResult:
@@ -240,8 +248,8 @@ def test_data_without_spans_are_never_asked(tmp_path: Path):
     assert RunInputs.of(Preflight(load_config(path), str(tmp_path / "data"), (), ())) is None
 
 
-def test_a_run_without_anything_new_exits_with_0_and_says_so(inputs, tmp_path: Path):
-    inputs().remember(tmp_path / "runs", result("pushed"))
+def test_a_run_without_anything_new_exits_with_0_and_says_so(sound_inputs, tmp_path: Path):
+    sound_inputs().remember(tmp_path / "runs", result("pushed"))
     done = subprocess.run(
         [sys.executable, "-m", "tfx_tflite.pipelines", "run", str(tmp_path / "c.yaml"), "--json"],
         capture_output=True,
@@ -261,8 +269,8 @@ def test_its_json_has_the_keys_of_other_results(inputs, tmp_path: Path):
     assert found is not None and found.to_keys().keys() == result("pushed").to_keys().keys()
 
 
-def test_saying_so_loads_nothing_heavy(inputs, tmp_path: Path):
-    inputs().remember(tmp_path / "runs", result("pushed"))
+def test_saying_so_loads_nothing_heavy(sound_inputs, tmp_path: Path):
+    sound_inputs().remember(tmp_path / "runs", result("pushed"))
     script = (
         "import sys\n"
         "from tfx_tflite.pipelines.cli.main import main\n"
@@ -274,20 +282,20 @@ def test_saying_so_loads_nothing_heavy(inputs, tmp_path: Path):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_no_span_at_all_is_an_error_that_names_the_pattern(inputs, tmp_path: Path):
+def test_no_span_at_all_is_an_error_that_names_the_pattern(sound_inputs, tmp_path: Path):
     found = run(tmp_path, "--set", "data.splits.train=day-{SPAN}/*")
     assert found.exit_code == 2
-    assert f"c.yaml: data.splits: no span matches {tmp_path}/data/day-{{SPAN}}/*" in found.stderr
+    assert f"c.yaml:5: data.splits: no span matches {tmp_path}/data/day-{{SPAN}}/*" in found.stderr
 
 
-def test_a_delivery_under_way_is_a_failure_not_a_wrong_config(inputs, tmp_path: Path):
+def test_a_delivery_under_way_is_a_failure_not_a_wrong_config(sound_inputs, tmp_path: Path):
     deliver(tmp_path / "data", "span-3", splits=("train",))
     found = run(tmp_path)
     assert found.exit_code == 1
     assert "span 3 in 'train', span 2 in 'eval'" in found.stderr
 
 
-def test_a_run_below_a_root_where_one_is_going_on_fails_at_once(inputs, tmp_path: Path):
+def test_a_run_below_a_root_where_one_is_going_on_fails_at_once(sound_inputs, tmp_path: Path):
     with locks.only_one(tmp_path / "runs" / RUN_LOCK, "run"):
         found = run(tmp_path, "--json")
     assert found.exit_code == 1

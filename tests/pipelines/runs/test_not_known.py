@@ -32,7 +32,7 @@ TRAINED = "model={trainer: {module_file: trainer.py, train_steps: 1, eval_steps:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, sound_files: Callable[[Path], None]) -> Path:
     """All that a run reads; it has run before, and pushed."""
     path = tmp_path / "project"
     texts = {
@@ -56,6 +56,7 @@ def project(tmp_path: Path) -> Path:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     deliver(path / "data", "span-1", "span-2")
+    sound_files(path)
     _import_all(path)
     return path
 
