@@ -130,7 +130,7 @@ def test_nothing_is_printed_but_what_was_decided(tmp_path: Path, table):
     model, data = table
     arguments = ["init", tmp_path, "--model", model, "--data", data, "--label", "kind"]
     command = [sys.executable, "-m", "tfx_tflite", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -145,7 +145,7 @@ def test_nothing_else_is_printed_for_a_keras_file_either(tmp_path: Path):
         np.savez(tmp_path / f"{split}.npz", **arrays)
     arguments = ["init", tmp_path / "mine", "--model", tmp_path / "net.keras", "--data", tmp_path]
     command = [sys.executable, "-m", "tfx_tflite", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert (done.returncode, done.stderr) == (0, "")
 
 
