@@ -274,7 +274,9 @@ def test_the_wheel_has_what_init_needs(tmp_path: Path):
     shutil.copytree(
         ROOT,
         source,
-        ignore=shutil.ignore_patterns(".venv", ".git", "*.egg-info", "build", "runs", "pushed"),
+        ignore=shutil.ignore_patterns(
+            *(".venv*", ".python", ".uv", ".git", ".site", "*.egg-info", "build", "runs", "pushed")
+        ),
     )
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
