@@ -104,7 +104,7 @@ class Tensor:
             range=limits,
             is_variable=tree.isVariable,
             data=None if buffer.data is None else np.asarray(buffer.data, np.uint8),
-            stored_bytes=_stored(buffer),
+            stored_bytes=object_tree.stored_bytes(buffer),
         )
 
     @property
@@ -420,7 +420,7 @@ class Graph:
             of the model), and `graph`: operators, tensors, names and padding.
         """
         described = {entry.buffer for entry in self._tree.metadata or ()}
-        stored = [_stored(buffer) for buffer in self._tree.buffers]
+        stored = [object_tree.stored_bytes(buffer) for buffer in self._tree.buffers]
         metadata = sum(stored[index] for index in described)
         constants = sum(stored) - metadata
         return {
@@ -456,7 +456,3 @@ class Graph:
 def _at(tensors: tuple[Tensor, ...], places: Integers) -> tuple[Tensor, ...]:
     """Returns the tensors at some places; -1 is one that is left out."""
     return tuple(tensors[place] for place in numbers(places) if place >= 0)
-
-
-def _stored(buffer: BufferTree) -> int:
-    return len(buffer.data) if buffer.data is not None else int(buffer.size)

@@ -242,6 +242,11 @@ def type_number(name: str) -> int:
     return int(getattr(_schema.TensorType, name))
 
 
+def stored_bytes(buffer: BufferTree) -> int:
+    """Returns how many bytes a buffer holds, whether inside the tables or after them."""
+    return len(buffer.data) if buffer.data is not None else int(buffer.size)
+
+
 def kind_of(model: ModelTree, operator: OperatorTree) -> str:
     """Returns an operator's kind, as the schema or a custom operator's author names it."""
     code = model.operatorCodes[operator.opcodeIndex]

@@ -189,7 +189,7 @@ def _tensor(model: ModelTree, name: str, tensor: TensorTree) -> Iterator[str]:
         yield f"{name} is of a type that there is none of ({tensor.type})"
     if tensor.quantization is not None:
         yield from _quantization(name, tensor.quantization, shape)
-    stored = _bytes_of(model.buffers[tensor.buffer])
+    stored = object_tree.stored_bytes(model.buffers[tensor.buffer])
     if stored and kind in _BITS and tensor.sparsity is None:
         needed = (math.prod(shape) * _BITS[kind] + 7) // 8
         if stored != needed:
@@ -211,17 +211,13 @@ def _quantization(name: str, found: QuantizationTree, shape: list[int]) -> Itera
             yield f"{name} has {len(scales)} scales for {shape[axis]} channels"
 
 
-def _bytes_of(buffer: BufferTree) -> int:
-    return len(buffer.data) if buffer.data is not None else int(buffer.size)
-
-
 def _operators(model: ModelTree, graph: SubgraphTree, place: int) -> Iterator[str]:
     tensors = graph.tensors or ()
     for index, operator in enumerate(graph.operators or ()):
         kind = object_tree.kind_of(model, operator)
         name = f"operator #{index} of subgraph {place}, {kind},"
         for output in numbers(operator.outputs):
-            if _bytes_of(model.buffers[tensors[output].buffer]):
+            if object_tree.stored_bytes(model.buffers[tensors[output].buffer]):
                 yield f"{name} writes tensor {output}, which is stored in the file"
         yield from _divisors(name, operator)
         yield from _filter(kind, name, operator, graph)
@@ -236,7 +232,7 @@ def _without_a_value(model: ModelTree, graph: SubgraphTree, place: int) -> Itera
             index
             for index, tensor in enumerate(tensors)
             if tensor.isVariable
-            or _bytes_of(model.buffers[tensor.buffer])
+            or object_tree.stored_bytes(model.buffers[tensor.buffer])
             or 0 in numbers(tensor.shape)
             or object_tree.type_name(tensor.type) in _HANDLES
         ),
