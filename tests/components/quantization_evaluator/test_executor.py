@@ -766,7 +766,7 @@ def test_a_rule_on_a_metric_of_unknown_direction_needs_one():
 
     config = two_model_config(eval_config(["MeanPrediction"]))
     rule = MetricRule(metric="MeanPrediction", max_drop=0.1)
-    with pytest.raises(EvaluationError, match="add a direction, higher_is_better"):
+    with pytest.raises(EvaluationError, match="add direction: higher_is_better or direction"):
         metric_directions(config, Gate(rules=(rule,)))
     directed = rule.model_copy(update={"direction": "lower_is_better"})
     assert metric_directions(config, Gate(rules=(directed,))) == {
