@@ -14,6 +14,10 @@ EXAMPLES = {"configs": "tfx_tflite.configs"}
 
 # What TFX's own extra `kfp` asks for.
 KUBEFLOW = ["kfp>=2.5,<3", "kfp-pipeline-spec>=0.2.2"]
+# What runs a model as a microcontroller does. It is released every day, never without `dev`.
+MICRO = ["tflite-micro>=0.dev20250101"]
+# Arm's compiler for the accelerators of microcontrollers.
+ETHOS_U = ["ethos-u-vela>=4.2,<6"]
 
 
 def packages() -> list[str]:
@@ -88,6 +92,8 @@ setup(
     ],
     extras_require={
         "kubeflow": KUBEFLOW,
+        "micro": MICRO,
+        "ethos-u": ETHOS_U,
         # Earlier versions needed more for pushes to s3://.
         "s3": [],
         "dev": [
@@ -99,6 +105,8 @@ setup(
             "mypy>=1.14",
             "uv",
             *KUBEFLOW,
+            *MICRO,
+            *ETHOS_U,
             # An S3 server to push to.
             "moto[s3]>=5",
             "flask",

@@ -68,6 +68,8 @@ class RuleResult(MetricValues):
         more_examples: About how many more examples would settle an undecided verdict.
         reason: Why the rule does not hold, in words; empty if it holds.
         against: What `float_value` is of: the `float` model, or the `pushed` one.
+        target: The target whose kernels gave `quantized_value`, if the config names targets. The
+            key is left out of others.
     """
 
     drop: Figure
@@ -83,14 +85,17 @@ class RuleResult(MetricValues):
     more_examples: int | None = None
     reason: str = ""
     against: Literal["float", "pushed"] = "float"
+    target: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_releases_of_figures(
+    def _without_what_does_not_apply(
         self, own_keys: Callable[["RuleResult"], dict[str, object]]
     ) -> dict[str, object]:
         keys = own_keys(self)
         if self.limit_release is None:
             del keys["quantized_release"], keys["limit_release"]
+        if self.target is None:
+            del keys["target"]
         return keys
 
     @property

@@ -9,15 +9,24 @@ from pathlib import Path
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.documents import Part
 
-LITERT, TENSORFLOW = "ai-edge-litert", "tensorflow"
+LITERT, TENSORFLOW, MICRO = "ai-edge-litert", "tensorflow", "tflite-micro"
 
 
 class Kernels(str, Enum):
-    """The families of kernels that one runtime has."""
+    """The families of kernels that runtimes have.
+
+    The first three are TensorFlow Lite's, `micro` those of TensorFlow Lite Micro.
+    """
 
     XNNPACK = "xnnpack"
     BUILTIN = "builtin"
     REFERENCE = "reference"
+    MICRO = "micro"
+
+    @property
+    def are_reproducible(self) -> bool:
+        """Whether they give the same bits on every processor."""
+        return self in (Kernels.REFERENCE, Kernels.MICRO)
 
 
 class Runtime(Part):
@@ -44,12 +53,17 @@ class Runtime(Part):
 
 
 # Kernels that only one distribution has.
-_ONLY_IN = {Kernels.REFERENCE: TENSORFLOW}
+_ONLY_IN = {Kernels.REFERENCE: TENSORFLOW, Kernels.MICRO: MICRO}
 
 
 def package_of(kernels: Kernels) -> str:
     """Returns the distribution whose kernels of a family are taken."""
     return _ONLY_IN.get(kernels) or default_package()
+
+
+def is_installed(kernels: Kernels) -> bool:
+    """Returns whether there is a runtime here that has some kernels."""
+    return kernels is not Kernels.MICRO or find_spec("tflite_micro") is not None
 
 
 @cache

@@ -113,7 +113,7 @@ def create_pipeline(
         schema=schema,
         settings=QuantizerSettings.of(
             config.model,
-            config.quantization,
+            config.converted,
             config.calibration,
             not_inputs=config.features_of_other_use(),
         ),
@@ -134,6 +134,7 @@ def create_pipeline(
                 gate=config.gate,
                 split=config.evaluation.split,
                 show_examples=config.evaluation.show_examples,
+                devices=config.devices,
                 targets=_targets(config.evaluation),
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,

@@ -142,6 +142,21 @@ class JudgedOutput(Part):
     weight: float | None = None
 
 
+class JudgedTarget(Part):
+    """A target that the model was judged on, if the config named any."""
+
+    target: Text
+    # What gave the answers.
+    runtime: Runtime
+    # The working memory that it needs there.
+    arena_bytes: int | None = None
+    # The share of its operators that the accelerator runs.
+    accelerated: float | None = None
+    latency_ms: float | None = None
+    # Recorded there.
+    golden: Golden | None = None
+
+
 class Evaluated(Part):
     """What of the examples and the model was judged."""
 
@@ -192,6 +207,7 @@ class Description(Part):
     metrics: tuple[MetricValues, ...] = ()
     # What the quantized model's figures were measured with.
     runtime: Runtime | None = None
+    targets: tuple[JudgedTarget, ...] = ()
     # The least release of TensorFlow Lite's runtime that has every operator of the model, in the
     # version that the model wants; None if it is not known.
     min_runtime_version: Text | None = None

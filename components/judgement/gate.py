@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_serializer, 
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
 from tfx_tflite.components.releases import release_name, release_number
-from tfx_tflite.components.settings import Settings
+from tfx_tflite.components.settings import Count, Settings
 
 Reference = Literal["float", "pushed"]
 WhenNothingPushed = Literal["pass", "refuse"]
@@ -150,6 +150,47 @@ class ArenaLimit(CostLimit):
     max_arena_ratio: _AboveZero
 
 
+class FigureLimit(LimitRule):
+    """A limit on a figure of the model alone, whatever the float model's is."""
+
+    float_value = None
+
+
+class SizeBytesLimit(FigureLimit):
+    """The largest file allowed, in bytes."""
+
+    key, figure = "max_size_bytes", "size_bytes"
+    explanation = "the model's file has {found:,.0f} bytes, more than {limit:,.0f}"
+    max_size_bytes: Count
+
+
+class ArenaBytesLimit(FigureLimit):
+    """The most working memory allowed on the target, in bytes."""
+
+    key, figure = "max_arena_bytes", "arena_bytes"
+    explanation = "the model needs {found:,.0f} bytes of working memory, more than {limit:,.0f}"
+    max_arena_bytes: Count
+
+
+class LatencyMsLimit(FigureLimit):
+    """The longest inference allowed, in milliseconds.
+
+    That is the accelerator's estimate if the target has one, else what this machine takes.
+    """
+
+    key, figure = "max_latency_ms", "latency_ms"
+    explanation = "an inference takes {found:.3g} ms, more than {limit:g}"
+    max_latency_ms: _AboveZero
+
+
+class AcceleratedLimit(FigureLimit):
+    """The smallest share of the operators that the accelerator must run."""
+
+    key, figure, side = "min_accelerated", "accelerated", "at least"
+    explanation = "the accelerator runs {found:.1%} of the operators, less than {limit:.1%}"
+    min_accelerated: Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
 def _release(value: object) -> object:
     """Returns a release as it is meant, of what YAML makes of it."""
     if isinstance(value, str):
@@ -236,6 +277,10 @@ _Limit = (
     SizeLimit
     | LatencyLimit
     | ArenaLimit
+    | SizeBytesLimit
+    | ArenaBytesLimit
+    | LatencyMsLimit
+    | AcceleratedLimit
     | RuntimeLimit
     | AgreementLimit
     | DivergenceLimit

@@ -17,6 +17,7 @@ from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
 from tfx_tflite.components.judgement.metrics.targets import Target
 from tfx_tflite.components.models.settings import FedSignatureSettings, GoldenSettings
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
 from tfx_tflite.components.settings import LocalPath, Settings, problem
 
 
@@ -178,6 +179,7 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
         pushed_trust: Whose signature that version must have.
         pushed_timeout: Seconds until a destination that does not answer is given up.
         show_examples: Whether the report has images of the examples that differ most.
+        devices: What will run the model; the rules must hold on each of these.
     """
 
     gate: Gate
@@ -189,6 +191,7 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
     pushed_trust: TrustSettings = TrustSettings()
     pushed_timeout: Timeout = DEFAULT_TIMEOUT
     show_examples: bool = Field(default=False, strict=True)
+    devices: Targets = DEFAULT_TARGETS
 
     @property
     def compared_destination(self) -> str | None:

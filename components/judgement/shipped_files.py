@@ -12,7 +12,7 @@ from tfx_tflite.components.destinations.manifest import Golden, Signature, Tenso
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.models.golden_samples import GoldenSamples
-from tfx_tflite.components.models.runtime import TensorInfo
+from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 
 

@@ -1,6 +1,7 @@
 """The working memory of a TensorFlow Lite model, beside the model file itself."""
 
-from tfx_tflite.components.models.runtime import Shapes, example_shapes, open_model
+from tfx_tflite.components.models.runtime import example_shapes, open_model
+from tfx_tflite.components.models.tensor_info import Shapes
 from tfx_tflite.components.versions import Kernels
 
 

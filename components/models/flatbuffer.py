@@ -234,11 +234,13 @@ class Signature:
     """How a graph is called.
 
     Attributes:
+        name: Its name.
         subgraph: The graph's place.
         inputs: Its inputs by name.
         outputs: Its outputs by name.
     """
 
+    name: str
     subgraph: int
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
@@ -349,7 +351,8 @@ class Graph:
                 {text(entry.name): tensors[entry.tensorIndex] for entry in side or ()}
                 for side in (tree.inputs, tree.outputs)
             )
-            found.append(Signature(tree.subgraphIndex, inputs, outputs))
+            name = text(tree.signatureKey)
+            found.append(Signature(name, tree.subgraphIndex, inputs, outputs))
         return tuple(found)
 
     def output_kinds(self, through: frozenset[str] = frozenset()) -> dict[str, str]:

@@ -20,10 +20,10 @@ from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.tensors import Array, Tensors, first_non_finite
 from tfx_tflite.components.models.runtime import (
     RunnableModel,
-    batch_size_of,
     open_model,
     reproducible_kernels,
 )
+from tfx_tflite.components.models.tensor_info import batch_size_of
 from tfx_tflite.components.versions import Runtime
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array
-from tfx_tflite.components.models.runtime import Shapes, example_shapes, open_model, run_on_zeros
+from tfx_tflite.components.models.runtime import example_shapes, open_model, run_on_zeros
+from tfx_tflite.components.models.tensor_info import Shapes
 from tfx_tflite.components.versions import Runtime
 
 _WARM_UP = 3

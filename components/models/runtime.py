@@ -10,6 +10,7 @@ figure belongs to the kernels that gave it, and everything that runs a model say
   interpreter has them. Up to 2.16 they give what TensorFlow Lite Micro gives, to the bit; in 2.21
   dense layers are rounded otherwise, so that outputs of dense nets may be a step away. LiteRT's
   do the same.
+- TensorFlow Lite Micro's kernels are what a microcontroller runs; see `micro.py`.
 
 A runtime is added here: a row in `RUNTIMES`, what opens a model with it, and in `versions.py` the
 name of its kernels and of its distribution. Nothing is imported before a model is opened.
@@ -18,7 +19,6 @@ name of its kernels and of its distribution. Nothing is imported before a model 
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, TypedDict
 
@@ -26,65 +26,8 @@ import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.process_copy import in_a_copy
+from tfx_tflite.components.models.tensor_info import Shapes, TensorInfo, batch_size_of
 from tfx_tflite.components.versions import LITERT, TENSORFLOW, Kernels, package_of
-
-Shapes = Mapping[str, Sequence[int]]
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor of a model as its runtime describes it.
-
-    Attributes:
-        index: Its place among the tensors of the main graph.
-        name: Its name in the flatbuffer.
-        dtype: Its type.
-        shape: Its shape, with a 1 for each axis that is free.
-        signature_shape: Its shape, with a -1 for each axis that is free.
-        scale: Of a quantized tensor: what one step of its integers is worth; 0 for others, and if
-            there is one a channel.
-        zero_point: The integer that stands for zero.
-    """
-
-    index: int
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int, ...]
-    signature_shape: tuple[int, ...]
-    scale: float = 0.0
-    zero_point: int = 0
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether its integers stand for reals."""
-        return self.scale != 0
-
-    @property
-    def batch_size(self) -> int | None:
-        """The batch size that is built in; None if the tensor takes any."""
-        size = self.signature_shape[0]
-        return None if size == -1 else size
-
-    def filled(self, example: Array) -> Array:
-        """Returns an example, repeated if a larger batch size is built in.
-
-        Args:
-            example: Of shape (1, *example_shape).
-        """
-        return np.repeat(example, self.batch_size or 1, axis=0)
-
-    def reals(self, values: Array) -> Array:
-        """Returns real float32 values of a quantized tensor; other tensors as they are.
-
-        real = (q - z) * s of the TensorFlow Lite quantization specification. An integer of at most
-        17 bits times a float32 rounds once, so that this is the runtime's result to the last bit.
-
-        Args:
-            values: What the runtime gave.
-        """
-        if not self.is_quantized or values.dtype.kind == "f":
-            return values
-        return (values.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
 class RunnableModel(Protocol):
@@ -110,6 +53,10 @@ class RunnableModel(Protocol):
         without a word: TensorFlow's runs a graph that computes shapes from a free batch axis with
         builtin kernels.
         """
+
+    @property
+    def at_once(self) -> int | None:
+        """How many examples a run takes; None for any number."""
 
     def allocate(self, shapes: Shapes) -> None:
         """Allocates tensors for inputs of some shapes, by name.
@@ -260,6 +207,10 @@ class _Interpreted:
             self._used = Kernels.XNNPACK if "DELEGATE" in operators else Kernels.BUILTIN
         return self._used if self._asked is Kernels.XNNPACK else self._asked
 
+    @property
+    def at_once(self) -> int | None:
+        return batch_size_of(self)
+
     def allocate(self, shapes: Shapes) -> None:
         wanted = {name: tuple(shapes[name]) for name in self.inputs}
         if wanted == self._shapes:
@@ -335,17 +286,19 @@ def _interpreted(kernels: Kernels) -> Callable[[bytes, int], RunnableModel]:
     return lambda content, threads: _Interpreted(content, package_of(kernels), kernels, threads)
 
 
+def _micro(content: bytes, threads: int) -> RunnableModel:
+    from tfx_tflite.components.models.micro import MicroModel
+
+    return MicroModel(content, threads)
+
+
 # What opens a model, by the kernels that are to run it.
 RUNTIMES: Mapping[Kernels, Callable[[bytes, int], RunnableModel]] = {
     Kernels.XNNPACK: _interpreted(Kernels.XNNPACK),
     Kernels.BUILTIN: _interpreted(Kernels.BUILTIN),
     Kernels.REFERENCE: _interpreted(Kernels.REFERENCE),
+    Kernels.MICRO: _micro,
 }
-
-
-def batch_size_of(model: RunnableModel) -> int | None:
-    """Returns the batch size that a model has built in; None if it takes any."""
-    return max((info.batch_size or 0 for info in model.inputs.values()), default=0) or None
 
 
 def example_shapes(model: RunnableModel, shapes: Shapes) -> dict[str, tuple[int, ...]]:

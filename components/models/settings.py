@@ -1,6 +1,6 @@
 """What of a SavedModel is converted and compared, and what is recorded of the result."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -8,6 +8,9 @@ from typing_extensions import Self
 from tfx_tflite.components.settings import Settings
 
 FeatureName = Annotated[str, Field(min_length=1)]
+
+
+Extra = Literal["c_array", "vela"]
 
 
 class SignatureSettings(Settings):
@@ -54,6 +57,9 @@ class GoldenSettings(Settings):
     Attributes:
         golden_samples: How many examples of the split that is evaluated, with the outputs that the
             model gave for them.
+        extras: What else: `c_array`, the model as a C array with a program that runs the golden
+            samples; `vela`, the file that Arm's Vela compiles for the target's accelerator.
     """
 
     golden_samples: int = Field(default=8, strict=True, ge=0, le=10_000)
+    extras: tuple[Extra, ...] = ()

@@ -12,7 +12,8 @@ from tfx_tflite.components.examples.tensors import (
     predict_in_chunks,
 )
 from tfx_tflite.components.models import object_tree
-from tfx_tflite.components.models.runtime import TensorInfo, batch_size_of, open_model
+from tfx_tflite.components.models.runtime import open_model
+from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.versions import Kernels
 
 
@@ -47,8 +48,8 @@ class TFLiteModel:
             ) from error
         self.signature = self._model.signature
         self.inputs, self.outputs = self._model.inputs, self._model.outputs
-        self._quantizer = InputQuantizer(self.inputs, kernels)
-        self._batch_size = batch_size_of(self._model)
+        self._quantizer = InputQuantizer(self.inputs, quantizing(kernels))
+        self._batch_size = self._model.at_once
 
     @property
     def kernels(self) -> Kernels:
@@ -185,6 +186,14 @@ def _quantize_model(inputs: Mapping[str, TensorInfo]) -> bytes:
     graph.inputs, graph.outputs = list(range(count)), list(range(count, 2 * count))
     tree.signatureDefs = [object_tree.signature_tree(inputs, inputs)]
     return object_tree.pack(tree)
+
+
+def quantizing(kernels: Kernels | None) -> Kernels | None:
+    """Returns the kernels that quantize inputs for a model that some kernels run.
+
+    TensorFlow Lite Micro takes no batches, and its QUANTIZE is that of the reference kernels.
+    """
+    return Kernels.REFERENCE if kernels is Kernels.MICRO else kernels
 
 
 def default_kernels(content: bytes, inputs: Tensors) -> Kernels:

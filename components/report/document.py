@@ -16,12 +16,14 @@ from tfx_tflite.components.destinations.manifest import (
     Description,
     Evaluated,
     Golden,
+    JudgedTarget,
     KernelComparison,
     MetadataIds,
     Signature,
 )
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
+from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
 from tfx_tflite.components.verdict import MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Runtime
@@ -150,6 +152,57 @@ class InputSaturation(Part):
     slices: tuple[OutsideShare, ...]
 
 
+class HostDifference(Part):
+    """How the target's answers differ from those of this machine's default kernels.
+
+    Attributes:
+        runtime: What gave this machine's answers.
+        examples: How many examples both answered.
+        decisions: How many decisions that are: as many, or more if each example has several; None
+            if an output decides nothing.
+        differing: How many of the decisions are others.
+        metrics: The metrics of both: this machine's are in the place of the float model's.
+    """
+
+    runtime: Runtime
+    examples: int
+    decisions: int | None = None
+    differing: int | None = None
+    metrics: tuple[MetricValues, ...] = ()
+
+
+class TargetReport(TargetFacts):
+    """What was found on one target.
+
+    Attributes:
+        verdict: Whether the gate's rules hold on it.
+        metrics: Each metric on each slice, with the target's kernels.
+        latency_ms: Of one inference, with where it is from; None if nothing says it.
+        latency_source: What said so.
+        host: How its answers differ from this machine's; None if it is this machine's kernels.
+        golden: The golden samples that were recorded on it.
+    """
+
+    verdict: Verdict
+    metrics: tuple[MetricValues, ...] = ()
+    latency_ms: float | None = None
+    latency_source: Source | None = None
+    host: HostDifference | None = None
+    golden: Golden | None = None
+
+    @property
+    def judged(self) -> JudgedTarget:
+        """What a manifest says of it."""
+        return JudgedTarget(
+            target=self.target,
+            runtime=self.runtime,
+            arena_bytes=self.arena.size_bytes if self.arena else None,
+            accelerated=self.acceleration.share if self.acceleration else None,
+            latency_ms=self.latency_ms,
+            golden=self.golden,
+        )
+
+
 class AskedGate(Part):
     """The gate as the config has it."""
 
@@ -207,6 +260,9 @@ class Report(Document):
     # Only if they were asked for.
     shown_examples: tuple[ShownExample, ...] = ()
     shown_examples_problem: str | None = None
+    # What was found on each target, if the config names any; figures elsewhere in the report are
+    # of the first.
+    targets: tuple[TargetReport, ...] = ()
     layers: tuple[Layer, ...] = ()
     size_parts: SizeParts | None = None
     calibration: Calibration | None = None
@@ -278,6 +334,7 @@ class Report(Document):
                 **{key: getattr(self, key) for key in shared},
                 "name": self.provenance.pipeline if self.provenance else None,
                 "verdict": self.verdict.value,
+                "targets": tuple(target.judged for target in self.targets),
                 "metadata": metadata,
             }
         )

@@ -20,9 +20,16 @@ from tfx_tflite.components.destinations.settings import (
 from tfx_tflite.components.errors import listed
 from tfx_tflite.components.examples.settings import DataConfig, SamplePlan
 from tfx_tflite.components.examples.spans import RollingSplits
-from tfx_tflite.components.judgement.gate import Gate, MetricRule, RuleError, rule_directions
+from tfx_tflite.components.judgement.gate import (
+    AcceleratedLimit,
+    Gate,
+    MetricRule,
+    RuleError,
+    rule_directions,
+)
 from tfx_tflite.components.judgement.settings import EvaluationConfig
 from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target, Targets
 from tfx_tflite.components.quantization.settings import QuantizationSettings, RangeSettings
 from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, absolute, problem
@@ -129,6 +136,9 @@ class PipelineConfig(Settings):
     model: ModelConfig
     calibration: CalibrationConfig = CalibrationConfig()
     quantization: QuantizationSettings = QuantizationSettings()
+    # What will run the model, one or several.
+    target: Target | None = None
+    targets: Targets | None = None
     evaluation: EvaluationConfig
     gate: Gate
     push: PushConfig
@@ -198,6 +208,45 @@ class PipelineConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _targets_are_clear(self) -> Self:
+        if self.target is not None and self.targets is not None:
+            raise problem("target", "stands beside targets; give it there")
+        names = [device.name for device in self.devices]
+        twice = [index for index, name in enumerate(names) if name in names[:index]]
+        if twice:
+            raise problem(f"targets.{twice[0]}", f"{names[twice[0]]} is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_take_the_shapes(self) -> Self:
+        asked = self.quantization.batch_size
+        is_given = "batch_size" in self.quantization.model_fields_set
+        needing = [device for device in self.devices if device.needs_fixed_shapes]
+        if needing and is_given and asked == "dynamic":
+            raise problem(
+                "quantization.batch_size",
+                f"is dynamic, but target {needing[0].name} needs a fixed one; give a number, or "
+                "leave it out for 1",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _accelerators_are_there(self) -> Self:
+        if any(device.accelerator is not None for device in self.devices):
+            return self
+        for index, rule in enumerate(self.gate.rules):
+            if isinstance(rule, AcceleratedLimit):
+                raise problem(
+                    f"gate.rules.{index}.min_accelerated",
+                    "needs a target.accelerator, ethos-u55-128 for example",
+                )
+        if "vela" in self.push.extras:
+            raise problem(
+                "push.extras", "vela needs a target.accelerator, ethos-u55-128 for example"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _spans_have_a_split(self) -> Self:
         if self.data.spans > 1 and not self.rolled_splits & {"train", self.calibration.split}:
             raise problem(
@@ -215,6 +264,19 @@ class PipelineConfig(Settings):
             except ValueError as error:
                 raise problem("name", str(error)) from error
         return self
+
+    @property
+    def devices(self) -> tuple[Target, ...]:
+        """The targets: what will run the model."""
+        return self.targets or ((self.target,) if self.target is not None else DEFAULT_TARGETS)
+
+    @property
+    def converted(self) -> QuantizationSettings:
+        """What the model is converted to, with the batch size that the targets need."""
+        is_given = "batch_size" in self.quantization.model_fields_set
+        if is_given or not any(device.needs_fixed_shapes for device in self.devices):
+            return self.quantization
+        return self.quantization.model_copy(update={"batch_size": 1})
 
     @property
     def rolled_splits(self) -> frozenset[str]:

@@ -26,7 +26,8 @@ from tfx_tflite.components.models.float_model import (
     read_tensor_signature,
 )
 from tfx_tflite.components.models.loops_and_state import check_no_loops
-from tfx_tflite.components.models.runtime import TensorInfo, open_observable
+from tfx_tflite.components.models.runtime import open_observable
+from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.quantization.ranges.ranges import (
     ActivationTensor,
     BatchExtremes,

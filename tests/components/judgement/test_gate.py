@@ -121,8 +121,9 @@ NUMERIC_LIMITS = [limit for limit in LIMITS if limit is not RuntimeLimit]
 
 @pytest.mark.parametrize("limit", NUMERIC_LIMITS, ids=lambda limit: limit.key)
 def test_a_rule_is_of_the_kind_that_its_key_says(limit):
-    [rule] = Gate.model_validate({"rules": [{limit.key: 0.5}]}).rules
-    assert type(rule) is limit and rule.limit == 0.5
+    value = 500 if limit.key.endswith("_bytes") else 0.5
+    [rule] = Gate.model_validate({"rules": [{limit.key: value}]}).rules
+    assert type(rule) is limit and rule.limit == value
 
 
 def test_keys_that_are_not_given_may_be_null_or_what_stands_for_them():

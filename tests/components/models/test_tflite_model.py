@@ -3,7 +3,7 @@ import pytest
 
 from tests.components.models import hostile
 from tfx_tflite.components.errors import DataError, ModelError
-from tfx_tflite.components.models.runtime import TensorInfo
+from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import InputQuantizer, TFLiteModel
 
 

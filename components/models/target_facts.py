@@ -1,0 +1,134 @@
+"""What is known of a model on a target, with what each figure came from.
+
+The parts of reports and of `tfx-tflite inspect` that are about memory, operators and accelerators.
+"""
+
+from typing import Literal
+
+from tfx_tflite.components.documents import Part
+from tfx_tflite.components.versions import Runtime
+
+
+class Source(Part):
+    """What gave a figure.
+
+    Attributes:
+        tool: The distribution or the program: `tflite-micro`, `ethos-u-vela`.
+        version: Its version.
+        kind: `exact` for what holds on every machine, `measured` for what was seen on this one, and
+            `estimate` for what a model of the hardware says.
+        machine: On which processor it was found; None if that makes no difference.
+        caveat: What the figure does not say; empty if nothing.
+    """
+
+    tool: str
+    version: str
+    kind: Literal["exact", "measured", "estimate"]
+    machine: str | None = None
+    caveat: str = ""
+
+
+class MemoryStep(Part):
+    """The memory that tensors need while one operator runs.
+
+    Attributes:
+        operator: The operator's place in the main graph, from 0.
+        name: Its kind, `CONV_2D` for example.
+        layer: What it writes.
+        live_bytes: Bytes of all tensors that are needed then, the constants in the file apart.
+    """
+
+    operator: int
+    name: str
+    layer: str
+    live_bytes: int
+
+
+class Arena(Part):
+    """The working memory of a model, beside its file.
+
+    Attributes:
+        size_bytes: The smallest with which the model can be run.
+        tail_bytes: The part of it that is taken for good: the runtime's own records, in TensorFlow
+            Lite Micro at the end; None if that is not known.
+        head_bytes: The part that tensors and scratch share, at the beginning.
+        source: What found it.
+        steps: What the tensors need while each operator runs.
+    """
+
+    size_bytes: int
+    head_bytes: int | None = None
+    tail_bytes: int | None = None
+    source: Source
+    steps: tuple[MemoryStep, ...] = ()
+
+
+class OperatorFinding(Part):
+    """An operator that a target does not run, or does not run on its accelerator.
+
+    Attributes:
+        operator: Its place in the main graph, from 0; None for a whole kind of operators.
+        name: Its kind, `CONV_2D` for example.
+        layer: What it writes.
+        reason: Why, in the words of the tool that found it.
+        advice: What to change in the model; empty if that is not known.
+    """
+
+    operator: int | None = None
+    name: str
+    layer: str = ""
+    reason: str
+    advice: str = ""
+
+
+class Acceleration(Part):
+    """What a compiler for an accelerator says of a model.
+
+    Attributes:
+        accelerator: The configuration.
+        operators: How many operators the model has.
+        accelerated: How many of them run on the accelerator.
+        refused: Those that do not, each with the reason.
+        milliseconds: Of one inference, the operators on the accelerator alone.
+        cycles: The accelerator's cycles of one inference.
+        sram_bytes: Of the fast memory that is used.
+        flash_bytes: Of the memory that holds weights and commands.
+        clock_hz: The accelerator's clock that milliseconds are for.
+        size_bytes: Of the compiled file.
+        source: What said so.
+    """
+
+    accelerator: str
+    operators: int
+    accelerated: int
+    refused: tuple[OperatorFinding, ...] = ()
+    milliseconds: float | None = None
+    cycles: int | None = None
+    sram_bytes: int | None = None
+    flash_bytes: int | None = None
+    clock_hz: float | None = None
+    size_bytes: int | None = None
+    source: Source
+
+    @property
+    def share(self) -> float:
+        """The share of the operators that run on the accelerator."""
+        return self.accelerated / self.operators if self.operators else 1.0
+
+
+class TargetFacts(Part):
+    """What is known of a model on a target before it predicts anything.
+
+    Attributes:
+        target: The target's name.
+        runtime: What runs the model.
+        unsupported: The kinds of operators that the runtime lacks.
+        arena: The working memory; None if the model cannot be run.
+        acceleration: What the accelerator does; None without one.
+    """
+
+    target: str
+    runtime: Runtime
+    unsupported: tuple[OperatorFinding, ...] = ()
+    arena: Arena | None = None
+    acceleration: Acceleration | None = None
