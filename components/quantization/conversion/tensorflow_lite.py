@@ -16,9 +16,11 @@ from tensorflow.lite.python.optimize.calibrator import Calibrator
 from tfx_tflite.components.models import object_tree
 
 ConverterError = convert.ConverterError
-# What the older quantizer is told last: that scales a channel are not disabled. From TensorFlow
-# 2.19 on it is told so a second time, of dense layers.
-_PER_CHANNEL = (False,) * (2 if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 19) else 1)
+# From TensorFlow 2.19 on the converter gives each output of a dense layer a scale of its own.
+DENSE_PER_CHANNEL = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 19)
+# What the older quantizer is told last: that scales a channel are not disabled; and where dense
+# layers have them, a second time, of those.
+_PER_CHANNEL = (False,) * (2 if DENSE_PER_CHANNEL else 1)
 
 
 def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:

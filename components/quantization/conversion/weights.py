@@ -5,11 +5,11 @@ gets here what the converter would have given it:
 
 - float16: all float constants are stored in 16 bits, and a DEQUANTIZE makes floats of each.
 - dynamic_range: weights of at least 1024 numbers are stored in 8 bits, symmetrically. Convolutions
-  (with a scale for each channel) and fully connected operators (with one scale, and their inputs
-  quantized asymmetrically while the model runs) take them as they are; for any other operator a
-  DEQUANTIZE makes floats of them.
+  (with a scale for each channel) and fully connected operators (with one scale, or from TensorFlow
+  2.19 on one for each output, and their inputs quantized asymmetrically while the model runs) take
+  them as they are; for any other operator a DEQUANTIZE makes floats of them.
 
-`test_weights.py` holds the results against the converter's own.
+`test_weights.py` holds the results against the installed converter's own.
 """
 
 import math
@@ -30,14 +30,19 @@ from tfx_tflite.components.models.object_tree import (
     numbers,
 )
 from tfx_tflite.components.quantization.audit import specification as spec
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import DENSE_PER_CHANNEL
 from tfx_tflite.components.quantization.schemes import Scheme
 
 # The converter leaves smaller weights as they are: their kernels would gain nothing.
 _SMALLEST_WEIGHTS = 1024
 _LARGEST_INT8 = 127
 # Operators with kernels for int8 weights beside float activations, and the version of the schema's
-# operator that has them.
-_HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 9}
+# operator that has them: of fully connected ones 12 with a scale for each output, 9 with one scale.
+_HYBRID = {
+    "CONV_2D": 5,
+    "DEPTHWISE_CONV_2D": 6,
+    "FULLY_CONNECTED": 12 if DENSE_PER_CHANNEL else 9,
+}
 # Versions of DEQUANTIZE that take float16, and one scale a channel.
 _FROM_FLOAT16, _FROM_CHANNELS = 3, 5
 
@@ -137,7 +142,7 @@ def _store_integers(front: _Front, operator: Operator, tree: OperatorTree) -> No
             continue
         if math.prod(tensor.shape) < _SMALLEST_WEIGHTS:
             continue
-        axis = kind.channels if kind.per_channel else None
+        axis = kind.channels if _has_scales(operator, kind) else None
         is_hybrid = operator.name in _HYBRID
         how = f"{'int8' if is_hybrid else 'dequantized'} along {axis}"
         _replace(
@@ -148,6 +153,11 @@ def _store_integers(front: _Front, operator: Operator, tree: OperatorTree) -> No
             tree.opcodeIndex = front.draft.code_of_version(operator.name, version)
         if operator.name == "FULLY_CONNECTED":
             object_tree.change_options(tree, asymmetricQuantizeInputs=True)
+
+
+def _has_scales(operator: Operator, kind: spec.WeightedOperator) -> bool:
+    """Returns whether the converter gives each channel of an operator's weights a scale."""
+    return kind.per_channel or (DENSE_PER_CHANNEL and operator.name == "FULLY_CONNECTED")
 
 
 def _integers(

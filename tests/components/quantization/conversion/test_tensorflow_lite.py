@@ -11,6 +11,7 @@ from tensorflow.lite.python.optimize import calibrator
 from tensorflow.lite.tools import flatbuffer_utils
 
 from tfx_tflite.components.models import object_tree
+from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.quantization.conversion import tensorflow_lite
 
 pytestmark = [pytest.mark.slow, pytest.mark.generations]
@@ -72,6 +73,16 @@ def test_the_public_converter_has_no_way_to_quantize_a_calibrated_model():
     parameters = inspect.signature(convert.mlir_quantize).parameters
     assert {"input_data_type", "output_data_type"} <= parameters.keys()
     assert next(iter(parameters)) == "input_data_str"
+
+
+def test_dense_layers_have_a_scale_for_each_output_from_2_19_on():
+    model = bytes(converter_of(representative_dataset=None).convert())
+    scales = {
+        len(operator.inputs[1].scales)
+        for operator in read_graph(model).operators
+        if operator.name == "FULLY_CONNECTED" and operator.inputs[1].type == "INT8"
+    }
+    assert scales == {64 if tensorflow_lite.DENSE_PER_CHANNEL else 1}
 
 
 def test_the_older_quantizer_takes_ranges_in_a_model_that_nothing_was_fed_to(calibrated: bytes):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.min_runtime import min_runtime_version
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
@@ -65,6 +67,31 @@ def test_outputs_are_those_of_the_converters_own_model(
             assert ours_off <= theirs_off
         else:
             assert np.array_equal(values, expected[output])
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_a_dense_layer_has_the_converters_scales_and_needs_its_runtime(units: int):
+    numbers = tf.constant(np.random.default_rng(0).normal(size=(1024, units)), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 1024], tf.float32, name="x")])
+    def dense(x):
+        return tf.linalg.matmul(x, numbers)
+
+    module = tf.Module()
+    module.numbers, module.dense = numbers, dense
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [dense.get_concrete_function()], module
+    )
+    float32 = bytes(converter.convert())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    ours = read_graph(weights.quantized(float32, Scheme.DYNAMIC_RANGE))
+    theirs = read_graph(bytes(converter.convert()))
+    assert min_runtime_version(ours) == min_runtime_version(theirs)
+    [our_scales], [their_scales] = (
+        [operator.inputs[1].scales for operator in graph.operators] for graph in (ours, theirs)
+    )
+    assert len(our_scales) == len(their_scales)
+    assert np.allclose(our_scales, their_scales, rtol=1e-6)
 
 
 def test_the_file_is_as_small_as_the_converters(digits_model: Path):
