@@ -6,7 +6,7 @@ counted as failed. So nothing here lets the interpreter be taken down. A process
 children of the standard library's `multiprocessing` do (`Process._bootstrap`,
 `popen_fork.Popen._launch`): it waits for its threads, runs what was registered with `atexit`,
 flushes, and is gone. Libraries need the second: Beam stops its job servers there, and TensorFlow's
-autograph removes its files.
+autograph removes its files, if not what Python compiled them to, which is removed here.
 
 Importing this loads neither TensorFlow nor TFX.
 """
@@ -28,6 +28,8 @@ _INTERRUPTED = 130
 _PR_SET_PDEATHSIG = 1
 # man 5 proc: the highest /proc/PID/oom_score_adj.
 _FIRST_TO_BE_KILLED = 1000
+# tensorflow/python/autograph/pyct/loader.py
+_AUTOGRAPHS_MODULES = "__autograph_generated_file"
 
 
 def run_to_the_end(main: Callable[[], object]) -> NoReturn:
@@ -50,6 +52,7 @@ def end_process(code: int) -> NoReturn:
         # Also runs what pools of threads have registered, which atexit does not.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
+        _remove_bytecode_of_autograph()
         _flush()
     finally:
         os._exit(code)
@@ -89,6 +92,18 @@ def _exit_code_of(main: Callable[[], object]) -> int:
         sys.excepthook(type(error), error, error.__traceback__)
         return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
+
+
+def _remove_bytecode_of_autograph() -> None:
+    """Removes the bytecode of autograph's modules, in a folder beside them."""
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if name.startswith(_AUTOGRAPHS_MODULES) and spec is not None and spec.cached:
+            bytecode = Path(spec.cached)
+            # There may be none, and other processes may have theirs in the same folder.
+            with contextlib.suppress(OSError):
+                bytecode.unlink(missing_ok=True)
+                bytecode.parent.rmdir()
 
 
 def _flush() -> None:

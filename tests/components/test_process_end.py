@@ -16,8 +16,9 @@ from tests.conftest import ROOT
 def ended(
     program: str, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    # Where Python does not buffer, nothing is left to be flushed at the end.
-    known = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    # With these, nothing would be left to be flushed at the end, and no bytecode to be removed.
+    kept_from_python = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+    known = {key: value for key, value in os.environ.items() if key not in kept_from_python}
     return subprocess.run(
         [sys.executable, "-m", "tests.components.endings", program, *arguments],
         cwd=ROOT,
@@ -71,8 +72,18 @@ def test_a_full_disk_under_stdout_does_not_change_the_exit_code():
 @pytest.mark.slow
 def test_autographs_files_are_removed(tmp_path: Path):
     done = ended("traces_a_function", TMPDIR=str(tmp_path))
-    assert done.returncode == 0 and int(done.stdout) > 0, done.stderr
-    assert list(tmp_path.iterdir()) == []
+    written = ["__autograph_generated_file*.py", "__pycache__/__autograph_generated_file*.pyc"]
+    assert done.stdout.splitlines() == written, done.stderr
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_bytecode_of_other_processes_stays(tmp_path: Path):
+    other = tmp_path / "__pycache__" / "other.pyc"
+    other.parent.mkdir()
+    other.touch()
+    assert ended("traces_a_function", TMPDIR=str(tmp_path)).returncode == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
 
 
 @pytest.mark.slow

@@ -25,11 +25,13 @@ def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool
     command += [str(CONFIGS / config), *(part for text in settings for part in ("--set", text))]
     temporary = directory / "tmp"
     temporary.mkdir(exist_ok=True)
+    # Python writes bytecode, as it does for a user, even if this machine keeps it from that.
+    variables = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
         [*command, *(["--json"] if json_wanted else [])],
         capture_output=True,
         text=True,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**variables, "TMPDIR": str(temporary)},
     )
 
 
