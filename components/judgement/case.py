@@ -1,7 +1,7 @@
 """A quantized model before its gate: what is compared, on which examples, and the verdict."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
+from tfx_tflite.components.judgement.candidate import Candidate, together
 from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
 from tfx_tflite.components.judgement.eval_config import metric_directions
 from tfx_tflite.components.judgement.evaluation import Evaluation, load_evaluation
@@ -30,6 +31,25 @@ from tfx_tflite.components.judgement.pushed_reference import (
 
 # TFMA's result files of the comparison with the pushed model, below those with the float model.
 AGAINST_PUSHED = "against_pushed"
+# Those on targets after the first, and those of the comparison with this machine's kernels.
+ON_TARGET, BESIDE_THIS_MACHINE = "on_target", "beside_this_machine"
+
+
+@dataclass(frozen=True)
+class OnTarget:
+    """What was found of the quantized model on one target.
+
+    Attributes:
+        candidate: The model there.
+        result: The verdict of the rules that are judged there.
+        evaluation: The figures beside the float model's.
+        host: The figures beside those of this machine's default kernels; None if it is these.
+    """
+
+    candidate: Candidate
+    result: GateResult
+    evaluation: Evaluation
+    host: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -38,13 +58,18 @@ class Judgement:
 
     Attributes:
         result: The verdict of all rules.
-        evaluation: The figures beside the float model's.
+        targets: What was found on each target.
         directions: Which way the metric of each rule is better.
     """
 
     result: GateResult
-    evaluation: Evaluation
+    targets: tuple[OnTarget, ...]
     directions: Mapping[str, Direction]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The figures on the first target beside the float model's."""
+        return self.targets[0].evaluation
 
 
 @dataclass(frozen=True)
@@ -79,20 +104,38 @@ class Case:
 
     @cached_property
     def comparisons(self) -> tuple[PlannedComparison, ...]:
-        """The comparisons with the float model and, if there is one, with the pushed model.
+        """With what the quantized model is compared on each target.
+
+        That is the float model and, if they are wanted, the pushed model and the quantized model
+        with this machine's default kernels.
 
         Raises:
             DataError: A label is missing or out of range.
             EvaluationError: The rules, or the labels, do not go with the metrics.
         """
-        found = [PlannedComparison("float", self._plan("float"), self.output_path)]
-        if self.reference is not None:
-            path = posixpath.join(self.output_path, AGAINST_PUSHED)
-            found.append(PlannedComparison("pushed", self._plan("pushed"), path))
-        return tuple(found)
+        return tuple(
+            comparison
+            for candidate in self.pair.candidates
+            for comparison in self._comparisons(candidate)
+        )
 
-    def _plan(self, reference: Reference) -> MetricPlan:
-        plan = MetricPlan.make(self.eval_config, self.judged, self.gate, reference)
+    def _comparisons(self, candidate: Candidate) -> Iterator[PlannedComparison]:
+        gate = candidate.gate(self.gate)
+        # TFMA's readers find the results of the first target where they always are.
+        path = self.output_path
+        if candidate.place:
+            path = posixpath.join(path, f"{ON_TARGET}_{candidate.place}")
+        yield PlannedComparison("float", self._plan(gate, "float"), path, candidate)
+        if self.reference is not None:
+            below = posixpath.join(path, AGAINST_PUSHED)
+            yield PlannedComparison("pushed", self._plan(gate, "pushed"), below, candidate)
+        if self.pair.host is not None and not candidate.problem:
+            below = posixpath.join(path, BESIDE_THIS_MACHINE)
+            unjudged = gate.model_copy(update={"rules": ()})
+            yield PlannedComparison("host", self._plan(unjudged, "float"), below, candidate)
+
+    def _plan(self, gate: Gate, reference: Reference) -> MetricPlan:
+        plan = MetricPlan.make(self.eval_config, self.judged, gate, reference)
         check_schema(plan.checks, self.source.schema)
         return plan.with_origins(self.first)
 
@@ -107,39 +150,52 @@ class Case:
         compare = CompareModels(self.pair, self.eval_config, self.comparisons, representations)
         _ = pipeline | "ReadSplit" >> ReadBatches(self.source) | "Compare" >> compare
 
-    def judge(self, of_model: Mapping[str, float | None]) -> Judgement:
+    def judge(self, of_model: Sequence[Mapping[str, float | None]]) -> Judgement:
         """Returns what the gate says of the result files.
 
         Args:
-            of_model: Figures of the quantized model; see `evidence.ComparisonEvidence`.
+            of_model: Figures of the quantized model on each target; see
+                `evidence.ComparisonEvidence`.
 
         Raises:
             DataError: The split holds no examples.
         """
         directions = metric_directions(self.eval_config, self.gate)
-        evaluations = [
-            load_evaluation(comparison.output_path, comparison.plan)
+        targets = tuple(
+            self._judged(candidate, figures, directions)
+            for candidate, figures in zip(self.pair.candidates, of_model, strict=True)
+        )
+        result = together([(target.candidate, target.result) for target in targets])
+        return Judgement(result, targets, directions)
+
+    def _judged(
+        self,
+        candidate: Candidate,
+        figures: Mapping[str, float | None],
+        directions: Mapping[str, Direction],
+    ) -> OnTarget:
+        """Returns what the rules that are judged on one target say."""
+        gate = candidate.gate(self.gate)
+        found = {
+            comparison.reference: load_evaluation(comparison.output_path, comparison.plan)
             for comparison in self.comparisons
-        ]
-        if not evaluations[0].examples:
+            if comparison.candidate == candidate
+        }
+        evaluation = found["float"]
+        if not evaluation.examples:
             raise DataError(
                 f"split {self.source.split!r} holds no examples; nothing to evaluate on"
             )
-        results = [
-            judge(
-                self.gate,
-                evaluation.values,
-                evaluation.examples,
-                directions,
-                ComparisonEvidence(evaluation, of_model),
-                comparison.reference,
-            )
-            for comparison, evaluation in zip(self.comparisons, evaluations, strict=True)
-        ]
-        result = results[0]
+
+        def judged(reference: Reference) -> GateResult:
+            own = found[reference]
+            evidence = ComparisonEvidence(own, figures)
+            return judge(gate, own.values, own.examples, directions, evidence, reference)
+
+        result = judged("float")
         if isinstance(self.looked, PushedReference):
             note = f"(against the pushed version {self.looked.number})"
-            result = result.beside(results[1], note)
+            result = result.beside(judged("pushed"), note)
         elif self.looked is not None:
-            result = without_reference(result, self.gate, evaluations[0].values, self.looked)
-        return Judgement(result, evaluations[0], directions)
+            result = without_reference(result, gate, evaluation.values, self.looked)
+        return OnTarget(candidate, candidate.result(gate, result), evaluation, found.get("host"))

@@ -4,6 +4,7 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
@@ -13,6 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.examples.tensors import Array
+from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.eval_config import for_keras
 from tfx_tflite.components.judgement.evaluation import (
@@ -30,8 +32,11 @@ from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, sl
 from tfx_tflite.components.judgement.output_differences import ComparedBatch
 from tfx_tflite.components.judgement.prediction import (
     FLOAT,
+    HOST,
     INPUTS_SEEN_KEY,
+    PUSHED,
     QUANTIZED,
+    ByOutput,
     ModelPair,
     Predict,
     of_output,
@@ -49,17 +54,44 @@ Values = dict[tfma.metrics.MetricKey, float]
 
 @dataclass(frozen=True)
 class PlannedComparison:
-    """A comparison of the quantized model with one reference.
+    """A comparison of the quantized model on one target with one reference.
 
     Attributes:
-        reference: With what it is compared.
+        reference: With what it is compared: the float model, the pushed model, or itself with this
+            machine's default kernels.
         plan: Which metrics are computed how.
         output_path: The directory of the result files.
+        candidate: The model on the target.
     """
 
-    reference: Reference
+    reference: Reference | Literal["host"]
     plan: MetricPlan
     output_path: str
+    candidate: Candidate = FIRST
+
+    @property
+    def name(self) -> str:
+        """A name that no other comparison has."""
+        place = self.candidate.place
+        return self.reference.title() + (f"OnTarget{place}" if place else "")
+
+    def chosen(self, predictions: Mapping[str, ByOutput]) -> dict[str, ByOutput]:
+        """Returns the two predictions that are compared, in the places of float and quantized.
+
+        Args:
+            predictions: Of all models.
+        """
+        pushed = self.candidate.key(PUSHED)
+        reference = {"float": FLOAT, "pushed": pushed, "host": HOST}[self.reference]
+        return {
+            FLOAT: predictions[reference],
+            QUANTIZED: predictions[self.candidate.key(QUANTIZED)],
+        }
+
+    @property
+    def is_main(self) -> bool:
+        """Whether what is counted once is counted here: inputs, and answers beside the labels."""
+        return self.reference == "float" and self.candidate.place == 0
 
 
 class CompareModels(beam.PTransform):
@@ -96,13 +128,13 @@ class CompareModels(beam.PTransform):
         return beam.pvalue.PDone(batches.pipeline)
 
     def _write(self, predicted: beam.PCollection, comparison: PlannedComparison) -> None:
-        reference, path, rest = comparison.reference, comparison.output_path, comparison.plan.rest
+        path, rest = comparison.output_path, comparison.plan.rest
         models = [
             _shared_model(FLOAT, self._pair.saved_model_stored_at or self._pair.saved_model),
             _shared_model(QUANTIZED, self._pair.tflite_stored_at or self._pair.tflite),
         ]
         chosen = tfma.extractors.Extractor(
-            f"AgainstThe{reference.title()}Model", beam.Map(_against, reference)
+            f"Choose{comparison.name}", beam.Map(_chosen, comparison)
         )
         extractors = [chosen]
         evaluators = [self._comparison_evaluator(comparison, chosen.stage_name)]
@@ -113,7 +145,7 @@ class CompareModels(beam.PTransform):
             output_path=path, eval_shared_model=models, eval_config=_buildable(self._config)
         )
         write = _WriteComparison(path, comparison.plan)
-        _ = predicted | f"CompareWith{reference.title()}" >> tfma.ExtractEvaluateAndWriteResults(
+        _ = predicted | f"CompareWith{comparison.name}" >> tfma.ExtractEvaluateAndWriteResults(
             eval_config=self._config,
             eval_shared_model=models,
             extractors=extractors,
@@ -126,8 +158,6 @@ class CompareModels(beam.PTransform):
         self, comparison: PlannedComparison, run_after: str
     ) -> tfma.evaluators.Evaluator:
         plan = comparison.plan
-        # The report has the answers beside the float model's alone.
-        has_answers = comparison.reference == FLOAT
         slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
         combines = [
             CompareOutputs(
@@ -136,7 +166,7 @@ class CompareModels(beam.PTransform):
                 output.decision,
                 output.judged.target.example_weight is not None,
                 output.origins,
-                output.answers if has_answers else None,
+                output.answers if comparison.is_main else None,
             )
             for output in plan.outputs
         ]
@@ -157,12 +187,11 @@ class CompareModels(beam.PTransform):
         ]
 
 
-def _against(extracts: tfma.Extracts, reference: Reference) -> tfma.Extracts:
-    """Returns extracts with one reference's predictions as those of the float model."""
-    predictions = extracts[tfma.PREDICTIONS_KEY]
-    chosen = {FLOAT: predictions[reference], QUANTIZED: predictions[QUANTIZED]}
+def _chosen(extracts: tfma.Extracts, comparison: PlannedComparison) -> tfma.Extracts:
+    """Returns extracts with the predictions that one comparison compares."""
+    chosen = comparison.chosen(extracts[tfma.PREDICTIONS_KEY])
     found = {**extracts, tfma.PREDICTIONS_KEY: chosen}
-    if reference != FLOAT:
+    if not comparison.is_main:
         # The inputs are the same, and counted once.
         found.pop(INPUTS_SEEN_KEY, None)
     return found

@@ -16,6 +16,7 @@ from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.examples import finite
 from tfx_tflite.components.examples.matching import FeatureMatch
 from tfx_tflite.components.examples.tensors import Array, InputSpec, Tensors, format_shape
+from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -37,6 +38,10 @@ Extracts = dict[str, Any]
 ByOutput = Array | Mapping[str | None, Array]
 
 FLOAT, QUANTIZED, PUSHED = "float", "quantized", "pushed"
+# The quantized model with this machine's default kernels, beside those of targets.
+HOST = "quantized (on this machine)"
+# Kernels that are taken only if a target asks for them.
+_CHOSEN = (Kernels.REFERENCE, Kernels.MICRO)
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
 INPUTS_SEEN_KEY = "inputs_seen"
 
@@ -54,7 +59,9 @@ class ModelPair:
             nothing is compared with it.
         schema: The schema of the examples, serialized; as in `float_model.input_reader`.
         match: Which feature feeds which input.
-        kernels: Those that the quantized model runs with, whatever the shapes of its inputs.
+        candidates: The quantized model on each target, with the kernels that it runs with there,
+            whatever the shapes of its inputs.
+        host: This machine's default kernels, if their answers are wanted beside the targets'.
         input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
@@ -70,7 +77,8 @@ class ModelPair:
     reference: str | None = None
     schema: bytes | None = None
     match: FeatureMatch = field(default_factory=FeatureMatch)
-    kernels: Kernels | None = None
+    candidates: tuple[Candidate, ...] = (FIRST,)
+    host: Kernels | None = None
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -92,12 +100,22 @@ class ModelPair:
         return open_float_model(self.saved_model, self.signature, digest)
 
     def quantized_model(self) -> TFLiteModel:
-        """Returns the quantized model with the kernels that judge it."""
-        return self._tflite_model(self.tflite, self.kernels)
+        """Returns the quantized model with the kernels of the first target."""
+        return self._tflite_model(self.tflite, self.candidates[0].kernels)
 
-    def reference_model(self) -> TFLiteModel | None:
-        """Returns the pushed model; None if nothing is compared with it."""
-        return None if self.reference is None else self._tflite_model(self.reference)
+    def tflite_models(self) -> dict[str, TFLiteModel]:
+        """Returns the TensorFlow Lite models that predict, by what their predictions are called."""
+        found = {}
+        for candidate in self.candidates:
+            kernels = candidate.kernels
+            found[candidate.key(QUANTIZED)] = self._tflite_model(self.tflite, kernels)
+            if self.reference is not None:
+                # Which of LiteRT's kernels an older model takes by itself is its own affair.
+                own = kernels if kernels in _CHOSEN else None
+                found[candidate.key(PUSHED)] = self._tflite_model(self.reference, own)
+        if self.host is not None:
+            found[HOST] = self._tflite_model(self.tflite, self.host)
+        return found
 
     def _tflite_model(self, path: str, kernels: Kernels | None = None) -> TFLiteModel:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -156,9 +174,7 @@ class _PredictDoFn(beam.DoFn):
         self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
         # An interpreter serves one thread.
         self._float_model = self._float.model or self._pair.float_model()
-        self._tflite = {QUANTIZED: self._pair.quantized_model()}
-        if (pushed := self._pair.reference_model()) is not None:
-            self._tflite[PUSHED] = pushed
+        self._tflite = self._pair.tflite_models()
         self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:

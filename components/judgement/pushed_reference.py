@@ -1,6 +1,6 @@
 """The model that was pushed last, as the reference of rules with `against: pushed`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import (
     DestinationError,
     EvaluationError,
+    ModelError,
     NotKnownError,
     listed,
 )
@@ -23,6 +24,7 @@ from tfx_tflite.components.models.float_model import Signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.presence import ABSENT, Absence, Presence
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
+from tfx_tflite.components.versions import Kernels
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,15 @@ class PushedReference:
         """What messages call it."""
         return f"the pushed version {self.number} ({self.uri})"
 
-    def check(self, signature: Signature, outputs: Sequence[str]) -> None:
+    def check(
+        self, signature: Signature, outputs: Sequence[str], kernels: Iterable[Kernels] = ()
+    ) -> None:
         """Checks that the model takes and gives what today's does.
 
         Args:
             signature: Of today's float model.
             outputs: The outputs that are evaluated.
+            kernels: Those of targets that must run it, too.
 
         Raises:
             EvaluationError: It does not.
@@ -124,6 +129,18 @@ class PushedReference:
                 raise EvaluationError(
                     f"{where} has no output {output!r}; it has: {listed(sorted(model.outputs))}"
                 )
+        for each in kernels:
+            _check_runs_on(where, self.content, each)
+
+
+def _check_runs_on(pushed: str, content: bytes, kernels: Kernels) -> None:
+    try:
+        TFLiteModel(content, kernels)
+    except ModelError as error:
+        raise EvaluationError(
+            f"{pushed} cannot be compared with on the target: {error}; leave out the rules with "
+            "against: pushed for one push"
+        ) from error
 
 
 def _incomparable(pushed: str, takes: str, new: str) -> EvaluationError:

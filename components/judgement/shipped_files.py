@@ -1,6 +1,6 @@
 """What a push ships beside the model: golden samples, the schema, and how the model is called."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY, SCHEMA_FILE
 from tfx_tflite.components.destinations.manifest import Golden, Signature, Tensor
 from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.models.golden_samples import GoldenSamples
 from tfx_tflite.components.models.tensor_info import TensorInfo
@@ -23,16 +24,23 @@ class ShippedFiles:
     Attributes:
         signature: How the model is called.
         golden: The golden samples; None if there are none.
+        goldens: Those of each target, `golden` the first of them.
         digests: Of each file, by its name below the directory.
     """
 
     signature: Signature
     golden: Golden | None
+    goldens: tuple[Golden, ...]
     digests: Mapping[str, str]
 
 
 def write_shipped_files(
-    directory: Path, model: TFLiteModel, first: FirstExamples, samples: int, schema: bytes | None
+    directory: Path,
+    model: TFLiteModel,
+    first: FirstExamples,
+    samples: int,
+    schema: bytes | None,
+    candidates: Sequence[Candidate] = (FIRST,),
 ) -> ShippedFiles:
     """Writes the files and returns what a report says of them.
 
@@ -42,15 +50,21 @@ def write_shipped_files(
         first: The examples whose first ones are the golden samples.
         samples: How many; 0 for none.
         schema: The schema of the examples, serialized.
+        candidates: The model on each target, whose kernels record golden samples.
 
     Raises:
         EvaluationError: The model gives NaN or infinity for a golden sample.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    golden = None
+    goldens: tuple[Golden, ...] = ()
     if samples:
-        recorded = GoldenSamples.record(model.content, model.quantize(first.take(samples)))
-        golden = recorded.write(directory / GOLDEN_DIRECTORY)
+        inputs = model.quantize(first.take(samples))
+        goldens = tuple(
+            GoldenSamples.record(model.content, inputs, candidate.kernels).write(
+                directory, _golden_directory(candidate)
+            )
+            for candidate in candidates
+        )
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
@@ -60,13 +74,20 @@ def write_shipped_files(
             inputs=_tensors(model.inputs, first.shapes),
             outputs=_tensors(model.outputs, {}),
         ),
-        golden=golden,
+        golden=next(iter(goldens), None),
+        goldens=goldens,
         digests={
             file.relative_to(directory).as_posix(): file_digest(file)
             for file in sorted(directory.rglob("*"))
             if file.is_file()
         },
     )
+
+
+def _golden_directory(candidate: Candidate) -> str:
+    """Returns where the golden samples of a target are among the files."""
+    place = candidate.place
+    return f"{GOLDEN_DIRECTORY}_{place + 1}" if place else GOLDEN_DIRECTORY
 
 
 def _tensors(

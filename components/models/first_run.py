@@ -21,7 +21,11 @@ _REMEDY = "it was damaged or made to do harm, make it anew"
 
 
 def check_first_run(
-    content: bytes, name: str, inputs: Tensors, time_limit: float = _TIME_LIMIT
+    content: bytes,
+    name: str,
+    inputs: Tensors,
+    time_limit: float = _TIME_LIMIT,
+    on_micro: bool = False,
 ) -> None:
     """Checks that a model is sound, and that running it does not end the process.
 
@@ -32,11 +36,12 @@ def check_first_run(
         name: What to call it in a message: where it is, usually.
         inputs: Examples in the float model's terms, by name, the batch dimension first.
         time_limit: Seconds that it may take.
+        on_micro: Whether it is run with TensorFlow Lite Micro, too.
 
     Raises:
         ModelError: It is not, or it does.
     """
-    ended = in_a_copy(lambda: _first_run(content, inputs), time_limit)
+    ended = in_a_copy(lambda: _first_run(content, inputs, on_micro), time_limit)
     if ended.killed_by:
         raise ModelError(
             f"{name} crashes TensorFlow Lite's interpreter ({ended.killed_by}); {_REMEDY}"
@@ -50,12 +55,13 @@ def check_first_run(
         raise ModelError(f"{name} is not a valid TensorFlow Lite model: {ended.problem}; {_REMEDY}")
 
 
-def _first_run(content: bytes, inputs: Tensors) -> None:
+def _first_run(content: bytes, inputs: Tensors, on_micro: bool) -> None:
     """Does what is done later, with each family of kernels."""
     problem = next(soundness.problems(content), None)
     if problem is not None:
         raise ModelError(problem)
-    for kernels in (Kernels.XNNPACK, Kernels.BUILTIN, Kernels.REFERENCE):
+    others = [Kernels.MICRO] if on_micro else []
+    for kernels in (Kernels.XNNPACK, Kernels.BUILTIN, Kernels.REFERENCE, *others):
         with contextlib.suppress(ValueError, RuntimeError, TfxTfliteError):
             _run(content, inputs, kernels)
 

@@ -24,7 +24,7 @@ from tfx_tflite.components.models.runtime import (
     reproducible_kernels,
 )
 from tfx_tflite.components.models.tensor_info import batch_size_of
-from tfx_tflite.components.versions import Runtime
+from tfx_tflite.components.versions import Kernels, Runtime
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,15 @@ class GoldenSamples:
     runtime: Runtime
 
     @classmethod
-    def record(cls, content: bytes, inputs: Tensors) -> "GoldenSamples":
+    def record(
+        cls, content: bytes, inputs: Tensors, kernels: Kernels | None = None
+    ) -> "GoldenSamples":
         """Runs a model on some inputs.
 
         Args:
             content: The flatbuffer.
+            kernels: Those of the target. If others cannot be compared with them, or if they are
+                None, these are `runtime.reproducible_kernels`.
             inputs: Of the model's own types and of one shape. For a model of a fixed batch size
                 their number need not be a multiple of it: samples are left out, or repeated if
                 there are too few.
@@ -61,9 +65,9 @@ class GoldenSamples:
         rows = {
             name: np.resize(values, (samples, *values.shape[1:])) for name, values in inputs.items()
         }
-        kernels = reproducible_kernels(
-            content, {name: values[:batch_size] for name, values in rows.items()}
-        )
+        if kernels is None or not kernels.are_reproducible:
+            one = {name: values[:batch_size] for name, values in rows.items()}
+            kernels = reproducible_kernels(content, one)
         outputs = run(open_model(content, kernels), rows, batch_size)
         for name, values in outputs.items():
             if (bad := first_non_finite(values)) is not None:
@@ -73,19 +77,20 @@ class GoldenSamples:
                 )
         return cls(rows, outputs, batch_size, Runtime.of(kernels))
 
-    def write(self, directory: Path) -> Golden:
-        """Writes the files into a directory and returns their description.
+    def write(self, directory: Path, place: str = GOLDEN_DIRECTORY) -> Golden:
+        """Writes the files and returns their description.
 
         Args:
-            directory: Where to; the files' names in the description begin with `GOLDEN_DIRECTORY`.
+            directory: Of all that is shipped.
+            place: The folder in it; the files' names in the description begin with it.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        (directory / place).mkdir(parents=True, exist_ok=True)
         return Golden(
             samples=len(next(iter(self.inputs.values()))),
             batch_size=self.batch_size,
             runtime=self.runtime,
-            inputs=_written(directory, "input", self.inputs),
-            outputs=_written(directory, "output", self.outputs),
+            inputs=_written(directory, f"{place}/input", self.inputs),
+            outputs=_written(directory, f"{place}/output", self.outputs),
         )
 
 
@@ -98,7 +103,7 @@ def _written(directory: Path, kind: str, tensors: Tensors) -> tuple[GoldenTensor
         found.append(
             GoldenTensor(
                 name=name,
-                file=f"{GOLDEN_DIRECTORY}/{file}",
+                file=file,
                 dtype=values.dtype.name,
                 shape=values.shape,
             )

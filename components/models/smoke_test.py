@@ -12,6 +12,7 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.manifest import Golden, KernelsDeviate, SmokeTest
 from tfx_tflite.components.documents import Part
-from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.errors import ModelError, PushError
 from tfx_tflite.components.examples.tensors import first_non_finite
 from tfx_tflite.components.models import golden_samples
 from tfx_tflite.components.models.environment import without_secrets
@@ -34,9 +35,9 @@ from tfx_tflite.components.versions import Runtime
 
 
 class _Trial(Part):
-    """What the child is given: golden samples, or the shapes of an example by input name."""
+    """What the child is given: golden samples, and the shapes of an example by input name."""
 
-    golden: Golden | None
+    goldens: tuple[Golden, ...]
     shapes: dict[str, tuple[int, ...]]
 
 
@@ -49,7 +50,7 @@ class _Outcome(Part):
 
 def try_model(
     directory: Path,
-    golden: Golden | None,
+    goldens: Sequence[Golden],
     shapes: Shapes | None = None,
     time_limit: float = 600.0,
 ) -> SmokeTest:
@@ -57,7 +58,8 @@ def try_model(
 
     Args:
         directory: The files of a version.
-        golden: The description of the golden samples; None runs the model on zeros, once.
+        goldens: The description of the golden samples, those of each target; without any the model
+            is run on zeros, once.
         shapes: Of an example by input name, the batch dimension first, for a model without golden
             samples that has free axes.
         time_limit: Seconds.
@@ -70,7 +72,7 @@ def try_model(
             that its golden samples were recorded with, or NaN or infinity with the default ones.
     """
     command = [sys.executable, "-m", __name__, str(directory.resolve())]
-    trial = _Trial(golden=golden, shapes={k: tuple(v) for k, v in (shapes or {}).items()})
+    trial = _Trial(goldens=tuple(goldens), shapes={k: tuple(v) for k, v in (shapes or {}).items()})
     try:
         # Python looks for modules where it is started, and a folder there may have any name.
         done = subprocess.run(
@@ -103,12 +105,13 @@ def try_model(
 def _try(directory: Path, trial: _Trial) -> _Outcome:
     content = (directory / MODEL_FILE).read_bytes()
     try:
-        if trial.golden is not None:
-            return _replay(content, directory, trial.golden)
+        outcomes = [_replay(content, directory, golden) for golden in trial.goldens]
+        if outcomes:
+            return next((each for each in outcomes if each.problem), outcomes[0])
         model = open_model(content)
         run_on_zeros(model, trial.shapes)
         return _Outcome(found=_found(model))
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, ModelError) as error:
         message = str(error).strip().splitlines()
         return _Outcome(problem=f"it cannot be run: {message[0] if message else error}")
 

@@ -6,6 +6,7 @@ The parts of reports and of `tfx-tflite inspect` that are about memory, operator
 from typing import Literal
 
 from tfx_tflite.components.documents import Part
+from tfx_tflite.components.errors import listed
 from tfx_tflite.components.versions import Runtime
 
 
@@ -80,6 +81,13 @@ class OperatorFinding(Part):
     reason: str
     advice: str = ""
 
+    @property
+    def text(self) -> str:
+        """What is said of it in one line."""
+        layer = f" (layer {self.layer})" if self.layer else ""
+        kind = f"{self.name}{layer}: " if self.name else ""
+        return f"{kind}{self.reason}" + (f"; {self.advice}" if self.advice else "")
+
 
 class Acceleration(Part):
     """What a compiler for an accelerator says of a model.
@@ -132,3 +140,11 @@ class TargetFacts(Part):
     unsupported: tuple[OperatorFinding, ...] = ()
     arena: Arena | None = None
     acceleration: Acceleration | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why the target does not run the model; empty if it does."""
+        if self.arena is not None:
+            return ""
+        reasons = listed(dict.fromkeys(finding.text for finding in self.unsupported))
+        return f"{self.target} does not run the model: {reasons}"

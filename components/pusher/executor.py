@@ -81,7 +81,7 @@ class Executor(tfx_pusher.Executor):
                 force=settings.force,
                 keep=settings.keep,
                 trial=functools.partial(
-                    try_model, golden=report.golden, shapes=report.example_shapes
+                    try_model, goldens=report.goldens, shapes=report.example_shapes
                 ),
             )
         if version.outcome == "withdrawn":

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import posixpath
+from collections.abc import Sequence
 
 from absl import logging
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -27,6 +28,7 @@ from tfx_tflite.components.digests import bytes_digest, records_digest
 from tfx_tflite.components.errors import ArtifactError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.candidate import Candidate
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.first_examples import FirstExamples
@@ -38,8 +40,11 @@ from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import effects, float_tflite
 from tfx_tflite.components.models import kernel_differences as kernels
+from tfx_tflite.components.models.facts import facts_of
 from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.float_model import matched, read_tensor_signature
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
+from tfx_tflite.components.models.target_facts import TargetFacts
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.report import page
@@ -48,6 +53,7 @@ from tfx_tflite.components.report.build import (
     ModelProperties,
     Request,
     build,
+    figures_on,
     with_shown_examples,
 )
 from tfx_tflite.components.report.document import Provenance, Report
@@ -55,7 +61,7 @@ from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.report.version_trend import with_history
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.verdict import OVERALL
-from tfx_tflite.components.versions import Runtime
+from tfx_tflite.components.versions import Kernels, Runtime
 
 _COMPONENT = "QuantizationEvaluator"
 # On how many examples the default kernels are compared with the reference kernels.
@@ -105,22 +111,30 @@ class Executor(tfx_evaluator.Executor):
         float_digests = _checked_float_file(pair, first)
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
-        check_first_run(content, pair.tflite_stored_at or pair.tflite, first.take(2))
+        is_on_micro = any(device.runtime == "tflite-micro" for device in settings.devices)
+        name = pair.tflite_stored_at or pair.tflite
+        check_first_run(content, name, first.take(2), on_micro=is_on_micro)
+        facts = [facts_of(content, device, first.shapes) for device in settings.devices]
         model = _model_properties(input_dict, content, first, _latency_seconds(gate))
         _check_origin(input_dict, settings, model)
+        host = default_kernels(content, first.take(2))
+        candidates = _on_targets(settings.devices, facts, host)
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
             digests={pair.tflite: bytes_digest(content), **float_digests},
-            kernels=default_kernels(content, first.take(2)),
+            candidates=candidates,
+            host=host if any(each.kernels is not host for each in candidates) else None,
         )
-        quantized = TFLiteModel(content, pair.kernels)
+        quantized = TFLiteModel(content, pair.candidates[0].kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
         output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
         looked = _looked(settings)
         if isinstance(looked, PushedReference):
             check_first_run(looked.content, looked.name, first.take(2))
-            looked.check(pair.signature, [output.spec.name for output in judged])
+            names = [output.spec.name for output in judged]
+            asked = {device.judging_kernels for device in settings.devices} - {None}
+            looked.check(pair.signature, names, sorted(filter(None, asked)))
             path = _copied(looked, output_path)
             digests = {**pair.digests, path: bytes_digest(looked.content)}
             pair = dataclasses.replace(pair, reference=path, digests=digests)
@@ -128,7 +142,7 @@ class Executor(tfx_evaluator.Executor):
         progress.tell(Step(progress.PREDICTED, split=settings.split, is_first=True))
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
-        judgement = case.judge(model.figures)
+        judgement = case.judge([figures_on(model, found) for found in facts])
         document = build(
             Findings(
                 case=case,
@@ -136,7 +150,8 @@ class Executor(tfx_evaluator.Executor):
                 model=model,
                 runtime=Runtime.of(quantized.kernels),
                 kernels=kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS),
-                shipped=_ship(output_dict, quantized, first, samples, source.schema),
+                shipped=_ship(output_dict, quantized, first, settings, case),
+                facts=tuple(facts),
                 lineage=_lineage(input_dict),
             ),
             self._request(settings, exec_properties),
@@ -247,18 +262,49 @@ def _checked_float_file(pair: ModelPair, first: FirstExamples) -> dict[str, str]
     return {pair.saved_model: bytes_digest(content)}
 
 
+def _on_targets(
+    devices: Sequence[Target], facts: Sequence[TargetFacts], default: Kernels
+) -> tuple[Candidate, ...]:
+    """Returns the quantized model on each target, with the kernels that run it there.
+
+    Args:
+        devices: The targets.
+        facts: What is known of the model on each.
+        default: This machine's default kernels, which also stand in for those of a target that does
+            not run the model.
+    """
+    is_named = tuple(devices) != DEFAULT_TARGETS
+    return tuple(
+        Candidate(
+            place=place,
+            name=device.name if is_named else "",
+            kernels=default if found.problem else device.judging_kernels or default,
+            is_accelerated=device.accelerator is not None,
+            problem=found.problem if is_named else "",
+        )
+        for place, (device, found) in enumerate(zip(devices, facts, strict=True))
+    )
+
+
 def _ship(
     output_dict: Artifacts,
     model: TFLiteModel,
     first: FirstExamples,
-    samples: int,
-    schema: bytes | None,
+    settings: EvaluatorSettings,
+    case: Case,
 ) -> ShippedFiles:
     """Writes what a push ships beside the model, and returns what the report says of it."""
     blessing = artifact_utils.get_single_uri(output_dict["blessing"])
     uri = posixpath.join(blessing, layout.SHIPPED_DIRECTORY)
     with artifact_files.writable(uri) as directory:
-        return write_shipped_files(directory, model, first, samples, schema)
+        return write_shipped_files(
+            directory,
+            model,
+            first,
+            settings.golden_samples,
+            case.source.schema,
+            case.pair.candidates,
+        )
 
 
 def _latency_seconds(gate: Gate) -> float:

@@ -11,12 +11,17 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from tfx_tflite.components.artifact_layout import FLOAT_TFLITE_FILE, QUANTIZATION_FILE
-from tfx_tflite.components.destinations.manifest import Evaluated, JudgedOutput, KernelComparison
+from tfx_tflite.components.destinations.manifest import (
+    Evaluated,
+    Golden,
+    JudgedOutput,
+    KernelComparison,
+)
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
-from tfx_tflite.components.judgement.case import Case, Judgement
+from tfx_tflite.components.judgement.case import Case, Judgement, OnTarget
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.output_differences import OutputSums
@@ -29,6 +34,7 @@ from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.first_run import check_first_run
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.min_runtime import min_runtime_version
+from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, QuantizationReport
 from tfx_tflite.components.releases import release_number
 from tfx_tflite.components.report import document
@@ -86,6 +92,31 @@ class ModelProperties:
             "runtime_version": None if release is None else release_number(release),
         }
 
+    def latency_on(self, facts: TargetFacts) -> tuple[float, Source] | None:
+        """Returns the milliseconds of an inference on a target, and what said so.
+
+        That is what the compiler for its accelerator estimates if it has one, else what this
+        machine takes; None if nothing was measured.
+
+        Args:
+            facts: What is known of the model on the target.
+        """
+        acceleration = facts.acceleration
+        if acceleration is not None and acceleration.milliseconds is not None:
+            return acceleration.milliseconds, acceleration.source
+        if not self.latencies:
+            return None
+        measured = self.latencies[0]
+        runtime = measured.quantized_runtime
+        source = Source(
+            tool=f"{runtime.package} ({runtime.kernels.value} kernels)",
+            version=runtime.version,
+            kind="measured",
+            machine=platform.machine(),
+            caveat="on the machine of the evaluation, which is not the target",
+        )
+        return measured.quantized_ms, source
+
     @property
     def input_ranges(self) -> tuple[InputRange, ...]:
         """What the inputs were calibrated for."""
@@ -134,6 +165,23 @@ class ModelProperties:
         return cls(bytes_digest(content), len(content), quantization, latencies, arena, least)
 
 
+def figures_on(model: ModelProperties, facts: TargetFacts) -> dict[str, float | None]:
+    """Returns what rules limit on a target, by the rule's name of it; None if it is not known.
+
+    Args:
+        model: What is known of the model.
+        facts: What is known of it on the target.
+    """
+    latency_on = model.latency_on(facts)
+    return {
+        **model.figures,
+        "size_bytes": float(model.size_bytes),
+        "arena_bytes": float(facts.arena.size_bytes) if facts.arena else None,
+        "latency_ms": latency_on[0] if latency_on else None,
+        "accelerated": facts.acceleration.share if facts.acceleration else None,
+    }
+
+
 @dataclass(frozen=True)
 class Request:
     """What the evaluator was asked for, and by whom.
@@ -166,6 +214,7 @@ class Findings:
         runtime: What the quantized model's figures were measured with.
         kernels: How far its kernels are from the reference kernels.
         shipped: What a push takes along.
+        facts: What is known of the model on each target.
         lineage: Where what was compared lies, by what it is.
     """
 
@@ -175,6 +224,7 @@ class Findings:
     runtime: Runtime
     kernels: KernelComparison
     shipped: ShippedFiles
+    facts: tuple[TargetFacts, ...]
     lineage: Mapping[str, str]
 
 
@@ -204,6 +254,7 @@ def build(found: Findings, asked: Request) -> Report:
         outputs=first.outputs,
         worst_examples=first.worst_examples,
         answers=first.answers,
+        targets=_targets(found),
         by_output=tuple(output for output in outputs if output.output is not None),
         layers=quantization.layers,
         size_parts=quantization.size_parts,
@@ -232,6 +283,46 @@ def build(found: Findings, asked: Request) -> Report:
         provenance=asked.provenance,
         run=asked.run,
         evaluated_at=asked.evaluated_at,
+    )
+
+
+def _targets(found: Findings) -> tuple[document.TargetReport, ...]:
+    """Returns what was found on each target; nothing if the config names none."""
+    targets, goldens = found.judgement.targets, found.shipped.goldens
+    if not targets[0].candidate.name:
+        return ()
+    return tuple(
+        _on_target(found, target, facts, goldens[target.candidate.place] if goldens else None)
+        for target, facts in zip(targets, found.facts, strict=True)
+    )
+
+
+def _on_target(
+    found: Findings, target: OnTarget, facts: TargetFacts, golden: Golden | None
+) -> document.TargetReport:
+    latency_on = found.model.latency_on(facts)
+    is_run = not target.candidate.problem
+    return document.TargetReport(
+        **dict(facts),
+        verdict=target.result.verdict,
+        metrics=target.evaluation.values if is_run else (),
+        latency_ms=latency_on[0] if latency_on else None,
+        latency_source=latency_on[1] if latency_on else None,
+        host=None if target.host is None else _beside_this_machine(found.case, target.host),
+        golden=golden,
+    )
+
+
+def _beside_this_machine(case: Case, host: Evaluation) -> document.HostDifference:
+    assert case.pair.host is not None
+    sums = host.outputs[0].comparison.outputs
+    agreement = _agreement(sums)
+    return document.HostDifference(
+        runtime=Runtime.of(case.pair.host),
+        examples=host.examples,
+        decisions=None if agreement is None else agreement.decisions,
+        differing=None if agreement is None else sum(flip.examples for flip in agreement.flips),
+        metrics=host.values,
     )
 
 

@@ -312,6 +312,12 @@ class Report(Document):
         return self.by_output or (alone,)
 
     @property
+    def goldens(self) -> tuple[Golden, ...]:
+        """The golden samples of each target, or the only ones."""
+        of_targets = tuple(each.golden for each in self.targets if each.golden is not None)
+        return of_targets or ((self.golden,) if self.golden is not None else ())
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels that outputs were judged by, each once."""
         return tuple(dict.fromkeys(each.label for each in self.evaluated.outputs if each.label))

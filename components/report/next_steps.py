@@ -342,6 +342,70 @@ def _arena(report: Report, rules: Sequence[RuleResult]) -> str:
     return f"{said} Try int8, whose activations take a quarter of float32's bytes."
 
 
+def _size_bytes(report: Report, rules: Sequence[RuleResult]) -> str:
+    said = _too_many("The model file has", "bytes", rules[0])
+    if report.scheme in ("float32", "float16"):
+        return f"{said} Try dynamic_range or int8, whose weights take a quarter of float32's bytes."
+    return (
+        f"{said} Its weights have 8 bits already: only a float model with fewer weights is smaller."
+    )
+
+
+def _arena_bytes(report: Report, rules: Sequence[RuleResult]) -> str:
+    rule = rules[0]
+    on = f" on {rule.target}" if rule.target else ""
+    said = _too_many("The model needs", f"bytes of working memory{on}", rule)
+    steps = [
+        step
+        for target in report.targets
+        if target.target == rule.target and target.arena is not None
+        for step in target.arena.steps
+    ]
+    if not steps:
+        return f"{said} Make the largest activations of the float model smaller."
+    most = max(steps, key=lambda step: step.live_bytes)
+    return (
+        f"{said} Most is needed, {number(most.live_bytes)} bytes for tensors, while operator "
+        f"{most.operator} ({most.name}, layer {most.layer}) runs: make what it reads and writes "
+        "smaller in the float model."
+    )
+
+
+def _latency_ms(report: Report, rules: Sequence[RuleResult]) -> str:
+    rule = rules[0]
+    said = _too_many("An inference takes", "ms", rule)
+    sources = [each.latency_source for each in report.targets if each.target == rule.target]
+    if sources and sources[0] is not None and sources[0].kind == "estimate":
+        return (
+            f"{said} That is the estimate of {sources[0].tool} for the accelerator: make the model "
+            "smaller, or have more of its operators run there."
+        )
+    return f"{said} That was measured on the machine of the evaluation: make the model smaller."
+
+
+def _accelerated(report: Report, rules: Sequence[RuleResult]) -> str:
+    rule = rules[0]
+    said = (
+        f"The accelerator of {rule.target} runs {percent(rule.quantized_value)} of the operators, "
+        f"and {percent(rule.limit or 0)} are asked for."
+    )
+    refused = [
+        finding
+        for target in report.targets
+        if target.target == rule.target and target.acceleration is not None
+        for finding in target.acceleration.refused
+    ]
+    if not refused:
+        return said
+    first = refused[0]
+    more = f" (and {len(refused) - 1} more, which the report lists)" if refused[1:] else ""
+    return f"{said} Left to the processor: {first.text}{more}."
+
+
+def _too_many(what: str, unit: str, rule: RuleResult) -> str:
+    return f"{what} {number(rule.quantized_value)} {unit}, and {number(rule.limit)} are allowed."
+
+
 def _runtime(report: Report, rules: Sequence[RuleResult]) -> str:
     needed, limit = rules[0].quantized_release, rules[0].limit_release
     remedy = (
@@ -386,6 +450,10 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
     "size_ratio": _size,
     "latency_ratio": _latency,
     "arena_ratio": _arena,
+    "size_bytes": _size_bytes,
+    "arena_bytes": _arena_bytes,
+    "latency_ms": _latency_ms,
+    "accelerated": _accelerated,
     "runtime_version": _runtime,
     "figure not known": _not_known,
 }

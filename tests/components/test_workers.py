@@ -52,7 +52,7 @@ def of_the_evaluator() -> list[object]:
     pair = prediction.ModelPair("saved_model", signature, None, "model.tflite")
     return [
         prediction._PredictDoFn(pair, [check], shared.Shared()),
-        compare_models._against,
+        compare_models._chosen,
         compare_models._compared_batches,
         compare_models._metrics_by_slice,
         compare_models._write_comparison,

@@ -271,7 +271,8 @@ def test_a_model_that_devices_can_run_passes_the_rule_on_the_runtime(needed: int
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.key)
 def test_a_figure_that_is_not_known_refuses(limit):
-    result = verdict(rule_of({limit.key: "2.14.0" if limit is RuntimeLimit else 0.9}))
+    value = "2.14.0" if limit is RuntimeLimit else 500 if limit.key.endswith("_bytes") else 0.9
+    result = verdict(rule_of({limit.key: value}))
     assert result.reasons == (f"{limit.figure} is not known, so it cannot be judged",)
 
 

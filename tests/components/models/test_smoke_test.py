@@ -43,18 +43,18 @@ def shipped(tmp_path: Path, digits_flatbuffer: bytes, digits_arrays):
     (tmp_path / "model.tflite").write_bytes(digits_flatbuffer)
     images = digits_arrays["eval"][0][:4]
     samples = GoldenSamples.record(digits_flatbuffer, {"image": images})
-    return tmp_path, samples.write(tmp_path / "golden")
+    return tmp_path, samples.write(tmp_path)
 
 
 def test_a_model_that_gives_what_it_gave_passes_and_both_runtimes_are_named(shipped):
-    found = try_model(*shipped)
+    found = try_model(shipped[0], [shipped[1]])
     assert found.runtime.package == "ai-edge-litert"
     assert found.recorded_with.kernels is Kernels.REFERENCE
     assert found.kernels_deviate.examples == 4 and found.kernels_deviate.answers == 0
 
 
 def test_a_model_without_golden_samples_is_run_once(shipped):
-    assert try_model(shipped[0], None).runtime.package == "ai-edge-litert"
+    assert try_model(shipped[0], []).runtime.package == "ai-edge-litert"
 
 
 def test_a_model_with_free_axes_and_without_golden_samples_is_run_on_an_examples_shape(
@@ -66,8 +66,8 @@ def test_a_model_with_free_axes_and_without_golden_samples_is_run_on_an_examples
     content = tensor_model(lambda x: tf.nn.conv1d(x, kernel, 1, "VALID"), [None, None, 3])
     (tmp_path / "model.tflite").write_bytes(content)
     with pytest.raises(PushError, match="it cannot be run"):
-        try_model(tmp_path, None, {"x": (1, 1, 3)})
-    try_model(tmp_path, None, {"x": (1, 9, 3)})
+        try_model(tmp_path, [], {"x": (1, 1, 3)})
+    try_model(tmp_path, [], {"x": (1, 9, 3)})
 
 
 def test_an_output_that_is_off_by_one_bit_stops_the_push(shipped):
@@ -79,7 +79,7 @@ def test_an_output_that_is_off_by_one_bit_stops_the_push(shipped):
     with pytest.raises(
         PushError, match=r"'probabilities' is not what it was .*tensorflow .*reference kernels"
     ):
-        try_model(directory, golden)
+        try_model(directory, [golden])
 
 
 def test_kernels_that_promise_nothing_of_the_kind_need_not_give_the_same_bits(shipped):
@@ -88,7 +88,7 @@ def test_kernels_that_promise_nothing_of_the_kind_need_not_give_the_same_bits(sh
     golden = golden.model_copy(update={"runtime": Runtime.of(Kernels.BUILTIN)})
     file = directory / golden.outputs[0].file
     (np.fromfile(file, "<f4") + np.float32(0.001)).tofile(file)
-    found = try_model(directory, golden).kernels_deviate
+    found = try_model(directory, [golden]).kernels_deviate
     assert found.largest == pytest.approx(0.001, rel=0.01)
 
 
@@ -100,7 +100,7 @@ def test_nets_whose_kernels_disagree_pass_and_it_is_told_how_far(tmp_path: Path,
     samples = GoldenSamples.record(content, {"x": recorded["inputs"]})
     outputs = samples.outputs["output"]
     assert differences(outputs, recorded["outputs"]) == expected_differences(net)
-    found = try_model(tmp_path, samples.write(tmp_path / "golden")).kernels_deviate
+    found = try_model(tmp_path, [samples.write(tmp_path)]).kernels_deviate
     assert found.examples == len(recorded["inputs"])
     if net != "dense":
         assert found.largest > 10
@@ -122,7 +122,7 @@ def test_nan_from_the_default_kernels_stops_the_push(tmp_path: Path, tensor_mode
     )
     np.array([[1, -1]], "<f4").tofile(tmp_path / "x.bin")
     with pytest.raises(PushError, match="output 'output' of golden sample 0 is not finite"):
-        try_model(tmp_path, golden)
+        try_model(tmp_path, [golden])
 
 
 def test_no_golden_sample_is_recorded_of_nan(tensor_model):
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_model_stops_the_push(shipped):
     directory, golden = shipped
     (directory / "model.tflite").write_bytes(b"not a flatbuffer")
     with pytest.raises(PushError, match="it cannot be run: "):
-        try_model(directory, golden)
+        try_model(directory, [golden])
 
 
 def test_a_runtime_that_dies_stops_the_push(shipped, monkeypatch: pytest.MonkeyPatch):
@@ -148,12 +148,12 @@ def test_a_runtime_that_dies_stops_the_push(shipped, monkeypatch: pytest.MonkeyP
     dying.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(dying))
     with pytest.raises(PushError, match="the runtime died of SIGSEGV"):
-        try_model(directory, golden)
+        try_model(directory, [golden])
 
 
 def test_a_model_that_takes_too_long_stops_the_push(shipped):
     with pytest.raises(PushError, match="took more than 0 s"):
-        try_model(*shipped, time_limit=0.01)
+        try_model(shipped[0], [shipped[1]], time_limit=0.01)
 
 
 def test_golden_files_are_plain_little_endian_values(shipped, digits_arrays):
@@ -198,7 +198,7 @@ def test_golden_samples_of_before_kernels_were_named_are_to_be_recorded_again(sh
     directory, golden = shipped
     old = golden.model_copy(update={"runtime": "ai-edge-litert 1.0"})
     with pytest.raises(PushError, match=r"name no kernels \(ai-edge-litert 1.0\); evaluate"):
-        try_model(directory, old)
+        try_model(directory, [old])
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_golden_samples_of_before_kernels_were_named_are_to_be_recorded_again(sh
 def test_a_model_that_would_end_the_process_is_not_pushed(tmp_path: Path, content: bytes):
     (tmp_path / "model.tflite").write_bytes(content)
     with pytest.raises(PushError, match="the model was not pushed: ") as raised:
-        try_model(tmp_path, None)
+        try_model(tmp_path, [])
     assert len(str(raised.value).splitlines()) == 1
 
 
@@ -229,5 +229,5 @@ def test_the_process_that_tries_a_model_has_no_credentials(
 
     monkeypatch.setenv("HF_TOKEN", "open sesame")
     monkeypatch.setattr(subprocess, "run", run)
-    assert try_model(shipped[0], None)
+    assert try_model(shipped[0], [])
     assert "PATH" in given and "HF_TOKEN" not in given

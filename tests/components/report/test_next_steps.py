@@ -142,6 +142,36 @@ def test_every_limit_of_the_gate_has_a_suggestion():
             "the largest is the output of layer",
         ),
         (
+            limited("size_bytes", 20000, 10000),
+            {"scheme": "float32"},
+            "size_bytes",
+            "The model file has 20,000 bytes, and 10,000 are allowed. Try dynamic_range or int8",
+        ),
+        (
+            limited("size_bytes", 20000, 10000),
+            {"scheme": "int8"},
+            "size_bytes",
+            "only a float model with fewer weights is smaller",
+        ),
+        (
+            varied(limited("arena_bytes", 5424, 4000), target="tflite-micro"),
+            {},
+            "arena_bytes",
+            "The model needs 5,424 bytes of working memory on tflite-micro, and 4,000 are allowed",
+        ),
+        (
+            limited("latency_ms", 7.5, 5),
+            {},
+            "latency_ms",
+            "An inference takes 7.5 ms, and 5 are allowed. That was measured on the machine",
+        ),
+        (
+            varied(limited("accelerated", 0.5, 1.0), target="tflite-micro, ethos-u55-128"),
+            {},
+            "accelerated",
+            "The accelerator of tflite-micro, ethos-u55-128 runs 50% of the operators",
+        ),
+        (
             varied(
                 limited("runtime_version", 2017000, 2014000),
                 quantized_release="2.17.0",

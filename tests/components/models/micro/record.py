@@ -1,14 +1,15 @@
 """Records what TensorFlow Lite Micro gives for some int8 nets.
 
-Run it as `python -m tests.components.models.micro.record`.
+Run it as `python -m tests.components.models.micro.record [NET …]`.
 
 It needs `tflite-micro` beside this project's environment. The nets are untrained: what is compared
 is the arithmetic of kernels, and how far it drifts apart in deep nets. Each file holds a
 flatbuffer, inputs in its own type, and Micro's outputs.
 """
 
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -55,7 +56,23 @@ def hard_swish() -> tf.keras.Model:
     return tf.keras.Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
 
 
-NETS: tuple[Callable[[], tf.keras.Model], ...] = (deep_residual, depthwise, dense, hard_swish)
+def streaming() -> tf.keras.Model:
+    """A window of the last 16 frames of sound, as nets for keywords see it; nothing is padded."""
+    x = inputs = tf.keras.Input((16, 1, 10))
+    for channels in (16, 16, 12):
+        x = layers.DepthwiseConv2D((3, 1), activation="relu")(x)
+        x = layers.Conv2D(channels, 1, activation="relu")(x)
+    x = layers.AveragePooling2D((10, 1))(x)
+    return tf.keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Flatten()(x)))
+
+
+NETS: tuple[Callable[[], tf.keras.Model], ...] = (
+    deep_residual,
+    depthwise,
+    dense,
+    hard_swish,
+    streaming,
+)
 
 
 def quantized(model: tf.keras.Model, inputs: np.ndarray) -> bytes:
@@ -89,9 +106,11 @@ def run_on_micro(content: bytes, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def main() -> None:
-    """Writes a file for each net."""
+def main(names: Sequence[str]) -> None:
+    """Writes a file for each net, or for those of some names."""
     for number, build in enumerate(NETS):
+        if names and build.__name__ not in names:
+            continue
         tf.keras.utils.set_random_seed(number)
         model = build()
         reals = np.random.default_rng(0).normal(size=(100, *model.input_shape[1:]))
@@ -110,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
