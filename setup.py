@@ -43,7 +43,7 @@ setup(
     packages=packages(),
     package_data={
         **{package: ["py.typed"] for package in FOLDERS.values()},
-        "tfx_tflite.components.models": ["*.json"],
+        "tfx_tflite.components.models": ["*.json", "c_sources/*.j2"],
         "tfx_tflite.components.report": ["*.j2"],
         "tfx_tflite.pipelines.checks": ["*.json"],
         "tfx_tflite.pipelines.config": ["*.json"],

@@ -135,6 +135,7 @@ def create_pipeline(
                 split=config.evaluation.split,
                 show_examples=config.evaluation.show_examples,
                 devices=config.devices,
+                model_name=config.name if "c_array" in config.push.extras else "model",
                 targets=_targets(config.evaluation),
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,

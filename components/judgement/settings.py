@@ -180,6 +180,7 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
         pushed_timeout: Seconds until a destination that does not answer is given up.
         show_examples: Whether the report has images of the examples that differ most.
         devices: What will run the model; the rules must hold on each of these.
+        model_name: What the model is called in C source; see `c_array.identifier`.
     """
 
     gate: Gate
@@ -192,6 +193,7 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
     pushed_timeout: Timeout = DEFAULT_TIMEOUT
     show_examples: bool = Field(default=False, strict=True)
     devices: Targets = DEFAULT_TARGETS
+    model_name: str = "model"
 
     @property
     def compared_destination(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a push ships beside the model: golden samples, the schema, and how the model is called."""
+"""What a push ships beside the model: golden samples, the schema, C source, how it is called."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,13 @@ from tfx_tflite.components.destinations.manifest import Golden, Signature, Tenso
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.models import c_array
 from tfx_tflite.components.models.golden_samples import GoldenSamples
+from tfx_tflite.components.models.micro_arena import arena
 from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.versions import Kernels
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def write_shipped_files(
     directory: Path,
     model: TFLiteModel,
     first: FirstExamples,
-    samples: int,
+    settings: EvaluatorSettings,
     schema: bytes | None,
     candidates: Sequence[Candidate] = (FIRST,),
 ) -> ShippedFiles:
@@ -48,7 +52,7 @@ def write_shipped_files(
         directory: Where to.
         model: The quantized model.
         first: The examples whose first ones are the golden samples.
-        samples: How many; 0 for none.
+        settings: How many golden samples there are, which extras, and what the model is called.
         schema: The schema of the examples, serialized.
         candidates: The model on each target, whose kernels record golden samples.
 
@@ -57,14 +61,19 @@ def write_shipped_files(
     """
     directory.mkdir(parents=True, exist_ok=True)
     goldens: tuple[Golden, ...] = ()
-    if samples:
-        inputs = model.quantize(first.take(samples))
-        goldens = tuple(
-            GoldenSamples.record(model.content, inputs, candidate.kernels).write(
-                directory, _golden_directory(candidate)
-            )
+    recorded: list[GoldenSamples] = []
+    if settings.golden_samples:
+        inputs = model.quantize(first.take(settings.golden_samples))
+        recorded = [
+            GoldenSamples.record(model.content, inputs, candidate.kernels)
             for candidate in candidates
+        ]
+        goldens = tuple(
+            golden.write(directory, _golden_directory(candidate))
+            for golden, candidate in zip(recorded, candidates, strict=True)
         )
+    if "c_array" in settings.extras:
+        _write_sources(directory, model.content, recorded, settings.model_name)
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
@@ -88,6 +97,19 @@ def _golden_directory(candidate: Candidate) -> str:
     """Returns where the golden samples of a target are among the files."""
     place = candidate.place
     return f"{GOLDEN_DIRECTORY}_{place + 1}" if place else GOLDEN_DIRECTORY
+
+
+def _write_sources(
+    directory: Path, content: bytes, recorded: Sequence[GoldenSamples], name: str
+) -> None:
+    """Writes a model as C source, and a program if TensorFlow Lite Micro gave golden samples."""
+    sources = c_array.model_sources(content, name)
+    of_micro = [each for each in recorded if each.runtime.kernels is Kernels.MICRO and each.outputs]
+    if of_micro:
+        size = arena(content).size_bytes
+        sources |= c_array.golden_sources(content, of_micro[0], size, name)
+    for file, text in sources.items():
+        (directory / file).write_text(text, encoding="utf-8")
 
 
 def _tensors(

@@ -99,7 +99,7 @@ def _written(directory: Path, kind: str, tensors: Tensors) -> tuple[GoldenTensor
     # A tensor's name may be anything, a file's may not.
     for index, (name, values) in enumerate(sorted(tensors.items())):
         file = f"{kind}_{index}.bin"
-        (directory / file).write_bytes(_little_endian(values))
+        (directory / file).write_bytes(little_endian(values))
         found.append(
             GoldenTensor(
                 name=name,
@@ -193,5 +193,6 @@ def _has_answer(values: Array) -> bool:
     return values.ndim > 1 and values.shape[-1] > 1
 
 
-def _little_endian(values: Array) -> bytes:
+def little_endian(values: Array) -> bytes:
+    """Returns the bytes of a tensor as files of golden samples have them."""
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()

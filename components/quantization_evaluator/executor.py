@@ -298,12 +298,7 @@ def _ship(
     uri = posixpath.join(blessing, layout.SHIPPED_DIRECTORY)
     with artifact_files.writable(uri) as directory:
         return write_shipped_files(
-            directory,
-            model,
-            first,
-            settings.golden_samples,
-            case.source.schema,
-            case.pair.candidates,
+            directory, model, first, settings, case.source.schema, case.pair.candidates
         )
 
 

@@ -1,0 +1,2 @@
+#pragma once
+__attribute__((format(printf, 1, 2))) void MicroPrintf(const char* format, ...);

@@ -1,0 +1,4 @@
+#pragma once
+namespace MICRO_NAMESPACE {
+void InitializeTarget();
+}
