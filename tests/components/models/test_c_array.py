@@ -1,4 +1,4 @@
-"""A model and its golden samples as C source: compilers take it, and it holds what it is made of."""
+"""A model and its golden samples as C source: what compilers make of it is what it is of."""
 
 import keyword
 import subprocess
@@ -92,9 +92,10 @@ def test_the_program_is_valid_with_either_place_of_the_names(
 ):
     needed_program("g++")
     write(tmp_path, net, "net")
+    places = [f"-I{tmp_path}", f"-I{PROGRAMS / 'micro_api'}", f"-DMICRO_NAMESPACE={namespace}"]
+    program = str(tmp_path / "golden_test.cc")
     subprocess.run(
-        ["g++", "-std=c++17", *STRICT, "-fsyntax-only", f"-DMICRO_NAMESPACE={namespace}"]
-        + [f"-I{tmp_path}", f"-I{PROGRAMS / 'micro_api'}", str(tmp_path / "golden_test.cc")],
+        [*LANGUAGES["C++"], *STRICT, "-fsyntax-only", *places, program],
         check=True,
     )
 

@@ -1,0 +1,61 @@
+"""What is written beside a model that is pushed, and that each file has its digest."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.components.models.test_c_array import recorded
+from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.judgement import shipped_files
+from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.gate import Gate, SizeLimit
+from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.models.tflite_model import TFLiteModel
+
+GATE = Gate(rules=(SizeLimit(max_size_ratio=1.0),))
+GOLDEN = {"golden/input_0.bin", "golden/output_0.bin"}
+
+
+def ship(directory: Path, **settings) -> shipped_files.ShippedFiles:
+    """Ships the net `dense`, whose inputs are random."""
+    model = TFLiteModel(recorded("dense")[0])
+    [name] = model.inputs
+    inputs = {name: np.random.default_rng(0).normal(size=(10, 32)).astype(np.float32)}
+    first = FirstExamples(pa.RecordBatch.from_pydict({}), inputs, inputs)
+    wanted = EvaluatorSettings(gate=GATE, **settings)
+    return shipped_files.write_shipped_files(directory, model, first, wanted, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({}, GOLDEN),
+        ({"golden_samples": 0}, set()),
+        ({"extras": ("c_array",), "golden_samples": 0}, {"model.h", "model.cc"}),
+        ({"extras": ("c_array",)}, {*GOLDEN, "model.h", "model.cc"}),
+    ],
+)
+def test_what_is_asked_for_is_written_with_its_digest(tmp_path: Path, settings, files):
+    shipped = ship(tmp_path, **settings)
+    assert set(shipped.digests) == files
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert written == files
+    assert all(file_digest(tmp_path / name) == shipped.digests[name] for name in files)
+
+
+def test_the_array_is_called_what_the_settings_say(tmp_path: Path):
+    ship(tmp_path, extras=("c_array",), model_name="my-digits")
+    assert "extern const unsigned char my_digits_model[];" in (tmp_path / "model.h").read_text()
+
+
+def test_the_program_is_shipped_if_micro_gave_the_golden_samples(tmp_path: Path):
+    content, golden = recorded("dense")
+    shipped_files._write_sources(tmp_path, content, golden, "dense")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("model.h", "model.cc"),
+        *("golden.h", "golden.cc", "golden_test.cc"),
+    }
+    # Its arena is at least what the interpreter needs here.
+    assert "#define DENSE_ARENA_BYTES 4096" in (tmp_path / "golden_test.cc").read_text()
