@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tfx_tflite.components.errors import ConfigError, NotKnownError
-from tfx_tflite.pipelines.checks import beam, data, evaluation, model, trainer
+from tfx_tflite.pipelines.checks import beam, data, evaluation, model, targets, trainer
 from tfx_tflite.pipelines.checks.files import keyed
 from tfx_tflite.pipelines.checks.mistake import Mistake, error_of, line_of
 from tfx_tflite.pipelines.checks.places import PLACES
@@ -50,6 +50,9 @@ CHECKS = (
     Check(evaluation.weights_are_there, ("data", "evaluation")),
     Check(evaluation.slices_are_by_features, ("data", "evaluation")),
     Check(evaluation.metrics_are_known, ("evaluation", "model")),
+    Check(targets.packages_are_installed, ("target", "targets", "kubeflow")),
+    Check(targets.schemes_are_run, ("quantization", "target", "targets")),
+    Check(targets.shapes_are_fixed, ("model", "quantization", "target", "targets")),
     Check(beam.options_are_beams, ("beam",)),
 )
 

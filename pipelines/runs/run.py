@@ -19,6 +19,7 @@ from tfx_tflite.components.errors import (
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.checks.targets import check_packages
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
 from tfx_tflite.pipelines.config.preflight import (
     Preflight,
@@ -88,6 +89,7 @@ def run(
             model that a rule is against could not be looked at.
     """
     config = found.config
+    check_packages(config)
     if not is_local(config.push.destination):
         # Whether it can be reached shows before anything is computed.
         _ = found.current

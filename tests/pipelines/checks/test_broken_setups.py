@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from tests.conftest import CONFIGS, ROOT
 from tfx_tflite.components.errors import ConfigError, DataError, TfxTfliteError
+from tfx_tflite.pipelines.checks import targets
 from tfx_tflite.pipelines.checks.table import checked
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import ConfigFile
@@ -157,6 +158,26 @@ def narrow_data(folder: Path) -> None:
 
 def a_file_in_the_way(folder: Path) -> None:
     (folder / "pushed").write_text("not a directory")
+
+
+def with_file(batch_size: int | None) -> Callable[[Path], None]:
+    """Returns what takes a TensorFlow Lite file of some batch size, for a microcontroller."""
+
+    def change(folder: Path) -> None:
+        import tensorflow as tf
+
+        image = tf.TensorSpec([batch_size, 2, 2], tf.float32, name="image")
+        function = tf.function(lambda image: {"scores": image + 1.0}, input_signature=[image])
+        tf.saved_model.save(tf.Module(), str(folder / "f"), {"serving_tensors": function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            str(folder / "f"), signature_keys=["serving_tensors"]
+        )
+        (folder / "m.tflite").write_bytes(converter.convert())
+        text = CONFIG.replace("saved_model: model", "tflite: m.tflite")
+        target = "target: {runtime: tflite-micro}\ncalibration:"
+        (folder / "c.yaml").write_text(text.replace("calibration:", target))
+
+    return change
 
 
 @dataclass(frozen=True)
@@ -321,6 +342,42 @@ SETUPS = {
             "neither installed nor in FOLDER; did you mean 'layers'?",
         ),
     ),
+    "a scheme that TensorFlow Lite Micro does not run": Setup(
+        edit(
+            "calibration:",
+            "quantization: {scheme: dynamic_range}\ntarget: {runtime: tflite-micro}\ncalibration:",
+        ),
+        (
+            "c.yaml:8: quantization.scheme: is dynamic_range, but TensorFlow Lite Micro has no "
+            "kernels that compute in float with int8 weights (target tflite-micro); take int8, "
+            "int16x8 or float32",
+        ),
+    ),
+    "a scheme that an accelerator does not run": Setup(
+        edit(
+            "calibration:",
+            "quantization: {scheme: float32}\ntargets:\n- {runtime: litert}\n"
+            "- {accelerator: ethos-u55-128}\ncalibration:",
+        ),
+        (
+            "c.yaml:8: quantization.scheme: is float32, but ethos-u55-128 computes with integers "
+            "alone (target litert, ethos-u55-128); take int8 or int16x8",
+        ),
+    ),
+    "a TensorFlow Lite file with a batch of any size for a microcontroller": Setup(
+        with_file(None),
+        (
+            "c.yaml:6: model.tflite: input 'image' takes a batch of any size, but target "
+            "tflite-micro needs a fixed one; convert the model again with a batch size of 1",
+        ),
+    ),
+    "a TensorFlow Lite file with another batch size than the config": Setup(
+        with_file(4),
+        (
+            "c.yaml:6: model.tflite: input 'image' takes 4 examples at once, and target "
+            "tflite-micro is given 1; set quantization.batch_size: 4",
+        ),
+    ),
 }
 
 
@@ -333,8 +390,8 @@ def test_a_broken_setup_is_found_with_its_line(folder: Path, name: str):
     assert tuple(said) == setup.said
 
 
-def test_the_table_has_21_kinds_of_them():
-    assert len(SETUPS) == 21
+def test_the_table_has_25_kinds_of_them():
+    assert len(SETUPS) == 25
 
 
 @pytest.mark.slow
@@ -609,3 +666,54 @@ def test_what_a_decorator_makes_of_the_entry_is_not_known(folder: Path):
     with_trainer("", "")(folder)
     (folder / "trainer.py").write_text(decorated)
     assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+
+
+TARGETS = {
+    "target: {runtime: tflite-micro}": (
+        "c.yaml:8: target.runtime: tflite-micro needs the package tflite-micro, which is not "
+        "installed; pip install tflite-micro"
+    ),
+    "targets:\n- {runtime: litert}\n- {accelerator: ethos-u55-128}": (
+        "c.yaml:10: targets.1.accelerator: ethos-u55-128 needs the package ethos-u-vela, which is "
+        "not installed; pip install ethos-u-vela"
+    ),
+}
+
+
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets nothing be installed that runs a model for a target."""
+    monkeypatch.setattr(targets, "_is_here", lambda module: False)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_package_that_a_target_needs_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str
+):
+    edit("calibration:", f"{target}\ncalibration:")(folder)
+    assert checked(ConfigFile.read(folder / "c.yaml")).warnings == ()
+    without_packages(monkeypatch)
+    assert messages(folder) == [TARGETS[target]]
+
+
+def test_a_package_that_may_be_in_an_image_of_kubeflow_is_a_warning_and_ends_a_run_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = "target: {runtime: tflite-micro}\nkubeflow: {image: i}\ncalibration:"
+    edit("calibration:", text)(folder)
+    without_packages(monkeypatch)
+    found = checked(ConfigFile.read(folder / "c.yaml"))
+    [warning] = found.warnings
+    assert "target.runtime: tflite-micro needs the package tflite-micro" in warning
+    with pytest.raises(ConfigError, match=r"^target\.runtime: tflite-micro needs the package"):
+        targets.check_packages(found.config)
+
+
+def test_whether_a_package_is_there_is_told_without_importing_it():
+    script = (
+        "import sys\n"
+        "from tfx_tflite.pipelines.checks import targets\n"
+        "here = [targets._is_here(m) for m in ('tflite_micro', 'ethosu.vela', 'no.such')]\n"
+        "print(here, [name for name in ('tflite_micro', 'ethosu.vela') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=ROOT)
+    assert done.stdout == b"[True, True, False] []\n"
