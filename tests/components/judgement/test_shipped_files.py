@@ -52,7 +52,7 @@ def test_the_array_is_called_what_the_settings_say(tmp_path: Path):
 
 def test_the_program_is_shipped_if_micro_gave_the_golden_samples(tmp_path: Path):
     content, golden = recorded("dense")
-    shipped_files._write_sources(tmp_path, content, golden, "dense")
+    shipped_files._write_sources(tmp_path, content, [golden], "dense")
     assert {path.name for path in tmp_path.iterdir()} == {
         *("model.h", "model.cc"),
         *("golden.h", "golden.cc", "golden_test.cc"),
