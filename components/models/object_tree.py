@@ -3,6 +3,8 @@
 The schema's generated code has none, so that protocols name here what is used of its classes.
 Vectors that are empty are left out of a tree: they are None. `Graph` is for reading a model and
 `Draft` for changing one; nothing else knows the schema.
+
+The schema's code is LiteRT's, which is the same as TensorFlow's and comes without the rest of it.
 """
 
 import copy
@@ -10,12 +12,15 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Protocol
 
+import flatbuffers
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
+from ai_edge_litert import schema_py_generated as _schema
 
 from tfx_tflite.components.examples.tensors import Array
 
-_schema = flatbuffer_utils.schema_fb
+_IDENTIFIER = b"TFL3"
+# What a flatbuffer is begun with; it grows.
+_FIRST_BYTES = 1024
 
 Integers = Sequence[int] | Array | None
 Reals = Sequence[float] | Array | None
@@ -116,16 +121,22 @@ class ModelTree(Protocol):
     metadata: list[MetadataTree] | None
     signatureDefs: list[SignatureTree] | None
 
+    def Pack(self, builder: object) -> int:
+        """Writes it to a builder of flatbuffers."""
+
 
 def parse(content: bytes) -> ModelTree:
     """Returns the object tree of a flatbuffer."""
-    tree: ModelTree = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    model = _schema.Model.GetRootAs(bytearray(content), 0)
+    tree: ModelTree = _schema.ModelT.InitFromObj(model)
     return tree
 
 
 def pack(tree: ModelTree) -> bytes:
     """Returns the flatbuffer of an object tree."""
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
+    builder = flatbuffers.Builder(_FIRST_BYTES)
+    builder.Finish(tree.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def model_tree() -> ModelTree:

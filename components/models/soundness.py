@@ -39,7 +39,8 @@ _IDENTIFIER = b"TFL3"
 _VERSION = 3
 # Kernels count elements in an `int`.
 _MOST_ELEMENTS = 2**31 - 1
-_BITS = {
+# Bits of an element of each type that is a number.
+BITS = {
     **{"BOOL": 8, "INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "UINT16": 16, "FLOAT16": 16},
     **{"INT32": 32, "UINT32": 32, "FLOAT32": 32, "INT64": 64, "UINT64": 64, "FLOAT64": 64},
     **{"BFLOAT16": 16, "COMPLEX64": 64, "COMPLEX128": 128},
@@ -190,8 +191,8 @@ def _tensor(model: ModelTree, name: str, tensor: TensorTree) -> Iterator[str]:
     if tensor.quantization is not None:
         yield from _quantization(name, tensor.quantization, shape)
     stored = object_tree.stored_bytes(model.buffers[tensor.buffer])
-    if stored and kind in _BITS and tensor.sparsity is None:
-        needed = (math.prod(shape) * _BITS[kind] + 7) // 8
+    if stored and kind in BITS and tensor.sparsity is None:
+        needed = (math.prod(shape) * BITS[kind] + 7) // 8
         if stored != needed:
             yield f"{name} stores {stored} bytes, but {kind} of shape {shape} takes {needed}"
 
