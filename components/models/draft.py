@@ -46,6 +46,23 @@ class Draft:
         """Returns the flatbuffer as it is by now."""
         return object_tree.pack(self.tree)
 
+    def keep_one_signature(self) -> None:
+        """Leaves the main graph one signature, of numbered inputs and outputs if it has none."""
+        found = [each for each in self.tree.signatureDefs or () if each.subgraphIndex == 0]
+        if not found:
+            sides = numbers(self.main.inputs), numbers(self.main.outputs)
+            signature = object_tree.signature_tree(
+                *(
+                    [f"{side}_{place}" for place in range(len(numbered))]
+                    for side, numbered in zip(("input", "output"), sides, strict=True)
+                )
+            )
+            for entries, numbered in zip((signature.inputs, signature.outputs), sides, strict=True):
+                for entry, number in zip(entries or (), numbered, strict=True):
+                    entry.tensorIndex = number
+            found = [signature]
+        self.tree.signatureDefs = found[:1]
+
     def kind(self, operator: OperatorTree) -> str:
         """Returns an operator's kind."""
         return object_tree.kind_of(self.tree, operator)

@@ -54,7 +54,7 @@ def _layer(operator: Operator) -> str:
 def _spans(graph: Subgraph) -> dict[Tensor, tuple[int, int]]:
     """Returns the first and the last operator that need each tensor, by their places."""
     end = len(graph.operators)
-    spans = {tensor: (0, 0) for tensor in graph.inputs}
+    spans = dict.fromkeys(graph.inputs, (0, 0))
     spans |= {tensor: (0, end) for tensor in graph.tensors if tensor.is_variable}
     for place, operator in enumerate(graph.operators):
         for tensor in (*operator.tensors, *operator.intermediates):

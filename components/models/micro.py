@@ -8,8 +8,6 @@ writes what is wrong to the process' error output, and an arena that is much too
 process. So a model is loaded in a copy of the process first.
 """
 
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ import numpy as np
 from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.examples.tensors import Array, Tensors, format_shape
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
-from tfx_tflite.components.models.process_copy import in_a_copy
+from tfx_tflite.components.models.process_copy import told_by_a_copy
 from tfx_tflite.components.models.tensor_info import Shapes, TensorInfo, batch_size_of
 from tfx_tflite.components.versions import MICRO, Kernels, is_installed
 
@@ -116,17 +114,8 @@ def try_loading(content: bytes, arena_size: int) -> Loading:
         ModelError: The runtime is not installed.
     """
     _interpreters()
-    with tempfile.TemporaryFile() as written:
-
-        def load() -> None:
-            os.dup2(written.fileno(), 2)
-            interpreter(content, arena_size)
-
-        ended = in_a_copy(load, _LONGEST_LOADING)
-        written.seek(0)
-        text = written.read().decode("utf-8", "replace")
+    ended, lines = told_by_a_copy(lambda: interpreter(content, arena_size), _LONGEST_LOADING)
     killed_by = ended.killed_by or ("" if ended.in_time else "no end")
-    lines = tuple(line for line in map(str.strip, text.splitlines()) if line)
     return Loading(ended.well, killed_by, lines)
 
 

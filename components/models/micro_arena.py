@@ -7,10 +7,8 @@ process, as long as none of them ends it.
 """
 
 import mmap
-import os
 import platform
 import re
-import tempfile
 from importlib.metadata import version
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy as np
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.live_memory import memory_steps
 from tfx_tflite.components.models.micro import generous_arena, interpreter
-from tfx_tflite.components.models.process_copy import in_a_copy
+from tfx_tflite.components.models.process_copy import in_a_copy, told_by_a_copy
 from tfx_tflite.components.models.target_facts import Arena, Source
 from tfx_tflite.components.versions import MICRO
 
@@ -69,16 +67,12 @@ def _recorded(content: bytes, grains: int) -> dict[str, int]:
         content: The flatbuffer.
         grains: An arena that is enough.
     """
-    with tempfile.TemporaryFile() as written:
 
-        def record() -> None:
-            # The recorder is written in C++, and knows no other place to write to.
-            os.dup2(written.fileno(), 2)
-            interpreter(content, grains * _GRAIN).print_allocations()
+    def record() -> None:
+        interpreter(content, grains * _GRAIN).print_allocations()
 
-        in_a_copy(record, _TIME_LIMIT)
-        written.seek(0)
-        found = _RECORDED.findall(written.read().decode("utf-8", "replace"))
+    _, lines = told_by_a_copy(record, _TIME_LIMIT)
+    found = _RECORDED.findall("\n".join(lines))
     return {part: int(size) for part, size in found}
 
 

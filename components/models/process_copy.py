@@ -10,6 +10,7 @@ import gc
 import os
 import resource
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,48 @@ def in_a_copy(run: Callable[[], object], time_limit: float) -> Ended:
             return Ended(killed_by=signal.Signals(os.WTERMSIG(status)).name)
         problem = pipe.read().decode("utf-8", "replace")
     return Ended(problem or ("" if status == 0 else f"it ended with status {status}"))
+
+
+def told_by_a_copy(run: Callable[[], object], time_limit: float) -> tuple[Ended, tuple[str, ...]]:
+    """Returns how something ends in a copy of this process, and the lines that it writes to stderr.
+
+    Code in C++ tells there what is wrong. Empty lines are left out.
+
+    Args:
+        run: As in `in_a_copy`.
+        time_limit: As in `in_a_copy`.
+    """
+    with tempfile.TemporaryFile() as written:
+
+        def run_and_write() -> None:
+            os.dup2(written.fileno(), 2)
+            run()
+
+        ended = in_a_copy(run_and_write, time_limit)
+        written.seek(0)
+        text = written.read().decode("utf-8", "replace")
+    return ended, tuple(line for line in map(str.strip, text.splitlines()) if line)
+
+
+def answer_of_a_copy(run: Callable[[], bytes], time_limit: float) -> tuple[Ended, bytes]:
+    """Returns how something ends in a copy of this process, and what it returns there.
+
+    Args:
+        run: As in `in_a_copy`.
+        time_limit: As in `in_a_copy`.
+
+    Returns:
+        How it ended, and what it returned if it ended well.
+    """
+    with tempfile.TemporaryFile() as file:
+
+        def run_and_keep() -> None:
+            file.write(run())
+            file.flush()
+
+        ended = in_a_copy(run_and_keep, time_limit)
+        file.seek(0)
+        return ended, file.read()
 
 
 def _waited(copy: int, time_limit: float) -> int | None:

@@ -48,7 +48,7 @@ BITS = {
 # Types whose values are not numbers in a buffer.
 _HANDLES = ("RESOURCE", "VARIANT", "STRING")
 # What operators' options call other subgraphs.
-_CALLED = (
+CALLED = (
     *("subgraph", "initSubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex"),
     *("condSubgraphIndex", "bodySubgraphIndex"),
     *("updateComputationSubgraphIndex", "comparatorSubgraphIndex"),
@@ -277,7 +277,7 @@ def _circles(model: ModelTree) -> Iterator[str]:
             getattr(options, field)
             for operator in graph.operators or ()
             for options in (operator.builtinOptions, operator.builtinOptions2)
-            for field in _CALLED
+            for field in CALLED
             if hasattr(options, field)
         }
         missing = [each for each in found if not 0 <= each < len(model.subgraphs)]

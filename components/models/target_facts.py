@@ -130,8 +130,9 @@ class TargetFacts(Part):
     Attributes:
         target: The target's name.
         runtime: What runs the model.
-        unsupported: The kinds of operators that the runtime lacks.
-        arena: The working memory; None if the model cannot be run.
+        unsupported: The kinds of operators that the runtime lacks, those that it refuses as they
+            are, and, without a name, what else keeps it from taking the model; empty if it does.
+        arena: The working memory; None if the model cannot be run, or if it cannot be measured.
         acceleration: What the accelerator does; None without one.
     """
 
@@ -144,7 +145,7 @@ class TargetFacts(Part):
     @property
     def problem(self) -> str:
         """Why the target does not run the model; empty if it does."""
-        if self.arena is not None:
+        if not self.unsupported:
             return ""
         reasons = listed(dict.fromkeys(finding.text for finding in self.unsupported))
         return f"{self.target} does not run the model: {reasons}"
