@@ -76,6 +76,8 @@ def _on_litert(graph: Graph, target: Target, shapes: Shapes) -> TargetFacts:
         return model.kernels.value.encode()
 
     ended, answer = answer_of_a_copy(kernels, _TIME_LIMIT)
+    if any(map(litert_operators.is_of_tensorflow, graph.operators)):
+        ended = Ended(litert_operators.OF_TENSORFLOW)
     if not ended.well:
         has_free_axes = any(-1 in each.signature_shape for each in graph.main.inputs)
         reason = _problem(ended) + (_OF_FREE_AXES if has_free_axes and not shapes else "")

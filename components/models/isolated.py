@@ -18,6 +18,8 @@ _MOST_LAYERS = 3
 def kind_alone(model: ModelTree, operator: OperatorTree, followed_by: str = "") -> bytes:
     """Returns a model of an operator without tensors, which is for looking up its kind.
 
+    Its input `x` is read by nothing.
+
     Args:
         model: What the operator is of.
         operator: The operator.
@@ -31,7 +33,8 @@ def kind_alone(model: ModelTree, operator: OperatorTree, followed_by: str = "") 
     if followed_by:
         tree.operatorCodes.append(object_tree.code_tree(followed_by))
         main.operators.append(object_tree.operator_tree(1, [], []))
-    main.tensors = [object_tree.tensor_tree("", "FLOAT32", [1])]
+    main.tensors = [object_tree.tensor_tree("x", "FLOAT32", [1])]
+    main.inputs, tree.signatureDefs = [0], [object_tree.signature_tree(["x"], [])]
     return object_tree.pack(tree)
 
 

@@ -5,18 +5,21 @@ model of its own. Builtin ones are looked up when a model is opened, custom ones
 prepared, and one that is there may end the process then, as it has no tensors here.
 """
 
-from importlib import import_module
-
 from tfx_tflite.components.errors import telling_line
 from tfx_tflite.components.models.flatbuffer import Graph, Operator
 from tfx_tflite.components.models.isolated import kind_alone, layers_of
-from tfx_tflite.components.models.process_copy import Ended, in_a_copy
+from tfx_tflite.components.models.process_copy import in_a_copy
+from tfx_tflite.components.models.runtime import open_model
 from tfx_tflite.components.models.target_facts import OperatorFinding
+from tfx_tflite.components.versions import Kernels
 
 # Seconds that looking up one kind may take.
 _TIME_LIMIT = 60.0
-# What the runtime says of a custom operator, and of one of TensorFlow's, that it lacks.
-_LACKING = ("unresolved custom op", "Select TensorFlow op")
+# What the runtime says of a custom operator that it lacks.
+_UNRESOLVED = "unresolved custom op"
+# How the converter names operators of TensorFlow itself.
+_FLEX = "Flex"
+OF_TENSORFLOW = "an operator of TensorFlow itself, which the plain runtime lacks"
 
 
 def missing_kinds(graph: Graph) -> tuple[OperatorFinding, ...]:
@@ -33,43 +36,52 @@ def missing_kinds(graph: Graph) -> tuple[OperatorFinding, ...]:
         users.setdefault(kind, []).append(operator)
         if kind not in models:
             models[kind] = kind_alone(draft.tree, tree)
-    # Imported once, and not in each of the copies.
-    import_module("ai_edge_litert.interpreter")
-    found = ((kind, _lookup(content, kind[1] == 0)) for kind, content in models.items())
     return tuple(
         OperatorFinding(
-            name=kind[0],
-            layer=layers_of(users[kind]),
-            reason=telling_line(ended.problem),
-            advice=_advice(users[kind][0]),
+            name=name,
+            layer=layers_of(users[name, number]),
+            reason=reason,
+            advice=_advice(users[name, number][0]),
         )
-        for kind, ended in found
-        if ended.problem
+        for (name, number), content in models.items()
+        if (reason := _complaint(users[name, number][0], content))
     )
 
 
-def _lookup(content: bytes, is_custom: bool) -> Ended:
-    """Returns how looking up a kind ended, with a problem if it is not there."""
+def is_of_tensorflow(operator: Operator) -> bool:
+    """Returns whether an operator is one of TensorFlow's own, which the plain runtime lacks.
+
+    A process that has loaded TensorFlow lends it to LiteRT, and a phone does not.
+    """
+    return operator.is_custom and operator.name.startswith(_FLEX)
+
+
+def _complaint(operator: Operator, alone: bytes) -> str:
+    """Returns what the runtime says of a kind that it lacks; nothing of others.
+
+    Args:
+        operator: An operator of the kind.
+        alone: A model of it without tensors.
+    """
+    if is_of_tensorflow(operator):
+        return OF_TENSORFLOW
 
     def look_up() -> None:
-        interpreter = import_module("ai_edge_litert.interpreter").Interpreter(model_content=content)
-        if not is_custom:
+        model = open_model(alone, Kernels.BUILTIN)
+        if not operator.is_custom:
             return
         try:
-            interpreter.allocate_tensors()
+            model.allocate({"x": (1,)})
         except RuntimeError as error:
-            if any(words in str(error) for words in _LACKING):
+            if _UNRESOLVED in str(error):
                 raise
 
-    return in_a_copy(look_up, _TIME_LIMIT)
+    return telling_line(in_a_copy(look_up, _TIME_LIMIT).problem)
 
 
 def _advice(operator: Operator) -> str:
     if not operator.is_custom:
         return "update the runtime, or build the layer from other operators"
-    if operator.name.startswith("Flex"):
-        return (
-            "it is TensorFlow's: build the layer from other operators, or link the Flex delegate "
-            "into the app, which cannot be tried here"
-        )
+    if is_of_tensorflow(operator):
+        return "build the layer from other operators, or link the Flex delegate into the app"
     return "it is a custom operator: the app must register its kernel, which cannot be tried here"

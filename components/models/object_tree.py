@@ -216,7 +216,11 @@ def scales_tree(scales: Array, axis: int) -> QuantizationTree:
 def code_tree(kind: str) -> CodeTree:
     """Returns a kind of builtin operator in its first version."""
     tree: CodeTree = _schema.OperatorCodeT()
-    tree.builtinCode = tree.deprecatedBuiltinCode = getattr(_schema.BuiltinOperator, kind)
+    tree.builtinCode = getattr(_schema.BuiltinOperator, kind)
+    # It has 8 bits; for larger numbers it says so.
+    tree.deprecatedBuiltinCode = min(
+        tree.builtinCode, _schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
+    )
     tree.version = 1
     return tree
 
