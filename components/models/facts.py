@@ -11,6 +11,7 @@ from tfx_tflite.components.models import litert_operators, micro_arena, micro_op
 from tfx_tflite.components.models.arena import arena_bytes
 from tfx_tflite.components.models.flatbuffer import Graph, read_graph
 from tfx_tflite.components.models.live_memory import memory_steps
+from tfx_tflite.components.models.micro import check_installed
 from tfx_tflite.components.models.process_copy import Ended, answer_of_a_copy
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.models.target import Target
@@ -57,6 +58,7 @@ def facts_of(content: bytes, target: Target, shapes: Shapes | None = None) -> Ta
 
 
 def _on_micro(graph: Graph, target: Target) -> TargetFacts:
+    check_installed()
     facts = TargetFacts(target=target.name, runtime=Runtime.of(Kernels.MICRO))
     try:
         return facts.model_copy(update={"arena": micro_arena.arena(graph.content)})

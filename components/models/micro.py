@@ -72,11 +72,20 @@ def interpreter(content: bytes, arena_size: int) -> Interpreter:
     return _interpreters().from_bytes(content, arena_size=arena_size)
 
 
-def _interpreters() -> _Interpreters:
+def check_installed() -> None:
+    """Checks that the runtime is here.
+
+    Raises:
+        ModelError: It is not.
+    """
     if not is_installed(Kernels.MICRO):
         raise ModelError(
             f"TensorFlow Lite Micro is not installed, so that no model can be run on it; {REMEDY}"
         )
+
+
+def _interpreters() -> _Interpreters:
+    check_installed()
     interpreters: _Interpreters = import_module(MODULE).Interpreter
     return interpreters
 
