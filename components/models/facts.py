@@ -130,9 +130,7 @@ def _problem(ended: Ended) -> str:
     return telling_line(ended.problem)
 
 
-def _unsupported(
-    reason: str, findings: tuple[OperatorFinding, ...]
-) -> tuple[OperatorFinding, ...]:
+def _unsupported(reason: str, findings: tuple[OperatorFinding, ...]) -> tuple[OperatorFinding, ...]:
     """Returns why a runtime does not take a model, with what no operator is to blame for.
 
     Args:
