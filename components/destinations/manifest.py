@@ -152,7 +152,14 @@ class JudgedTarget(Part):
     arena_bytes: int | None = None
     # The share of its operators that the accelerator runs.
     accelerated: float | None = None
+    # Of one inference, and what says so: `estimate` of the accelerator's compiler, or `measured` on
+    # the machine of the evaluation.
     latency_ms: float | None = None
+    latency_kind: Text | None = None
+    # In how many decisions its answer is another one than that of the default kernels of the
+    # machine of the evaluation, of how many.
+    differing: int | None = None
+    decisions: int | None = None
     # Recorded there.
     golden: Golden | None = None
 

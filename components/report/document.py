@@ -25,7 +25,7 @@ from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
-from tfx_tflite.components.verdict import MetricValues, RuleResult, Verdict
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Runtime
 
 FORMAT = 3
@@ -170,6 +170,11 @@ class HostDifference(Part):
     differing: int | None = None
     metrics: tuple[MetricValues, ...] = ()
 
+    @property
+    def overall(self) -> tuple[MetricValues, ...]:
+        """The metrics on all examples."""
+        return tuple(value for value in self.metrics if value.slice == OVERALL)
+
 
 class TargetReport(TargetFacts):
     """What was found on one target.
@@ -191,6 +196,16 @@ class TargetReport(TargetFacts):
     golden: Golden | None = None
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """What its figures are from, each once."""
+        found = [
+            self.arena.source if self.arena else None,
+            self.latency_source,
+            self.acceleration.source if self.acceleration else None,
+        ]
+        return tuple(dict.fromkeys(filter(None, found)))
+
+    @property
     def judged(self) -> JudgedTarget:
         """What a manifest says of it."""
         return JudgedTarget(
@@ -199,6 +214,9 @@ class TargetReport(TargetFacts):
             arena_bytes=self.arena.size_bytes if self.arena else None,
             accelerated=self.acceleration.share if self.acceleration else None,
             latency_ms=self.latency_ms,
+            latency_kind=self.latency_source.kind if self.latency_source else None,
+            differing=self.host.differing if self.host else None,
+            decisions=self.host.decisions if self.host else None,
             golden=self.golden,
         )
 

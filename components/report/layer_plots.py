@@ -163,12 +163,16 @@ def _dots(layers: Sequence[Layer], plot: _DotPlot) -> Strip | None:
 
 def _ticks(layers: Sequence[Layer]) -> tuple[Tick, ...]:
     """Returns the numbers of the first layer and of as many others as there is room for."""
-    least = math.ceil(len(layers) / _MOST_TICKS)
-    step = next(step for step in _STEPS if step >= least) if least <= _STEPS[-1] else least
     return tuple(
         Tick(layers[place].index, round(100 * (place + 0.5) / len(layers), 2))
-        for place in range(0, len(layers), step)
+        for place in range(0, len(layers), tick_step(len(layers)))
     )
+
+
+def tick_step(marks: int) -> int:
+    """Returns after how many marks the next number stands below a plot of so many."""
+    least = math.ceil(marks / _MOST_TICKS)
+    return next(step for step in _STEPS if step >= least) if least <= _STEPS[-1] else least
 
 
 def _name(layer: Layer) -> str:

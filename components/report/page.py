@@ -17,6 +17,7 @@ from tfx_tflite.components.report.answer_plots import SquareScale, answer_plots,
 from tfx_tflite.components.report.checks import PlotScale, checks_of, folded, interval_methods
 from tfx_tflite.components.report.document import Agreement, Latency, Report
 from tfx_tflite.components.report.layer_plots import layer_strips
+from tfx_tflite.components.report.memory_plot import memory_strip
 from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.version_trend import TrendScale, version_trend
 from tfx_tflite.components.report.wording import MAX_REASON_CHARACTERS, clip, counted
@@ -34,6 +35,8 @@ _LIMITS = {
     "MAX_REASONS": 8,
     "MAX_WARNINGS": 8,
     "MAX_INPUTS": 40,
+    # Operators that a target does not run.
+    "MAX_FINDINGS": 40,
     "MAX_CHECKS": 300,
     "MAX_FLIPS": 20,
     "MAX_WORST_EXAMPLES": 10,
@@ -108,6 +111,8 @@ def _template() -> "Template":
         wording.humps,
         wording.speed,
         wording.cost,
+        wording.provenance,
+        memory_strip,
         decisions,
         is_slower,
         answer_plots,
@@ -116,7 +121,11 @@ def _template() -> "Template":
     ):
         environment.filters[function.__name__] = function
     environment.globals.update(
-        _LIMITS, PLOT=PlotScale, SQUARE=SquareScale, TREND=TrendScale, MODEL_FILE=MODEL_FILE
+        _LIMITS,
+        PLOT=PlotScale,
+        SQUARE=SquareScale,
+        TREND=TrendScale,
+        MODEL_FILE=MODEL_FILE,
     )
     return environment.get_template(TEMPLATE)
 

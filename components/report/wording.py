@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfx_tflite.components.models.target_facts import Source
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -94,6 +96,17 @@ def shape(dimensions: Sequence[int]) -> str:
 def words(name: str) -> str:
     """Returns a name of the report as words: `not_judged` as `not judged`."""
     return name.replace("_", " ")
+
+
+def provenance(source: Source) -> str:
+    """Returns where a figure is from: `estimate of ethos-u-vela 5.2.0` for example."""
+    tool = f"{source.tool} {source.version}"
+    machine = f" on {source.machine}" if source.machine else ""
+    return {
+        "exact": f"exact, by {tool}{machine}",
+        "measured": f"measured with {tool}{machine}",
+        "estimate": f"estimate of {tool}{machine}",
+    }[source.kind]
 
 
 def humps(name: str, characters: int = MAX_CHARACTERS) -> "Markup":

@@ -14,6 +14,7 @@ from typing import IO, Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from tfx_tflite.components.destinations.manifest import JudgedTarget
 from tfx_tflite.components.errors import ConfigError, DocumentError
 from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
@@ -229,6 +230,8 @@ class RunPrinter:
         if result.next_steps:
             self.note(f"try next: {result.next_steps[0]}")
         self.note(_sizes(result.scheme, result.size_bytes))
+        for target in result.targets:
+            self.note(_on_target(target))
         self.say(f"pushed to {result.pushed_to}" if result.pushed_to else "nothing was pushed")
         self.note(f"report    {result.page}")
 
@@ -283,6 +286,23 @@ def _sizes(scheme: str | None, sizes: Bytes) -> str:
         f"float32 {sizes.float_model:,} bytes, {scheme} {sizes.quantized:,} bytes "
         f"({sizes.ratio:.0%})"
     )
+
+
+def _on_target(target: JudgedTarget) -> str:
+    """Returns what was found on a target, in a line."""
+    found = []
+    if target.arena_bytes is not None:
+        found.append(f"{target.arena_bytes:,} bytes of working memory")
+    if target.accelerated is not None:
+        found.append(f"{target.accelerated:.0%} of the operators accelerated")
+    if target.latency_ms is not None:
+        kind = "estimated" if target.latency_kind == "estimate" else "on this machine"
+        found.append(f"{target.latency_ms:.3g} ms ({kind})")
+    if target.differing is not None and target.decisions is not None:
+        found.append(
+            f"{target.differing:,} of {target.decisions:,} answers differ from this machine's"
+        )
+    return f"on {target.target}: {', '.join(found) or 'does not run'}"
 
 
 def print_error(message: str, error: BaseException, stream: IO[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tfx_tflite.components.destinations.manifest import JudgedTarget
 from tfx_tflite.components.documents import Document
 from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
@@ -23,6 +24,7 @@ class RunResult(Document):
         rules: What each rule says of each of its slices.
         reasons: Why the model was refused.
         next_steps: What to try then, what matters most first.
+        targets: What was found on each target, if the config names any.
         size_bytes: The sizes of both models.
         pushed_to: The directory of the pushed version; None if nothing was pushed.
         report: Where report.json is.
@@ -40,6 +42,7 @@ class RunResult(Document):
     rules: tuple[RuleResult, ...] = ()
     reasons: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
+    targets: tuple[JudgedTarget, ...] = ()
     size_bytes: Bytes = Bytes()
     pushed_to: str | None = None
     report: str | None = None

@@ -195,6 +195,7 @@ def _unpushed(report: Report, path: Path) -> RunResult:
         rules=report.rules,
         reasons=report.reasons,
         next_steps=next_steps(report),
+        targets=tuple(target.judged for target in report.targets),
         size_bytes=report.size_bytes,
         report=str(path),
         page=str(path.with_name(layout.PAGE_FILE)),
