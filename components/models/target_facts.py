@@ -95,12 +95,16 @@ class Acceleration(Part):
     Attributes:
         accelerator: The configuration.
         operators: How many operators the model has.
-        accelerated: How many of them run on the accelerator.
+        accelerated: How many of them are not left to the processor: the accelerator runs them, or
+            the compiler needs them no more.
         refused: Those that do not, each with the reason.
-        milliseconds: Of one inference, the operators on the accelerator alone.
-        cycles: The accelerator's cycles of one inference.
+        milliseconds: Of one inference, the operators on the accelerator alone; None if there are
+            none.
+        cycles: The accelerator's cycles of one inference; None if it runs nothing.
         sram_bytes: Of the fast memory that is used.
-        flash_bytes: Of the memory that holds weights and commands.
+        flash_bytes: Of flash, which holds weights, biases and tables; not the accelerator's
+            commands, which are in the compiled file as well.
+        dram_bytes: Of slow memory, which holds tensors and weights if the configuration says so.
         clock_hz: The accelerator's clock that milliseconds are for.
         size_bytes: Of the compiled file.
         source: What said so.
@@ -114,6 +118,7 @@ class Acceleration(Part):
     cycles: int | None = None
     sram_bytes: int | None = None
     flash_bytes: int | None = None
+    dram_bytes: int | None = None
     clock_hz: float | None = None
     size_bytes: int | None = None
     source: Source
