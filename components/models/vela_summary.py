@@ -51,13 +51,13 @@ class Summary:
             ValueError: A value is not what it should be.
             TypeError: The row is shorter than its header.
         """
-        clock, cycles = float(row["core_clock"]), int(row["cycles_total"])
+        clock, cycles = float(row["core_clock"]), float(row["cycles_total"])
         seconds = float(row["inference_time"])
-        if not (0 < clock < math.inf and cycles >= 0):
-            raise ValueError(f"cycles_total {cycles} at core_clock {clock:.6g}")
+        if not (0 < clock < math.inf and 0 <= cycles < math.inf):
+            raise ValueError(f"cycles_total is {cycles} at core_clock {clock:.6g}")
         if not math.isclose(seconds, cycles / clock, rel_tol=1e-6):
             raise ValueError(
-                f"inference_time {seconds:.6g} is not {cycles} cycles at {clock:.6g} Hz"
+                f"inference_time {seconds:.6g} is not {cycles:.6g} cycles at {clock:.6g} Hz"
             )
         sram, dram, on_chip, off_chip = (
             round(float(row[f"{area}_memory_used"]) * _KIBIBYTE)
@@ -67,7 +67,7 @@ class Summary:
             system=row["system_config"],
             memory_mode=row["memory_mode"],
             clock_hz=clock,
-            cycles=cycles,
+            cycles=round(cycles),
             sram_bytes=sram,
             flash_bytes=on_chip + off_chip,
             dram_bytes=dram,

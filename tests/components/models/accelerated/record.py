@@ -6,12 +6,12 @@ file, flatbuffers by name. The nets are untrained and tiny: what is looked at is
 
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-FILE = Path(__file__).parent / "nets.npz"
+from tests.components.models.accelerated import FILE
+
 _IMAGE = (8, 8, 3)
 _EXAMPLES = 10
 layers = tf.keras.layers
@@ -83,7 +83,8 @@ def largest(x: tf.Tensor) -> Outputs:
 
 def wide(x: tf.Tensor) -> Outputs:
     """Has more columns than the accelerator counts."""
-    return {"y": x @ tf.ones((70000, 2))}
+    weights = np.resize(np.float32([0.5, -1.0, 0.25]), (70000, 2))
+    return {"y": x @ tf.constant(weights)}
 
 
 def huge(x: tf.Tensor) -> Outputs:
