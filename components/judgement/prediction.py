@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -40,8 +41,10 @@ ByOutput = Array | Mapping[str | None, Array]
 FLOAT, QUANTIZED, PUSHED = "float", "quantized", "pushed"
 # The quantized model with this machine's default kernels, beside those of targets.
 HOST = "quantized (on this machine)"
-# Kernels that are taken only if a target asks for them.
-_CHOSEN = (Kernels.REFERENCE, Kernels.MICRO)
+# Kernels that are taken only if a target asks for them, and which are slow.
+CHOSEN = (Kernels.REFERENCE, Kernels.MICRO)
+# After how many examples they tell how far they are.
+_EXAMPLES_A_STEP = 50
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
 INPUTS_SEEN_KEY = "inputs_seen"
 
@@ -111,11 +114,17 @@ class ModelPair:
             found[candidate.key(QUANTIZED)] = self._tflite_model(self.tflite, kernels)
             if self.reference is not None:
                 # Which of LiteRT's kernels an older model takes by itself is its own affair.
-                own = kernels if kernels in _CHOSEN else None
+                own = kernels if kernels in CHOSEN else None
                 found[candidate.key(PUSHED)] = self._tflite_model(self.reference, own)
         if self.host is not None:
             found[HOST] = self._tflite_model(self.tflite, self.host)
         return found
+
+    @property
+    def slowest(self) -> str:
+        """What the predictions are called that take longest."""
+        chosen = [each for each in self.candidates if each.kernels in CHOSEN]
+        return [*chosen, *self.candidates][0].key(QUANTIZED)
 
     def _tflite_model(self, path: str, kernels: Kernels | None = None) -> TFLiteModel:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -175,6 +184,7 @@ class _PredictDoFn(beam.DoFn):
         # An interpreter serves one thread.
         self._float_model = self._float.model or self._pair.float_model()
         self._tflite = self._pair.tflite_models()
+        self._slowest = self._pair.slowest
         self._inputs = [spec.name for spec in self._pair.signature.inputs]
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
@@ -183,14 +193,17 @@ class _PredictDoFn(beam.DoFn):
             # A batch for each shape, as a model takes only one at once.
             part = batch if len(groups) == 1 else batch.take(pa.array(group.rows))
             yield self._predicted(part, group.tensors)
-            progress.tell(Step(progress.PREDICTED, part.num_rows))
 
     def _predicted(self, batch: pa.RecordBatch, prepared: Tensors) -> Extracts:
         inputs = {name: prepared[name] for name in self._inputs}
         finite.check_inputs(batch, inputs)
         predictions = {FLOAT: self._float_model.predict(inputs)}
         for name, tflite in self._tflite.items():
-            predictions[name] = tflite.predict(inputs)
+            if name != self._slowest:
+                predictions[name] = tflite.predict(inputs)
+        # How far it has come is told by what takes longest.
+        slowest = self._tflite[self._slowest]
+        predictions[self._slowest] = _predicted_in_steps(slowest, inputs, batch.num_rows)
         for model, outputs in predictions.items():
             finite.check_outputs(batch, inputs, outputs, model)
         extracts = self._judged(batch, inputs, prepared, predictions)
@@ -232,6 +245,19 @@ class _PredictDoFn(beam.DoFn):
             tfma.LABELS_KEY: _keyed(labels),
             **({tfma.EXAMPLE_WEIGHTS_KEY: _keyed(weights)} if weights else {}),
         }
+
+
+def _predicted_in_steps(model: TFLiteModel, inputs: Tensors, rows: int) -> dict[str, Array]:
+    """Returns a model's outputs, and tells how many of the examples are done."""
+    step = _EXAMPLES_A_STEP if model.kernels in CHOSEN else rows
+    parts = []
+    for start in range(0, rows, step):
+        part = {name: values[start : start + step] for name, values in inputs.items()}
+        parts.append(model.predict(part))
+        progress.tell(Step(progress.PREDICTED, min(step, rows - start)))
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _check_batch_axis(output: str, values: Array, rows: int, model: str) -> None:

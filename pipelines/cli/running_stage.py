@@ -22,6 +22,8 @@ _FRAMES = Spinner("dots").frames
 _FRAMES_PER_SECOND = 8
 _BAR_WIDTH = 20
 _BAR, _REST = "━", "─"
+# Seconds before which it is not said how many are left.
+_TOO_SOON = 3.0
 
 
 class Counts:
@@ -29,10 +31,13 @@ class Counts:
 
     Args:
         path: The file that they append to; None if there is none.
+        clock: Returns the time in seconds.
     """
 
-    def __init__(self, path: Path | None = None):
+    def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.monotonic):
         self._path = path
+        self._clock = clock
+        self._began = 0.0
         self._read = 0
         self._sizes: dict[str, int] = {}
         self.what = ""
@@ -62,11 +67,20 @@ class Counts:
             return
         if step.is_first or step.what != self.what:
             self.what, self.done, self.total = step.what, 0, None
+            self._began = self._clock()
         self.done += step.more
         if step.of is not None:
             self.total = step.of
         if step.split is not None:
             self.total = self._sizes.get(step.split)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on as it went; None if that cannot be said yet."""
+        spent = self._clock() - self._began
+        if not self.total or not 0 < self.done < self.total or spent < _TOO_SOON:
+            return None
+        return spent * (self.total - self.done) / self.done
 
 
 @contextlib.contextmanager
@@ -156,10 +170,23 @@ def _count(counts: Counts, room: int) -> Text:
     number = f"  {done:,}" if counts.total is None else f"  {done:,}/{counts.total:,}"
     words = f"{number} {escaped(counts.what)}"
     bar = _bar(done / counts.total) if counts.total else Text()
-    for shown in (Text.assemble(bar, words), Text(words), Text(number)):
+    left = _left(counts.seconds_left)
+    for shown in (
+        Text.assemble(bar, words, left),
+        Text(words + left),
+        Text(number + left),
+        Text(number),
+    ):
         if shown.cell_len <= room:
             return shown
     return Text()
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(max(round(seconds), 1), 60)
+    return f", {minutes} min {rest} s left" if minutes else f", {rest} s left"
 
 
 def _bar(share: float) -> Text:

@@ -10,6 +10,7 @@ from tests.components.models.micro import alone
 from tests.components.quantization_evaluator.test_executor import eval_config, run
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.progress import PREDICTED, VARIABLE, Step
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.versions import Kernels
 
@@ -171,6 +172,18 @@ def test_a_model_with_a_free_batch_axis_is_refused_with_the_remedy(
     path.write_bytes(digits_flatbuffer)
     report = evaluated({**artifacts, "model": [free]}, tmp_path, LENIENT, devices=[MICRO])
     assert "quantization.batch_size: 1" in report.reasons[0]
+
+
+def test_slow_kernels_tell_how_far_they_are(
+    artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told = tmp_path / "told"
+    told.touch()
+    monkeypatch.setenv(VARIABLE, str(told))
+    evaluated(artifacts, tmp_path, LENIENT, devices=[{}, MICRO])
+    steps = [Step.parse(line) for line in told.read_bytes().splitlines()]
+    predicted = [step.more for step in steps if step.what == PREDICTED]
+    assert sum(predicted) == 449 and max(predicted) == 50
 
 
 def test_without_targets_the_report_names_none(artifacts, tmp_path: Path):

@@ -93,6 +93,29 @@ def test_work_that_is_done_twice_is_not_more_than_all():
     assert line(counts).endswith("━  20/20 examples calibrated")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "done", "shown"),
+    [
+        (2.0, 100, "100/400 examples predicted"),
+        (10.0, 100, "100/400 examples predicted, 30 s left"),
+        (61.0, 100, "100/400 examples predicted, 3 min 3 s left"),
+        (10.0, 400, "400/400 examples predicted"),
+    ],
+)
+def test_a_stage_shows_how_long_the_rest_takes_once_that_can_be_said(
+    tmp_path: Path, seconds: float, done: int, shown: str
+):
+    now = 0.0
+    path = tmp_path / "progress"
+    counts = Counts(path, lambda: now)
+    path.write_bytes(Step(PREDICTED, of=400, is_first=True).to_line())
+    counts.poll()
+    now = seconds
+    path.write_bytes(path.read_bytes() + Step(PREDICTED, done).to_line())
+    counts.poll()
+    assert line(counts).endswith(f"  {shown}")
+
+
 @pytest.mark.parametrize("width", range(13, 100))
 def test_a_stage_is_one_line_at_any_width(width: int):
     counts = counts_of(Step(PREDICTED, 123_456, of=1_234_567))
