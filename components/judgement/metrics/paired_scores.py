@@ -130,11 +130,13 @@ class PairedScores:
         codes: The cells that were seen, in ascending order.
         counts: How often, or with which weight: int64, or float64 where examples have weights.
         waiting: Parts that are still to be sorted in.
+        waiting_cells: How many cells these have.
     """
 
     codes: Array = field(default_factory=lambda: np.zeros(0, _CELL_CODE))
     counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     waiting: list[tuple[Array, Array]] = field(default_factory=list)
+    waiting_cells: int = 0
 
     @classmethod
     def of(
@@ -164,7 +166,9 @@ class PairedScores:
     def merge(self, other: "PairedScores") -> None:
         """Adds what another part of the data gave."""
         self.waiting += [(other.codes, other.counts), *other.waiting]
-        if sum(len(codes) for codes, _ in self.waiting) > _MOST_WAITING * (len(self.codes) + 1000):
+        # Counted on the way: the parts that wait become more and more as the cells do.
+        self.waiting_cells += len(other.codes) + other.waiting_cells
+        if self.waiting_cells > _MOST_WAITING * (len(self.codes) + 1000):
             self._sort_in()
 
     def _sort_in(self) -> None:
@@ -174,7 +178,8 @@ class PairedScores:
         )
         counts = np.bincount(places, np.concatenate([counts for _, counts in parts]), len(codes))
         kind = np.result_type(*(part.dtype for _, part in parts if len(part)), np.int64)
-        self.codes, self.counts, self.waiting = codes, counts.astype(kind), []
+        self.codes, self.counts = codes, counts.astype(kind)
+        self.waiting, self.waiting_cells = [], 0
 
     def cells(self) -> Cells:
         """Returns the cells, in an order that depends on nothing but which they are."""

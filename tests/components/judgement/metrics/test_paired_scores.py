@@ -1,0 +1,52 @@
+"""What adding up the cells of many batches costs."""
+
+import numpy as np
+import pytest
+
+from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
+
+_CELLS_A_BATCH = 20
+
+
+class Counting(np.ndarray):
+    """Codes that count how often somebody asks how many they are."""
+
+    looks = 0
+
+    def __len__(self) -> int:
+        Counting.looks += 1
+        return super().__len__()
+
+
+def batch(number: int) -> PairedScores:
+    """Returns a batch none of whose cells was seen before."""
+    codes = np.arange(_CELLS_A_BATCH, dtype=np.uint64) + _CELLS_A_BATCH * number
+    return PairedScores(codes.view(Counting), np.ones(_CELLS_A_BATCH, np.int64))
+
+
+def looks_a_batch(batches: int) -> float:
+    Counting.looks = 0
+    total = PairedScores()
+    for number in range(batches):
+        total.merge(batch(number))
+    assert total.cells().counts.sum() == batches * _CELLS_A_BATCH
+    return Counting.looks / batches
+
+
+def test_a_batch_costs_as_much_among_ten_times_as_many():
+    """It did not while each merge counted all the parts that wait."""
+    assert looks_a_batch(10_000) <= 1.2 * looks_a_batch(1_000)
+
+
+@pytest.mark.parametrize("batches", [1, 7, 500])
+def test_parts_that_were_added_up_apart_are_added_up_as_well(batches: int):
+    halves = [PairedScores(), PairedScores()]
+    for number in range(batches):
+        halves[number % 2].merge(batch(number // 3))
+    halves[0].merge(halves[1])
+    whole = PairedScores()
+    for number in range(batches):
+        whole.merge(batch(number // 3))
+    found, expected = halves[0].cells(), whole.cells()
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    np.testing.assert_array_equal(found.buckets, expected.buckets)
