@@ -140,3 +140,32 @@ def test_bytes_that_end_its_process_end_a_copy_alone(nets):
     loading = micro.try_loading(nets["digits"][0], 100)
     assert not loading.well and loading.killed_by == "SIGSEGV"
     assert "ends the process" in loading.problem
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings"),
+    [
+        ("float32", {}),
+        ("int8_float_io", {}),
+        ("int8", {"io_type": "uint8"}),
+        ("int16x8", {}),
+        ("int16x8", {"io_type": "int16"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.get("io_type", "float"),
+)
+def test_every_scheme_that_it_runs_gives_what_the_interpreter_alone_gives(
+    convert_digits, digits_arrays, scheme: str, settings: dict
+):
+    content = convert_digits(scheme, batch_size=1, **settings).quantized
+    images = digits_arrays["eval"][0][:50]
+    model = TFLiteModel(content, Kernels.MICRO)
+    [output] = model.outputs.values()
+    expected = output.reals(alone.outputs(content, images))
+    np.testing.assert_array_equal(model.predict({"image": images})["probabilities"], expected)
+
+
+@pytest.mark.parametrize("scheme", ["dynamic_range", "float16"])
+def test_a_scheme_that_it_does_not_run_is_refused(convert_digits, scheme: str):
+    content = convert_digits(scheme, batch_size=1).quantized
+    with pytest.raises(ModelError, match="TensorFlow Lite Micro does not take it"):
+        TFLiteModel(content, Kernels.MICRO)
