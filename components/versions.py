@@ -2,7 +2,7 @@
 
 from enum import Enum
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +52,15 @@ class Runtime(Part):
         return cls(package=package, version=version(package), kernels=kernels)
 
 
+# What gives results, targets' runtimes and compilers among it.
+_DECIDING = (
+    "tfx-tflite",
+    "tensorflow",
+    "tensorflow-model-analysis",
+    LITERT,
+    MICRO,
+    "ethos-u-vela",
+)
 # Kernels that only one distribution has.
 _ONLY_IN = {Kernels.REFERENCE: TENSORFLOW, Kernels.MICRO: MICRO}
 
@@ -72,6 +81,13 @@ def default_package() -> str:
     return LITERT if find_spec("ai_edge_litert") else TENSORFLOW
 
 
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def code_version() -> str:
     """Returns the versions of this package and of what decides its results.
 
@@ -79,8 +95,7 @@ def code_version() -> str:
     or gate would be answered with an old result. So would an edited one: a checkout has one version
     for long, so the digest of its files is there, too.
     """
-    names = ("tfx-tflite", "tensorflow", "tensorflow-model-analysis")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    versions = ", ".join(f"{name} {_version(name)}" for name in _DECIDING)
     return f"{versions}, components {code_digest(Path(__file__).parent)}"
 
 
