@@ -16,8 +16,10 @@ from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.models import c_array
 from tfx_tflite.components.models.golden_samples import GoldenSamples
 from tfx_tflite.components.models.micro_arena import arena
+from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.models.vela import accelerate
 from tfx_tflite.components.versions import Kernels
 
 
@@ -58,6 +60,7 @@ def write_shipped_files(
 
     Raises:
         EvaluationError: The model gives NaN or infinity for a golden sample.
+        ModelError: It cannot be compiled for an accelerator.
     """
     directory.mkdir(parents=True, exist_ok=True)
     goldens: tuple[Golden, ...] = ()
@@ -74,6 +77,8 @@ def write_shipped_files(
         )
     if "c_array" in settings.extras:
         _write_sources(directory, model.content, recorded, settings.model_name)
+    if "vela" in settings.extras:
+        _write_compiled(directory, model.content, settings.devices)
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
@@ -110,6 +115,14 @@ def _write_sources(
         sources |= c_array.golden_sources(content, of_micro[0], size, name)
     for file, text in sources.items():
         (directory / file).write_text(text, encoding="utf-8")
+
+
+def _write_compiled(directory: Path, content: bytes, devices: Sequence[Target]) -> None:
+    """Writes a model as compiled for each accelerator."""
+    accelerators = {device.accelerator for device in devices} - {None}
+    for accelerator in sorted(map(str, accelerators)):
+        compiled = accelerate(content, accelerator).content
+        (directory / f"model_{accelerator}.tflite").write_bytes(compiled)
 
 
 def _tensors(

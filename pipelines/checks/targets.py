@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.pipelines.checks.mistake import Mistake, error_of
 from tfx_tflite.pipelines.checks.subject import Subject
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.doctor.installed import is_importable
 
 # What runs a model for a target, by module and package.
 _MICRO = ("tflite_micro", "tflite-micro")
@@ -84,9 +84,9 @@ def shapes_are_fixed(subject: Subject) -> Iterator[Mistake]:
 
 def _missing_packages(config: PipelineConfig) -> Iterator[Mistake]:
     for key, device in _keyed_devices(config):
-        if device.runtime == "tflite-micro" and not _is_here(_MICRO[0]):
+        if device.runtime == "tflite-micro" and not is_importable(_MICRO[0]):
             yield Mistake(f"{key}.runtime", _lacking(device.runtime, _MICRO[1]))
-        if device.accelerator is not None and not _is_here(_VELA[0]):
+        if device.accelerator is not None and not is_importable(_VELA[0]):
             yield Mistake(f"{key}.accelerator", _lacking(device.accelerator, _VELA[1]))
 
 
@@ -99,10 +99,3 @@ def _keyed_devices(config: PipelineConfig) -> Iterator[tuple[str, Target]]:
         yield from (("target", device) for device in config.devices)
     else:
         yield from ((f"targets.{index}", each) for index, each in enumerate(config.targets))
-
-
-def _is_here(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False

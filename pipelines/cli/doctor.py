@@ -28,7 +28,8 @@ def doctor(as_json: bool, time_limit: float) -> None:
     """Say which versions are here, what each feature lacks, and whether what runs need runs.
 
     The converter, the interpreters, ML Metadata and Beam's workers are tried with something small,
-    each in a process of its own. That takes about a minute.
+    each in a process of its own, and if they are installed TensorFlow Lite Micro and Arm's Vela
+    too. That takes about a minute.
 
     Exit codes: 0 if all of it runs, 1 if something does not. A feature that lacks something is no
     failure.

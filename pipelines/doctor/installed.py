@@ -13,6 +13,7 @@ from tfx_tflite.pipelines.doctor.document import Feature
 PACKAGES = (
     *("tfx-tflite", "tfx", "tensorflow", "keras", "apache-beam", "tensorflow-model-analysis"),
     *("tfx-bsl", "ml-metadata", "protobuf", "numpy", "pyarrow", "ai-edge-litert", "obstore", "kfp"),
+    *("tflite-micro", "ethos-u-vela"),
 )
 # The releases of TFX that this package is tested with.
 GENERATIONS = ("1.16", "1.21")
@@ -39,7 +40,7 @@ class _Needs:
 
     def _lacks(self) -> Iterator[str]:
         for module, package in self.modules:
-            if not _is_importable(module):
+            if not is_importable(module):
                 yield f"the Python package {package}: pip install {package}"
         for program, origin in self.programs:
             if shutil.which(program) is None:
@@ -54,6 +55,8 @@ _FEATURES = (
     _Needs("builtin data sets", [("sklearn", "scikit-learn")]),
     _Needs("data in Parquet", [("pyarrow", "pyarrow")]),
     _Needs("the plain runtime of TensorFlow Lite", [("ai_edge_litert", "ai-edge-litert")]),
+    _Needs("targets of TensorFlow Lite Micro", [("tflite_micro", "tflite-micro")]),
+    _Needs("targets with an Ethos-U", [("ethosu.vela", "ethos-u-vela")]),
     _Needs("schedules by tfx-tflite itself", [("cronsim", "cronsim"), ("tzlocal", "tzlocal")]),
     _Needs("schedules by cron", programs=[("crontab", "cron")]),
     _Needs("schedules by systemd", programs=[("systemctl", "systemd")]),
@@ -88,7 +91,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _is_importable(module: str) -> bool:
+def is_importable(module: str) -> bool:
+    """Returns whether there is a module, without importing it."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):

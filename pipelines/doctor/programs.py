@@ -17,11 +17,18 @@ NAMES = (
     "interpreter, default kernels",
     "interpreter, builtin kernels",
     "interpreter, reference kernels",
+    "interpreter, TensorFlow Lite Micro",
+    "compiler for Ethos-U",
     "ML Metadata",
     "Beam",
     "Beam workers in processes of their own",
 )
-NEED_A_MODEL = tuple(name for name in NAMES if name.startswith("interpreter"))
+NEED_A_MODEL = tuple(name for name in NAMES if name.startswith(("interpreter", "compiler")))
+# What is only tried if its module is there: a package that is not needed need not be installed.
+OPTIONAL = {
+    "interpreter, TensorFlow Lite Micro": "tflite_micro",
+    "compiler for Ethos-U": "ethosu.vela",
+}
 _INPUT = (1, 8)
 
 
@@ -61,6 +68,15 @@ def _interpret(kernels: str, directory: Path) -> None:
     outputs = model.run({"x": np.ones(_INPUT, np.float32)})
     if not np.isfinite(outputs["y"]).all():
         raise ValueError(f"the model gives {outputs['y'].tolist()}")
+
+
+def _accelerate(directory: Path) -> None:
+    """Compiles the model for an accelerator."""
+    from tfx_tflite.components.models.vela import accelerate
+
+    compiled = accelerate((directory / MODEL).read_bytes(), "ethos-u55-128")
+    if not compiled.acceleration.accelerated:
+        raise ValueError("Vela leaves every operator to the processor")
 
 
 def _metadata(directory: Path) -> None:
@@ -110,6 +126,8 @@ PROGRAMS: Mapping[str, Callable[[Path], None]] = dict(
             partial(_interpret, "xnnpack"),
             partial(_interpret, "builtin"),
             partial(_interpret, "reference"),
+            partial(_interpret, "micro"),
+            _accelerate,
             _metadata,
             partial(_beam, ()),
             partial(_beam, _WORKERS),

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfx_tflite.pipelines.doctor.document import Trial
-from tfx_tflite.pipelines.doctor.programs import MODEL, NAMES, NEED_A_MODEL
+from tfx_tflite.pipelines.doctor.installed import is_importable
+from tfx_tflite.pipelines.doctor.programs import MODEL, NAMES, NEED_A_MODEL, OPTIONAL
 
 # Seconds after which a trial is ended, if nobody says otherwise.
 TIME_LIMIT = 300.0
@@ -27,6 +28,8 @@ def trials(time_limit: float = TIME_LIMIT) -> Iterator[Trial]:
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         for name in NAMES:
+            if name in OPTIONAL and not is_importable(OPTIONAL[name]):
+                continue
             if name in NEED_A_MODEL and not (Path(directory) / MODEL).exists():
                 yield Trial(name=name, state="not tried", problem="the converter made no model")
                 continue

@@ -12,9 +12,15 @@ from tfx_tflite.components.judgement import shipped_files
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, SizeLimit
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.models.vela import accelerate
 
 GATE = Gate(rules=(SizeLimit(max_size_ratio=1.0),))
+ETHOS_U = tuple(
+    Target(runtime="tflite-micro", accelerator=name) for name in ("ethos-u55-128", "ethos-u65-256")
+)
+COMPILED = {"model_ethos-u55-128.tflite", "model_ethos-u65-256.tflite"}
 GOLDEN = {"golden/input_0.bin", "golden/output_0.bin"}
 
 
@@ -35,6 +41,7 @@ def ship(directory: Path, **settings) -> shipped_files.ShippedFiles:
         ({"golden_samples": 0}, set()),
         ({"extras": ("c_array",), "golden_samples": 0}, {"model.h", "model.cc"}),
         ({"extras": ("c_array",)}, {*GOLDEN, "model.h", "model.cc"}),
+        ({"extras": ("vela",), "devices": ETHOS_U}, {*GOLDEN, *COMPILED}),
     ],
 )
 def test_what_is_asked_for_is_written_with_its_digest(tmp_path: Path, settings, files):
@@ -59,3 +66,9 @@ def test_the_program_is_shipped_if_micro_gave_the_golden_samples(tmp_path: Path)
     }
     # Its arena is at least what the interpreter needs here.
     assert "#define DENSE_ARENA_BYTES 4096" in (tmp_path / "golden_test.cc").read_text()
+
+
+def test_the_compiled_file_is_what_vela_makes_of_the_model(tmp_path: Path):
+    ship(tmp_path, extras=("vela",), devices=ETHOS_U[:1])
+    compiled = accelerate(recorded("dense")[0], "ethos-u55-128").content
+    assert (tmp_path / "model_ethos-u55-128.tflite").read_bytes() == compiled

@@ -682,7 +682,7 @@ TARGETS = {
 
 def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets nothing be installed that runs a model for a target."""
-    monkeypatch.setattr(targets, "_is_here", lambda module: False)
+    monkeypatch.setattr(targets, "is_importable", lambda module: False)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -712,7 +712,7 @@ def test_whether_a_package_is_there_is_told_without_importing_it():
     script = (
         "import sys\n"
         "from tfx_tflite.pipelines.checks import targets\n"
-        "here = [targets._is_here(m) for m in ('tflite_micro', 'ethosu.vela', 'no.such')]\n"
+        "here = [targets.is_importable(m) for m in ('tflite_micro', 'ethosu.vela', 'no.such')]\n"
         "print(here, [name for name in ('tflite_micro', 'ethosu.vela') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=ROOT)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.conftest import ROOT
 from tfx_tflite.pipelines.cli.main import main
-from tfx_tflite.pipelines.doctor import installed, programs
+from tfx_tflite.pipelines.doctor import installed, programs, trials
 from tfx_tflite.pipelines.doctor.document import Diagnosis, Trial
 from tfx_tflite.pipelines.doctor.trials import tried
 
@@ -93,6 +93,15 @@ def test_a_feature_says_what_it_lacks_and_how_to_get_it():
         "the program no-such-tool, which comes with x",
     )
     assert not needs.feature().is_here and installed._Needs("it", [("json", "x")]).feature().is_here
+
+
+def test_what_is_not_needed_and_not_installed_is_not_tried(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trials, "is_importable", lambda module: False)
+    monkeypatch.setattr(trials, "tried", lambda name, *how: Trial(name=name, state="runs"))
+    names = [trial.name for trial in trials.trials()]
+    assert names == [name for name in programs.NAMES if name not in programs.OPTIONAL]
+    monkeypatch.setattr(trials, "is_importable", lambda module: True)
+    assert [trial.name for trial in trials.trials()] == list(programs.NAMES)
 
 
 def test_without_tfx_there_is_no_generation(monkeypatch: pytest.MonkeyPatch, diagnose):
