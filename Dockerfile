@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 RUN --mount=type=cache,target=/root/.cache/uv \
     python -m venv /opt/tfx-tflite \
  && uv pip install --python /opt/tfx-tflite/bin/python --constraints locks/tfx-1.16-py310.txt \
-    --link-mode copy --compile-bytecode "tfx-tflite[kubeflow] @ $(ls /build/dist/*.whl)"
+    --link-mode copy --compile-bytecode "tfx-tflite[kubeflow,micro,ethos-u] @ $(ls /build/dist/*.whl)"
 
 FROM python:3.10-slim-bookworm
 # Kubeflow's launcher runs as this user too, and keeps its copies of artifacts below the root.
