@@ -8,9 +8,10 @@ Vela prints a warning for each:
 
 Before version 5 it was
 
-    Warning: GATHER 'tensor' is not supported on the NPU. Placing on CPU instead
+    Warning: MEAN 'tensor' is not supported on the NPU. Placing on CPU instead
      - the rule
        what breaks it
+    Info: GATHER 'tensor' is a CPU only op
 """
 
 import re
@@ -28,6 +29,7 @@ _OLD_WARNING = re.compile(
     r"Warning: (?:Unsupported TensorFlow Lite semantics for )?(?P<kind>\w+) '(?P<name>.*)'"
     r"(?: is not supported on the NPU)?\. Placing on CPU instead"
 )
+_CPU_ONLY = re.compile(r"Info: (?P<kind>\w+) '(?P<name>.*)' is a CPU only op")
 _REASON = "Reason: "
 # An activation that is a part of an operator is one of its own to Vela. It has the operator's name,
 # and what goes in between has this ending.
@@ -61,6 +63,8 @@ def warnings_in(text: str) -> list[Warned]:
             following = _until_blank(lines[place + 1 :])
         elif match := _OLD_WARNING.fullmatch(line):
             following = _indented(lines[place + 1 :])
+        elif match := _CPU_ONLY.fullmatch(line):
+            following = iter(["is a CPU only op"])
         else:
             continue
         reason = "; ".join(_sentences(following)).removeprefix(_REASON).replace(":; ", ": ")
@@ -140,7 +144,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "make it a constant of the model that is now computed or given",
     ),
     (
-        r"Unsupported op(Type|erator)",
+        r"Unsupported op(Type|erator)|CPU only op",
         "use a layer that the accelerator has (`vela --supported-ops-report` lists them)",
     ),
 )

@@ -338,7 +338,7 @@ def test_vela_is_not_imported():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sine", "free_batch", "wide_stride"])
+@pytest.mark.parametrize("name", ["sine", "free_batch", "wide_stride", "gathered"])
 def test_the_warnings_of_old_versions_are_understood(name: str):
     """Vela 5 still has the compiler of Vela 4; it leaves signatures out."""
     result = accelerate(net(name), U55, command=[*VELA, "--debug-force-legacy-core"])
@@ -348,6 +348,7 @@ def test_the_warnings_of_old_versions_are_understood(name: str):
         "sine": ["DEQUANTIZE", "SIN", "QUANTIZE"],
         "free_batch": ["STRIDED_SLICE", "PACK", "RESHAPE"],
         "wide_stride": ["CONV_2D"],
+        "gathered": ["GATHER"],
     }[name] == [each.name for each in refused]
     assert all(each.reason != "Vela does not say why" for each in refused)
     if name == "free_batch":

@@ -64,6 +64,8 @@ def test_a_value_that_is_nearly_right_is_one_line_with_a_hint(
     [
         ("quantization: {scheme: Int8}", "received 'Int8'; did you mean 'int8'?"),
         ("quantization: {scheme: int8-float-io}", "; did you mean 'int8_float_io'?"),
+        ("target: {accelerator: ethos-u55}", "received 'ethos-u55'; did you mean 'ethos-u55-64'?"),
+        ("target: {accelerator: Ethos_U55_128}", "; did you mean 'ethos-u55-128'?"),
         ("calibration: {strategy: Random}", "; did you mean 'random'?"),
         ("calibration:\n  samples: 1,000", "received '1,000'; write 1000"),
         ("calibration:\n  samples: 2e2", "received 200.0; write 200"),
