@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.components.models.accelerated import FILE
+from tests.conftest import ROOT
 from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.models import vela
 from tfx_tflite.components.models.flatbuffer import Graph, Operator
@@ -355,3 +356,11 @@ def test_the_warnings_of_old_versions_are_understood(name: str):
         assert {each.advice for each in refused} == {
             "build the batch size in (quantization.batch_size: 1)"
         }
+
+
+def test_the_page_about_targets_has_every_accelerator_and_what_to_change():
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8").replace("`", "")
+    nets = ["float32", "int8_float_io", "sine", "resized", "wide_stride", "upsampled", "gathered"]
+    said = {each.advice for name in nets for each in acceleration(name).refused}
+    said.remove("goes when the layer in floating point beside it goes")
+    assert [text for text in (*ACCELERATORS, *said) if text.replace("`", "") not in page] == []
