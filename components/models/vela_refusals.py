@@ -174,7 +174,9 @@ def _advice_of_float(graph: Graph, operator: Operator) -> str:
         return "TensorFlow Lite has no int8 kernel for this layer; use another one"
     edge = [tensor for tensor in operator.tensors if graph.at_the_edge([tensor])]
     if any(tensor.type.startswith("FLOAT") for tensor in edge):
-        return "make inputs and outputs integers as well (quantization.scheme: int8)"
+        is_int16 = any(tensor.type == "INT16" for tensor in operator.tensors)
+        setting = "io_type: int16" if is_int16 else "scheme: int8"
+        return f"make inputs and outputs integers as well (quantization.{setting})"
     return "goes when the layer in floating point beside it goes"
 
 

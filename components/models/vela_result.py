@@ -134,13 +134,13 @@ def _signatures(graph: Graph) -> dict[str, tuple[dict[str, str], dict[str, str]]
 
 
 def free_input(graph: Graph) -> str:
-    """Returns the name of an input that has a free axis; empty if there is none.
+    """Returns the name of an input whose first axis is free; empty if there is none.
 
     Args:
         graph: The model.
     """
     named = [pair for signature in graph.signatures for pair in signature.inputs.items()]
     for name, tensor in named or [(tensor.name, tensor) for tensor in graph.main.inputs]:
-        if -1 in tensor.signature_shape:
+        if tensor.signature_shape[:1] == (-1,):
             return name
     return ""

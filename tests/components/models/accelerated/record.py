@@ -96,6 +96,10 @@ def loop(x: tf.Tensor) -> Outputs:
     return {"y": y}
 
 
+def sequence(x: tf.Tensor) -> Outputs:
+    return {"y": tf.nn.relu(tf.nn.conv1d(x, _values(3, 4, 2), 1, "SAME"))}
+
+
 def flattened() -> tf.keras.Model:
     inputs = tf.keras.Input(_IMAGE)
     x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(inputs))
@@ -109,7 +113,7 @@ def recurrent() -> tf.keras.Model:
 
 Net = Callable[[tf.Tensor], Outputs]
 # The function, the shape of an example, and the batch size.
-_FUNCTIONS: dict[str, tuple[Net, tuple[int, ...], int]] = {
+_FUNCTIONS: dict[str, tuple[Net, tuple[int | None, ...], int]] = {
     "batch_of_4": (classifier, _IMAGE, 4),
     "two_outputs": (two_outputs, _IMAGE, 1),
     "resized": (resized, _IMAGE, 1),
@@ -125,8 +129,9 @@ _FUNCTIONS: dict[str, tuple[Net, tuple[int, ...], int]] = {
     "wide": (wide, (70000,), 1),
     "huge": (huge, (2048, 2048, 3), 1),
     "loop": (loop, (8,), 1),
+    "free_length": (sequence, (None, 4), 1),
 }
-_KINDS = ("float32", "float16", "dynamic_range", "int8_float_io", "int8", "int16x8")
+_KINDS = ("float32", "float16", "dynamic_range", "int8_float_io", "int8", "int16x8", "int16")
 # The net, and the batch size; None for a free axis.
 _KERAS: dict[str, tuple[Callable[[], tf.keras.Model], int | None]] = {
     "free_batch": (flattened, None),
@@ -143,25 +148,29 @@ def _converted(converter: tf.lite.TFLiteConverter, kind: str, shape: list[int]) 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if kind in ("int8_float_io", "int8", "int16x8"):
+    if kind in ("int8_float_io", "int8", "int16x8", "int16"):
         converter.representative_dataset = examples
     if kind == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    if kind == "int16x8":
+    if kind == "int16":
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+    if kind in ("int16x8", "int16"):
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
     return converter.convert()
 
 
-def _of_function(net: Net, example: tuple[int, ...], batch: int, kind: str = "int8") -> bytes:
-    shape = [batch, *example]
+def _of_function(
+    net: Net, example: tuple[int | None, ...], batch: int, kind: str = "int8"
+) -> bytes:
+    shape: list[int | None] = [batch, *example]
     module = tf.Module()
     module.net = tf.function(net, input_signature=[tf.TensorSpec(shape, tf.float32, name="x")])
     function = module.net.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    return _converted(converter, kind, shape)
+    return _converted(converter, kind, [size or 6 for size in shape])
 
 
 def _of_keras(net: tf.keras.Model, batch: int | None) -> bytes:
