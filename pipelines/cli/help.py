@@ -12,6 +12,7 @@ SECTIONS = {
     "Runs": ("init", "validate", "run", "report", "clean"),
     "Pushed versions": ("history", "verify", "rollback", "sign-off"),
     "On a clock, on a cluster": ("schedule", "compile", "submit"),
+    "Any model": ("inspect",),
     "This installation": ("doctor", "schema"),
 }
 _OTHERS = "More"

@@ -27,6 +27,7 @@ from tfx_tflite.pipelines.cli.config import (
 from tfx_tflite.pipelines.cli.doctor import doctor
 from tfx_tflite.pipelines.cli.help import examples, sections
 from tfx_tflite.pipelines.cli.init import init
+from tfx_tflite.pipelines.cli.inspect import inspect
 from tfx_tflite.pipelines.cli.outcome import (
     EXIT_CODES,
     errors_in_a_line,
@@ -228,6 +229,7 @@ for _command in (
     schema,
     doctor,
     init,
+    inspect,
 ):
     main.add_command(_command)
 
