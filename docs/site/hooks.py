@@ -18,6 +18,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/quantization.md": lambda: schemas.document_page("quantization", "quantization.json"),
     "reference/manifest.md": lambda: schemas.document_page("manifest", "manifest.json"),
     "reference/doctor.md": lambda: schemas.document_page("doctor", "tfx-tflite doctor --json"),
+    "reference/inspection.md": lambda: schemas.document_page(
+        "inspection", "tfx-tflite inspect --json"
+    ),
 }
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         Acceleration,
         Arena,
         OperatorFinding,
-        Source,
         TargetFacts,
     )
 
@@ -95,6 +94,8 @@ def _read(model: Path) -> bytes:
     shown = in_a_line(model)
     if model.is_dir():
         raise ConfigError(f"{shown} is a folder, expected a .tflite file{_hint(model)}")
+    if model.exists() and not model.is_file():
+        raise ConfigError(f"{shown} is no regular file, expected a .tflite file")
     try:
         content = model.read_bytes()
     except OSError as error:
@@ -231,20 +232,21 @@ def _more(count: int) -> Iterator[str]:
 
 
 def _facts(facts: "TargetFacts") -> Iterator[str]:
-    state = f"does not run: {facts.problem}" if facts.problem else "runs"
-    yield f"on {facts.target}: {state}"
+    yield f"on {facts.target}: {'does not run' if facts.unsupported else 'can be run'}"
     yield f"  tried with {facts.runtime}"
     for finding in facts.unsupported:
         yield from _finding(finding)
     if facts.arena is not None:
         yield from _arena(facts.arena)
+    elif not facts.unsupported:
+        yield "  working memory not known: it cannot be measured with the builtin kernels"
     if facts.acceleration is not None:
         yield from _acceleration(facts.acceleration)
 
 
 def _finding(finding: "OperatorFinding") -> Iterator[str]:
-    of = f" of {finding.layer}" if finding.layer else ""
-    yield f"  {finding.name}{of}: {finding.reason}"
+    layer = f" ({finding.layer})" if finding.layer else ""
+    yield f"  {finding.name}{layer}: {finding.reason}" if finding.name else f"  {finding.reason}"
     if finding.advice:
         yield f"    {finding.advice}"
 
@@ -252,8 +254,10 @@ def _finding(finding: "OperatorFinding") -> Iterator[str]:
 def _arena(arena: "Arena") -> Iterator[str]:
     parts = ""
     if arena.head_bytes is not None and arena.tail_bytes is not None:
-        parts = f" (tensors {arena.head_bytes:,}, the runtime's records {arena.tail_bytes:,})"
-    yield f"  working memory {arena.size_bytes:,} bytes{parts}, {_told(arena.source)}"
+        parts = f": head {arena.head_bytes:,}, tail {arena.tail_bytes:,}"
+    yield f"  working memory {arena.size_bytes:,} bytes ({arena.source.kind}){parts}"
+    if arena.source.caveat:
+        yield f"    {arena.source.caveat}"
     if arena.steps:
         largest = max(arena.steps, key=lambda step: step.live_bytes)
         yield (
@@ -265,8 +269,11 @@ def _arena(arena: "Arena") -> Iterator[str]:
 def _acceleration(found: "Acceleration") -> Iterator[str]:
     yield (
         f"  {found.accelerated} of {found.operators} operators ({found.share:.0%}) run on "
-        f"{found.accelerator}, {_told(found.source)}"
+        f"{found.accelerator}"
     )
+    yield f"    ({found.source.kind} of {found.source.tool} {found.source.version})"
+    if found.source.caveat:
+        yield f"    {found.source.caveat}"
     figures = {
         "milliseconds": found.milliseconds,
         "cycles": found.cycles,
@@ -279,7 +286,3 @@ def _acceleration(found: "Acceleration") -> Iterator[str]:
     for finding in found.refused[:_MOST_LINES]:
         yield from _finding(finding)
     yield from _more(len(found.refused))
-
-
-def _told(source: "Source") -> str:
-    return f"{source.kind}: {source.caveat}" if source.caveat else source.kind

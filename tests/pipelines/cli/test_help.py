@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.components.destinations.interruption import make_candidate
 from tests.components.destinations.test_keys import public_pem
+from tests.components.models.hostile import net
 from tests.conftest import CONFIGS
 from tests.pipelines.cli.results import RESULT
 from tests.pipelines.runs.past_runs import PastRuns
@@ -77,6 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     logs = tmp_path / "runs" / "mine" / "logs"
     logs.mkdir(parents=True)
     (logs / "20260102-000000.json").write_text(RESULT.to_json())
+    (tmp_path / "model.tflite").write_bytes(net("dense"))
     key = Ed25519PrivateKey.generate()
     (tmp_path / "public.pem").write_bytes(public_pem(key))
     (tmp_path / "private.pem").write_bytes(private_bytes(key))
