@@ -38,7 +38,7 @@ _CONVERT = "`tfx-tflite init` writes a config that converts it"
 @examples(
     "tfx-tflite inspect model.tflite",
     "tfx-tflite inspect model.tflite --target tflite-micro",
-    "tfx-tflite inspect model.tflite --target litert --target ethos-u55-128 --json",
+    "tfx-tflite inspect model.tflite --target litert --target tflite-micro --json",
 )
 @click.command(short_help="Say what is in a .tflite file, and what runs it.")
 @click.argument("model", type=click.Path(path_type=Path))
