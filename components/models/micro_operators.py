@@ -21,6 +21,7 @@ from tfx_tflite.components.models.object_tree import ModelTree, OperatorTree
 from tfx_tflite.components.models.process_copy import told_by_a_copy
 from tfx_tflite.components.models.soundness import CALLED
 from tfx_tflite.components.models.target_facts import OperatorFinding
+from tfx_tflite.components.models.vela_result import ACCELERATED
 
 # A kind that the schema keeps free for good.
 _NEVER_THERE = "PLACEHOLDER_FOR_GREATER_OP_CODES"
@@ -161,6 +162,11 @@ def _loadings_in_a_copy(trials: Sequence[_Trial]) -> list[Loading]:
 
 
 def _advice_for_a_kind(operator: Operator) -> str:
+    if operator.name == ACCELERATED:
+        return (
+            "Vela has compiled it for an Ethos-U: the firmware must register Arm's kernel, which "
+            "cannot be tried here"
+        )
     if operator.is_custom:
         return (
             "it is a custom operator: the firmware must register a kernel of its own, which cannot "

@@ -239,7 +239,9 @@ def _without_a_value(model: ModelTree, graph: SubgraphTree, place: int) -> Itera
         ),
     }
     for index, operator in enumerate(graph.operators or ()):
-        for operand in numbers(operator.inputs):
+        # What a custom operator reads may be memory to work in: Vela gives its operators such.
+        is_custom = object_tree.is_custom(model.operatorCodes[operator.opcodeIndex])
+        for operand in () if is_custom else numbers(operator.inputs):
             if operand >= 0 and operand not in known:
                 yield (
                     f"operator #{index} of subgraph {place} reads tensor {operand}, which has no "

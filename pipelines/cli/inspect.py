@@ -38,7 +38,7 @@ _CONVERT = "`tfx-tflite init` writes a config that converts it"
 @examples(
     "tfx-tflite inspect model.tflite",
     "tfx-tflite inspect model.tflite --target tflite-micro",
-    "tfx-tflite inspect model.tflite --target litert --target tflite-micro --json",
+    "tfx-tflite inspect model.tflite --target litert --target ethos-u55-128 --json",
 )
 @click.command(short_help="Say what is in a .tflite file, and what runs it.")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -200,8 +200,8 @@ def _operators(found: "Inspection") -> Table:
             ),
         )
     total = sum(kind.count for kind in found.operators)
-    graphs = "" if found.subgraphs == 1 else f" in {found.subgraphs} graphs"
-    table.note = f"{total} operators of {len(found.operators)} kinds{graphs}"
+    graphs = "" if found.subgraphs == 1 else f", graphs: {found.subgraphs}"
+    table.note = f"operators: {total}, kinds: {len(found.operators)}{graphs}"
     return table
 
 
@@ -220,7 +220,7 @@ def _constants(found: "Inspection") -> Table:
 
 
 def _float_operators(found: "Inspection") -> Iterator[str]:
-    yield f"left in float: {len(found.float_operators)} operators"
+    yield f"operators left in float: {len(found.float_operators)}"
     for each in found.float_operators[:_MOST_LINES]:
         yield f"  {each.name} #{each.operator} {each.layer}".rstrip()
     yield from _more(len(found.float_operators))
@@ -267,22 +267,26 @@ def _arena(arena: "Arena") -> Iterator[str]:
 
 
 def _acceleration(found: "Acceleration") -> Iterator[str]:
+    source = found.source
     yield (
         f"  {found.accelerated} of {found.operators} operators ({found.share:.0%}) run on "
-        f"{found.accelerator}"
+        f"{found.accelerator} ({source.kind} of {source.tool} {source.version})"
     )
-    yield f"    ({found.source.kind} of {found.source.tool} {found.source.version})"
-    if found.source.caveat:
-        yield f"    {found.source.caveat}"
+    if source.caveat:
+        yield f"    {source.caveat}"
     figures = {
-        "milliseconds": found.milliseconds,
-        "cycles": found.cycles,
-        "bytes of SRAM": found.sram_bytes,
-        "bytes of flash": found.flash_bytes,
+        "milliseconds": None if found.milliseconds is None else f"{found.milliseconds:.4g}",
+        "cycles": _whole(found.cycles),
+        "bytes of SRAM": _whole(found.sram_bytes),
+        "bytes of flash": _whole(found.flash_bytes),
     }
-    known = [f"{value:,} {name}" for name, value in figures.items() if value is not None]
+    known = [f"{value} {name}" for name, value in figures.items() if value is not None]
     if known:
-        yield f"  {', '.join(known)}"
+        yield f"    {', '.join(known)}"
     for finding in found.refused[:_MOST_LINES]:
         yield from _finding(finding)
     yield from _more(len(found.refused))
+
+
+def _whole(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"

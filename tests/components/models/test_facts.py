@@ -1,7 +1,5 @@
 """What is known of a model on each target, with what each figure came from."""
 
-from importlib.util import find_spec
-
 import pytest
 
 from tests.components.models import hostile
@@ -104,9 +102,7 @@ def test_facts_are_what_they_were_after_a_file():
     assert TargetFacts.model_validate_json(facts.model_dump_json()) == facts
 
 
-@pytest.mark.skipif(
-    find_spec("tfx_tflite.components.models.vela") is None, reason="no compiler yet"
-)
+@pytest.mark.slow
 def test_an_accelerator_is_asked():
     facts = facts_of(
         hostile.net("depthwise"), Target(runtime="tflite-micro", accelerator="ethos-u55-128")

@@ -15,6 +15,7 @@ from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.inspection import Inspection, check, inspect
 from tfx_tflite.components.models.target import Target
+from tfx_tflite.components.models.vela import accelerate
 
 SCHEMA = ROOT / "docs" / "inspection.schema.json"
 KINDS = (
@@ -174,6 +175,17 @@ def test_what_ends_interpreters_does_not_end_an_inspection(make):
         return
     found = inspect(content, "model.tflite", BOTH)
     assert found.size_bytes == len(content)
+
+
+@pytest.mark.slow
+def test_what_vela_has_compiled_is_inspected_too():
+    content = accelerate(hostile.net("dense"), "ethos-u55-128").content
+    check(content, "model.tflite")
+    found = inspect(content, "model.tflite", BOTH)
+    assert [kind.name for kind in found.operators] == ["ethos-u"]
+    for facts in found.targets:
+        assert [each.name for each in facts.unsupported] == ["ethos-u"]
+    assert "the firmware must register Arm's kernel" in found.targets[1].unsupported[0].advice
 
 
 def test_an_inspection_needs_no_tensorflow(tmp_path):

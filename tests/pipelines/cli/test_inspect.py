@@ -78,6 +78,19 @@ def test_json_is_the_document_and_nothing_else(file):
     assert Inspection.parse(done.stdout, "stdout") == expected
 
 
+@pytest.mark.slow
+def test_what_an_accelerator_runs_and_refuses_is_shown(file):
+    file(hostile.net("dense"))
+    told = called("model.tflite", "--target", "ethos-u55-128").stdout
+    assert "on tflite-micro, ethos-u55-128: can be run" in told
+    assert "operators (100%) run on ethos-u55-128 (estimate of ethos-u-vela " in told
+    assert " milliseconds, " in told and " bytes of flash" in told
+    file(inspected("dynamic_range"))
+    told = called("model.tflite", "--target", "ethos-u55-128").stdout
+    assert "0 of 3 operators (0%) run on ethos-u55-128" in told
+    assert "unsupported DataType Float32" in told
+
+
 def made_folder(path: Path) -> None:
     path.mkdir()
     (path / "1.tflite").write_bytes(hostile.net("dense"))
@@ -158,8 +171,8 @@ def test_many_float_layers_are_cut_short(file):
     content = hostile.edited("deep_residual", leave_in_float)
     file(content)
     told = called("model.tflite").stdout.splitlines()
-    first = told.index(next(line for line in told if line.startswith("left in float: ")))
-    count = int(told[first].split()[3])
+    first = told.index(next(line for line in told if line.startswith("operators left in float: ")))
+    count = int(told[first].split()[-1])
     assert told[first + 11] == f"  … {count - 10} more with --json"
 
 
