@@ -58,15 +58,16 @@ def end_process(code: int) -> NoReturn:
         os._exit(code)
 
 
-def end_with(parent: int) -> None:
+def end_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
     """Has the kernel end this process with its parent, whatever ends that.
 
     Args:
         parent: The parent's id.
+        by: The signal that this process is sent then.
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
     # The parent may have been gone before the kernel was told.
     if os.getppid() != parent:
         os._exit(1)

@@ -3,13 +3,15 @@
 It is given files and no credentials, may use the machine's memory once and no more, and ends when
 it takes too long, when this process is interrupted, and when this process is gone.
 
-Run as a program (`python -m … PARENT SECONDS COMMAND …`) it sets these limits for itself and then
-becomes the command.
+Between the two is a guard (`python -m … PARENT SECONDS COMMAND …`). It sets the limits, starts the
+program and ends as that does. If this process is gone, whatever ended it, the guard ends the
+program, all that it has started, and itself, and removes the folder that they were in.
 """
 
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tfx_tflite.components.models.environment import without_secrets
 from tfx_tflite.components.process_end import end_with, stand_in_when_memory_runs_out
@@ -62,7 +65,8 @@ def run(command: Sequence[str], directory: Path, time_limit: float) -> Ended:
 
     Args:
         command: The program and its arguments.
-        directory: Where it runs; a folder for it alone, which has its temporary files, too.
+        directory: Where it runs; a folder for it alone, which has its temporary files, too, and
+            which goes if this process is ended before the program.
         time_limit: Seconds after which it is ended, with all that it has started.
 
     Raises:
@@ -70,11 +74,11 @@ def run(command: Sequence[str], directory: Path, time_limit: float) -> Ended:
     """
     # The time of all its threads counts in the processor's seconds.
     seconds = (int(time_limit) + 1) * (os.cpu_count() or 1)
-    launched = [sys.executable, "-m", __name__, str(os.getpid()), str(seconds), *command]
+    guarded = [sys.executable, "-m", __name__, str(os.getpid()), str(seconds), *command]
     output, errors = directory / _OUTPUT, directory / _ERRORS
     with output.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(
-            launched,
+            guarded,
             # Python would import modules from the directory it is started in.
             cwd=directory,
             env={**without_secrets(), "TMPDIR": str(directory)},
@@ -120,18 +124,39 @@ def _text(file: Path) -> str:
         return stream.read().decode("utf-8", "replace")
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Becomes a program that is limited; see the module's docstring."""
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Guards a program; see the module's docstring."""
     parent, seconds, *command = arguments
-    # All of this stays as it is when the process becomes another program.
-    end_with(int(parent))
+    guarded: list[subprocess.Popen[bytes]] = []
+    signal.signal(signal.SIGTERM, lambda *_: _leave_nothing(guarded))
+    end_with(int(parent), by=signal.SIGTERM)
+    # What the program has from here.
     stand_in_when_memory_runs_out()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    os.execvp(command[0], command)
+    for kind, limit in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, int(seconds)),
+        (resource.RLIMIT_FSIZE, _LARGEST_FILE),
+        (resource.RLIMIT_AS, memory),
+    ):
+        resource.setrlimit(kind, (limit, limit))
+    guarded.append(subprocess.Popen(command))
+    code = guarded[0].wait()
+    if code < 0:
+        # Of some signals nobody may say what they do.
+        with contextlib.suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def _leave_nothing(guarded: Sequence[subprocess.Popen[bytes]]) -> NoReturn:
+    """Ends the program, removes the folder and ends the whole group, this process as well."""
+    for process in guarded:
+        process.kill()
+    shutil.rmtree(Path.cwd(), ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -154,8 +154,9 @@ def test_an_interrupted_compilation_leaves_nothing(folder: Path):
 
 
 @pytest.mark.slow
-def test_vela_ends_with_the_process_that_started_it(folder: Path):
-    process = started(folder, "sleeps", processes=1)
+def test_a_process_that_is_killed_leaves_nothing_of_vela(folder: Path):
+    process = started(folder, "hangs", processes=2)
     process.kill()
     process.communicate(timeout=20)
     assert is_soon(lambda: false_velas() == [])
+    assert is_soon(lambda: list(folder.iterdir()) == [])
