@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.conftest import ENVIRONMENT, ROOT
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_NUMBER = re.compile(r"\d[\d,.:T+-]*")
+# A metric that was lowered on one machine may be raised on another.
+_NUMBER = re.compile(r"(?:(?<!\S)-)?\d[\d,.:T+-]*")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ def test_the_commands_of_a_page_are_read_with_their_output(tmp_path):
     ("shown", "printed"),
     [
         ("took 1.5 s\n", "took 12.25 s\n"),
+        ("drop  0.0233\n", "drop  -0.0233\n"),
         ("…\nlast\n", "first\nsecond\nlast\n"),
         ("first\n…\n", "first\n"),
         ("pushed to …/mine/1\n", "pushed to /home/me/mine/1795732326\n"),
@@ -31,6 +32,7 @@ def test_what_differs_from_run_to_run_does_not_count(shown: str, printed: str):
     [
         ("blessed\n", "refused\n"),
         ("one\n", "one\ntwo\n"),
+        ("int8-1\n", "int8 1\n"),
         ("…\nlast\n", "last\nanother\n"),
     ],
 )

@@ -94,9 +94,8 @@ def allowed_floats(graph: Graph, recipe: Recipe) -> dict[int, Operator]:
 
 
 def may_stay_float(operator: Operator) -> bool:
-    """Returns whether an operator computes with floats and has no integer form."""
-    is_float_only = spec.treatment(operator.name) is spec.Treatment.FLOAT_ONLY
-    return is_float_only and bool(float_tensors(operator))
+    """Returns whether an operator computes with floats and may have no integer form."""
+    return operator.name in spec.MAY_BE_FLOAT and bool(float_tensors(operator))
 
 
 def _types(graph: Graph, operator: Operator, activation: str) -> Iterator[Violation]:

@@ -86,12 +86,13 @@ class Treatment(Enum):
     CONVERSION = "changes how a number is stored, not what it is"
     CALL = "only calls subgraphs, which are looked at themselves"
     FLOAT_ONLY = "is left in float: there is no integer kernel, or the quantizer makes no use of it"
+    QUANTIZED_BY_NEWER = "as QUANTIZED by TensorFlow 2.21, as FLOAT_ONLY by 2.16"
     NOT_ALLOWED = "keeps a state, is not TensorFlow Lite's own, or runs on no plain device"
 
 
 # Every builtin operator of the schema. A model in which an operator is left in float is refused, or
-# reported if that is allowed. What the quantizer and the kernels do was tried, operator by
-# operator, with TensorFlow 2.16: `tests/components/quantization/conversion/test_operators.py`.
+# reported if that is allowed. What the quantizer and the kernels do was tried with TensorFlow 2.16
+# and 2.21, operator by operator: `tests/components/quantization/conversion/test_operators.py`.
 _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
     Treatment.QUANTIZED: (
         *("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "ABS", "EXP", "LOG", "RSQRT", "PRELU"),
@@ -130,7 +131,7 @@ _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
     Treatment.CONVERSION: ("QUANTIZE", "DEQUANTIZE"),
     Treatment.CALL: ("WHILE", "IF", "CALL", "CALL_ONCE"),
     Treatment.FLOAT_ONLY: (
-        *("CAST", "NEG", "SQUARE", "SQRT", "SIN", "COS", "ATAN2", "POW", "SIGN", "ADD_N"),
+        *("CAST", "NEG", "SQUARE", "SIN", "COS", "ATAN2", "POW", "SIGN", "ADD_N"),
         *("FLOOR", "CEIL", "ROUND", "DIV", "FLOOR_DIV", "FLOOR_MOD", "CUMSUM", "BUCKETIZE"),
         "REVERSE_SEQUENCE",
         *("L2_POOL_2D", "LOCAL_RESPONSE_NORMALIZATION", "CONV_3D", "CONV_3D_TRANSPOSE"),
@@ -140,6 +141,7 @@ _OPERATORS: Mapping[Treatment, tuple[str, ...]] = {
         *("BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "EMBEDDING_LOOKUP_SPARSE"),
         *("LSH_PROJECTION", "BITCAST", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM", "MULTINOMIAL"),
     ),
+    Treatment.QUANTIZED_BY_NEWER: ("SQRT",),
     Treatment.NOT_ALLOWED: (
         *("CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES", "CONCAT_EMBEDDINGS"),
         *("SKIP_GRAM", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"),
@@ -163,6 +165,10 @@ def treatment(operator: str) -> Treatment | None:
     return TREATMENTS.get(operator)
 
 
+# What may be in float where operators without an integer form are allowed.
+MAY_BE_FLOAT = frozenset(
+    (*_OPERATORS[Treatment.FLOAT_ONLY], *_OPERATORS[Treatment.QUANTIZED_BY_NEWER])
+)
 # What moves numbers as they are.
 SAME_SCALE = frozenset((*_OPERATORS[Treatment.SAME_SCALE], *_OPERATORS[Treatment.ZERO_FILLED]))
 ZERO_FILLED = frozenset(_OPERATORS[Treatment.ZERO_FILLED])

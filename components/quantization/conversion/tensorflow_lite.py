@@ -21,6 +21,10 @@ DENSE_PER_CHANNEL = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 19)
 # What the older quantizer is told last: that scales a channel are not disabled; and where dense
 # layers have them, a second time, of those.
 _PER_CHANNEL = (False,) * (2 if DENSE_PER_CHANNEL else 1)
+# What the quantizer for int8 is to leave in float. TensorFlow 2.21's makes DIV of two activations
+# integer, in a version that 2.16's runtime takes and then fails to run; its own reference kernel
+# stops if a divisor is the integer 0, whatever number that stands for.
+_LEFT_IN_FLOAT = {"DIV"}
 
 
 def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
@@ -36,7 +40,12 @@ def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
         ConverterError: The quantizer refuses the model.
     """
     return bytes(
-        convert.mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+        convert.mlir_quantize(
+            calibrated,
+            input_data_type=io_type,
+            output_data_type=io_type,
+            denylisted_ops=_LEFT_IN_FLOAT,
+        )
     )
 
 

@@ -166,6 +166,10 @@ def batch_matmul(x: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"a": tf.matmul(x, tf.constant(weights)), "b": tf.matmul(x, x, transpose_b=True)}
 
 
+# TensorFlow 2.21's quantizer takes square roots, 2.16's leaves them in float.
+HAS_INTEGER_SQRT = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21)
+
+
 def roots(x: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"a": tf.math.rsqrt(tf.abs(x) + 1.0) + tf.exp(-tf.abs(x)), "b": tf.sqrt(tf.abs(x))}
 

@@ -9,6 +9,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from benchmarks.observation import collect_ranges
 from tests.components.quantization import seeding
+from tests.components.quantization.zoo import HAS_INTEGER_SQRT
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import specification as spec
@@ -45,6 +46,10 @@ def rows(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, [4, 32])
 
 
+# Operators that become integer with TensorFlow 2.21, and stay float with 2.16.
+NEWLY_INTEGER: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "SQRT": lambda x: tf.sqrt(positive(x)),
+}
 # Operators that become integer, each in a function that has another scale on either side.
 INTEGER: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "ABS": tf.abs,
@@ -105,6 +110,7 @@ INTEGER: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
         sparse_values=tf.reshape(x, [-1])[:2],
         default_value=-9.0,
     ),
+    **(NEWLY_INTEGER if HAS_INTEGER_SQRT else {}),
 }
 # Operators that stay float.
 FLOAT_ONLY: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -125,9 +131,9 @@ FLOAT_ONLY: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "SEGMENT_SUM": lambda x: tf.math.segment_sum(rows(x), [0, 0, 1, 2]),
     "SIGN": tf.sign,
     "SIN": tf.sin,
-    "SQRT": lambda x: tf.sqrt(positive(x)),
     "SQUARE": tf.square,
     "UNSORTED_SEGMENT_MAX": lambda x: tf.math.unsorted_segment_max(rows(x), [0, 0, 1, 2], 3),
+    **({} if HAS_INTEGER_SQRT else NEWLY_INTEGER),
 }
 # What the quantizer for 16 bits takes of the operators with a rule of their own here.
 INTEGER_OF_16_BITS = ("SUM", "MEAN", "MAXIMUM", "CONCATENATION", "GATHER", "FILL", "TANH")
@@ -207,9 +213,22 @@ def test_16_bits_give_the_float_models_numbers_closely(quantized, name: str):
 def test_an_operator_that_stays_float_is_in_the_table_and_named(quantized, name: str):
     scheme = Scheme.INT8_FLOAT_IO
     _, content, _ = quantized(FLOAT_ONLY[name], scheme)
-    assert spec.treatment(name) is Treatment.FLOAT_ONLY
-    violations = audit(content, Recipe(scheme))
-    assert any(found.layer.startswith(f"{name} #") for found in violations)
+    newly = Treatment.QUANTIZED_BY_NEWER
+    assert spec.treatment(name) is (newly if name in NEWLY_INTEGER else Treatment.FLOAT_ONLY)
+    reasons = [
+        found.reason
+        for found in audit(content, Recipe(scheme))
+        if found.layer.startswith(f"{name} #")
+    ]
+    assert reasons and all(reason.startswith("computes in FLOAT32") for reason in reasons)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FLOAT_ONLY)
+def test_an_operator_that_stays_float_may_do_so_if_that_is_allowed(quantized, name: str):
+    scheme = Scheme.INT8_FLOAT_IO
+    _, content, _ = quantized(FLOAT_ONLY[name], scheme)
+    assert audit(content, Recipe(scheme, float_fallback="allow")) == []
 
 
 @pytest.mark.slow

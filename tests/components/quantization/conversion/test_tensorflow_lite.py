@@ -68,10 +68,42 @@ def test_it_makes_what_the_public_converter_makes(calibrated: bytes):
         assert before["quantization"] == after["quantization"]
 
 
+def test_a_quotient_stays_in_float_if_the_quantizer_is_told_so():
+    """TensorFlow 2.21's makes it integer, which not every runtime that takes the file can run."""
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 64], tf.float32, name="x")])
+    def quotient(x):
+        return {"y": x / (tf.abs(x) + 0.5)}
+
+    module = tf.Module()
+    module.quotient = quotient
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [quotient.get_concrete_function()], module
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([sample[None]] for sample in SAMPLES)
+    converter._experimental_calibrate_only = True
+    calibrated = bytes(converter.convert())
+    untold, ours = (
+        {
+            operator.outputs[0].type
+            for operator in read_graph(model).operators
+            if operator.name == "DIV"
+        }
+        for model in (
+            bytes(convert.mlir_quantize(calibrated)),
+            tensorflow_lite.to_int8(calibrated, tf.int8),
+        )
+    )
+    is_new = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21)
+    assert untold == {"INT8" if is_new else "FLOAT32"}
+    assert ours == {"FLOAT32"}
+
+
 def test_the_public_converter_has_no_way_to_quantize_a_calibrated_model():
     assert not hasattr(tf.lite.TFLiteConverter, "from_flatbuffer")
     parameters = inspect.signature(convert.mlir_quantize).parameters
-    assert {"input_data_type", "output_data_type"} <= parameters.keys()
+    assert {"input_data_type", "output_data_type", "denylisted_ops"} <= parameters.keys()
     assert next(iter(parameters)) == "input_data_str"
 
 
