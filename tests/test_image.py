@@ -92,6 +92,11 @@ def test_the_shipped_config_says_where_the_image_has_its_files(instructions):
 @pytest.fixture(scope="module")
 def installed(instructions, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build stage's steps, run in an empty directory; returns the environment they make."""
+    [python] = {
+        found for _, value in instructions for found in re.findall(r"python:([\d.]+)", value)
+    }
+    if python != "{}.{}".format(*sys.version_info):
+        pytest.skip(f"the image's steps are for its Python {python}, which this one is not")
     directory = tmp_path_factory.mktemp("image")
     build, environment = directory / "build", directory / "tfx-tflite"
     build.mkdir()
