@@ -47,7 +47,7 @@ EFFECTS = {
         (
             *("WriteFile", "SaveDataset", "SnapshotDataset", "CacheDataset", "DatasetToTFRecord"),
             *("DistributedSave", "DumpTensor", "SerializeTRTResource"),
-            *("CreateSummaryFileWriter", "CreateSummaryDbWriter"),
+            *("CreateSummaryFileWriter", "CreateSummaryDbWriter", "CalibrationStatisticsSaver"),
         ),
         _WRITES,
     ),
