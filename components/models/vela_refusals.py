@@ -152,6 +152,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 
 def _advice(graph: Graph, operator: Operator, reason: str) -> str:
     """Returns what to change; empty if that is not known."""
+    if operator.name == "WHILE":
+        return "unroll the loop (`unroll=True` of a recurrent layer in Keras)"
     if _is_float(operator):
         return _advice_of_float(graph, operator)
     if re.search(_SHAPELESS, reason):

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.components.models.accelerated import FILE
 from tests.components.models.hostile import net
 from tests.components.models.inspected import inspected
 from tests.conftest import ROOT
@@ -17,7 +19,7 @@ COMMANDS = [
 
 
 def test_the_page_has_commands():
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
 
 
 @pytest.mark.slow
@@ -25,5 +27,7 @@ def test_the_page_has_commands():
 def test_a_command_of_the_page_prints_what_it_shows(command: Command, tmp_path: Path):
     (tmp_path / "model.tflite").write_bytes(net("depthwise"))
     (tmp_path / "dynamic_range.tflite").write_bytes(inspected("dynamic_range"))
+    gathered = np.load(FILE)["gathered"].tobytes()
+    (tmp_path / "gathered.tflite").write_bytes(gathered)
     printed = run(command, tmp_path)
     assert matches(command.output, printed), printed

@@ -301,6 +301,7 @@ def test_operators_of_a_loop_are_counted_and_have_no_place_in_the_main_graph():
         (None, "DEQUANTIZE"),
     ]
     assert (found.operators, found.accelerated) == (8, 1)
+    assert found.refused[1].advice.startswith("unroll the loop")
     # A number has no axes either, and no batch size would give it some.
     [added] = [each for each in found.refused if each.name == "ADD"]
     assert (added.reason, added.advice) == (
