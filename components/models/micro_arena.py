@@ -43,12 +43,13 @@ def arena(content: bytes) -> Arena:
     """
     enough = -(-generous_arena(content) // _GRAIN)
     used = _recorded(content, enough)
-    search = _Search(content, enough, used["total"] // _GRAIN - 1)
+    # The recorder is a help, and the search does without it.
+    search = _Search(content, enough, max(used.get("total", 0) // _GRAIN - 1, 0))
     search.run()
     return Arena(
         size_bytes=search.enough * _GRAIN,
-        head_bytes=used["head"],
-        tail_bytes=used["tail"],
+        head_bytes=used.get("head"),
+        tail_bytes=used.get("tail"),
         source=Source(
             tool=MICRO,
             version=version(MICRO),

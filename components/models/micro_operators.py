@@ -13,6 +13,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.models.flatbuffer import Graph, Operator
 from tfx_tflite.components.models.isolated import kind_alone, layers_of, operator_alone
 from tfx_tflite.components.models.live_memory import tensor_bytes
@@ -42,7 +43,7 @@ def missing_kinds(graph: Graph) -> tuple[OperatorFinding, ...]:
         graph: The model.
 
     Raises:
-        ModelError: The runtime is not installed.
+        ModelError: The runtime is not installed, or no process can be made to ask it in.
     """
     draft = graph.draft()
     users: dict[str, list[Operator]] = {}
@@ -75,7 +76,7 @@ def refused_operators(graph: Graph, lacking: Collection[str] = ()) -> tuple[Oper
         lacking: Kinds that the runtime has no kernel of, see `missing_kinds`.
 
     Raises:
-        ModelError: The runtime is not installed.
+        ModelError: As in `missing_kinds`.
     """
     draft = graph.draft()
     tried = [
@@ -149,8 +150,10 @@ def _loadings_in_a_copy(trials: Sequence[_Trial]) -> list[Loading]:
     for line in lines:
         if line == _NEXT:
             found.append([])
-        else:
+        elif found:
             found[-1].append(line)
+    if not found:
+        raise ModelError(f"no process could be made that loads models: {ended}")
     loadings = [
         Loading(_WELL in each, "", tuple(line for line in each if line != _WELL)) for each in found
     ]

@@ -261,7 +261,7 @@ def _arena(arena: "Arena") -> Iterator[str]:
     if arena.steps:
         largest = max(arena.steps, key=lambda step: step.live_bytes)
         yield (
-            f"  most tensors live while {largest.name} #{largest.operator} runs: "
+            f"  most tensors of the main graph live while {largest.name} #{largest.operator} runs: "
             f"{largest.live_bytes:,} bytes"
         )
 

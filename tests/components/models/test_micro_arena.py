@@ -71,6 +71,14 @@ def test_sizes_that_end_the_process_are_too_small(monkeypatch: pytest.MonkeyPatc
     assert micro_arena.arena(content).size_bytes == smallest_arena(content)
 
 
+def test_the_search_does_without_the_recorder(monkeypatch: pytest.MonkeyPatch):
+    content = hostile.net("dense")
+    monkeypatch.setattr(micro_arena, "_recorded", lambda *_: {})
+    found = micro_arena.arena(content)
+    assert found.size_bytes == smallest_arena(content)
+    assert found.head_bytes is found.tail_bytes is None
+
+
 def test_a_guess_that_is_enough_is_not_the_end(monkeypatch: pytest.MonkeyPatch):
     content = hostile.net("dense")
     recorded = {"total": 80_000, "head": 40_000, "tail": 40_000}

@@ -4,10 +4,12 @@ import pytest
 
 from tests.components.models import hostile
 from tests.components.models.inspected import inspected
+from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.models import micro_operators, object_tree
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.micro import try_loading
 from tfx_tflite.components.models.micro_operators import missing_kinds, refused_operators
+from tfx_tflite.components.models.process_copy import Ended
 
 ENOUGH = 2**20
 
@@ -110,3 +112,9 @@ def test_an_operator_that_ends_the_process_is_named_and_the_others_are_tried(
     assert [each.name for each in found] == ["FULLY_CONNECTED"]
     assert found[0].reason == "it ends the process (SIGSEGV)"
     assert found[0].layer.endswith(f"and {len(Graph(hostile.net('dense')).operators) - 3} more")
+
+
+def test_a_process_that_ends_before_the_first_model_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(micro_operators, "told_by_a_copy", lambda *_: (Ended("no memory"), ()))
+    with pytest.raises(ModelError, match=r"no process could be made .*no memory"):
+        missing_kinds(Graph(hostile.net("dense")))
