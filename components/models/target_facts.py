@@ -124,6 +124,11 @@ class Acceleration(Part):
     source: Source
 
     @property
+    def whole_milliseconds(self) -> float | None:
+        """The time of an inference; None if the processor runs a part, which nobody times."""
+        return self.milliseconds if self.accelerated == self.operators else None
+
+    @property
     def share(self) -> float:
         """The share of the operators that run on the accelerator."""
         return self.accelerated / self.operators if self.operators else 1.0

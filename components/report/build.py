@@ -96,14 +96,16 @@ class ModelProperties:
         """Returns the milliseconds of an inference on a target, and what said so.
 
         That is what the compiler for its accelerator estimates if it has one, else what this
-        machine takes; None if nothing was measured.
+        machine takes. None if nothing was measured, and if the accelerator leaves operators to the
+        processor, whose time nobody estimates.
 
         Args:
             facts: What is known of the model on the target.
         """
         acceleration = facts.acceleration
-        if acceleration is not None and acceleration.milliseconds is not None:
-            return acceleration.milliseconds, acceleration.source
+        if acceleration is not None:
+            estimate = acceleration.whole_milliseconds
+            return None if estimate is None else (estimate, acceleration.source)
         if not self.latencies:
             return None
         measured = self.latencies[0]

@@ -283,6 +283,15 @@ def _layer_name(layer: Layer) -> str:
 
 
 def _not_known(report: Report, rules: Sequence[RuleResult]) -> str:
+    for target in report.targets:
+        asks = any(rule.metric == "latency_ms" and rule.target == target.target for rule in rules)
+        if asks and target.acceleration is not None and target.acceleration.refused:
+            left = counted(len(target.acceleration.refused), "operator is", "operators are")
+            return (
+                f"How long an inference takes on {target.target} is not known: {left} left to the "
+                "processor, whose time nobody estimates. Have all operators run on the "
+                f"accelerator. The first one: {target.acceleration.refused[0].text}."
+            )
     names = ", ".join(dict.fromkeys(words(rule.metric) for rule in rules))
     return (
         f"What could not be measured cannot be judged ({names}): size, latency and working memory "
@@ -378,7 +387,7 @@ def _latency_ms(report: Report, rules: Sequence[RuleResult]) -> str:
     if sources and sources[0] is not None and sources[0].kind == "estimate":
         return (
             f"{said} That is the estimate of {sources[0].tool} for the accelerator: make the model "
-            "smaller, or have more of its operators run there."
+            "smaller."
         )
     return f"{said} That was measured on the machine of the evaluation: make the model smaller."
 
