@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtrc, gammaln, ndtr, ndtri, stdtr, xlog1py, xlogy
+from scipy.stats import binom
 
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
-from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums
+from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums, WeightedSums
 from tfx_tflite.components.judgement.metrics.paired_scores import (
     BUCKETS,
     PairedScores,
@@ -40,6 +41,14 @@ from tfx_tflite.components.judgement.statistics.paired_tests import (
     score_p_value,
 )
 from tfx_tflite.components.judgement.statistics.resampling import score_evidence
+from tfx_tflite.components.judgement.statistics.value_tests import (
+    area_interval,
+    mean_of_shares_interval,
+    share_interval,
+)
+from tfx_tflite.components.judgement.statistics.value_tests import (
+    mean_interval as mean_value_interval,
+)
 
 CONFIDENCE = 0.95
 MOST_CHANGED = 0.9  # A larger share of changed examples is no quantized model of anything.
@@ -478,6 +487,126 @@ def counted_metrics(data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
         )
 
 
+# --- The quantized model's own value: rules with min_value and max_value --------------------------
+
+
+def value_shares(sizes: Iterable[int], limits: Iterable[float]) -> Iterable[Row]:
+    """Yields how often a share of exactly the limit is blessed, which is exact, and as normal."""
+    for examples in sizes:
+        for limit in limits:
+            counts = np.arange(examples + 1)
+            blessed = [
+                share_interval(examples, int(n), 1, limit, CONFIDENCE).p_blessed < 1 - CONFIDENCE
+                for n in counts
+            ]
+            share = counts / examples
+            error = np.sqrt(share * (1 - share) / examples)
+            normal = share - ndtri(CONFIDENCE) * error > limit
+            mass = binom.pmf(counts, examples, limit)
+            rates = (float(mass[blessed].sum()), float(mass[normal].sum()))
+            yield Row(f"{examples:6d} examples, at least {limit:g}", rates, 0.05)
+
+
+def value_means(
+    sizes: Iterable[int], most_data_sets: int, rng: np.random.Generator
+) -> Iterable[Row]:
+    """Yields how often a mean of exactly the limit is blessed, and by the plain t-test."""
+    for losses in DROPS:
+        for examples in sizes:
+            data_sets = min(most_data_sets, 20_000_000 // examples)
+            blessed = np.zeros(2)
+            for _ in range(data_sets):
+                loss = losses.draw(rng, (examples,))
+                # The float model's losses must not matter.
+                before = np.full(examples, np.nan)
+                sums = (float(term.sum()) for term in MetricSums.terms(before, loss, losses.mean))
+                moments = MetricSums(examples, *sums, losses.mean).own_moments()
+                interval = mean_value_interval(moments, -1, losses.mean, CONFIDENCE)
+                error = loss.std(ddof=1) / math.sqrt(examples)
+                plain = stdtr(examples - 1, (loss.mean() - losses.mean) / error)
+                blessed += interval.p_blessed < 1 - CONFIDENCE, plain < 1 - CONFIDENCE
+            yield Row(
+                f"{examples:6d} examples, {losses.name}",
+                tuple(blessed / data_sets),
+                allowed_rate(data_sets) if examples >= losses.holds_from else None,
+            )
+
+
+def value_weighted(sizes: Iterable[int], data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
+    """Yields how often a weighted accuracy of exactly the limit is blessed, and by t alone."""
+    for examples in sizes:
+        for limit in (0.7, 0.9, 0.98):
+            blessed = np.zeros(2)
+            for _ in range(data_sets):
+                weights = rng.exponential(size=examples)
+                right = (rng.random(examples) < limit).astype(float)
+                terms = np.stack(WeightedSums.terms(weights, right, right, limit))
+                sums = WeightedSums(examples, terms.sum(axis=1), limit)
+                moments = sums.own_moments()
+                interval = mean_of_shares_interval(
+                    moments, sums.effective, 1, limit, CONFIDENCE, True
+                )
+                plain = mean_interval(
+                    PairedMoments(examples, -moments.mean, moments.second, -moments.third),
+                    -limit,
+                    CONFIDENCE,
+                )
+                p_values = np.array([interval.p_blessed, plain.p_blessed])
+                blessed += p_values < 1 - CONFIDENCE
+            yield Row(
+                f"{examples:6d} examples, at least {limit:g}",
+                tuple(blessed / data_sets),
+                allowed_rate(data_sets),
+            )
+
+
+def value_aucs(
+    sizes: Iterable[int], data_sets: int, replicates: int, rng: np.random.Generator
+) -> Iterable[Row]:
+    """Yields how often an AUC of exactly the limit is blessed, and by the bootstrap alone."""
+    for examples in sizes:
+        for positives in (0.5, 0.1):
+            for distance in (0.75, 1.8, 2.5, 3.3):
+                scores = Scores(examples, positives, distance, 0.0)
+                rates = blessed_aucs(scores, data_sets, replicates, rng)
+                yield Row(
+                    f"{examples:6d} examples, {positives:.0%} positive, AUC {scores.auc:.2f}",
+                    rates,
+                    allowed_rate(data_sets),
+                )
+
+
+def blessed_aucs(
+    scores: Scores, data_sets: int, replicates: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Returns how often the true AUC is blessed as a limit, and by the bootstrap alone."""
+    blessed = np.zeros(2)
+    for _ in range(data_sets):
+        positive = rng.random(scores.examples) < scores.positives
+        values = scores.distance * positive + rng.normal(size=scores.examples)
+        weights = rng.poisson(1, (scores.examples, replicates))
+        weights = np.concatenate([np.ones((scores.examples, 1), int), weights], axis=1)
+        found = weighted_auc(values, positive, weights)
+        if not math.isfinite(found[0]):
+            continue
+        count = float(positive.sum())
+        interval = area_interval(
+            float(found[0]),
+            found[1:],
+            scores.auc,
+            CONFIDENCE,
+            examples=scores.examples,
+            negatives=scores.examples - count,
+            positives=count,
+        )
+        alone = bootstrap_interval(
+            -float(found[0]), -found[1:], -scores.auc, CONFIDENCE, examples=scores.examples
+        )
+        p_values = np.array([interval.p_blessed, alone.p_blessed])
+        blessed += p_values < 1 - CONFIDENCE
+    return float(blessed[0] / data_sets), float(blessed[1] / data_sets)
+
+
 def allowed_rate(data_sets: int) -> float:
     """Returns 5 % and three standard errors of a rate of 5 % that is simulated."""
     return 0.05 + 3 * math.sqrt(0.05 * 0.95 / data_sets)
@@ -494,6 +623,8 @@ class Effort:
         data_sets: The most data sets a row of a mean of a loss.
         auc_data_sets: The data sets a row of an AUC, each of 200 replicates.
         counted_data_sets: The data sets a row of a metric of counts.
+        value_sizes: Numbers of examples for rules on the value.
+        value_data_sets: The data sets a row of a value that is simulated.
         changed: Shares of changed examples for the power.
     """
 
@@ -503,6 +634,8 @@ class Effort:
     data_sets: int = 10_000
     auc_data_sets: int = 1_200
     counted_data_sets: int = 300
+    value_sizes: tuple[int, ...] = (50, 200, 1_000)
+    value_data_sets: int = 2_000
     changed: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
 
     @classmethod
@@ -514,6 +647,8 @@ class Effort:
             data_sets=1_000,
             auc_data_sets=100,
             counted_data_sets=30,
+            value_sizes=(50, 200),
+            value_data_sets=200,
             changed=(0.01, 0.02),
         )
 
@@ -527,6 +662,7 @@ def main() -> int:
     effort = Effort.quick() if options.quick else Effort()
     all_hold = show_enumerated(effort)
     all_hold &= show_simulated(effort, np.random.default_rng(options.seed))
+    all_hold &= show_values(effort, np.random.default_rng(options.seed))
     show_power(effort)
     show_cost()
     print("\nevery rate keeps to its limit" if all_hold else "\nA RATE EXCEEDS ITS LIMIT")
@@ -578,6 +714,35 @@ def show_simulated(effort: Effort, rng: np.random.Generator) -> bool:
                 f"Metrics of counts: {effort.counted_data_sets} data sets of 200 replicates",
                 ("gate",),
                 counted_metrics(effort.counted_data_sets, rng),
+            ),
+        ]
+    )
+
+
+def show_values(effort: Effort, rng: np.random.Generator) -> bool:
+    """Prints the tables of rules on the quantized model's own value, and whether they hold."""
+    sizes, data_sets = effort.value_sizes, effort.value_data_sets
+    return all(
+        [
+            show(
+                "Value, a share, exact",
+                ("gate", "normal"),
+                value_shares(sizes, (0.5, 0.9, 0.95, 0.99)),
+            ),
+            show(
+                f"Value, a mean of a loss: {effort.data_sets} data sets",
+                ("gate", "t alone"),
+                value_means(sizes, effort.data_sets, rng),
+            ),
+            show(
+                f"Value, a weighted accuracy: {data_sets} data sets",
+                ("gate", "t, skew"),
+                value_weighted(sizes, data_sets, rng),
+            ),
+            show(
+                f"Value, an AUC: {data_sets} data sets of 200 replicates",
+                ("gate", "bootstr."),
+                value_aucs(sizes, data_sets, 200, rng),
             ),
         ]
     )

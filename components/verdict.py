@@ -10,6 +10,9 @@ from tfx_tflite.components.documents import Figure, Part
 
 OVERALL = "overall"
 
+# Which way a figure itself is limited.
+Side = Literal["at most", "at least"]
+
 
 class Verdict(str, Enum):
     """What a rule, or the whole gate, says of the quantized model."""
@@ -56,7 +59,10 @@ class RuleResult(MetricValues):
     Attributes:
         drop: How much worse the quantized model is, in the metric's unit; negative if it is better.
         bound: The largest drop allowed, in the metric's unit.
-        limit: If a rule limits a figure of the model as a whole, the limit.
+        limit: If a rule limits a figure of the model as a whole, or the value of a metric, the
+            limit. Drop and bound then count from the float model's figure or, if that is no
+            number, from the limit.
+        side: Which way a limit limits the figure. The key is left out of other rules.
         quantized_release: If a rule limits a release, the release that `quantized_value` stands
             for, `2.17.0` for example. The key is left out of other rules.
         limit_release: The release that `limit` stands for. The key is left out of other rules.
@@ -75,6 +81,7 @@ class RuleResult(MetricValues):
     drop: Figure
     bound: Figure
     limit: float | None = None
+    side: Side | None = None
     quantized_release: str | None = None
     limit_release: str | None = None
     confidence: float | None = None
@@ -94,8 +101,9 @@ class RuleResult(MetricValues):
         keys = own_keys(self)
         if self.limit_release is None:
             del keys["quantized_release"], keys["limit_release"]
-        if self.target is None:
-            del keys["target"]
+        for key in ("target", "side"):
+            if keys[key] is None:
+                del keys[key]
         return keys
 
     @property

@@ -17,7 +17,7 @@ from tfx_tflite.components.judgement.evaluation import Evaluation, load_evaluati
 from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, Reference
-from tfx_tflite.components.judgement.judging import GateResult, judge
+from tfx_tflite.components.judgement.judging import GateResult, ModelFigures, judge
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
@@ -150,7 +150,7 @@ class Case:
         compare = CompareModels(self.pair, self.eval_config, self.comparisons, representations)
         _ = pipeline | "ReadSplit" >> ReadBatches(self.source) | "Compare" >> compare
 
-    def judge(self, of_model: Sequence[Mapping[str, float | None]]) -> Judgement:
+    def judge(self, of_model: Sequence[ModelFigures]) -> Judgement:
         """Returns what the gate says of the result files.
 
         Args:
@@ -171,7 +171,7 @@ class Case:
     def _judged(
         self,
         candidate: Candidate,
-        figures: Mapping[str, float | None],
+        figures: ModelFigures,
         directions: Mapping[str, Direction],
     ) -> OnTarget:
         """Returns what the rules that are judged on one target say."""

@@ -1,21 +1,24 @@
 """How sure the drops of an evaluation are: the gate's questions, answered from the sums."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from tfx_tflite.components.judgement.evaluation import Evaluation
 from tfx_tflite.components.judgement.gate import MetricRule
+from tfx_tflite.components.judgement.judging import Measured, ModelFigures
 from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
+from tfx_tflite.components.judgement.statistics import value_tests
 from tfx_tflite.components.judgement.statistics.paired_tests import (
     DropInterval,
     binary_interval,
     bootstrap_interval,
     mean_interval,
 )
+from tfx_tflite.components.judgement.statistics.resampling import ScoreEvidence
 from tfx_tflite.components.verdict import MetricValues
 
 
@@ -31,9 +34,9 @@ class ComparisonEvidence:
     """
 
     evaluation: Evaluation
-    of_model: Mapping[str, float | None]
+    of_model: ModelFigures
 
-    def figure(self, name: str, output: str | None) -> float | None:
+    def figure(self, name: str, output: str | None) -> float | Measured | None:
         """Returns a figure of the model as a whole; see `judging.Evidence`."""
         if name in self.of_model:
             return self.of_model[name]
@@ -64,6 +67,8 @@ class ComparisonEvidence:
     def interval(self, rule: MetricRule, value: MetricValues, sign: int) -> DropInterval:
         """Returns how sure the drop of a metric on a slice is; see `judging.Evidence`."""
         assert rule.confidence is not None
+        if rule.limit is not None:
+            return self._of_value(rule, value, sign).less(-sign * rule.reference(value.float_value))
         output = self.evaluation.output(value.output)
         metric = output.batched[value.metric]
         margin = rule.allowed_drop(value.float_value)
@@ -86,6 +91,25 @@ class ComparisonEvidence:
     @cached_property
     def _slices(self) -> dict[str, SliceKey]:
         return self.evaluation.comparison.slices_by_name
+
+    def _of_value(self, rule: MetricRule, value: MetricValues, sign: int) -> DropInterval:
+        """Returns how sure the quantized model's own value is, as a drop from 0."""
+        assert rule.confidence is not None and rule.limit is not None
+        limit, confidence = rule.limit, rule.confidence
+        output = self.evaluation.output(value.output)
+        metric = output.batched[value.metric]
+        if isinstance(metric, ScoreMetric):
+            evidence = output.score_evidence[value.metric, value.slice]
+            return _of_own_scores(metric, evidence, value, rule, sign)
+        sums = output.comparison.sums(self._slices[value.slice], value.metric)
+        if metric.is_correctness and isinstance(sums, MetricSums) and sums.counts_successes:
+            return _of_own_share(sums.examples, int(sums.q), sign, limit, confidence)
+        moments = sums.own_moments()
+        if metric.is_share:
+            return value_tests.mean_of_shares_interval(
+                moments, sums.effective, sign, _share(limit), confidence, metric.is_correctness
+            )
+        return value_tests.mean_interval(moments, sign, limit, confidence, metric.is_root)
 
     def _of_scores(
         self, rule: MetricRule, value: MetricValues, sign: int, margin: float
@@ -123,6 +147,52 @@ def _of_share(
         confidence: The confidence of each bound.
     """
     if not examples:
-        return DropInterval(math.nan, -math.inf, math.inf, 1.0, 1.0, 0, math.inf, "none")
+        return _NOTHING
     worse, better = (int(count) for count in changes[::sign])
     return binary_interval(examples, worse, better, min(margin, 1.0), confidence)
+
+
+def _of_own_share(
+    examples: int, counted: int, sign: int, limit: float, confidence: float
+) -> DropInterval:
+    """Returns how sure the quantized model's share of examples is, as a drop from 0."""
+    if not examples:
+        return _NOTHING
+    return value_tests.share_interval(examples, counted, sign, _share(limit), confidence)
+
+
+def _share(limit: float) -> float:
+    """Returns a limit as a share; one that always holds is as good as the end of the range."""
+    return min(max(limit, 0.0), 1.0)
+
+
+def _of_own_scores(
+    metric: ScoreMetric, evidence: ScoreEvidence, value: MetricValues, rule: MetricRule, sign: int
+) -> DropInterval:
+    """Returns how sure the quantized model's metric of scores is, as a drop from 0."""
+    assert rule.confidence is not None and rule.limit is not None
+    limit, confidence, found = rule.limit, rule.confidence, value.quantized_value
+    if evidence.share is not None:
+        examples, _, _ = evidence.share
+        return _of_own_share(examples, evidence.counted, sign, limit, confidence)
+    _, replicates = evidence.replicates
+    negatives, positives = evidence.classes
+    if metric.area == "ROC" and sign > 0:
+        return value_tests.area_interval(
+            found,
+            replicates,
+            limit,
+            confidence,
+            examples=value.examples,
+            negatives=negatives,
+            positives=positives,
+        )
+    # One positive that ranks last takes about its share of the area under precision and recall.
+    least = 1 / positives if metric.area == "PR" and positives else 0.0
+    grain = max(evidence.grain, least)
+    return value_tests.score_interval(
+        found, replicates, sign, limit, confidence, examples=value.examples, grain=grain
+    )
+
+
+_NOTHING = DropInterval(math.nan, -math.inf, math.inf, 1.0, 1.0, 0, math.inf, "none")

@@ -11,15 +11,17 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationError, model_serializer, model_validator
 
 from tfx_tflite.components.errors import EvaluationError, listed
-from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of
+from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of, row_of
 from tfx_tflite.components.releases import release_name, release_number
 from tfx_tflite.components.settings import Count, Settings
+from tfx_tflite.components.verdict import Side
 
 Reference = Literal["float", "pushed"]
 WhenNothingPushed = Literal["pass", "refuse"]
 # Not true, nor a string that looks like a number.
 _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class _Rule(Settings):
@@ -29,7 +31,7 @@ class _Rule(Settings):
 
 
 class MetricRule(_Rule):
-    """A rule on the drop of a metric.
+    """A rule on the drop of a metric, or on its value for the quantized model alone.
 
     Attributes:
         metric: The name of a metric that is evaluated.
@@ -37,10 +39,14 @@ class MetricRule(_Rule):
             name.
         max_drop: The largest drop allowed, in the metric's unit.
         max_relative_drop: The largest drop allowed, as a share of the float model's value.
+        min_value: The smallest value allowed, whatever the float model's is.
+        max_value: The largest value allowed, whatever the float model's is.
         slices: `overall`, or `each` for every value of every slice that is evaluated.
         confidence: How sure the verdict must be, above 0.5 and below 1; None compares the figures
             as they are.
-        direction: Which way the metric is better; needed only if that is not known.
+        direction: Which way the metric is better; needed only if that is not known. A rule with
+            min_value or max_value says it by that; beside them it is needed only if a metric is
+            to be limited on its better side.
         against: What the quantized model is compared with: today's `float` model, or the one that
             was `pushed` last, on today's examples.
         when_nothing_pushed: What a rule against the pushed model says at a destination that is
@@ -51,6 +57,8 @@ class MetricRule(_Rule):
     output: str | None = None
     max_drop: _FromZero | None = None
     max_relative_drop: _FromZero | None = None
+    min_value: _Number | None = None
+    max_value: _Number | None = None
     slices: Literal["overall", "each"] = "overall"
     confidence: float | None = Field(default=None, strict=True, gt=0.5, lt=1)
     direction: Direction | None = None
@@ -65,9 +73,68 @@ class MetricRule(_Rule):
 
     @model_validator(mode="after")
     def _one_bound(self) -> "MetricRule":
-        if (self.max_drop is None) == (self.max_relative_drop is None):
-            raise ValueError("give exactly one of max_drop and max_relative_drop")
+        if sum(getattr(self, key) is not None for key in METRIC_BOUNDS) != 1:
+            *others, last = METRIC_BOUNDS
+            raise ValueError(f"give exactly one of {', '.join(others)} and {last}")
         return self
+
+    @model_validator(mode="after")
+    def _value_is_compared_with_nothing(self) -> "MetricRule":
+        if self.limit is not None and self.against != "float":
+            raise ValueError(
+                f"{self.value_key} is on the quantized model's own value and compares with no "
+                "other model; leave against out, or give max_drop instead"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _value_has_one_direction(self) -> "MetricRule":
+        if self.limit is not None and self.direction not in (None, self.limited_as):
+            better = str(self.direction).replace("_", " ")
+            raise ValueError(f"{self.value_key} does not go with direction: {better}; {_MEANINGS}")
+        return self
+
+    @property
+    def value_key(self) -> str:
+        """Which of `min_value` and `max_value` it has."""
+        return "max_value" if self.min_value is None else "min_value"
+
+    @property
+    def limit(self) -> float | None:
+        """The limit of the quantized model's own value; None if the rule is on a drop."""
+        return self.max_value if self.min_value is None else self.min_value
+
+    @property
+    def side(self) -> Side | None:
+        """Which way the value is limited; None if the rule is on a drop."""
+        if self.limit is None:
+            return None
+        return "at most" if self.min_value is None else "at least"
+
+    @property
+    def limited_as(self) -> Direction:
+        """Which way a metric is better that is limited as this one's value is."""
+        return "lower_is_better" if self.min_value is None else "higher_is_better"
+
+    def sign(self, directions: Mapping[str, Direction]) -> int:
+        """Returns 1 if higher is better for this rule, else -1.
+
+        Args:
+            directions: Which way each metric is better.
+        """
+        direction = directions[self.metric] if self.limit is None else self.limited_as
+        return 1 if direction == "higher_is_better" else -1
+
+    def reference(self, float_value: float) -> float:
+        """Returns what a drop counts from.
+
+        Args:
+            float_value: What the metric is for the model that is compared with. If it is no
+                number, the drop of a limited value counts from the limit.
+        """
+        if self.limit is None or math.isfinite(float_value):
+            return float_value
+        return self.limit
 
     def allowed_drop(self, float_value: float) -> float:
         """Returns the largest drop that is allowed, in the metric's unit.
@@ -75,10 +142,18 @@ class MetricRule(_Rule):
         Args:
             float_value: What the metric is for the model that is compared with.
         """
+        if self.limit is not None:
+            room = self.reference(float_value) - self.limit
+            return room if self.side == "at least" else -room
         if self.max_drop is not None:
             return self.max_drop
         assert self.max_relative_drop is not None
         return self.max_relative_drop * abs(float_value)
+
+
+# Of these a rule on a metric has one.
+METRIC_BOUNDS = ("max_drop", "max_relative_drop", "min_value", "max_value")
+_MEANINGS = "min_value is for higher_is_better, max_value for lower_is_better"
 
 
 class LimitRule(_Rule):
@@ -95,7 +170,7 @@ class LimitRule(_Rule):
 
     key: ClassVar[str]
     figure: ClassVar[str]
-    side: ClassVar[Literal["at most", "at least"]] = "at most"
+    side: ClassVar[Side] = "at most"
     float_value: ClassVar[float | None] = 1.0
     against: ClassVar[Reference] = "float"
     explanation: ClassVar[str]
@@ -473,6 +548,9 @@ def _class_of(rule: MetricRule, metrics: Sequence[MetricInQuestion], index: int)
 
 def _direction(rule: MetricRule, class_name: str, index: int) -> Direction:
     known = direction_of(class_name)
+    if rule.limit is not None:
+        _check_value(rule, class_name, index)
+        return known or rule.limited_as
     direction = rule.direction or known
     if direction is None:
         raise RuleError(
@@ -482,8 +560,43 @@ def _direction(rule: MetricRule, class_name: str, index: int) -> Direction:
         )
     if known not in (None, direction):
         raise RuleError(
-            f"direction is {direction}, but of {class_name} {str(known).replace('_', ' ')}; leave "
-            "direction out",
+            f"direction is {direction}, but of {class_name} {_better(known)}; leave direction out",
             index,
         )
     return direction
+
+
+def _better(direction: Direction | None) -> str:
+    return str(direction).replace("_", " ")
+
+
+def _check_value(rule: MetricRule, class_name: str, index: int) -> None:
+    """Checks that a limited value is one that the metric can have, on the side that is meant."""
+    row, limit = row_of(class_name), rule.limit
+    assert limit is not None
+    other = "max_value" if rule.value_key == "min_value" else "min_value"
+    if rule.direction is None and row.better not in (None, rule.limited_as):
+        raise RuleError(
+            f"of {class_name} {_better(row.better)}, and {rule.value_key} would refuse the better "
+            f"models; write {other}, or add direction: {rule.limited_as} if that is meant",
+            index,
+            rule.value_key,
+        )
+    if row.best is None or row.better != rule.limited_as:
+        return
+    is_up = rule.side == "at least"
+    if limit > row.best if is_up else limit < row.best:
+        hint = f"; write {limit / 100:g} for {limit:g} %" if is_up and limit <= 100 else ""
+        raise RuleError(
+            f"{class_name} is {'at most' if is_up else 'at least'} {row.best:g}, so no model can "
+            f"have {limit:g}{hint}",
+            index,
+            rule.value_key,
+        )
+    if limit == row.best and rule.confidence is not None:
+        raise RuleError(
+            f"no number of examples shows that {rule.metric} is {row.best:g}, the best there is; "
+            "leave confidence out, or ask for less",
+            index,
+            rule.value_key,
+        )

@@ -5,6 +5,7 @@ Nothing here needs TensorFlow: it is judged on plain numbers.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tfx_tflite.components.documents import Part
@@ -63,6 +64,29 @@ class GateResult(Part):
         )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A figure of the model as a whole that is another one in each measurement.
+
+    Attributes:
+        value: The figure.
+        lower: Between what the true one lies.
+        upper: The other end.
+        confidence: How sure that is.
+        method: How the ends were found.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    confidence: float
+    method: str
+
+
+# By what the gate calls them; None if one is not known.
+ModelFigures = Mapping[str, float | Measured | None]
+
+
 class Evidence(Protocol):
     """What is known of the two models beyond the metrics' values."""
 
@@ -78,7 +102,7 @@ class Evidence(Protocol):
     def has_no_figure(self, value: MetricValues) -> bool:
         """Returns whether the examples of a slice leave a metric undefined for both models."""
 
-    def figure(self, name: str, output: str | None) -> float | None:
+    def figure(self, name: str, output: str | None) -> float | Measured | None:
         """Returns a figure of the model as a whole, None if it is not known.
 
         Args:
@@ -160,14 +184,17 @@ def _judge_figure(
     rule: LimitRule, output: str | None, examples: int, evidence: Evidence
 ) -> RuleResult:
     """Returns the result of a limit on one figure, as a drop from what the float model has."""
-    found = evidence.figure(rule.figure, output)
-    reason = _why_limit_fails(rule, found)
+    figure = evidence.figure(rule.figure, output)
+    measured = figure if isinstance(figure, Measured) else None
+    found = figure.value if isinstance(figure, Measured) else figure
+    verdict, reason = _why_limit_fails(rule, found, measured)
     if reason and output is not None:
         reason = f"output {output}: {reason}"
     # If the float model has no figure, the limit itself is what a drop counts from.
     reference = rule.limit if rule.float_value is None else rule.float_value
     sign = 1 if rule.side == "at least" else -1
     quantized_release, limit_release = rule.releases(found)
+    bounds = _drop_bounds(measured, reference, sign)
     return RuleResult(
         metric=rule.figure,
         output=output,
@@ -178,19 +205,50 @@ def _judge_figure(
         drop=math.nan if found is None else sign * (reference - found),
         bound=sign * (reference - rule.limit),
         limit=rule.limit,
+        side=rule.side,
         quantized_release=quantized_release,
         limit_release=limit_release,
-        verdict=Verdict.REFUSED if reason else Verdict.BLESSED,
+        confidence=measured.confidence if measured else None,
+        lower=bounds[0],
+        upper=bounds[1],
+        method=measured.method if measured else None,
+        verdict=verdict,
         reason=reason,
     )
 
 
-def _why_limit_fails(rule: LimitRule, found: float | None) -> str:
+def _drop_bounds(
+    measured: Measured | None, reference: float, sign: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Returns the ends of a measured figure as drops from a reference; None twice without one."""
+    if measured is None:
+        return None, None
+    ends = sorted(sign * (reference - end) for end in (measured.lower, measured.upper))
+    return ends[0], ends[1]
+
+
+def _why_limit_fails(
+    rule: LimitRule, found: float | None, measured: Measured | None
+) -> tuple[Verdict, str]:
+    """Returns the verdict of a limit, and the reason if it does not hold.
+
+    What was measured holds if both ends of its interval do, and is refused if neither does.
+    """
     if found is None:
-        return f"{rule.figure} is not known, so it cannot be judged"
-    if rule.holds(found):
-        return ""
-    return rule.why_not(found)
+        return Verdict.REFUSED, f"{rule.figure} is not known, so it cannot be judged"
+    ends = (measured.lower, measured.upper) if measured else (found, found)
+    holding = sum(map(rule.holds, ends))
+    if holding == 2:
+        return Verdict.BLESSED, ""
+    if measured is None:
+        return Verdict.REFUSED, rule.why_not(found)
+    if not holding:
+        return Verdict.REFUSED, f"{rule.why_not(found)}, as measured on this machine"
+    return Verdict.UNDECIDED, (
+        f"{rule.figure} is undecided: it is {found:.3g}, from {ends[0]:.3g} to {ends[1]:.3g} at "
+        f"{measured.confidence:.0%} confidence, and {rule.side} {rule.limit:g} is allowed; measure "
+        "again on a quiet machine, or allow more"
+    )
 
 
 def _judge_metric(
@@ -200,7 +258,7 @@ def _judge_metric(
     directions: Mapping[str, Direction],
     evidence: Evidence,
 ) -> list[RuleResult]:
-    sign = 1 if directions[rule.metric] == "higher_is_better" else -1
+    sign = rule.sign(directions)
     wanted = [
         value
         for value in values
@@ -210,7 +268,7 @@ def _judge_metric(
     ]
     left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
     judged = [value for value in wanted if not left_out[value.slice]]
-    found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(v)}
+    found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(rule, v)}
     judged = [value for value in judged if value.slice not in found]
     if rule.confidence is None:
         found |= {value.slice: _compare(rule, value, sign) for value in judged}
@@ -239,8 +297,10 @@ def _result(
 ) -> RuleResult:
     return RuleResult(
         **dict(value),
-        drop=sign * (value.float_value - value.quantized_value),
+        drop=_drop(rule, value, sign),
         bound=rule.allowed_drop(value.float_value),
+        limit=rule.limit,
+        side=rule.side,
         verdict=verdict,
         reason=reason,
         confidence=rule.confidence,
@@ -248,27 +308,54 @@ def _result(
     )
 
 
-def _is_finite(value: MetricValues) -> bool:
-    return math.isfinite(value.float_value) and math.isfinite(value.quantized_value)
+def _drop(rule: MetricRule, value: MetricValues, sign: int) -> float:
+    return sign * (rule.reference(value.float_value) - value.quantized_value)
+
+
+def _is_finite(rule: MetricRule, value: MetricValues) -> bool:
+    """Returns whether there are the figures that a rule compares."""
+    is_alone = rule.limit is not None
+    return math.isfinite(value.quantized_value) and (is_alone or math.isfinite(value.float_value))
 
 
 def _no_number(rule: MetricRule, value: MetricValues, sign: int) -> RuleResult:
     """Returns what any rule says of a figure that is no finite number."""
-    model = "quantized" if math.isfinite(value.float_value) else "float"
+    is_float = rule.limit is None and not math.isfinite(value.float_value)
     reason = (
-        f"{_where(value)} of the {model} model is not a finite number, so no drop can be judged"
+        f"{_where(value)} of the {'float' if is_float else 'quantized'} model is not a finite "
+        f"number, so {'no drop can' if rule.limit is None else 'it cannot'} be judged"
     )
     return _result(rule, value, sign, Verdict.REFUSED, reason)
 
 
 def _compare(rule: MetricRule, value: MetricValues, sign: int) -> RuleResult:
     """Returns what a rule without confidence says: the figures are compared as they are."""
-    drop = sign * (value.float_value - value.quantized_value)
-    bound = rule.allowed_drop(value.float_value)
-    reason = ""
-    if not is_within(drop, bound):
-        reason = f"{_where(value)} is worse by {drop:.4g}, more than {bound:.4g}"
+    drop, bound = _drop(rule, value, sign), rule.allowed_drop(value.float_value)
+    compared = (drop, bound)
+    if rule.limit is not None:
+        # Differences from the float model's value would have its rounding, too.
+        found = value.quantized_value
+        compared = (rule.limit, found) if rule.side == "at least" else (found, rule.limit)
+    reason = "" if is_within(*compared) else _how_far(rule, value, drop, bound)
     return _result(rule, value, sign, Verdict.REFUSED if reason else Verdict.BLESSED, reason)
+
+
+def _how_far(rule: MetricRule, value: MetricValues, drop: float, bound: float) -> str:
+    """Returns by how much a rule does not hold."""
+    if rule.limit is None:
+        return f"{_where(value)} is worse by {drop:.4g}, more than {bound:.4g}"
+    than = "less" if rule.side == "at least" else "more"
+    found, limit = _apart(value.quantized_value, rule.limit)
+    return f"{_where(value)} is {found}, {than} than {limit}"
+
+
+def _apart(found: float, limit: float) -> tuple[str, str]:
+    """Returns two figures to as many digits as tell them apart, at least 4 if they have so many."""
+    for digits in range(4, 17):
+        texts = f"{found:.{digits}g}", f"{limit:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _where(value: MetricValues) -> str:
@@ -301,20 +388,37 @@ def _weigh(
     from tfx_tflite.components.judgement.statistics.paired_tests import examples_to_settle
 
     assert rule.confidence is not None
-    where, bound = _where(value), rule.allowed_drop(value.float_value)
+    bound = rule.allowed_drop(value.float_value)
     if interval.p_blessed < 1 - rule.confidence:
         return Verdict.BLESSED, "", None
     if is_accused:
-        reason = f"{where} is worse by {interval.drop:.4g}, more than {bound:.4g}"
+        reason = _how_far(rule, value, interval.drop, bound)
         return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
     more = examples_to_settle(interval, bound, rule.confidence)
     reason = (
-        f"{where} is undecided: the drop is {interval.drop:.4g}, at most {interval.upper:.4g} at "
-        f"{rule.confidence:.0%} confidence, and {bound:.4g} is allowed; {interval.examples:,} "
-        "examples are too few"
+        f"{_where(value)} is undecided: {_how_sure(rule, value, interval, bound)}; "
+        f"{interval.examples:,} examples are too few"
     )
     return (
         Verdict.UNDECIDED,
         reason + (f", some {more:,} more would settle it" if more else ""),
         more,
+    )
+
+
+def _how_sure(rule: MetricRule, value: MetricValues, interval: "DropInterval", bound: float) -> str:
+    """Returns what an undecided rule asks for, and what is known."""
+    assert rule.confidence is not None
+    at = f"at {rule.confidence:.0%} confidence"
+    if rule.limit is None:
+        return (
+            f"the drop is {interval.drop:.4g}, at most {interval.upper:.4g} {at}, and {bound:.4g} "
+            "is allowed"
+        )
+    reference = rule.reference(value.float_value)
+    worst = reference - interval.upper if rule.side == "at least" else reference + interval.upper
+    sure, limit = _apart(worst, rule.limit)
+    return (
+        f"it is {value.quantized_value:.4g}, {rule.side} {sure} {at}, and {rule.side} {limit} is "
+        "asked for"
     )

@@ -67,6 +67,11 @@ class Target(Settings):
         return Kernels.REFERENCE if self.kernels == "reference" else None
 
     @property
+    def is_this_machine(self) -> bool:
+        """Whether it may be a machine like the one that evaluates, whose latency says something."""
+        return self.runtime == "litert" and self.accelerator is None
+
+    @property
     def needs_fixed_shapes(self) -> bool:
         """Whether every axis of the model must have a size, that of the batch too."""
         return self.runtime == "tflite-micro" or self.accelerator is not None

@@ -32,13 +32,13 @@ from tfx_tflite.components.judgement.candidate import Candidate
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.first_examples import FirstExamples
-from tfx_tflite.components.judgement.gate import Gate, LatencyLimit
+from tfx_tflite.components.judgement.gate import Gate, LatencyLimit, LatencyMsLimit
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.judgement.pushed_reference import Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
-from tfx_tflite.components.models import effects, float_tflite
+from tfx_tflite.components.models import effects, float_tflite, latency
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.facts import facts_of
 from tfx_tflite.components.models.first_run import check_first_run
@@ -66,8 +66,6 @@ from tfx_tflite.components.versions import Kernels, Runtime
 _COMPONENT = "QuantizationEvaluator"
 # On how many examples the default kernels are compared with the reference kernels.
 _COMPARED_KERNELS = 200
-# For how many seconds latency is measured, with each number of threads.
-_JUDGED_LATENCY, _REPORTED_LATENCY = 0.5, 0.1
 # What a verdict is tied to: digests of the report, and the blessing's properties for them.
 _DIGESTS = {
     "quantized_model": layout.MODEL_DIGEST,
@@ -115,7 +113,10 @@ class Executor(tfx_evaluator.Executor):
         name = pair.tflite_stored_at or pair.tflite
         check_first_run(content, name, first.take(2), on_micro=is_on_micro)
         facts = [facts_of(content, device, first.shapes) for device in settings.devices]
-        model = _model_properties(input_dict, content, first, _latency_seconds(gate))
+        # Before Beam's workers predict, and after all other stages that are not the Pusher: a
+        # machine that does something else says little of latency.
+        effort = _latency_effort(gate, settings.devices)
+        model = _model_properties(input_dict, content, first, effort)
         _check_origin(input_dict, settings, model)
         host = default_kernels(content, first.take(2))
         candidates = _on_targets(settings.devices, facts, host)
@@ -302,18 +303,28 @@ def _ship(
         )
 
 
-def _latency_seconds(gate: Gate) -> float:
-    """Returns how long to measure latency: thoroughly if a rule limits it, else for the report."""
-    is_judged = any(isinstance(rule, LatencyLimit) for rule in gate.rules)
-    return _JUDGED_LATENCY if is_judged else _REPORTED_LATENCY
+def _latency_effort(gate: Gate, devices: Sequence[Target]) -> latency.Effort | None:
+    """Returns how thoroughly latency is measured on this machine; None if it is not.
+
+    It is if a rule limits it, unless that is about an accelerator, whose compiler estimates it. The
+    report alone asks for it if this machine is like one of the devices.
+    """
+    has_processor = any(device.accelerator is None for device in devices)
+    is_judged = any(
+        isinstance(rule, LatencyLimit) or (isinstance(rule, LatencyMsLimit) and has_processor)
+        for rule in gate.rules
+    )
+    if is_judged:
+        return latency.JUDGED
+    return latency.REPORTED if any(device.is_this_machine for device in devices) else None
 
 
 def _model_properties(
-    input_dict: Artifacts, content: bytes, first: FirstExamples, latency_seconds: float
+    input_dict: Artifacts, content: bytes, first: FirstExamples, effort: latency.Effort | None
 ) -> ModelProperties:
     model = artifact_utils.get_single_instance(input_dict["model"])
     with artifact_files.readable(model.uri) as directory:
-        return ModelProperties.read(directory, content, first.shapes, latency_seconds)
+        return ModelProperties.read(directory, content, first.shapes, effort)
 
 
 def _check_origin(

@@ -23,6 +23,7 @@ from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.judgement.case import Case, Judgement, OnTarget
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
+from tfx_tflite.components.judgement.judging import Measured
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.output_differences import OutputSums
 from tfx_tflite.components.judgement.pushed_reference import PushedReference, UnknownReference
@@ -55,7 +56,7 @@ class ModelProperties:
         size_bytes: Its size.
         quantization: What TFLiteQuantizer wrote beside it; empty for a model from elsewhere.
         latencies: Of it and of the float32 TFLite model, with one thread and with two; none for a
-            model from elsewhere.
+            model from elsewhere, or if nobody asks.
         arena: The working memory of both models; None for a model from elsewhere.
         min_runtime_version: The least release of TensorFlow Lite that runs it; None if that is not
             known.
@@ -75,16 +76,16 @@ class ModelProperties:
         return Bytes(float_model=before, quantized=self.size_bytes)
 
     @property
-    def ratios(self) -> dict[str, float | None]:
+    def ratios(self) -> dict[str, float | Measured | None]:
         """What it costs as a multiple of the float32 TFLite model; None if that is not known."""
         return {
             "size_ratio": self.sizes.ratio,
-            "latency_ratio": self.latencies[0].ratio if self.latencies else None,
+            "latency_ratio": _measured_ratio(self.latencies[0]) if self.latencies else None,
             "arena_ratio": self.arena.ratio if self.arena else None,
         }
 
     @property
-    def figures(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, float | Measured | None]:
         """What rules limit, by the rule's name of it; None if that is not known."""
         release = self.min_runtime_version
         return {
@@ -131,7 +132,7 @@ class ModelProperties:
         directory: Path,
         content: bytes,
         shapes: Mapping[str, tuple[int, ...]],
-        latency_seconds: float,
+        effort: latency.Effort | None,
     ) -> "ModelProperties":
         """Returns the properties of the model in an artifact's directory.
 
@@ -139,7 +140,7 @@ class ModelProperties:
             directory: The artifact's.
             content: The model in it.
             shapes: Of an example by input name, the batch dimension first.
-            latency_seconds: About how long to measure latency with each number of threads.
+            effort: How thoroughly to measure latency; None leaves it out.
 
         Raises:
             DocumentError: What TFLiteQuantizer wrote beside it is damaged.
@@ -156,10 +157,11 @@ class ModelProperties:
             before = float_model.read_bytes()
             zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
             check_first_run(before, str(float_model), zeros)
-            latencies = tuple(
-                latency.measure_latency(before, content, shapes, threads, latency_seconds)
-                for threads in _THREADS
-            )
+            if effort is not None:
+                latencies = tuple(
+                    latency.measure_latency(before, content, shapes, threads, effort)
+                    for threads in _THREADS
+                )
             arena = Bytes(
                 float_model=arena_bytes(before, shapes), quantized=arena_bytes(content, shapes)
             )
@@ -167,7 +169,7 @@ class ModelProperties:
         return cls(bytes_digest(content), len(content), quantization, latencies, arena, least)
 
 
-def figures_on(model: ModelProperties, facts: TargetFacts) -> dict[str, float | None]:
+def figures_on(model: ModelProperties, facts: TargetFacts) -> dict[str, float | Measured | None]:
     """Returns what rules limit on a target, by the rule's name of it; None if it is not known.
 
     Args:
@@ -179,9 +181,24 @@ def figures_on(model: ModelProperties, facts: TargetFacts) -> dict[str, float | 
         **model.figures,
         "size_bytes": float(model.size_bytes),
         "arena_bytes": float(facts.arena.size_bytes) if facts.arena else None,
-        "latency_ms": latency_on[0] if latency_on else None,
+        "latency_ms": _latency_ms(model, *latency_on) if latency_on else None,
         "accelerated": facts.acceleration.share if facts.acceleration else None,
     }
+
+
+def _measured_ratio(measured: latency.Latency) -> Measured:
+    """Returns the ratio of two latencies as the gate judges it."""
+    return Measured(measured.ratio, *measured.ratio_interval, latency.CONFIDENCE, measured.method)
+
+
+def _latency_ms(model: ModelProperties, found: float, source: Source) -> float | Measured:
+    """Returns the quantized model's latency on a target as the gate judges it."""
+    if source.kind != "measured":
+        return found
+    measured = model.latencies[0]
+    return Measured(
+        measured.quantized_ms, *measured.quantized_interval, latency.CONFIDENCE, measured.method
+    )
 
 
 @dataclass(frozen=True)
@@ -474,8 +491,9 @@ def _shares_outside(evaluation: Evaluation, index: int) -> tuple[document.Outsid
 
 
 def _latency(measured: latency.Latency) -> document.Latency:
-    own = {"ratio": measured.ratio, "runtime": measured.quantized_runtime}
-    return document.Latency.model_validate({**vars(measured), **own})
+    return document.Latency.model_validate(
+        {**vars(measured), "runtime": measured.quantized_runtime}
+    )
 
 
 def _agreement(outputs: OutputSums) -> document.Agreement | None:

@@ -3,16 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tfx_tflite.components.judgement.gate import LIMITS
-from tfx_tflite.components.report.wording import count, number
-from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
-
-Side = Literal["at most", "at least"]
+from tfx_tflite.components.report.wording import count, in_unit, number
+from tfx_tflite.components.verdict import OVERALL, RuleResult, Side, Verdict
 
 # Rules that limit the quantized model's figure itself. The gate judges them as a drop from the
-# float model's figure; the page shows the limit as the config has it.
+# float model's figure; the page shows the limit as the config has it. Reports of earlier releases
+# do not say the side.
 _SIDES: dict[str, Side] = {limit.figure: limit.side for limit in LIMITS}
 
 # Slices beyond these fold.
@@ -24,6 +22,27 @@ _SEVERITY = (Verdict.REFUSED, Verdict.UNDECIDED, Verdict.BLESSED, Verdict.NOT_JU
 def is_limit(metric: str) -> bool:
     """Returns whether a figure is one of the model as a whole, which rules limit."""
     return metric in _SIDES
+
+
+def side_of(rule: RuleResult) -> Side | None:
+    """Returns which way a rule limits the figure itself; None if it limits the drop."""
+    return rule.side or _SIDES.get(rule.metric)
+
+
+def own_bounds(rule: RuleResult) -> tuple[float, float] | None:
+    """Returns the lower and the upper bound of the figure that a rule limits.
+
+    None if the rule limits the drop, or if there are no bounds.
+    """
+    side = side_of(rule)
+    if side is None or rule.lower is None or rule.upper is None:
+        return None
+    # A drop is how much worse the figure is than a reference.
+    if side == "at least":
+        reference = rule.quantized_value + rule.drop
+        return reference - rule.upper, reference - rule.lower
+    reference = rule.quantized_value - rule.drop
+    return reference + rule.lower, reference + rule.upper
 
 
 class PlotScale:
@@ -80,7 +99,23 @@ class Check:
     @property
     def side(self) -> Side | None:
         """Which way the bound limits the figure itself, or None if it limits the drop."""
-        return _SIDES.get(self.rule.metric)
+        return side_of(self.rule)
+
+    @property
+    def _is_of_metric(self) -> bool:
+        """Whether the value of a metric is limited, which the float model has, too."""
+        return self.side is not None and not is_limit(self.rule.metric)
+
+    @property
+    def quantized(self) -> str:
+        """The quantized model's figure, with its unit."""
+        return self.rule.quantized_release or in_unit(self.rule.quantized_value, self.rule.metric)
+
+    @property
+    def allowed(self) -> str:
+        """The largest drop allowed, or which way the figure is limited, and by what."""
+        limit = self.rule.limit_release or in_unit(self.bound, self.rule.metric)
+        return f"{self.side} {limit}" if self.side else limit
 
     @property
     def bound(self) -> float | None:
@@ -89,7 +124,11 @@ class Check:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The lower and the upper bound of the drop."""
+        """The lower and the upper bound of the drop or, if the figure is limited, of that."""
+        return own_bounds(self.rule) if self.side else self._drop_interval
+
+    @property
+    def _drop_interval(self) -> tuple[float, float] | None:
         lower, upper = self.rule.lower, self.rule.upper
         return None if lower is None or upper is None else (lower, upper)
 
@@ -115,11 +154,13 @@ class Check:
             or not (math.isfinite(drop) and math.isfinite(bound))
         ):
             return None
-        interval = None if self.side else self.interval
+        # What is limited by itself has no place for "no change", if the float model has no figure.
+        has_zero = not self.side or (self._is_of_metric and math.isfinite(self.rule.float_value))
+        interval = self._plotted_interval
         unit = abs(bound) or max(map(abs, (drop, *(interval or ())))) or 1.0
         at = PlotScale.position
         return IntervalPlot(
-            zero=None if self.side else at(0),
+            zero=at(0) if has_zero else None,
             bound=at(bound / unit),
             point=at(drop / unit),
             beyond=(drop / unit > PlotScale.LAST) - (drop / unit < PlotScale.FIRST),
@@ -127,19 +168,28 @@ class Check:
             label=self._plot_label(),
         )
 
+    @property
+    def _plotted_interval(self) -> tuple[float, float] | None:
+        """The interval in the terms of `_drop_and_bound`."""
+        return self.interval if self._is_plotted_itself else self._drop_interval
+
+    @property
+    def _is_plotted_itself(self) -> bool:
+        """Whether the plot shows the figure, and not the drop; it limits the whole model then."""
+        return self.side == "at most" and not self._is_of_metric
+
     def _drop_and_bound(self) -> tuple[float, float]:
         """Returns what a plot shows and its bound; a higher figure is always a worse one."""
-        if self.side == "at most" and self.rule.limit is not None:
+        if self._is_plotted_itself and self.rule.limit is not None:
             return self.rule.quantized_value, self.rule.limit
         return self.rule.drop, self.rule.bound
 
     def _plot_label(self) -> str:
-        rule, bound = self.rule, number(self.bound)
-        if self.side:
-            return f"{number(rule.quantized_value)}, where {self.side} {bound} is allowed"
-        ends = self.interval
+        rule, ends = self.rule, self.interval
         within = f", interval {number(ends[0])} to {number(ends[1])}" if ends else ""
-        return f"Drop {number(rule.drop)}{within}, largest drop allowed {bound}"
+        if self.side:
+            return f"{self.quantized}{within}, where {self.allowed} is allowed"
+        return f"Drop {number(rule.drop)}{within}, largest drop allowed {self.allowed}"
 
 
 def checks_of(rules: Iterable[RuleResult]) -> list[Check]:

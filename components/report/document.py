@@ -61,12 +61,23 @@ class Latency(Part):
     ratio: float
     batch_size: int | None = None
     threads: int | None = None
+    # Between what the true median of the ratio lies at 95 % confidence.
+    ratio_interval: tuple[float, float] | None = None
     # Between what the ratio lies in the middle half of the rounds; both models ran once in each.
     ratio_quartiles: tuple[float, float] | None = None
+    # Between what the true median of the quantized model's milliseconds lies at 95 % confidence.
+    quantized_interval: tuple[float, float] | None = None
+    # For each set of rounds both models were loaded anew.
+    sets: int | None = None
     rounds: int | None = None
     # Of the quantized model.
     runtime: Runtime | None = None
     float_runtime: Runtime | None = None
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """Between what the ratio lies; reports of earlier releases have the quartiles alone."""
+        return self.ratio_interval or self.ratio_quartiles
 
 
 class Flip(Part):

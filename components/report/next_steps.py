@@ -11,7 +11,14 @@ from typing import TypeAlias
 from tfx_tflite.components.judgement.gate import LIMITS
 from tfx_tflite.components.quantization.document import Layer
 from tfx_tflite.components.report.document import Report
-from tfx_tflite.components.report.wording import clip, count, counted, number, percent, words
+from tfx_tflite.components.report.wording import (
+    clip,
+    count,
+    counted,
+    number,
+    percent,
+    words,
+)
 from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 
 # From a report and its rules of one kind that do not hold to what to try.
@@ -51,6 +58,8 @@ def kind_of(rule: RuleResult, report: Report) -> str:
     """Returns which row of `SUGGESTIONS` a rule that does not hold belongs to."""
     if rule.metric in _FIGURES:
         return rule.metric if math.isfinite(rule.quantized_value) else "figure not known"
+    if rule.limit is not None:
+        return _kind_of_value(rule)
     if rule.against == "pushed" and report.pushed_reference is None:
         return "pushed model not known" if report.pushed_problem is not None else "nothing pushed"
     if not (math.isfinite(rule.float_value) and math.isfinite(rule.quantized_value)):
@@ -60,6 +69,16 @@ def kind_of(rule: RuleResult, report: Report) -> str:
     if rule.against == "pushed":
         return "worse than the pushed model"
     return "drop" if rule.slice == OVERALL else "drop in slices"
+
+
+def _kind_of_value(rule: RuleResult) -> str:
+    """Returns the kind of a rule on the value of a metric."""
+    if not math.isfinite(rule.quantized_value):
+        return "not finite"
+    if rule.verdict is Verdict.UNDECIDED:
+        return "undecided value"
+    # A bound below 0 is a float model that is beyond the limit itself.
+    return "value of both models" if rule.bound < 0 else "value"
 
 
 # --- Examples -------------------------------------------------------------------------------------
@@ -91,6 +110,22 @@ def _undecided(report: Report, rules: Sequence[RuleResult]) -> str:
     )
 
 
+def _undecided_value(report: Report, rules: Sequence[RuleResult]) -> str:
+    hardest = max(rules, key=lambda rule: rule.more_examples or 0)
+    said = _value(hardest)
+    relax = f"or ask for {'less' if hardest.side == 'at least' else 'more'}"
+    if hardest.more_examples is None:
+        return (
+            f"{said}, which is so close that hardly any number of examples would settle it: "
+            f"improve the model, {relax}."
+        )
+    of_slice = "" if hardest.slice == OVERALL else " of that slice"
+    return (
+        f"{said}, and {counted(hardest.examples, 'example does', 'examples do')} not show that: "
+        f"evaluate on about {count(hardest.more_examples)} more examples{of_slice}, {relax}."
+    )
+
+
 # --- Metrics --------------------------------------------------------------------------------------
 
 
@@ -100,6 +135,35 @@ def _not_finite(report: Report, rules: Sequence[RuleResult]) -> str:
     return (
         f"{first.title} of the {model} model is no finite number: look at its outputs on the "
         "evaluated examples, and at labels that the metric has no value for."
+    )
+
+
+def _value(rule: RuleResult) -> str:
+    """Returns what the value of a metric is and what is asked for."""
+    where = "" if rule.slice == OVERALL else f" on {clip(rule.slice, _NAME_CHARACTERS)}"
+    return (
+        f"{rule.title} is {number(rule.quantized_value)}{where}, and {rule.side} "
+        f"{number(rule.limit)} is asked for"
+    )
+
+
+def _value_of_both(report: Report, rules: Sequence[RuleResult]) -> str:
+    worst = _worst(rules)
+    return (
+        f"{_value(worst)}. The float model itself has {number(worst.float_value)}: quantization "
+        "is not what is wrong, so train a better model, or look at the labels of the evaluated "
+        "examples."
+    )
+
+
+def _value_of_quantized(report: Report, rules: Sequence[RuleResult]) -> str:
+    worst = _worst(rules)
+    said = _value(worst)
+    if not math.isfinite(worst.float_value):
+        return f"{said}."
+    return (
+        f"{said}. The float model has {number(worst.float_value)}: what is missing is lost by "
+        "quantizing it."
     )
 
 
@@ -318,23 +382,29 @@ def _size(report: Report, rules: Sequence[RuleResult]) -> str:
 def _latency(report: Report, rules: Sequence[RuleResult]) -> str:
     rule, measured = rules[0], report.latency_ms
     said = _beyond("An inference", rule)
-    quartiles = measured.ratio_quartiles if measured else None
+    # Reports of earlier releases have the quartiles alone.
+    quartiles = measured.ratio_quartiles if measured and rule.upper is None else None
+    if rule.verdict is Verdict.UNDECIDED:
+        return f"{said} {_TOO_BUSY}"
     if quartiles and rule.limit is not None and quartiles[0] <= rule.limit:
         lower, upper = map(number, quartiles)
-        return (
-            f"{said} Half of the measurements lie between {lower} and {upper}: the machine was too "
-            "busy to tell, so run again on a quiet one."
-        )
+        return f"{said} Half of the measurements lie between {lower} and {upper}: {_BUSY}"
+    return f"{said} {_faster(report)}"
+
+
+_BUSY = "the machine was too busy to tell, so run again on a quiet one."
+_TOO_BUSY = f"The measurements lie on both sides of that: {_BUSY}"
+
+
+def _faster(report: Report) -> str:
     if report.scheme == "int16x8":
-        remedy = "The kernels for 16-bit activations are slow on CPUs: try int8 or float16."
-    elif report.scheme in _INTEGER_SCHEMES:
-        remedy = (
+        return "The kernels for 16-bit activations are slow on CPUs: try int8 or float16."
+    if report.scheme in _INTEGER_SCHEMES:
+        return (
             "Small models and some operators are not faster in int8 on this machine: measure on "
             "the device, or try float16."
         )
-    else:
-        remedy = "Try int8, which computes with integers, and measure on the device."
-    return f"{said} {remedy}"
+    return "Try int8, which computes with integers, and measure on the device."
 
 
 def _arena(report: Report, rules: Sequence[RuleResult]) -> str:
@@ -374,7 +444,7 @@ def _arena_bytes(report: Report, rules: Sequence[RuleResult]) -> str:
         return f"{said} Make the largest activations of the float model smaller."
     most = max(steps, key=lambda step: step.live_bytes)
     return (
-        f"{said} Most is needed, {number(most.live_bytes)} bytes for tensors, while operator "
+        f"{said} Most is needed, {count(most.live_bytes)} bytes for tensors, while operator "
         f"{most.operator} ({most.name}, layer {most.layer}) runs: make what it reads and writes "
         "smaller in the float model."
     )
@@ -383,6 +453,8 @@ def _arena_bytes(report: Report, rules: Sequence[RuleResult]) -> str:
 def _latency_ms(report: Report, rules: Sequence[RuleResult]) -> str:
     rule = rules[0]
     said = _too_many("An inference takes", "ms", rule)
+    if rule.verdict is Verdict.UNDECIDED:
+        return f"{said} {_TOO_BUSY}"
     sources = [each.latency_source for each in report.targets if each.target == rule.target]
     if sources and sources[0] is not None and sources[0].kind == "estimate":
         return (
@@ -412,7 +484,13 @@ def _accelerated(report: Report, rules: Sequence[RuleResult]) -> str:
 
 
 def _too_many(what: str, unit: str, rule: RuleResult) -> str:
-    return f"{what} {number(rule.quantized_value)} {unit}, and {number(rule.limit)} are allowed."
+    found, limit = rule.quantized_value, rule.limit or 0
+    said = number if unit == "ms" else _whole
+    return f"{what} {said(found)} {unit}, and {said(limit)} are allowed."
+
+
+def _whole(figure: float) -> str:
+    return count(round(figure))
 
 
 def _runtime(report: Report, rules: Sequence[RuleResult]) -> str:
@@ -449,6 +527,8 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
     "nothing pushed": _nothing_pushed,
     "not finite": _not_finite,
     "worse than the pushed model": _worse_than_pushed,
+    "value of both models": _value_of_both,
+    "value": _value_of_quantized,
     "drop": _drop,
     "drop in slices": _drop_in_slices,
     "agreement": _far_from_float,
@@ -456,6 +536,7 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
     "mean_absolute_difference": _far_from_float,
     "sqnr_db": _far_from_float,
     "undecided": _undecided,
+    "undecided value": _undecided_value,
     "size_ratio": _size,
     "latency_ratio": _latency,
     "arena_ratio": _arena,
@@ -469,6 +550,7 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
 # After these it is said, too, how the model comes closer to the float one.
 _FAR_FROM_FLOAT = frozenset(
     {
+        "value",
         "drop",
         "drop in slices",
         "agreement",

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.report import wording
 from tfx_tflite.components.report.answer_plots import SquareScale, answer_plots, class_name
-from tfx_tflite.components.report.checks import PlotScale, checks_of, folded, interval_methods
+from tfx_tflite.components.report.checks import (
+    PlotScale,
+    checks_of,
+    folded,
+    interval_methods,
+    is_limit,
+)
 from tfx_tflite.components.report.document import Agreement, Latency, Report
 from tfx_tflite.components.report.layer_plots import layer_strips
 from tfx_tflite.components.report.memory_plot import memory_strip
@@ -22,7 +28,7 @@ from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.version_trend import TrendScale, version_trend
 from tfx_tflite.components.report.wording import MAX_REASON_CHARACTERS, clip, counted
 from tfx_tflite.components.report.worst_slices import worst_slices
-from tfx_tflite.components.verdict import Verdict
+from tfx_tflite.components.verdict import RuleResult, Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -65,7 +71,10 @@ def render(report: Report) -> str:
         folded_checks=hidden,
         next_steps=next_steps(report),
         trend=version_trend(report),
-        needs_more_examples=Verdict.UNDECIDED in beside,
+        needs_more_examples=any(
+            rule.verdict is Verdict.UNDECIDED and not is_limit(rule.metric)
+            for rule in _with_reference(report)
+        ),
         has_small_slices=Verdict.NOT_JUDGED in beside,
         nothing_pushed=Verdict.NOT_JUDGED in without,
         methods=interval_methods(report.rules),
@@ -75,6 +84,12 @@ def render(report: Report) -> str:
         has_sqnr=any(layer.sqnr_db is not None for layer in report.layers),
         weights_bytes=sum(layer.weights_bytes for layer in report.layers),
     )
+
+
+def _with_reference(report: Report) -> list[RuleResult]:
+    """Returns the rules that had what they compare with."""
+    has_pushed = report.pushed_reference is not None
+    return [rule for rule in report.rules if rule.against == "float" or has_pushed]
 
 
 def _by_reference(report: Report) -> tuple[list[Verdict], list[Verdict]]:
@@ -156,8 +171,8 @@ def image(png: str) -> str:
 
 def is_slower(latency: Latency) -> bool:
     """Returns whether the quantized model is slower by more than the measurements scatter."""
-    quartiles = latency.ratio_quartiles
-    return latency.ratio > 1 and (quartiles is None or quartiles[0] > 1)
+    spread = latency.spread
+    return latency.ratio > 1 and (spread is None or spread[0] > 1)
 
 
 def headline(report: Report) -> str:

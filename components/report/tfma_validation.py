@@ -8,7 +8,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, v
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_tflite.components.judgement.case import Case, Judgement
-from tfx_tflite.components.judgement.gate import LIMITS, Gate
+from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.prediction import QUANTIZED
@@ -94,8 +94,7 @@ def _change_threshold(rule: RuleResult, direction: Direction) -> config_pb2.Metr
 
 
 def _value_threshold(rule: RuleResult) -> config_pb2.MetricThreshold:
-    [side] = [limit.side for limit in LIMITS if limit.figure == rule.metric]
-    bound = "lower_bound" if side == "at least" else "upper_bound"
+    bound = "lower_bound" if rule.side == "at least" else "upper_bound"
     return config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(**{bound: {"value": rule.limit}})
     )

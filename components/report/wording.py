@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.models.target_facts import Source
@@ -88,6 +88,44 @@ def size(bytes_: float | None) -> str:
     return f"{number(bytes_)} B"
 
 
+def exact_size(bytes_: float) -> str:
+    """Returns bytes to the last one, with their thousands set apart."""
+    return f"{bytes_:,.0f} B"
+
+
+def milliseconds(duration: float) -> str:
+    """Returns milliseconds to 4 significant digits."""
+    return f"{number(duration)} ms"
+
+
+# Of figures that rules limit; others have none.
+_UNITS: dict[str, Callable[[float], str]] = {
+    "size_bytes": exact_size,
+    "arena_bytes": exact_size,
+    "latency_ms": milliseconds,
+    "accelerated": percent,
+}
+
+
+def in_unit(
+    figure: float | None, metric: str, plain: Callable[[float | None], str] = number
+) -> str:
+    """Returns the figure of a rule, with its unit if it has one.
+
+    Args:
+        figure: The figure.
+        metric: What the rule is on.
+        plain: How a figure without a unit reads, or one that is not known.
+
+    Example:
+        >>> in_unit(65536, "arena_bytes"), in_unit(0.12345, "latency_ms"), in_unit(0.9, "AUC")
+        ('65,536 B', '0.1235 ms', '0.9')
+    """
+    if figure is None or not math.isfinite(figure) or metric not in _UNITS:
+        return plain(figure)
+    return _UNITS[metric](figure)
+
+
 def shape(dimensions: Sequence[int]) -> str:
     """Returns a tensor's shape; a dimension that is not fixed is a question mark."""
     return f" {TIMES} ".join("?" if d == -1 else str(d) for d in dimensions) or "scalar"
@@ -117,22 +155,22 @@ def humps(name: str, characters: int = MAX_CHARACTERS) -> "Markup":
     return Markup("<wbr>").join(parts)
 
 
-def speed(ratio: float, quartiles: tuple[float, float] | None) -> str:
+def speed(ratio: float, spread: tuple[float, float] | None) -> str:
     """Returns how fast a model is beside another in words.
 
     Args:
         ratio: Its time as a multiple of the other's.
-        quartiles: Between what the ratio lies in the middle half of the measurements, if that is
-            known; no difference is claimed if that is on both sides of 1.
+        spread: Between what the ratio lies, if that is known; no difference is claimed if that is
+            on both sides of 1.
 
     Example:
         >>> speed(1.1, (1.08, 1.13)), speed(0.5, None), speed(1.02, (0.9, 1.1))
-        ('10% slower', '2 times as fast', 'about as fast')
+        ('10% slower', '2 times as fast', 'no difference')
     """
     if not math.isfinite(ratio) or ratio <= 0:
         return DASH
-    if quartiles is not None and quartiles[0] <= 1 <= quartiles[1]:
-        return "about as fast"
+    if spread is not None and spread[0] <= 1 <= spread[1]:
+        return "no difference"
     if ratio >= 2:
         return f"{number(round(ratio, 1))} times as long"
     if ratio > 1:

@@ -16,8 +16,11 @@ from rich.text import Text
 
 from tfx_tflite.components.destinations.manifest import JudgedTarget
 from tfx_tflite.components.errors import ConfigError, DocumentError
+from tfx_tflite.components.judgement.gate import LatencyLimit
 from tfx_tflite.components.private_files import make_private_directory, open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.report.checks import own_bounds, side_of
+from tfx_tflite.components.report.wording import in_unit
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.pipelines.cli.log_lines import shown_log
 from tfx_tflite.pipelines.cli.running_stage import NAME_WIDTH, RunningStage, counted
@@ -261,11 +264,35 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
 
 
 def _figure(rule: RuleResult, column: str) -> str:
-    """Returns a figure of a rule; releases have no difference that means anything."""
-    if rule.limit_release is None:
+    """Returns a figure of a rule; one that is limited itself has no drop, but limit and bound."""
+    if side_of(rule) is None or rule.limit is None:
         return _number(_FIGURES[column](rule))
-    releases = {"quantized": rule.quantized_release, "bound": rule.limit_release}
-    return releases.get(column) or "-"
+    if column == "quantized":
+        note = " (no difference)" if _is_no_difference(rule) else ""
+        return rule.quantized_release or _in_unit(rule.quantized_value, rule) + note
+    if column == "bound":
+        return f"{side_of(rule)} {rule.limit_release or _in_unit(rule.limit, rule)}"
+    if column == "at most":
+        return _own_bound(rule)
+    return _number(rule.float_value) if column == "float" else "-"
+
+
+def _own_bound(rule: RuleResult) -> str:
+    """Returns the bound of a figure, on the side on which it is limited."""
+    bounds, side = own_bounds(rule), side_of(rule)
+    return "-" if bounds is None else f"{side} {_in_unit(bounds[side == 'at most'], rule)}"
+
+
+def _is_no_difference(rule: RuleResult) -> bool:
+    """Returns whether a ratio was measured that may as well be 1."""
+    bounds = own_bounds(rule)
+    return (
+        rule.metric == LatencyLimit.figure and bounds is not None and (bounds[0] <= 1 <= bounds[1])
+    )
+
+
+def _in_unit(figure: float, rule: RuleResult) -> str:
+    return in_unit(figure, rule.metric, _number)
 
 
 def _title(rule: RuleResult) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
-from tfx_tflite.components.judgement.gate import LIMITS
+from tfx_tflite.components.judgement.gate import LIMITS, METRIC_BOUNDS
 from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
@@ -43,7 +43,7 @@ COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow.task")
 # The newest span there is.
 NEWEST_SPAN = -1
 
-_BOUNDS = ("max_drop", "max_relative_drop", *(limit.key for limit in LIMITS))
+_BOUNDS = (*METRIC_BOUNDS, *(limit.key for limit in LIMITS))
 _SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
 # What is read as a plain file wherever it is used.
 _FILES = ("model.trainer.module_file", "push.signing_key", "push.verify_key")

@@ -55,6 +55,20 @@ def test_a_schema_that_is_inferred_takes_statistics(nodes):
     assert found["SchemaGen"] == {"StatisticsGen"}
 
 
+@pytest.mark.parametrize("override", [(), ("data.schema=schema.pbtxt",)])
+def test_nothing_can_run_beside_the_evaluator_which_measures_latency(nodes, override):
+    """Every other stage but the Pusher is one that it waits for."""
+    upstream = nodes(*override)
+    before: set[str] = set()
+    waiting = {"QuantizationEvaluator"}
+    while waiting:
+        stage = waiting.pop()
+        before.add(stage)
+        waiting |= upstream[stage] - before
+    assert upstream.keys() - before == {"Pusher"}
+    assert "QuantizationEvaluator" in upstream["Pusher"]
+
+
 def test_a_root_that_a_pipeline_with_a_schema_makes_is_its_owners_alone(pipeline, tmp_path: Path):
     """As `compile` does, before any run."""
     pipeline("data.schema=schema.pbtxt")

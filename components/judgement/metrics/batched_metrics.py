@@ -37,6 +37,8 @@ class MeanMetric:
         position_values: One value a position.
         kind: What it takes the label for.
         is_correctness: Whether an example's value is 1 for right and 0 for wrong.
+        is_share: Whether an example's value is from 0 to 1, the share of its positions that are
+            right.
         is_root: Whether the metric is the root of the mean.
         ignore_class: The label of positions that do not count; None if all count.
     """
@@ -45,6 +47,7 @@ class MeanMetric:
     position_values: PositionValues
     kind: LabelKind
     is_correctness: bool = False
+    is_share: bool = False
     is_root: bool = False
     ignore_class: int | None = None
 
@@ -123,6 +126,7 @@ def batched_metric(
         partial(values, **settings),
         row.label,
         is_correctness=row.judging is Judging.COUNTS and _has_one_answer(row.label, shape),
+        is_share=row.judging is Judging.COUNTS,
         is_root=row.judging is Judging.ROOT,
         ignore_class=metric.ignore_class,
     )

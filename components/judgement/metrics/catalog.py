@@ -73,6 +73,8 @@ class MetricRow:
             answer.
         instead: What to use if it is refused, as TFMA cannot merge it over batches; else empty.
         aliases: Other classes that are the same.
+        has_no_best: Whether it may be better without end. The best value of others is 1 if higher
+            is better, and 0 if lower is.
     """
 
     name: str
@@ -86,6 +88,14 @@ class MetricRow:
     overlap: Literal["values", "positions"] | None = None
     instead: str = ""
     aliases: tuple[str, ...] = ()
+    has_no_best: bool = False
+
+    @property
+    def best(self) -> float | None:
+        """The best value that there is; None if there is none, or it is not known."""
+        if self.better is None or self.has_no_best:
+            return None
+        return 1.0 if self.better == "higher_is_better" else 0.0
 
     @property
     def is_of_scores(self) -> bool:
@@ -157,7 +167,7 @@ _TABLE = (
     _score("AUC", _UP),
     _score("AUCPrecisionRecall", _UP),
     _score("BalancedAccuracy", _UP),
-    _score("DiagnosticOddsRatio", _UP),
+    replace(_score("DiagnosticOddsRatio", _UP), has_no_best=True),
     _score("F1Score", _UP),
     _score("FalseDiscoveryRate", _DOWN),
     _score("FalseNegatives", _DOWN, "FN"),
@@ -170,7 +180,7 @@ _TABLE = (
     _score("MaxRecall", None),
     _score("NegativeLikelihoodRatio", _DOWN),
     _score("NegativePredictiveValue", _UP, "NPV"),
-    _score("PositiveLikelihoodRatio", _UP),
+    replace(_score("PositiveLikelihoodRatio", _UP), has_no_best=True),
     _score("Precision", _UP, "PPV"),
     _score("PrecisionAtRecall", _UP),
     _score("PredictedPositiveRate", None),
@@ -182,8 +192,8 @@ _TABLE = (
     _score("SpecificityAtSensitivity", _UP),
     _score("ThreatScore", _UP),
     _score("ThresholdAtRecall", None),
-    _score("TrueNegatives", _UP, "TN"),
-    _score("TruePositives", _UP, "TP"),
+    replace(_score("TrueNegatives", _UP, "TN"), has_no_best=True),
+    replace(_score("TruePositives", _UP, "TP"), has_no_best=True),
     # Through TFMA.
     MetricRow("BinaryCrossEntropy", _DOWN, _0_TO_1, _TFMA, None, _SHARES, _LIKELY),
     MetricRow("CategoricalCrossEntropy", _DOWN, _ONE_HOT, _TFMA, None, _SHARES, _CLASS),
@@ -197,8 +207,8 @@ _TABLE = (
     MetricRow("MeanAbsolutePercentageError", _DOWN, _VALUE, _TFMA),
     MetricRow("MeanSquaredLogarithmicError", _DOWN, _VALUE, _TFMA),
     MetricRow("NDCG", _UP, _ANY, _TFMA),
-    MetricRow("Poisson", _DOWN, _VALUE, _TFMA),
-    MetricRow("RelativeCoefficientOfDiscrimination", _UP, _ANY, _TFMA),
+    MetricRow("Poisson", _DOWN, _VALUE, _TFMA, has_no_best=True),
+    MetricRow("RelativeCoefficientOfDiscrimination", _UP, _ANY, _TFMA, has_no_best=True),
     MetricRow("SquaredHinge", _DOWN, _VALUE, _TFMA),
     MetricRow("SquaredPearsonCorrelation", _UP, _ANY, _TFMA),
     # Intersections over union, through TFMA.

@@ -9,6 +9,7 @@ Only NumPy and SciPy are imported here, because workers import this module.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,10 +28,12 @@ class MetricSums:
         f: The sum of the float model's values; `q` of the quantized model's.
         d: The sum of the differences q - f; `dd` to `fff` sums of products of d and f - origin.
         worse: How often the quantized model's value is lower; `better` how often it is higher.
-        origin: A number near the mean of f, from which products count.
+        qq: The sum of the squares of q - origin; `qqq` of its cubes.
+        between: How often the quantized model's value is neither 0 nor 1.
+        origin: A number near the mean of f, and of q, from which products count.
     """
 
-    COLUMNS: ClassVar[int] = 12
+    COLUMNS: ClassVar[int] = 15
 
     examples: int
     f: float
@@ -45,14 +48,18 @@ class MetricSums:
     fff: float
     worse: float
     better: float
+    qq: float
+    qqq: float
+    between: float
     origin: float = 0.0
 
     @classmethod
     def terms(cls, f: Array, q: Array, origin: float) -> list[Array]:
         """Returns what each example adds to the sums, an array of shape (n,) for each in turn."""
-        d, g = q - f, f - origin
-        dd, gg = d * d, g * g
-        return [f, q, d, dd, d * g, gg, dd * d, dd * g, d * gg, gg * g, d < 0, d > 0]
+        d, g, h = q - f, f - origin, q - origin
+        dd, gg, hh = d * d, g * g, h * h
+        paired = [f, q, d, dd, d * g, gg, dd * d, dd * g, d * gg, gg * g, d < 0, d > 0]
+        return [*paired, hh, hh * h, (q != 0) & (q != 1)]
 
     @property
     def weight(self) -> float:
@@ -60,9 +67,32 @@ class MetricSums:
         return self.examples
 
     @property
+    def effective(self) -> float:
+        """How many examples of one weight tell as much, which is their number."""
+        return self.examples
+
+    @property
     def counts_changes(self) -> bool:
         """Whether each example that changed did so by 1: labels between 0 and 1 change less."""
         return self.dd == self.worse + self.better
+
+    @property
+    def counts_successes(self) -> bool:
+        """Whether the quantized model's value is 0 or 1 on each example."""
+        return self.between == 0
+
+    def own_moments(self) -> PairedMoments:
+        """Returns the moments of the quantized model's value alone, as a drop from 0.
+
+        They are those of a loss beside a float model without any, and do not depend on what the
+        float model's values are.
+        """
+        n = self.examples
+        total = self.q - n * self.origin
+        mean = total / n if n else math.nan
+        second = self.qq - n * mean**2
+        third = self.qqq - 3 * mean * self.qq + 2 * n * mean**3
+        return _alone(n, mean + self.origin, second, third)
 
     def moments(self, sign: int) -> PairedMoments:
         """Returns the moments of drop and float value.
@@ -91,6 +121,16 @@ class MetricSums:
         )
 
 
+def _alone(count: int, mean: float, second: float, third: float) -> PairedMoments:
+    """Returns moments of a drop whose float values are 0."""
+    return PairedMoments(
+        count=count,
+        mean=np.array([mean, 0.0]),
+        second=np.array([[second, 0.0], [0.0, 0.0]]),
+        third=third * np.eye(1, 8).reshape(2, 2, 2),
+    )
+
+
 _PAIRS = tuple(itertools.combinations_with_replacement(range(3), 2))
 _TRIPLES = tuple(itertools.combinations_with_replacement(range(3), 3))
 # Where in these the product of some parts is, whatever their order.
@@ -98,6 +138,10 @@ _PAIR_AT = np.array([[_PAIRS.index((min(i, j), max(i, j))) for j in range(3)] fo
 _TRIPLE_AT = np.array(
     [_TRIPLES.index((*sorted(parts),)) for parts in itertools.product(range(3), repeat=3)]
 ).reshape(3, 3, 3)
+
+
+# The powers of w h and of w in the products that the quantized model's own value needs.
+_OWN = ((1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +157,10 @@ class WeightedSums:
     Attributes:
         examples: The number of examples.
         totals: The sums of what `terms` gives, in that order, float64 of shape (COLUMNS,).
-        origin: A number near the mean of f, from which products count.
+        origin: A number near the mean of f, and of q, from which products count.
     """
 
-    COLUMNS: ClassVar[int] = 5 + len(_PAIRS) + len(_TRIPLES)
+    COLUMNS: ClassVar[int] = 5 + len(_PAIRS) + len(_TRIPLES) + len(_OWN)
 
     examples: int
     totals: Array
@@ -127,7 +171,8 @@ class WeightedSums:
         """Returns what each example adds to the sums, an array of shape (n,) for each in turn.
 
         These are w f, w q, then w, w d and w g, and all products of two and of three of the last
-        three, with d = q - f and g = f - origin.
+        three, with d = q - f and g = f - origin. At last come w h with h = q - origin, and its
+        products with itself and with w.
 
         Args:
             weights: Shape (n,), 0 or more.
@@ -138,7 +183,9 @@ class WeightedSums:
         parts = (weights, weights * (q - f), weights * (f - origin))
         pairs = [parts[i] * parts[j] for i, j in _PAIRS]
         triples = [parts[i] * parts[j] * parts[k] for i, j, k in _TRIPLES]
-        return [weights * f, weights * q, *parts, *pairs, *triples]
+        own = weights * (q - origin)
+        powers = [own**value * weights**weight for value, weight in _OWN]
+        return [weights * f, weights * q, *parts, *pairs, *triples, *powers]
 
     @property
     def f(self) -> float:
@@ -155,6 +202,31 @@ class WeightedSums:
         """How much the examples count together."""
         return float(self.totals[2])
 
+    @property
+    def effective(self) -> float:
+        """How many examples of one weight tell as much (Kish 1965, Survey Sampling)."""
+        squares = float(self.totals[5])
+        return self.weight**2 / squares if squares else 0.0
+
+    def own_moments(self) -> PairedMoments:
+        """Returns the moments of the linear part of the quantized model's value, as a drop from 0.
+
+        They do not depend on what the float model's values are.
+        """
+        if not self.weight:
+            return _alone(0, math.nan, 0.0, 0.0)
+        products = self.totals[-len(_OWN) :]
+        value, value_2, value_weight, value_3, value_2_weight, value_weight_2 = map(float, products)
+        weight_2, weight_3 = float(self.totals[5]), float(self.totals[5 + len(_PAIRS)])
+        mean = value / self.weight
+        # Of w h - mean w, whose sum is 0, over the mean of w.
+        second = value_2 - 2 * mean * value_weight + mean**2 * weight_2
+        third = (
+            value_3 - 3 * mean * value_2_weight + 3 * mean**2 * value_weight_2 - mean**3 * weight_3
+        )
+        slope = self.examples / self.weight
+        return _alone(self.examples, mean + self.origin, second * slope**2, third * slope**3)
+
     def moments(self, sign: int) -> PairedMoments:
         """Returns the moments of the linear parts of drop and float value.
 
@@ -166,7 +238,7 @@ class WeightedSums:
         d, g = self.totals[3:5] / self.weight
         # From (w, w d, w g) to (-sign w (d - mean), w (g - mean)) / mean w, whose sums are 0.
         slopes = np.array([[sign * d, -sign, 0.0], [-g, 0.0, 1.0]]) * self.examples / self.weight
-        pairs, triples = np.split(self.totals[5:], [len(_PAIRS)])
+        pairs, triples, _ = np.split(self.totals[5:], [len(_PAIRS), len(_PAIRS) + len(_TRIPLES)])
         return PairedMoments(
             count=self.examples,
             mean=np.array([-sign * d, g + self.origin]),

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -55,6 +55,14 @@ class ScoreMetric:
         return _computation(self).is_histogram
 
     @property
+    def area(self) -> Literal["ROC", "PR"] | None:
+        """The curve that it is the area under; None if it is none."""
+        if self.class_name not in _AREAS:
+            return None
+        curve = json.loads(self.config).get("curve", "ROC")
+        return "PR" if self.class_name == "AUCPrecisionRecall" or curve == "PR" else "ROC"
+
+    @property
     def own_thresholds(self) -> tuple[float, ...]:
         """The thresholds that scores are compared with to the last bit; none for a whole curve."""
         computation = _computation(self)
@@ -88,7 +96,7 @@ class ScoreMetric:
         Returns:
             The largest drop that one example causes, in the metric's unit, 0 or more.
         """
-        if self.class_name in _AREAS:
+        if self.area is not None:
             return 0.0
         above, totals = self._above(histograms, buckets), histograms.sum(axis=1)
         value = self._of_counts(above, totals)
@@ -111,14 +119,29 @@ class ScoreMetric:
             The examples of its class; on how many of them the quantized model alone is not on the
             side that counts; on how many the float model alone.
         """
+        counts, before, after = self._sides(scores, buckets)
+        lost, won = int(counts[before & ~after].sum()), int(counts[after & ~before].sum())
+        return int(counts.sum()), lost, won
+
+    def counted(self, scores: PairedScores, buckets: ScoreBuckets) -> int:
+        """Returns, of a metric that is a share, how many examples the quantized model counts.
+
+        Args:
+            scores: Both models' scores.
+            buckets: What was counted in.
+        """
+        counts, _, after = self._sides(scores, buckets)
+        return int(counts[after].sum())
+
+    def _sides(self, scores: PairedScores, buckets: ScoreBuckets) -> tuple[Array, Array, Array]:
+        """Returns of each cell how many examples of the class it has, and which models count it."""
         assert self.share is not None
         label, side = self.share
         [threshold] = self.own_thresholds
         cells = scores.cells()
         counts = np.where((cells.labels > 0.5) == bool(label), cells.counts, 0)
         before, after = (cells.buckets >= buckets.first_above(threshold)) == (side == "above")
-        lost, won = int(counts[before & ~after].sum()), int(counts[after & ~before].sum())
-        return int(counts.sum()), lost, won
+        return counts, before, after
 
     def _above(self, histograms: Array, buckets: ScoreBuckets) -> Array:
         """Returns how many negatives and positives are above each threshold, (2, thresholds)."""

@@ -53,6 +53,19 @@ class DropInterval:
     method: str
     correction: float = 0.0
 
+    def less(self, reference: float) -> "DropInterval":
+        """Returns the interval of a drop that counts from another reference.
+
+        Args:
+            reference: By how much less each drop is then, in the metric's unit.
+        """
+        return replace(
+            self,
+            drop=self.drop - reference,
+            lower=self.lower - reference,
+            upper=self.upper - reference,
+        )
+
 
 # --- Metrics that are right or wrong on each example ---------------------------------------------
 

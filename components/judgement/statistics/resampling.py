@@ -19,12 +19,17 @@ class ScoreEvidence(Part):
         share: Where the metric is a share of the examples of one class: how many these are, how
             many of them the quantized model alone does not count, and how many the float model
             alone does not. None for other metrics, which have replicates.
+        counted: Where the metric is a share, how many of these examples the quantized model counts.
+        classes: How many examples are of class 0 and of class 1; a label between is a share of
+            each.
         replicates: The float and the quantized model's value in each bootstrap replicate, shape
             (2, replicates).
         grain: How much one more mistake adds to the drop.
     """
 
     share: tuple[int, int, int] | None = None
+    counted: int = 0
+    classes: tuple[float, float] = (0.0, 0.0)
     replicates: Annotated[
         Array, PlainValidator(np.asarray), PlainSerializer(lambda values: values.tolist())
     ] = np.zeros((2, 0))
@@ -47,13 +52,17 @@ def score_evidence(
     """
     shares = [metric for metric in metrics if metric.share]
     found = {
-        metric.name: ScoreEvidence(share=metric.disagreements(scores, buckets)) for metric in shares
+        metric.name: ScoreEvidence(
+            share=metric.disagreements(scores, buckets), counted=metric.counted(scores, buckets)
+        )
+        for metric in shares
     }
     others = [metric for metric in metrics if not metric.share]
     if not others:
         return found
     cells = scores.cells()
     _, quantized = cells.histograms(cells.counts, buckets.count)
+    negatives, positives = map(float, quantized.sum(axis=1))
     values = np.array(
         [
             [[metric.value(model, buckets) for model in histograms] for metric in others]
@@ -64,5 +73,7 @@ def score_evidence(
     )
     for index, metric in enumerate(others):
         grain = metric.one_more_mistake(quantized, buckets, signs[metric.name])
-        found[metric.name] = ScoreEvidence(replicates=values[:, index].T, grain=grain)
+        found[metric.name] = ScoreEvidence(
+            classes=(negatives, positives), replicates=values[:, index].T, grain=grain
+        )
     return found

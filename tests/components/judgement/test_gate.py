@@ -49,7 +49,7 @@ def test_two_rules_on_one_metric_cannot_have_two_directions():
 
 @pytest.mark.parametrize("limits", [{}, {"max_drop": 0.1, "max_relative_drop": 0.1}])
 def test_a_rule_has_exactly_one_limit(limits: dict):
-    with pytest.raises(ValidationError, match="exactly one of max_drop and max_relative_drop"):
+    with pytest.raises(ValidationError, match="exactly one of max_drop, max_relative_drop, min_v"):
         MetricRule(metric="accuracy", **limits)
 
 
@@ -150,6 +150,100 @@ def test_an_unknown_key_is_an_error_whatever_kind_of_rule_is_meant():
         Gate.model_validate({"rules": [{"max_size": 0.1}]})
     error = raised.value.errors()[0]
     assert (error["type"], error["loc"]) == ("extra_forbidden", ("rules", 0, "max_size"))
+
+
+# --- Rules on the value ---
+
+
+@pytest.mark.parametrize("other", ["max_drop", "max_relative_drop", "max_value"])
+def test_a_value_is_limited_by_a_rule_of_its_own(other: str):
+    with pytest.raises(ValidationError, match="give exactly one of max_drop, max_relative_drop, m"):
+        MetricRule.model_validate({"metric": "AUC", "min_value": 0.9, other: 0.1})
+
+
+def test_a_value_needs_no_model_to_compare_with():
+    with pytest.raises(
+        ValidationError, match=r"min_value .* compares with no other model; leave a"
+    ):
+        MetricRule(metric="AUC", min_value=0.9, against="pushed")
+
+
+@pytest.mark.parametrize(
+    ("key", "class_name", "said"),
+    [
+        ("max_value", "AUC", r"rules.0.max_value: of AUC higher is better, .* write min_value, or"),
+        ("min_value", "MeanAbsoluteError", "of MeanAbsoluteError lower is better, .* max_value"),
+    ],
+)
+def test_a_value_limited_on_the_better_side_is_an_error_that_names_the_other_key(
+    key: str, class_name: str, said: str
+):
+    rule = MetricRule.model_validate({"metric": "m", key: 0.9})
+    with pytest.raises(EvaluationError, match=said):
+        directions({"m": class_name}, rule)
+
+
+def test_a_value_may_be_limited_on_its_better_side_if_the_direction_is_given():
+    """As an accuracy that is too good to be true."""
+    rule = MetricRule(metric="m", max_value=0.999, direction="lower_is_better")
+    assert directions({"m": "AUC"}, rule, MetricRule(metric="m", max_drop=0.1)) == {
+        "m": "higher_is_better"
+    }
+    assert rule.sign({"m": "higher_is_better"}) == -1
+
+
+def test_a_direction_that_a_limited_value_does_not_go_with_is_an_error():
+    with pytest.raises(ValidationError, match="min_value does not go with direction: lower is be"):
+        MetricRule(metric="m", min_value=1, direction="lower_is_better")
+
+
+def test_a_limited_value_says_which_way_a_metric_is_better_if_nothing_else_does():
+    rule = MetricRule(metric="m", max_value=2)
+    assert directions({"m": "Mine"}, rule) == {"m": "lower_is_better"}
+    with pytest.raises(EvaluationError, match="two rules on m give it different directions"):
+        directions({"m": "Mine"}, rule, MetricRule(metric="m", min_value=1))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "limit", "said"),
+    [
+        ("SparseCategoricalAccuracy", {"min_value": 95}, "is at most 1, .* 95; write 0.95 for 95"),
+        ("AUC", {"min_value": 1.5}, "AUC is at most 1, so no model can have 1.5"),
+        ("MatthewsCorrelationCoefficient", {"min_value": 2}, "is at most 1"),
+        ("MeanAbsoluteError", {"max_value": -0.1}, "MeanAbsoluteError is at least 0, so no model"),
+        ("AUC", {"min_value": 1, "confidence": 0.9}, "no number of examples shows that m is 1"),
+        ("MeanSquaredError", {"max_value": 0, "confidence": 0.9}, "no number of examples shows"),
+    ],
+)
+def test_a_value_that_no_model_can_have_is_an_error(class_name: str, limit: dict, said: str):
+    rule = MetricRule.model_validate({"metric": "m", **limit})
+    with pytest.raises(EvaluationError, match=rf"gate.rules.0.m.._value: .*{said}"):
+        directions({"m": class_name}, rule)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "limit"),
+    [
+        ("AUC", {"min_value": 1}),
+        ("TruePositives", {"min_value": 50}),
+        ("DiagnosticOddsRatio", {"min_value": 20.0}),
+        ("Poisson", {"max_value": -1}),
+        ("Mine", {"min_value": 50}),
+    ],
+)
+def test_a_value_that_a_model_can_have_is_none(class_name: str, limit: dict):
+    directions({"m": class_name}, MetricRule.model_validate({"metric": "m", **limit}))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "0.9", True, None])
+def test_a_limited_value_is_a_number(value: object):
+    with pytest.raises(ValidationError):
+        MetricRule.model_validate({"metric": "AUC", "min_value": value})
+
+
+def test_a_rule_on_a_value_survives_json():
+    gate = Gate(rules=(MetricRule(metric="error", max_value=3.5, confidence=0.9),))
+    assert Gate.model_validate_json(gate.model_dump_json()) == gate
 
 
 # --- Which metrics the rules are on ---

@@ -12,8 +12,9 @@ from tfx_tflite.components.judgement.gate import (
     RuntimeLimit,
     rule_of,
 )
-from tfx_tflite.components.judgement.judging import judge
+from tfx_tflite.components.judgement.judging import Measured, judge
 from tfx_tflite.components.judgement.statistics.paired_tests import binary_interval
+from tfx_tflite.components.judgement.statistics.value_tests import share_interval
 from tfx_tflite.components.verdict import MetricValues, Verdict
 
 
@@ -331,3 +332,177 @@ def test_whether_there_are_enough_examples_is_said_once_against_the_float_model(
     gate = Gate(rules=(rule,), min_examples=100)
     assert not judge(gate, observed, 3, DIRECTIONS, Counted()).blessed
     assert judge(gate, observed, 3, DIRECTIONS, Counted(), "pushed").blessed
+
+
+# --- Rules on the value of a metric ---
+
+
+@dataclass
+class OwnShare(Counted):
+    """Evidence for values that are shares of examples."""
+
+    def interval(self, rule, value, sign):
+        counted = round(value.quantized_value * value.examples)
+        found = share_interval(value.examples, counted, sign, rule.limit, rule.confidence)
+        return found.less(-sign * rule.reference(value.float_value))
+
+
+FLOOR = MetricRule(metric="accuracy", min_value=0.9)
+CEILING = MetricRule(metric="error", max_value=3.5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "after", "blessed"),
+    [
+        (FLOOR, 0.91, True),
+        (FLOOR, 0.9, True),
+        (FLOOR, 0.89, False),
+        (CEILING, 3.4, True),
+        (CEILING, 3.5, True),
+        (CEILING, 3.6, False),
+    ],
+)
+@pytest.mark.parametrize("before", [0.5, 0.9, 3.5, 4.0, math.nan, math.inf])
+def test_a_value_is_judged_whatever_the_float_model_s_is(
+    rule: MetricRule, after: float, blessed: bool, before: float
+):
+    result = verdict(rule, values(rule.metric, before, after))
+    [found] = result.rules
+    assert result.blessed is blessed
+    assert (found.limit, found.side) == (rule.limit, rule.side)
+    assert found.float_value == before or math.isnan(before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "after", "drop", "bound"),
+    [
+        (FLOOR, 0.95, 0.92, 0.03, 0.05),
+        (FLOOR, 0.85, 0.84, 0.01, -0.05),
+        (CEILING, 3.0, 3.2, 0.2, 0.5),
+        (CEILING, 4.0, 4.1, 0.1, -0.5),
+        # Without a float figure they count from the limit.
+        (FLOOR, math.nan, 0.92, -0.02, 0.0),
+        (CEILING, math.inf, 3.7, 0.2, 0.0),
+    ],
+)
+def test_the_drop_of_a_limited_value_counts_from_the_float_model_s(
+    rule: MetricRule, before: float, after: float, drop: float, bound: float
+):
+    [found] = verdict(rule, values(rule.metric, before, after)).rules
+    assert (found.drop, found.bound) == pytest.approx((drop, bound))
+    assert (found.drop <= found.bound + 1e-12) == (found.verdict is Verdict.BLESSED)
+
+
+def test_a_value_that_does_not_hold_is_said_beside_its_limit():
+    assert verdict(FLOOR, values("accuracy", 0.95, 0.84)).reasons == (
+        "accuracy (overall) is 0.84, less than 0.9",
+    )
+    assert verdict(CEILING, values("error", 3.0, 4.0)).reasons == (
+        "error (overall) is 4, more than 3.5",
+    )
+
+
+def test_a_value_just_below_its_limit_is_not_rounded_to_it():
+    result = verdict(FLOOR, values("accuracy", 0.95, 0.899996))
+    assert result.reasons == ("accuracy (overall) is 0.899996, less than 0.9",)
+
+
+def test_a_value_that_is_no_number_is_refused():
+    result = verdict(FLOOR, values("accuracy", 0.95, math.nan))
+    assert result.reasons == (
+        "accuracy (overall) of the quantized model is not a finite number, so it cannot be judged",
+    )
+
+
+def test_values_are_judged_on_each_slice():
+    rule = FLOOR.model_copy(update={"slices": "each"})
+    result = verdict(
+        rule,
+        values("accuracy", 0.9, 0.95, "label:1"),
+        values("accuracy", 0.9, 0.85, "label:2"),
+        values("accuracy", 0.9, 0.1, "label:3", 5),
+    )
+    assert [found.verdict.value for found in result.rules] == ["blessed", "refused", "not_judged"]
+
+
+def test_a_value_of_an_output_is_judged_on_that_one():
+    rule = FLOOR.model_copy(update={"output": "kind"})
+    assert verdict(rule, of_output("kind", 0.9, 0.95), of_output("colour", 0.9, 0.1)).blessed
+
+
+SURE_FLOOR = FLOOR.model_copy(update={"confidence": 0.95})
+
+
+@pytest.mark.parametrize(
+    ("after", "examples", "said"),
+    [(0.95, 200, "blessed"), (0.92, 200, "undecided"), (0.84, 200, "refused")],
+)
+def test_a_value_with_confidence_is_blessed_or_refused_if_its_bound_is(
+    after: float, examples: int, said: str
+):
+    observed = values("accuracy", 0.97, after, examples=examples)
+    [found] = verdict(SURE_FLOOR, observed, evidence=OwnShare()).rules
+    assert found.verdict.value == said
+    assert found.drop == pytest.approx(0.97 - after) and found.bound == pytest.approx(0.07)
+    assert (found.upper < found.bound) == (said == "blessed")
+    assert (found.lower > found.bound) == (said == "refused")
+    assert found.method.startswith("exact binomial")
+
+
+def test_an_undecided_value_says_its_bound_and_how_many_more_examples_would_settle_it():
+    observed = values("accuracy", 0.97, 0.92, examples=200)
+    result = verdict(SURE_FLOOR, observed, evidence=OwnShare())
+    [found] = result.rules
+    assert result.reasons == (
+        "accuracy (overall) is undecided: it is 0.92, at least 0.881 at 95% confidence, and at "
+        f"least 0.9 is asked for; 200 examples are too few, some {found.more_examples} more would "
+        "settle it",
+    )
+    more = values("accuracy", 0.97, 0.92, examples=4 * (200 + found.more_examples))
+    assert verdict(SURE_FLOOR, more, evidence=OwnShare()).blessed
+
+
+def test_of_many_slices_none_is_accused_of_a_value_that_chance_explains():
+    rule = SURE_FLOOR.model_copy(update={"slices": "each"})
+    one = values("accuracy", 0.9, 0.86, "label:1", examples=200)
+    [alone] = verdict(rule, one, evidence=OwnShare()).rules
+    assert alone.verdict is Verdict.REFUSED
+    many = [one.model_copy(update={"slice": f"label:{n}"}) for n in range(50)]
+    found = verdict(rule, *many, evidence=OwnShare()).rules
+    assert {result.verdict for result in found} == {Verdict.UNDECIDED}
+
+
+# --- What was measured ---
+
+
+def measured(lower: float, value: float, upper: float) -> Counted:
+    return Counted(figures={"latency_ratio": Measured(value, lower, upper, 0.95, "order")})
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.7, 0.8, 0.9), "blessed"),
+        ((0.7, 0.8, 1.0), "blessed"),
+        ((0.9, 0.99, 1.1), "undecided"),
+        ((0.9, 1.01, 1.1), "undecided"),
+        ((1.1, 1.2, 1.3), "refused"),
+    ],
+)
+def test_what_was_measured_is_judged_by_both_ends_of_its_interval(ends, said: str):
+    [found] = verdict(rule_of({"max_latency_ratio": 1.0}), evidence=measured(*ends)).rules
+    assert found.verdict.value == said
+    assert (found.lower, found.upper) == pytest.approx((ends[0] - 1, ends[2] - 1))
+    assert (found.drop, found.confidence, found.method) == (
+        pytest.approx(ends[1] - 1),
+        0.95,
+        "order",
+    )
+
+
+def test_a_ratio_that_may_be_on_either_side_does_not_refuse_by_luck_and_says_what_to_do():
+    result = verdict(rule_of({"max_latency_ratio": 1.0}), evidence=measured(0.95, 1.02, 1.08))
+    assert result.reasons == (
+        "latency_ratio is undecided: it is 1.02, from 0.95 to 1.08 at 95% confidence, and at most "
+        "1 is allowed; measure again on a quiet machine, or allow more",
+    )

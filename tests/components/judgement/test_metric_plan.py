@@ -97,11 +97,23 @@ def test_a_mean_has_a_confidence_with_weights(metric: str):
         (judged(None, (2, 2, 3)), ("AUC", {"class_id": 1}), "of which an example has several"),
     ],
 )
+@pytest.mark.parametrize("limit", [{"max_drop": 0.1}, {"min_value": 0.9}])
 def test_scores_that_are_weighted_or_several_an_example_have_no_confidence(
-    output: JudgedOutput, metric: object, said: str
+    output: JudgedOutput, metric: object, said: str, limit: dict[str, float]
 ):
+    rule = MetricRule.model_validate({"metric": "AUC", "confidence": 0.9, **limit})
     with pytest.raises(EvaluationError, match=f"there is no confidence .*{said}.* to null"):
-        plan({None: [metric]}, [output], CONFIDENT)
+        plan({None: [metric]}, [output], rule)
+    plan({None: [metric]}, [output], rule.model_copy(update={"confidence": None}))
+
+
+def test_a_value_that_tfma_computes_alone_has_no_confidence():
+    known = [judged("kind", (3,)), judged("price", (1,))]
+    keys = {"metric": "MeanLabel", "min_value": 0.9, "confidence": 0.9}
+    rule = MetricRule.model_validate(keys)
+    with pytest.raises(EvaluationError, match="'MeanLabel': there is no confidence for this metri"):
+        plan(TWO, known, rule)
+    plan(TWO, known, rule.model_copy(update={"confidence": None}))
 
 
 def test_the_scores_of_one_class_have_a_confidence():

@@ -16,11 +16,16 @@ from tfx_tflite.components.judgement.gate import (
     ArenaLimit,
     Gate,
     LatencyLimit,
+    LatencyMsLimit,
     MetricRule,
     NoiseLimit,
     RuntimeLimit,
 )
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.models import latency
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
+from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.verdict import Verdict
 
 pytestmark = pytest.mark.slow
 
@@ -667,6 +672,39 @@ def test_tfma_reads_the_verdict_and_what_did_not_hold(artifacts, tmp_path: Path)
     assert ratio.metric_threshold.value_threshold.lower_bound.value == 300
 
 
+@pytest.mark.parametrize("against", [(), ("pushed",)], ids=["alone", "first push"])
+def test_a_value_is_judged_on_a_first_push_and_without_a_float_figure_to_compare_with(
+    against, artifacts, tmp_path: Path
+):
+    import tensorflow_model_analysis as tfma
+
+    accuracy = "SparseCategoricalAccuracy"
+    gate = Gate(
+        rules=(
+            MetricRule(metric=accuracy, min_value=0.5, confidence=0.95),
+            MetricRule(metric=accuracy, min_value=0.5, slices="each"),
+            MetricRule(metric="SparseCategoricalCrossentropy", max_value=1e-6, confidence=0.9),
+            *(MetricRule(metric=accuracy, max_drop=0.1, against=model) for model in against),
+        )
+    )
+    options = {"pushed_destination": str(tmp_path / "pushed")} if against else {}
+    evaluation, _ = run(artifacts, tmp_path, gate, **options)
+    report = Report.parse((Path(evaluation.uri) / "report.json").read_bytes(), "report")
+    sure, *slices, loss = [rule for rule in report.rules if rule.against == "float"]
+    assert sure.verdict is Verdict.BLESSED and sure.method.startswith("exact binomial")
+    assert sure.bound == pytest.approx(sure.float_value - 0.5)
+    assert sure.lower < sure.drop < sure.upper < sure.bound
+    assert len(slices) == 10 and {rule.verdict for rule in slices} == {Verdict.BLESSED}
+    assert loss.verdict is Verdict.REFUSED and loss.side == "at most" and loss.limit == 1e-6
+    assert [rule.verdict for rule in report.rules if rule.against == "pushed"] == [
+        Verdict.NOT_JUDGED for _ in against
+    ]
+    [overall] = tfma.load_validation_result(evaluation.uri).metric_validations_per_slice
+    [failure] = overall.failures
+    assert not failure.metric_key.is_diff
+    assert failure.metric_threshold.value_threshold.upper_bound.value == 1e-6
+
+
 def test_tfma_reads_a_blessing(evaluated):
     import tensorflow_model_analysis as tfma
 
@@ -719,10 +757,45 @@ def test_a_model_that_needs_a_newer_runtime_than_is_allowed_is_refused(artifacts
 
 
 def test_latency_is_measured_for_longer_if_a_rule_limits_it():
-    from tfx_tflite.components.quantization_evaluator.executor import _latency_seconds
+    from tfx_tflite.components.quantization_evaluator.executor import _latency_effort
 
     judged = Gate(rules=(*LENIENT.rules, LatencyLimit(max_latency_ratio=1.0)))
-    assert _latency_seconds(judged) > _latency_seconds(LENIENT) > 0
+    assert _latency_effort(judged, DEFAULT_TARGETS) == latency.JUDGED
+    assert _latency_effort(LENIENT, DEFAULT_TARGETS) == latency.REPORTED
+    assert latency.JUDGED.seconds > latency.REPORTED.seconds
+
+
+MICRO, ETHOS, PHONE = (
+    Target(runtime="tflite-micro"),
+    Target(accelerator="ethos-u55-128"),
+    Target(),
+)
+RATIO, DURATION = LatencyLimit(max_latency_ratio=1.0), LatencyMsLimit(max_latency_ms=5.0)
+
+
+@pytest.mark.parametrize(
+    ("devices", "rules", "effort"),
+    [
+        # This machine's latency is not that of a microcontroller.
+        ([MICRO], (), None),
+        ([ETHOS], (), None),
+        ([MICRO, ETHOS], (), None),
+        ([MICRO, PHONE], (), latency.REPORTED),
+        ([MICRO], (RATIO,), latency.JUDGED),
+        ([MICRO], (DURATION,), latency.JUDGED),
+        ([ETHOS], (RATIO,), latency.JUDGED),
+        # The accelerator's compiler estimates it.
+        ([ETHOS], (DURATION,), None),
+        ([ETHOS, MICRO], (DURATION,), latency.JUDGED),
+        ([PHONE], (DURATION,), latency.JUDGED),
+    ],
+)
+def test_latency_of_this_machine_is_measured_if_it_says_something_or_a_rule_asks(
+    devices, rules, effort
+):
+    from tfx_tflite.components.quantization_evaluator.executor import _latency_effort
+
+    assert _latency_effort(Gate(rules=(*LENIENT.rules, *rules)), devices) == effort
 
 
 def test_metrics_may_be_any_of_tfma_with_their_own_config(artifacts, tmp_path: Path):

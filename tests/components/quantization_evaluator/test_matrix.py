@@ -7,6 +7,7 @@ interpreter predict; a metric that a label does not fit is an error whose text i
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
+from scipy.stats import t as student
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
@@ -965,6 +968,113 @@ def test_the_bounds_of_a_weighted_mean_are_those_of_its_linear_parts(
     found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
     for name in ("drop", "lower", "upper", "p_blessed"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
+
+
+# --- Rules on the value: against SciPy and NumPy on bare predictions ---
+
+
+def each_value(output: str, name: str, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """What an example adds to a mean, from bare predictions."""
+    if name == "SparseCategoricalAccuracy":
+        right = outputs.argmax(axis=-1) == labels
+        return right.reshape(len(labels), -1).mean(axis=1)
+    if name == "SparseCategoricalCrossentropy":
+        return np.array(
+            [log_loss(labels[r : r + 1], outputs[r : r + 1], np.ones(1)) for r in range(ROWS)]
+        )
+    differences = (outputs - labels.reshape(outputs.shape)).reshape(len(labels), -1)
+    power = 1 if name == "MeanAbsoluteError" else 2
+    return (np.abs(differences.astype(np.float64)) ** power).mean(axis=1)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("group", ["overall", "group:1"])
+@pytest.mark.parametrize(
+    ("output", "metric", "limit"),
+    [
+        ("classes", "SparseCategoricalAccuracy", {"min_value": 0.3}),
+        ("classes", "SparseCategoricalCrossentropy", {"max_value": 1.5}),
+        ("pixels", "SparseCategoricalAccuracy", {"min_value": 0.3}),
+        ("amounts", "MeanAbsoluteError", {"max_value": 2.0}),
+        ("amounts", "MeanSquaredError", {"max_value": 3.0}),
+        ("amounts", "RootMeanSquaredError", {"max_value": 1.5}),
+    ],
+)
+def test_the_bounds_of_a_value_are_those_of_bare_predictions(
+    output: str,
+    metric: str,
+    limit: dict[str, float],
+    group: str,
+    weighted: bool,
+    evaluations,
+    tflite_outputs,
+    labels,
+    weights,
+    groups,
+):
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+
+    evaluation = evaluations["int8", weighted]
+    [value] = [
+        v for v in evaluation.values if (v.output, v.metric, v.slice) == (output, metric, group)
+    ]
+    keys = {"metric": metric, "output": output, "confidence": 0.9, **limit}
+    rule = MetricRule.model_validate(keys)
+    sign = rule.sign({})
+    found = ComparisonEvidence(evaluation, {}).interval(rule, value, sign)
+    assert found.drop == pytest.approx(sign * (value.float_value - value.quantized_value))
+    rows = groups >= 0 if group == "overall" else groups == 1
+    each = each_value(output, metric, labels[output], tflite_outputs["int8"][output])[rows]
+    # In the value's own terms.
+    ends = sorted(value.float_value - sign * end for end in (found.lower, found.upper))
+    if (output, metric, weighted) == ("classes", "SparseCategoricalAccuracy", False):
+        test = binomtest(int(each.sum()), len(each)).proportion_ci(0.8, method="exact")
+        assert ends == pytest.approx([test.low, test.high])
+        return
+    own = weights[rows].astype(np.float64) if weighted else np.ones(len(each))
+    mean = np.average(each, weights=own)
+    parts = own * (each - mean) / own.mean()
+    error = parts.std(ddof=1) / math.sqrt(len(each))
+    reach = student.ppf(0.9, len(each) - 1) * error
+    expected = np.array([mean - reach, mean + reach])
+    if metric == "RootMeanSquaredError":
+        expected = np.sqrt(expected)
+    # The t-test's, or wider by the correction for skewness.
+    assert ends[0] <= expected[0] + 1e-6 and ends[1] >= expected[1] - 1e-6
+    assert ends == pytest.approx(expected.tolist(), rel=0.15)
+
+
+@pytest.mark.parametrize(("metric", "limit"), [("AUC", 0.3), ("Recall", 0.1)])
+def test_the_bounds_of_a_value_of_scores_are_those_of_bare_predictions(
+    metric: str, limit: float, saved_model, models, source, tmp_path: Path, tflite_outputs, labels
+):
+    from tfx_tflite.components.judgement.evidence import ComparisonEvidence
+
+    [cell] = [
+        cell
+        for cell in CELLS_BY_OUTPUT["classes"]
+        if (cell.class_name, cell.config) == (metric, (("class_id", 1),))
+    ]
+    rule = MetricRule(metric=cell.name, min_value=limit, confidence=0.9)
+    judged = [target("classes", False)]
+    found = evaluate(
+        saved_model, models["int8"], source, tmp_path, judged, {None: [cell]}, Gate(rules=(rule,))
+    )
+    value = overall(found, cell.name)
+    interval = ComparisonEvidence(found, {}).interval(rule, value, 1)
+    lowest = value.float_value - interval.upper
+    positive = labels["classes"] == 1
+    scores = tflite_outputs["int8"]["classes"][:, 1]
+    if metric == "Recall":
+        counted = int((scores[positive] > 0.5).sum())
+        test = binomtest(counted, int(positive.sum())).proportion_ci(0.8, method="exact")
+        assert lowest == pytest.approx(test.low)
+        return
+    generator = np.random.default_rng(7)
+    drawn = (generator.integers(ROWS, size=ROWS) for _ in range(1000))
+    aucs = [sk.roc_auc_score(positive[rows], scores[rows]) for rows in drawn]
+    # Where Newcombe's test is the more cautious one, it is by little.
+    assert lowest == pytest.approx(np.quantile(aucs, 0.1), abs=0.02)
 
 
 def test_several_outputs_are_compared_with_a_pushed_model_in_one_go(

@@ -22,9 +22,11 @@ def refused(*rules: RuleResult, **fields: object) -> Report:
 
 
 def limited(figure: str, found: float, limit: float) -> RuleResult:
+    [side] = [known.side for known in LIMITS if known.figure == figure]
     return varied(
         FAILED,
         metric=figure,
+        side=side,
         slice=OVERALL,
         quantized_value=found,
         limit=limit,
@@ -32,6 +34,12 @@ def limited(figure: str, found: float, limit: float) -> RuleResult:
         upper=None,
         method=None,
     )
+
+
+def limited_value(before: float, after: float, limit: float, **fields: object) -> RuleResult:
+    figures = {"float_value": before, "quantized_value": after, "drop": before - after}
+    bound = {"bound": before - limit, "limit": limit, "side": "at least"}
+    return varied(FAILED, slice=OVERALL, **figures, **bound, **fields)
 
 
 def against_pushed(**fields: object) -> RuleResult:
@@ -190,6 +198,49 @@ def test_every_limit_of_the_gate_has_a_suggestion():
             {"scheme": "dynamic_range"},
             "runtime_version",
             "try int8_float_io or float16",
+        ),
+        (
+            limited_value(0.97, 0.84, 0.9),
+            {},
+            "value",
+            "is 0.84, and at least 0.9 is asked for. The float model has 0.97: what is missing is",
+        ),
+        (
+            limited_value(0.85, 0.84, 0.9),
+            {},
+            "value of both models",
+            "The float model itself has 0.85: quantization is not what is wrong",
+        ),
+        (
+            limited_value(0.97, 0.92, 0.9, verdict=Verdict.UNDECIDED, more_examples=1234),
+            {},
+            "undecided value",
+            "do not show that: evaluate on about 1,234 more examples, or ask for less",
+        ),
+        (
+            limited_value(0.97, 0.9, 0.9, verdict=Verdict.UNDECIDED, more_examples=None),
+            {},
+            "undecided value",
+            "hardly any number of examples would settle it",
+        ),
+        (limited_value(0.9, math.nan, 0.9), {}, "not finite", "quantized model is no finite"),
+        (
+            limited("size_bytes", 7012345, 6553600),
+            {"scheme": "int8"},
+            "size_bytes",
+            "The model file has 7,012,345 bytes, and 6,553,600 are allowed",
+        ),
+        (
+            varied(limited("latency_ms", 5.25, 5.0), verdict=Verdict.UNDECIDED),
+            {},
+            "latency_ms",
+            "too busy to tell",
+        ),
+        (
+            varied(limited("latency_ratio", 1.01, 1.0), verdict=Verdict.UNDECIDED),
+            {},
+            "latency_ratio",
+            "The measurements lie on both sides of that",
         ),
         (
             limited("agreement", 0.9, 0.99),

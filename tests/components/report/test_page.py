@@ -35,7 +35,7 @@ from tfx_tflite.components.report import page, wording
 from tfx_tflite.components.report.document import Report, ShownExample
 from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.worst_slices import worst_slices
-from tfx_tflite.components.verdict import OVERALL
+from tfx_tflite.components.verdict import OVERALL, Verdict
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & 日本"
 
@@ -306,21 +306,81 @@ def test_says_what_to_try_after_a_refusal_and_nothing_after_a_blessing():
     assert "What to try next" not in text_of(BLESSED)
 
 
-def latency(ratio: float, quartiles: tuple[float, float] | None) -> Report:
-    measured = varied(REFUSED.latency_ms, ratio=ratio, ratio_quartiles=quartiles, rounds=200)
+def latency(ratio: float, interval: tuple[float, float] | None, **others: object) -> Report:
+    known = {"ratio_interval": interval, "sets": 6, **others}
+    measured = varied(REFUSED.latency_ms, ratio=ratio, rounds=200, **known)
     return refused(latency_ms=measured, latency_by_threads=(measured,))
 
 
 def test_a_slower_model_is_marked_as_such_with_the_spread():
     source = page.render(latency(1.1, (1.08, 1.13)))
     assert '<dd class="figure slower">10% slower</dd>' in source
-    assert "half of the 200 measurements lie between 1.08 and 1.13" in Document(source).text
-    assert "1.1 1.08 to 1.13" in Document(source).text
+    text = Document(source).text
+    assert "1.1 times the float model’s time, at 95% confidence between 1.08 and 1.13" in text
+    assert "1.1 1.08 to 1.13" in text and "medians of 6 sets of rounds" in text
 
 
 def test_a_difference_within_the_spread_is_not_called_slower():
     source = page.render(latency(1.02, (0.97, 1.06)))
-    assert '<dd class="figure">about as fast</dd>' in source and '"slower"' not in source
+    assert '<dd class="figure">no difference</dd>' in source and '"slower"' not in source
+
+
+def test_a_report_of_an_earlier_release_has_the_middle_half_of_the_measurements():
+    source = page.render(latency(1.02, None, sets=None, ratio_quartiles=(0.97, 1.06)))
+    assert '<dd class="figure">no difference</dd>' in source
+    text = Document(source).text
+    assert "half of the 200 measurements lie between 0.97 and 1.06" in text
+
+
+FLOOR = varied(
+    FAILED,
+    metric="AUC",
+    slice="overall",
+    float_value=0.86,
+    quantized_value=0.8412,
+    drop=0.0188,
+    bound=-0.04,
+    limit=0.9,
+    side="at least",
+    lower=0.0088,
+    upper=0.0299,
+)
+
+
+def test_a_value_is_shown_beside_the_limit_that_it_must_keep():
+    text = text_of(refused(rules=(FLOOR,)))
+    assert "AUC overall 449 0.86 0.8412 — 0.8301 to 0.8512 at least 0.9" in text
+    assert 'aria-label="0.8412, interval 0.8301 to 0.8512, where at least 0.9 is allowed"' in (
+        page.render(refused(rules=(FLOOR,)))
+    )
+
+
+def test_a_limit_in_bytes_or_milliseconds_is_shown_in_full():
+    size, latency = (
+        varied(
+            FLOOR,
+            metric=name,
+            float_value=math.nan,
+            quantized_value=found,
+            limit=limit,
+            side="at most",
+            lower=None,
+            upper=None,
+        )
+        for name, found, limit in (("arena_bytes", 70123, 65536), ("latency_ms", 5.25, 5.0))
+    )
+    text = text_of(refused(rules=(size, latency)))
+    assert "70,123 B — — at most 65,536 B" in text
+    assert "5.25 ms — — at most 5 ms" in text
+
+
+def test_a_measurement_that_cannot_tell_is_not_said_to_want_more_examples():
+    undecided = varied(
+        FLOOR, metric="latency_ratio", side="at most", verdict=Verdict.UNDECIDED, reason="it is 1"
+    )
+    assert "More examples make the interval narrower" not in text_of(refused(rules=(undecided,)))
+    value = varied(FLOOR, verdict=Verdict.UNDECIDED)
+    assert "More examples make the interval narrower" in text_of(refused(rules=(value,)))
 
 
 def test_a_faster_model_is_not_marked():
@@ -442,7 +502,7 @@ def hostile_everywhere(value):
     if isinstance(value, dict):
         return {
             key: held
-            if (key in ("verdict", "kernels", "against", "of") and isinstance(held, str))
+            if (key in ("verdict", "kernels", "against", "of", "side") and isinstance(held, str))
             or (key, held) == ("slice", OVERALL)
             else HOSTILE
             if key == "file" and held

@@ -26,6 +26,22 @@ def test_numbers_have_four_significant_digits(value, text: str):
 
 
 @pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (65536, "size_bytes", "65,536 B"),
+        (5488, "arena_bytes", "5,488 B"),
+        (0.123456, "latency_ms", "0.1235 ms"),
+        (0.9, "accelerated", "90%"),
+        (0.9, "AUC", "0.9"),
+        (float("nan"), "size_bytes", "—"),
+        (None, "latency_ms", "—"),
+    ],
+)
+def test_a_figure_that_a_rule_limits_has_its_unit(value, metric: str, text: str):
+    assert wording.in_unit(value, metric) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(999, "999 B"), (999_999, "1 MB"), (43412, "43.41 kB"), (3_500_000, "3.5 MB"), (None, "—")],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 
 import pytest
 from rich.cells import cell_len
@@ -18,6 +19,7 @@ from tests.components.report.reports import (
 from tests.pipelines.cli.results import RESULT
 from tests.pipelines.cli.terminals import lines_of, terminal
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.report.checks import side_of
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.pipelines.cli.console import RunPrinter
 from tfx_tflite.pipelines.cli.destination_history import history_of, print_history
@@ -68,8 +70,10 @@ def test_rules_keep_their_figures_and_verdicts(name: str, columns: int):
     text = " ".join(lines)
     shown = [rule for rule in REPORTS[name].rules if rule.verdict is not Verdict.BLESSED]
     for rule in shown[:12] or REPORTS[name].rules[:12]:
-        for figure in (rule.float_value, rule.quantized_value, rule.bound):
+        for figure in (rule.float_value, rule.quantized_value):
             assert f"{figure:.4f}" in text
+        side = side_of(rule)
+        assert (f"{rule.bound:.4f}" if side is None else f"{side} {rule.limit:.4f}") in text
         assert rule.verdict.value in text
     names = {rule.slice for rule in REPORTS[name].rules} | {
         rule.name for rule in REPORTS[name].rules
@@ -91,6 +95,82 @@ def test_where_there_is_no_terminal_a_rule_is_a_line_in_which_nothing_is_shorten
     shown = [rule for rule in rules if any(rule.slice in line for line in rows)]
     assert len(rows) == min(12, len(rules)) and len(shown) >= len(rows)
     assert "\x1b" not in stream.getvalue()
+
+
+LIMIT = {"float_value": math.nan, "lower": None, "upper": None, "confidence": None}
+
+
+def limited(metric: str, side: str, found: float, limit: float, **fields: object) -> RuleResult:
+    known = {"metric": metric, "slice": "overall", "side": side, "quantized_value": found}
+    return varied(RULE, **{**known, "limit": limit, **LIMIT, **fields})
+
+
+@pytest.mark.parametrize(
+    ("rule", "row"),
+    [
+        (
+            limited("AUC", "at least", 0.8412, 0.9, float_value=0.86, drop=0.0188),
+            "AUC overall 0.8600 0.8412 - at least 0.9000",
+        ),
+        (
+            limited("size_bytes", "at most", 5488.0, 100000.0),
+            "size_bytes overall - 5,488 B - at most 100,000 B",
+        ),
+        (
+            limited("latency_ms", "at most", 0.125, 5.0),
+            "latency_ms overall - 0.125 ms - at most 5 ms",
+        ),
+        (
+            limited("accelerated", "at least", 0.9, 1.0),
+            "accelerated overall - 90% - at least 100%",
+        ),
+        (
+            limited("size_ratio", "at most", 0.35, 0.5, float_value=1.0),
+            "size_ratio overall 1.0000 0.3500 - at most 0.5000",
+        ),
+    ],
+)
+def test_a_limit_reads_as_the_config_has_it(rule: RuleResult, row: str):
+    [_, shown] = table_of(printed(with_rules(rule), 250))
+    assert " ".join(shown.split()) == f"{row} {rule.verdict.value}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "row"),
+    [
+        (
+            limited(
+                "AUC",
+                "at least",
+                0.9412,
+                0.9,
+                float_value=0.96,
+                drop=0.0188,
+                lower=0.0088,
+                upper=0.0299,
+                confidence=0.95,
+            ),
+            "AUC overall 0.9600 0.9412 - at least 0.9301 at least 0.9000",
+        ),
+        (
+            limited(
+                "latency_ratio",
+                "at most",
+                1.02,
+                1.1,
+                float_value=1.0,
+                drop=0.02,
+                lower=-0.03,
+                upper=0.07,
+                confidence=0.95,
+            ),
+            "latency_ratio overall 1.0000 1.0200 (no difference) - at most 1.0700 at most 1.1000",
+        ),
+    ],
+)
+def test_what_is_sure_of_a_limited_figure_stands_beside_its_limit(rule: RuleResult, row: str):
+    [_, shown] = table_of(printed(with_rules(rule), 250))
+    assert " ".join(shown.split()) == f"{row} {rule.verdict.value}"
 
 
 def test_a_terminal_that_can_do_nothing_has_its_width_too(monkeypatch: pytest.MonkeyPatch):

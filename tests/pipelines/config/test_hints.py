@@ -22,6 +22,19 @@ def said_of(folder: Path, text: str) -> str:
     ("right", "wrong", "said"),
     [
         ("0.01", "1%", ":12: gate.rules.0.max_drop: expected a valid number, .*; write 0.01"),
+        ("max_drop: 0.01", "min_value: 95%", ":12: gate.rules.0.min_value: .*; write 0.95"),
+        ("max_drop", "min_vlaue", ":12: gate.rules.0.min_vlaue: unknown key; did you mean 'min_v"),
+        (
+            "max_drop: 0.01",
+            "min_value: 95",
+            ":12: gate.rules.0.min_value: AUC is at most 1.*0.95",
+        ),
+        ("max_drop: 0.01", "max_value: 0.9", ":12: gate.rules.0.max_value: .*; write min_value, o"),
+        (
+            "max_drop: 0.01",
+            "min_value: 0.9, against: pushed",
+            ":12: gate.rules.0: min_value .* no other model; leave against out",
+        ),
         ("0.01", "'0.01'", ":12: gate.rules.0.max_drop: .*; write it without quotes"),
         ("0.01", "0,01", ":12: gate.rules.0: the comma before 1 begins a new key; write numbers w"),
         ("max_drop", "max_dorp", ":12: gate.rules.0.max_dorp: unknown key; did you mean 'max_dr"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.components.judgement.statistics.moments import moments_of
-from tfx_tflite.components.judgement.metrics.metric_sums import WeightedSums
+from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums, WeightedSums
 from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
 GENERATOR = np.random.default_rng(3)
@@ -77,3 +77,56 @@ def test_no_weight_bounds_nothing():
     moments = weighted(np.zeros(5), np.ones(5), np.ones(5)).moments(1)
     interval = mean_interval(moments, 0.1, 0.95)
     assert interval.p_blessed == interval.p_refused == 1.0
+
+
+# --- The quantized model alone ---
+
+
+def plain(before, after, origin: float = 0.0) -> MetricSums:
+    terms = np.stack(MetricSums.terms(before, after, origin)).astype(np.float64)
+    return MetricSums(len(before), *map(float, terms.sum(axis=1)), origin)
+
+
+@pytest.mark.parametrize("origin", [0.0, 3.2])
+def test_the_own_moments_are_those_of_the_quantized_values(origin: float):
+    found = plain(BEFORE, AFTER, origin).own_moments()
+    expected = moments_of(AFTER, np.zeros(400))
+    for name in ("mean", "second", "third"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("before", [np.nan, np.inf, 1e300])
+def test_the_own_moments_do_not_depend_on_the_float_model(before: float):
+    with np.errstate(all="ignore"):
+        found = plain(np.full(400, before), AFTER).own_moments()
+        weighted_found = weighted(WEIGHTS, np.full(400, before), AFTER).own_moments()
+    np.testing.assert_array_equal(found.second, plain(BEFORE, AFTER).own_moments().second)
+    np.testing.assert_array_equal(weighted_found.second, ALL.own_moments().second)
+
+
+def test_the_own_moments_of_a_weighted_mean_are_those_of_its_linear_part():
+    mean = np.average(AFTER, weights=WEIGHTS)
+    parts = WEIGHTS * (AFTER - mean) / WEIGHTS.mean()
+    found = weighted(WEIGHTS, BEFORE, AFTER, 3.0).own_moments()
+    assert found.mean[0] == pytest.approx(mean)
+    assert found.second[0, 0] == pytest.approx((parts**2).sum())
+    assert found.third[0, 0, 0] == pytest.approx((parts**3).sum())
+
+
+def test_equal_weights_have_the_own_moments_of_plain_means():
+    found = weighted(np.full(400, 2.5), BEFORE, AFTER).own_moments()
+    expected = plain(BEFORE, AFTER).own_moments()
+    for name in ("mean", "second", "third"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
+
+
+def test_no_weight_has_no_own_mean():
+    assert np.isnan(weighted(np.zeros(3), BEFORE[:3], AFTER[:3]).own_moments().mean[0])
+
+
+def test_a_value_between_0_and_1_is_no_success():
+    ones = np.ones(4)
+    assert plain(ones, np.array([0.0, 1.0, 1.0, 0.0])).counts_successes
+    assert not plain(ones, np.array([0.0, 1.0, 0.5, 0.0])).counts_successes
