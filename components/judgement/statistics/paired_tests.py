@@ -417,6 +417,7 @@ def bootstrap_interval(
     float_value: float | None = None,
     float_replicates: Array | None = None,
     grain: float = 0.0,
+    is_symmetric: bool = False,
 ) -> DropInterval:
     """Returns the drop of any metric, from Poisson-bootstrap replicates of it.
 
@@ -449,6 +450,8 @@ def bootstrap_interval(
             as `replicates`; needed with `relative`.
         grain: How much one more mistake of the quantized model adds to the drop, in the metric's
             unit; 0 if a metric is made of so many small steps that it does not matter.
+        is_symmetric: Whether the skewness of the replicates is left out, as another test allows for
+            it. That of 200 replicates is noisy, and a large one makes bounds very wide.
 
     Raises:
         ValueError: The confidence is out of range, or the replicates are not one row of at least
@@ -457,6 +460,8 @@ def bootstrap_interval(
     _check_confidence(confidence)
     replicates = _checked_replicates(replicates)
     estimate = _bootstrap_estimate(drop, replicates, examples, grain)
+    if is_symmetric:
+        estimate = replace(estimate, skewness=0.0)
     excess = estimate
     if relative:
         if (
@@ -479,7 +484,8 @@ def bootstrap_interval(
         margin,
         confidence,
         examples,
-        method=f"Poisson bootstrap, {len(replicates)} replicates, corrected for skewness",
+        method=f"Poisson bootstrap, {len(replicates)} replicates"
+        + ("" if is_symmetric else ", corrected for skewness"),
     )
 
 

@@ -267,7 +267,9 @@ def area_interval(
     Raises:
         ValueError: The confidence is out of range, or there are fewer than two replicates.
     """
-    found = score_interval(value, replicates, 1, limit, confidence, examples=examples)
+    found = bootstrap_interval(
+        -value, -replicates, -limit, confidence, examples=examples, is_symmetric=True
+    )
     if not negatives or not positives:
         return found
     error = _area_error(limit, negatives, positives)
