@@ -16,6 +16,8 @@ from tests.pipelines.runs.test_shipped_configs import (
     run_in_process,
 )
 from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.models.flatbuffer import read_graph
 
@@ -97,6 +99,29 @@ def test_verify_finds_a_file_of_the_extras_that_was_changed(ran: Ran):
     done = subprocess.run(command, capture_output=True, text=True)
     source.write_bytes(content)
     assert done.returncode != 0 and "model.cc" in done.stdout + done.stderr
+
+
+def test_a_rollback_keeps_the_files_of_both_versions(ran: Ran):
+    document, _ = run_in_process(f"{ran.config}.yaml", ran.directory, "calibration.samples=100")
+    assert Path(document["pushed_to"]) != ran.version
+    to = Destination.open(f"{ran.directory}/pushed")
+    to.roll_back(int(ran.version.name))
+    assert to.current() == int(ran.version.name) and destination_problems(to) == []
+
+
+def test_a_push_to_s3_has_the_same_files(
+    ran: Ran, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    uri = f"s3://models/{ran.config}"
+    document, _ = run_in_process(f"{ran.config}.yaml", ran.directory, f"push.destination={uri}")
+    to = Destination.open(uri)
+    number = to.current()
+    assert document["pushed_to"] == f"{uri}/{number}" and destination_problems(to) == []
+    assert number is not None
+    for name in EXTRAS[ran.config]:
+        assert to.read(number, name) == (ran.version / name).read_bytes()
 
 
 def with_gelu(directory: Path) -> Path:
