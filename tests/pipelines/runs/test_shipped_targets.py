@@ -141,6 +141,10 @@ def with_gelu(directory: Path) -> Path:
 
 REFUSED = {
     "arena": ("[{max_arena_bytes: 4096}]", "arena_bytes"),
+    "an absolute floor": (
+        "[{metric: SparseCategoricalAccuracy, min_value: 0.9999}]",
+        "SparseCategoricalAccuracy",
+    ),
 }
 
 
