@@ -1,6 +1,6 @@
 """What a gate says of a model, as reports, manifests and results of runs have it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Literal
 
@@ -110,3 +110,8 @@ class RuleResult(MetricValues):
     def title(self) -> str:
         """The metric, its output if there are several, and what the drop is from."""
         return self.name + (" against the pushed model" if self.against == "pushed" else "")
+
+
+def name_targets(rules: Sequence[RuleResult]) -> bool:
+    """Returns whether rows of rules must say on which target: if there are several."""
+    return len({rule.target for rule in rules if rule.target is not None}) > 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tfx_tflite.components.judgement.gate import LIMITS
 from tfx_tflite.components.report.wording import count, in_unit, number
-from tfx_tflite.components.verdict import OVERALL, RuleResult, Side, Verdict
+from tfx_tflite.components.verdict import OVERALL, RuleResult, Side, Verdict, name_targets
 
 # Rules that limit the quantized model's figure itself. The gate judges them as a drop from the
 # float model's figure; the page shows the limit as the config has it. Reports of earlier releases
@@ -92,9 +92,11 @@ class Check:
 
     Attributes:
         rule: The rule's result.
+        target: On which target it was judged, if there are several; else empty.
     """
 
     rule: RuleResult
+    target: str = ""
 
     @property
     def side(self) -> Side | None:
@@ -192,10 +194,11 @@ class Check:
         return f"Drop {number(rule.drop)}{within}, largest drop allowed {self.allowed}"
 
 
-def checks_of(rules: Iterable[RuleResult]) -> list[Check]:
+def checks_of(rules: Sequence[RuleResult]) -> list[Check]:
     """Returns the rows of the table of rules: what refuses first, and of these what is overall."""
+    with_target = name_targets(rules)
     return sorted(
-        map(Check, rules),
+        (Check(rule, (rule.target or "") if with_target else "") for rule in rules),
         key=lambda check: (_SEVERITY.index(check.rule.verdict), check.rule.slice != OVERALL),
     )
 

@@ -22,6 +22,7 @@ from tfx_tflite.components.report.checks import (
     is_limit,
 )
 from tfx_tflite.components.report.document import Agreement, Latency, Report
+from tfx_tflite.components.report.findings import by_reason
 from tfx_tflite.components.report.layer_plots import layer_strips
 from tfx_tflite.components.report.memory_plot import memory_strip
 from tfx_tflite.components.report.next_steps import next_steps
@@ -41,7 +42,7 @@ _LIMITS = {
     "MAX_REASONS": 8,
     "MAX_WARNINGS": 8,
     "MAX_INPUTS": 40,
-    # Operators that a target does not run.
+    # Reasons for which a target does not run operators.
     "MAX_FINDINGS": 40,
     "MAX_CHECKS": 300,
     "MAX_FLIPS": 20,
@@ -128,6 +129,7 @@ def _template() -> "Template":
         wording.cost,
         wording.provenance,
         memory_strip,
+        by_reason,
         decisions,
         is_slower,
         answer_plots,

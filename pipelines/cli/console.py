@@ -21,7 +21,7 @@ from tfx_tflite.components.private_files import make_private_directory, open_reg
 from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.report.checks import own_bounds, side_of
 from tfx_tflite.components.report.wording import in_unit
-from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.components.verdict import RuleResult, Verdict, name_targets
 from tfx_tflite.pipelines.cli.log_lines import shown_log
 from tfx_tflite.pipelines.cli.running_stage import NAME_WIDTH, RunningStage, counted
 from tfx_tflite.pipelines.cli.tables import Column, Name, Table
@@ -250,9 +250,10 @@ def _rules_table(rules: Sequence[RuleResult]) -> Table:
         ]
     )
     shown = sorted(rules, key=lambda rule: rule.verdict is Verdict.BLESSED)[:_SLICE_ROWS]
+    with_target = name_targets(rules)
     for rule in sorted(shown, key=rules.index):
         table.add_row(
-            Name(_title(rule)),
+            Name(_title(rule, with_target)),
             Name(rule.slice),
             *(_figure(rule, name) for name in figures),
             rule.verdict.value,
@@ -295,9 +296,10 @@ def _in_unit(figure: float, rule: RuleResult) -> str:
     return in_unit(figure, rule.metric, _number)
 
 
-def _title(rule: RuleResult) -> str:
+def _title(rule: RuleResult, with_target: bool) -> str:
     """Returns a rule's metric, its output if there are several, and what it is compared with."""
-    return rule.name + (" (pushed)" if rule.against == "pushed" else "")
+    target = f" on {rule.target}" if with_target and rule.target else ""
+    return rule.name + (" (pushed)" if rule.against == "pushed" else "") + target
 
 
 def _number(value: float | None) -> str:

@@ -23,6 +23,8 @@ BLESSED = recorded("blessed")
 # With every verdict that a rule can have, warnings and saturated inputs.
 REFUSED = recorded("refused")
 SEVERAL_OUTPUTS = recorded("several_outputs")
+# On two targets, of which one has an accelerator.
+TARGETS = recorded("targets")
 # Of the shipped pipelines on tables.
 BINARY = recorded("binary")
 REGRESSION = recorded("regression")

@@ -12,7 +12,7 @@ from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.errors import DocumentError
 from tfx_tflite.components.report.document import Provenance, Report
 
-RUNS = ["blessed", "refused", "several_outputs", "binary", "regression"]
+RUNS = ["blessed", "refused", "targets", "several_outputs", "binary", "regression"]
 SCHEMA = ROOT / "docs" / "report.schema.json"
 
 

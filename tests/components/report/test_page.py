@@ -26,6 +26,7 @@ from tests.components.report.reports import (
     REGRESSION,
     RULE,
     SEVERAL_OUTPUTS,
+    TARGETS,
     UNDECIDED,
     varied,
 )
@@ -77,6 +78,7 @@ REPORTS = {
     "refused": REFUSED,
     "blessed": BLESSED,
     "several outputs": SEVERAL_OUTPUTS,
+    "targets": TARGETS,
     "binary": BINARY,
     "regression": REGRESSION,
     "earlier": EARLIER,

@@ -15,6 +15,7 @@ DIRECTORY = Path(__file__).parent
 CONFIG_OF = {
     "blessed": CONFIGS / "digits.yaml",
     "refused": DIRECTORY / "refused.yaml",
+    "targets": DIRECTORY / "targets.yaml",
     "several_outputs": DIRECTORY / "several_outputs.yaml",
     "binary": CONFIGS / "breast_cancer.yaml",
     "regression": CONFIGS / "diabetes.yaml",
