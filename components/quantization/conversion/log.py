@@ -12,6 +12,9 @@ _LONGEST_MESSAGE = 300
 _TELLING = re.compile(
     r"LLVM ERROR: |\berror: |\w+Error: |Check failed: |terminate called|what\(\): |^F\d{4} "
 )
+# TensorFlow looks for a GPU, which the converter does not use,
+# and 2.21 calls it an error if there is none.
+_OF_A_GPU = re.compile(r"\bcuda\w*\.cc:\d+\] ")
 _MLIR_ERROR = re.compile(r"^(?:<unknown>:0: )?(?P<location>.*?):? ?\berror: (?P<message>.+)$")
 # The converter hands locations over as a "Kind:" and a "layer/name@function"; a quoted name that a
 # number follows is a line of Python.
@@ -46,7 +49,8 @@ class Complaint:
 def last_complaint(log: str) -> Complaint:
     """Returns the last error of LLVM, MLIR, Abseil, C++ or Python in a log, and its place."""
     log, _, stack = log.partition(_FATAL)
-    telling = [line for line in map(str.strip, log.splitlines()) if _TELLING.search(line)]
+    lines = (line.strip() for line in log.splitlines() if not _OF_A_GPU.search(line))
+    telling = [line for line in lines if _TELLING.search(line)]
     if not telling:
         frame = _FRAME.search(stack)
         return Complaint(f"no message, in {frame[2]} of {frame[1]}" if frame else "")

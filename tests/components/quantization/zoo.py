@@ -11,6 +11,14 @@ layers = tf.keras.layers
 
 IMAGE = (16, 16, 3)
 
+_IS_2_21 = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21)
+# TensorFlow 2.16's quantizer leaves square roots in float.
+HAS_INTEGER_SQRT = _IS_2_21
+# 2.16's converter never ends.
+CONVERTS_FUSED_LSTM_TO_FLOAT16 = _IS_2_21
+# 2.16's ends the process on a Keras 3 model with batch normalization, in `from_saved_model`.
+CONVERTS_FROM_SAVED_MODEL = _IS_2_21
+
 
 def convolutions() -> keras.Model:
     x = inputs = keras.Input(IMAGE, name="image")
@@ -164,10 +172,6 @@ def normalised(x: tf.Tensor) -> dict[str, tf.Tensor]:
 def batch_matmul(x: tf.Tensor) -> dict[str, tf.Tensor]:
     weights = np.random.default_rng(0).normal(size=(1, 16, 4, 64)).astype(np.float32)
     return {"a": tf.matmul(x, tf.constant(weights)), "b": tf.matmul(x, x, transpose_b=True)}
-
-
-# TensorFlow 2.21's quantizer takes square roots, 2.16's leaves them in float.
-HAS_INTEGER_SQRT = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21)
 
 
 def roots(x: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.lite.python import util
 
 from benchmarks.observation import collect_ranges
 from tfx_tflite.components.digests import bytes_digest
@@ -71,6 +72,16 @@ def ranges_in(calibrated: bytes, float_tflite: bytes) -> TensorRanges:
     return TensorRanges(bytes_digest(float_tflite), tensors, 1, minima, maxima)
 
 
+def without_digest(content: bytes) -> bytes:
+    """Returns a model whose record of its conversion has no digest, as before TensorFlow 2.21.
+
+    It is of what was converted: here of the float model, there of one that is to be calibrated.
+    """
+    record = util.get_conversion_metadata(content)
+    digest = getattr(record.environment, "modelHash", 0)
+    return content.replace(digest.to_bytes(8, "little"), bytes(8)) if digest else content
+
+
 @pytest.mark.parametrize("quantization", QUANTIZATIONS, ids=str)
 def test_from_the_stock_ranges_comes_the_stock_model_byte_for_byte(
     stock, digits_tflite: bytes, quantization: Recipe
@@ -78,7 +89,11 @@ def test_from_the_stock_ranges_comes_the_stock_model_byte_for_byte(
     calibrated = stock(Recipe(quantization.scheme), calibrate_only=True)
     ranges = ranges_in(calibrated, digits_tflite)
     calibrated = write_ranges(digits_tflite, ranges, MINMAX)
-    assert quantize(calibrated, quantization) == stock(quantization)
+    ours, theirs = (
+        without_digest(content)
+        for content in (quantize(calibrated, quantization), stock(quantization))
+    )
+    assert ours == theirs
 
 
 def test_one_calibration_serves_every_scheme(digits_tflite: bytes, digits_arrays):
