@@ -1,14 +1,17 @@
 """`tfx-tflite init`: a first config, of what a model and data are, or of a shipped example."""
 
+import contextlib
 import os
+import shutil
 import sys
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, TfxTfliteError
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.pipelines.cli.help import examples
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line
@@ -84,7 +87,7 @@ def _of_model_and_data(
         raise ConfigError(f"{target} is there already, and nothing is overwritten")
     place = find_data(data)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
+    with silent_libraries(), warnings.catch_warnings():
         # Google's packages announce with every import that Python 3.10 ends; nobody asked.
         warnings.simplefilter("ignore", FutureWarning)
         # Loads TensorFlow, which tries the model.
@@ -92,6 +95,30 @@ def _of_model_and_data(
 
         wishes = Wishes(model, label, None if scheme is None else Scheme(scheme))
         return write_config(directory, place, wishes, _ask, say)
+
+
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keeps what libraries write to stderr from being seen, unless they end the block.
+
+    TensorFlow 2.21 logs from C++ as it is loaded, whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as written, os.fdopen(os.dup(2), "wb") as terminal:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except (TfxTfliteError, click.Abort, KeyboardInterrupt):
+            raise
+        except BaseException:
+            sys.stderr.flush()
+            written.seek(0)
+            shutil.copyfileobj(written, terminal)
+            raise
+        finally:
+            sys.stderr.flush()
+            terminal.flush()
+            os.dup2(terminal.fileno(), 2)
 
 
 def _ask(question: str, choices: Sequence[str], default: str) -> str:

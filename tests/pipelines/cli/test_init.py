@@ -1,6 +1,7 @@
 """`tfx-tflite init`: what it writes runs, and nothing is overwritten."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.conftest import CONFIGS, ENVIRONMENT, ROOT
+from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.cli.init import silent_libraries
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 
@@ -126,12 +129,31 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.slow
 def test_nothing_is_printed_but_what_was_decided(tmp_path: Path, table):
-    """Of Google's packages each says with its import that Python 3.10 ends."""
+    """Google's packages say with their import that Python 3.10 ends; TensorFlow 2.21 logs."""
     model, data = table
     arguments = ["init", tmp_path, "--model", model, "--data", data, "--label", "kind"]
     command = [sys.executable, "-m", "tfx_tflite", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_libraries_wrote_is_seen_if_they_fail(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(ZeroDivisionError), silent_libraries():
+        os.write(2, b"I0000 a.cc: no GPU\n")
+        raise ZeroDivisionError
+    print("afterwards", file=sys.stderr)
+    assert capfd.readouterr().err == "I0000 a.cc: no GPU\nafterwards\n"
+
+
+@pytest.mark.parametrize("error", [ConfigError("no label"), KeyboardInterrupt()])
+def test_it_is_not_seen_with_a_mistake_of_the_user(
+    capfd: pytest.CaptureFixture[str], error: BaseException
+):
+    with pytest.raises(type(error)), silent_libraries():
+        os.write(2, b"I0000 a.cc: no GPU\n")
+        raise error
+    print("afterwards", file=sys.stderr)
+    assert capfd.readouterr().err == "afterwards\n"
 
 
 @pytest.mark.slow
