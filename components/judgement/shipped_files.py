@@ -14,12 +14,11 @@ from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.models import c_array
+from tfx_tflite.components.models.facts import compiled, smallest_arena
 from tfx_tflite.components.models.golden_samples import GoldenSamples
-from tfx_tflite.components.models.micro_arena import arena
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
-from tfx_tflite.components.models.vela import accelerate
 from tfx_tflite.components.versions import Kernels
 
 
@@ -111,7 +110,7 @@ def _write_sources(
     sources = c_array.model_sources(content, name)
     of_micro = [each for each in recorded if each.runtime.kernels is Kernels.MICRO and each.outputs]
     if of_micro:
-        size = arena(content).size_bytes
+        size = smallest_arena(content).size_bytes
         sources |= c_array.golden_sources(content, of_micro[0], size, name)
     for file, text in sources.items():
         (directory / file).write_text(text, encoding="utf-8")
@@ -121,8 +120,8 @@ def _write_compiled(directory: Path, content: bytes, devices: Sequence[Target]) 
     """Writes a model as compiled for each accelerator."""
     accelerators = {device.accelerator for device in devices} - {None}
     for accelerator in sorted(map(str, accelerators)):
-        compiled = accelerate(content, accelerator).content
-        (directory / f"model_{accelerator}.tflite").write_bytes(compiled)
+        file = directory / f"model_{accelerator}.tflite"
+        file.write_bytes(compiled(content, accelerator).content)
 
 
 def _tensors(

@@ -4,7 +4,9 @@ Nothing that a model does here ends this process: interpreters run in copies of 
 """
 
 import platform
+from functools import lru_cache
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from tfx_tflite.components.errors import telling_line
 from tfx_tflite.components.models import litert_operators, micro_arena, micro_operators
@@ -16,7 +18,6 @@ from tfx_tflite.components.models.process_copy import Ended, answer_of_a_copy
 from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.target_facts import (
-    Acceleration,
     Arena,
     OperatorFinding,
     Source,
@@ -24,6 +25,9 @@ from tfx_tflite.components.models.target_facts import (
 )
 from tfx_tflite.components.models.tensor_info import Shapes
 from tfx_tflite.components.versions import Kernels, Runtime, package_of
+
+if TYPE_CHECKING:
+    from tfx_tflite.components.models.vela import Compiled
 
 # Seconds that an interpreter may take to allocate a model.
 _TIME_LIMIT = 120.0
@@ -54,14 +58,15 @@ def facts_of(content: bytes, target: Target, shapes: Shapes | None = None) -> Ta
     facts = _on_micro(graph, target) if runs_on_micro else _on_litert(graph, target, shapes or {})
     if target.accelerator is None:
         return facts
-    return facts.model_copy(update={"acceleration": _accelerated(content, target.accelerator)})
+    acceleration = compiled(content, target.accelerator).acceleration
+    return facts.model_copy(update={"acceleration": acceleration})
 
 
 def _on_micro(graph: Graph, target: Target) -> TargetFacts:
     check_installed()
     facts = TargetFacts(target=target.name, runtime=Runtime.of(Kernels.MICRO))
     try:
-        return facts.model_copy(update={"arena": micro_arena.arena(graph.content)})
+        return facts.model_copy(update={"arena": smallest_arena(graph.content)})
     except ValueError as error:
         missing = micro_operators.missing_kinds(graph)
         refused = micro_operators.refused_operators(graph, {each.name for each in missing})
@@ -142,7 +147,16 @@ def _unsupported(reason: str, findings: tuple[OperatorFinding, ...]) -> tuple[Op
     return (OperatorFinding(name="", reason=reason), *findings)
 
 
-def _accelerated(content: bytes, accelerator: str) -> Acceleration:
+# Both take a second or more, and a model's facts and the files beside it need the same.
+@lru_cache(maxsize=2)
+def smallest_arena(content: bytes) -> Arena:
+    """Returns the smallest arena of a model on TensorFlow Lite Micro; see `micro_arena.arena`."""
+    return micro_arena.arena(content)
+
+
+@lru_cache(maxsize=4)
+def compiled(content: bytes, accelerator: str) -> "Compiled":
+    """Returns a model as it is compiled for an accelerator; see `vela.accelerate`."""
     from tfx_tflite.components.models.vela import accelerate
 
-    return accelerate(content, accelerator).acceleration
+    return accelerate(content, accelerator)
