@@ -92,7 +92,7 @@ class MetricSums:
         mean = total / n if n else math.nan
         second = self.qq - n * mean**2
         third = self.qqq - 3 * mean * self.qq + 2 * n * mean**3
-        return _alone(n, mean + self.origin, second, third)
+        return _alone(n, mean, self.origin, _Spread(second, third, n))
 
     def moments(self, sign: int) -> PairedMoments:
         """Returns the moments of drop and float value.
@@ -121,16 +121,43 @@ class MetricSums:
         )
 
 
-def _alone(count: int, mean: float, second: float, third: float) -> PairedMoments:
-    """Returns moments of a drop whose float values are 0."""
+@dataclass(frozen=True)
+class _Spread:
+    """How values spread about their mean.
+
+    Attributes:
+        second: The sum of the squares of what they are away from it; `third` of the cubes.
+        squares: The sum of the squares of their weights, which is their number without.
+    """
+
+    second: float
+    third: float
+    squares: float
+
+
+def _alone(count: int, mean: float, origin: float, spread: _Spread) -> PairedMoments:
+    """Returns moments of a drop whose float values are 0.
+
+    Args:
+        count: How many values there are.
+        mean: Their mean, counted from the origin.
+        origin: See `MetricSums`.
+        spread: About the mean.
+    """
+    # Of values that are all the same, what is left is rounding, and no spread.
+    rounding = _ROUNDING * abs(mean) * (abs(mean) + abs(origin)) * spread.squares
+    is_spread = spread.second > rounding
+    second, third = (spread.second, spread.third) if is_spread else (0.0, 0.0)
     return PairedMoments(
         count=count,
-        mean=np.array([mean, 0.0]),
+        mean=np.array([mean + origin, 0.0]),
         second=np.array([[second, 0.0], [0.0, 0.0]]),
         third=third * np.eye(1, 8).reshape(2, 2, 2),
     )
 
 
+# The relative error of sums over many batches, a thousand roundings.
+_ROUNDING = 1000 * float(np.finfo(float).eps)
 _PAIRS = tuple(itertools.combinations_with_replacement(range(3), 2))
 _TRIPLES = tuple(itertools.combinations_with_replacement(range(3), 3))
 # Where in these the product of some parts is, whatever their order.
@@ -214,7 +241,7 @@ class WeightedSums:
         They do not depend on what the float model's values are.
         """
         if not self.weight:
-            return _alone(0, math.nan, 0.0, 0.0)
+            return _alone(0, math.nan, 0.0, _Spread(0.0, 0.0, 0.0))
         products = self.totals[-len(_OWN) :]
         value, value_2, value_weight, value_3, value_2_weight, value_weight_2 = map(float, products)
         weight_2, weight_3 = float(self.totals[5]), float(self.totals[5 + len(_PAIRS)])
@@ -225,7 +252,8 @@ class WeightedSums:
             value_3 - 3 * mean * value_2_weight + 3 * mean**2 * value_weight_2 - mean**3 * weight_3
         )
         slope = self.examples / self.weight
-        return _alone(self.examples, mean + self.origin, second * slope**2, third * slope**3)
+        spread = _Spread(second * slope**2, third * slope**3, weight_2 * slope**2)
+        return _alone(self.examples, mean, self.origin, spread)
 
     def moments(self, sign: int) -> PairedMoments:
         """Returns the moments of the linear parts of drop and float value.

@@ -6,6 +6,7 @@ import pytest
 from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.judgement.metrics.metric_sums import MetricSums, WeightedSums
 from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
+from tfx_tflite.components.judgement.statistics.value_tests import mean_of_shares_interval
 
 GENERATOR = np.random.default_rng(3)
 BEFORE = GENERATOR.normal(3, 1, size=400)
@@ -130,3 +131,18 @@ def test_a_value_between_0_and_1_is_no_success():
     ones = np.ones(4)
     assert plain(ones, np.array([0.0, 1.0, 1.0, 0.0])).counts_successes
     assert not plain(ones, np.array([0.0, 1.0, 0.5, 0.0])).counts_successes
+
+
+@pytest.mark.parametrize("origin", [0.97, 1 / 3])
+def test_values_that_are_all_the_same_have_no_spread_wherever_sums_count_from(origin: float):
+    right = np.ones(400)
+    alone = [
+        plain(BEFORE, right, origin).own_moments(),
+        weighted(WEIGHTS, BEFORE, right, origin).own_moments(),
+    ]
+    for found in alone:
+        assert found.second[0, 0] == found.third[0, 0, 0] == 0
+        assert found.mean[0] == pytest.approx(1)
+        # Of shares it would show that a true share of .9999 cannot be.
+        judged = mean_of_shares_interval(found, 400, 1, 0.9999, 0.95, is_correctness=False)
+        assert judged.p_blessed == pytest.approx(0.9999**400)
