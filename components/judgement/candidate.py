@@ -1,5 +1,6 @@
 """The quantized model on a target: which kernels run it, and which rules that decides."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.components.versions import Kernels
 
+# What a rule has whose figures would be those of other kernels than the target's; these are not.
+_OF_NO_ANSWERS = {each.figure for each in (ArenaBytesLimit, LatencyMsLimit, AcceleratedLimit)}
+_NO_FIGURES = {
+    "quantized_value": math.nan,
+    "drop": math.nan,
+    **dict.fromkeys(("lower", "upper", "method", "more_examples")),
+}
 # What depends on the target; limits of other figures are judged once.
 _OF_A_TARGET = (MetricRule, OutputLimit, ArenaBytesLimit, LatencyMsLimit, AcceleratedLimit)
 
@@ -86,7 +94,8 @@ class Candidate:
         if not self.problem:
             return named
         reason = f"{self.name} does not run the model"
-        return named.model_copy(update={"verdict": Verdict.NOT_JUDGED, "reason": reason})
+        figures = {} if rule.metric in _OF_NO_ANSWERS else _NO_FIGURES
+        return named.model_copy(update={**figures, "verdict": Verdict.NOT_JUDGED, "reason": reason})
 
 
 # Where the config names no target.

@@ -26,6 +26,9 @@ from tfx_tflite.components.presence import ABSENT, Absence, Presence
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Kernels
 
+# What is to be done if the new model cannot be compared with it.
+REMEDY = "leave out the rules with against: pushed for one push"
+
 
 @dataclass(frozen=True)
 class PushedReference:
@@ -138,15 +141,13 @@ def _check_runs_on(pushed: str, content: bytes, kernels: Kernels) -> None:
         TFLiteModel(content, kernels)
     except ModelError as error:
         raise EvaluationError(
-            f"{pushed} cannot be compared with on the target: {error}; leave out the rules with "
-            "against: pushed for one push"
+            f"{pushed} cannot be compared with on the target: {error}; {REMEDY}"
         ) from error
 
 
 def _incomparable(pushed: str, takes: str, new: str) -> EvaluationError:
     return EvaluationError(
-        f"{pushed} takes {takes}, but the new model {new}: they cannot be compared; leave out the "
-        "rules with against: pushed for one push"
+        f"{pushed} takes {takes}, but the new model {new}: they cannot be compared; {REMEDY}"
     )
 
 

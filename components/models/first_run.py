@@ -25,7 +25,6 @@ def check_first_run(
     name: str,
     inputs: Tensors,
     time_limit: float = _TIME_LIMIT,
-    on_micro: bool = False,
 ) -> None:
     """Checks that a model is sound, and that running it does not end the process.
 
@@ -36,12 +35,11 @@ def check_first_run(
         name: What to call it in a message: where it is, usually.
         inputs: Examples in the float model's terms, by name, the batch dimension first.
         time_limit: Seconds that it may take.
-        on_micro: Whether it is run with TensorFlow Lite Micro, too.
 
     Raises:
         ModelError: It is not, or it does.
     """
-    ended = in_a_copy(lambda: _first_run(content, inputs, on_micro), time_limit)
+    ended = in_a_copy(lambda: _first_run(content, inputs), time_limit)
     if ended.killed_by:
         raise ModelError(
             f"{name} crashes TensorFlow Lite's interpreter ({ended.killed_by}); {_REMEDY}"
@@ -55,13 +53,54 @@ def check_first_run(
         raise ModelError(f"{name} is not a valid TensorFlow Lite model: {ended.problem}; {_REMEDY}")
 
 
-def _first_run(content: bytes, inputs: Tensors, on_micro: bool) -> None:
+def check_target_run(
+    content: bytes,
+    name: str,
+    inputs: Tensors,
+    kernels: Kernels,
+    remedy: str = "change the model, or leave that target out",
+    time_limit: float = _TIME_LIMIT,
+) -> None:
+    """Checks that running a sound model with the kernels of a target does not end the process.
+
+    Some sound models are such that these kernels do where the default ones do not. What the runtime
+    refuses in words is not told here, as in `check_first_run`.
+
+    Args:
+        content: The file.
+        name: What to call it in a message: where it is, usually.
+        inputs: As in `check_first_run`.
+        kernels: Those of the target.
+        remedy: What the message says to do.
+        time_limit: Seconds that it may take.
+
+    Raises:
+        ModelError: It does, or takes too long.
+    """
+
+    def run() -> None:
+        with contextlib.suppress(ValueError, RuntimeError, TfxTfliteError):
+            TFLiteModel(content, kernels).predict(inputs)
+
+    ended = in_a_copy(run, time_limit)
+    if ended.well:
+        return
+    if not ended.in_time:
+        problem = f"does not end within {time_limit:.0f} s"
+    else:
+        problem = f"ends the process ({ended.killed_by or ended.problem})"
+    raise ModelError(
+        f"{name} cannot be judged on the target: running it with the {kernels.value} kernels "
+        f"{problem}; {remedy}"
+    )
+
+
+def _first_run(content: bytes, inputs: Tensors) -> None:
     """Does what is done later, with each family of kernels."""
     problem = next(soundness.problems(content), None)
     if problem is not None:
         raise ModelError(problem)
-    others = [Kernels.MICRO] if on_micro else []
-    for kernels in (Kernels.XNNPACK, Kernels.BUILTIN, Kernels.REFERENCE, *others):
+    for kernels in (Kernels.XNNPACK, Kernels.BUILTIN, Kernels.REFERENCE):
         with contextlib.suppress(ValueError, RuntimeError, TfxTfliteError):
             _run(content, inputs, kernels)
 

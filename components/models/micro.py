@@ -98,15 +98,19 @@ class Loading:
         well: Whether the runtime took it.
         killed_by: The name of the signal that ended the copy; empty if none did.
         lines: What the runtime wrote.
+        in_time: Whether it came to an end.
     """
 
     well: bool
     killed_by: str
     lines: tuple[str, ...]
+    in_time: bool = True
 
     @property
     def problem(self) -> str:
         """What the runtime says is wrong, in one line."""
+        if not self.in_time:
+            return f"loading takes more than {_LONGEST_LOADING:.0f} s"
         if self.killed_by:
             return f"it ends the process ({self.killed_by})"
         return next(iter(self.lines), "it says no reason")
@@ -124,8 +128,7 @@ def try_loading(content: bytes, arena_size: int) -> Loading:
     """
     _interpreters()
     ended, lines = told_by_a_copy(lambda: interpreter(content, arena_size), _LONGEST_LOADING)
-    killed_by = ended.killed_by or ("" if ended.in_time else "no end")
-    return Loading(ended.well, killed_by, lines)
+    return Loading(ended.well, ended.killed_by, lines, ended.in_time)
 
 
 def generous_arena(content: bytes) -> int:
@@ -148,7 +151,7 @@ def generous_arena(content: bytes) -> int:
         loading = try_loading(content, times * least)
         if loading.well:
             return times * least
-        if loading.lines and not _is_of_memory(loading.lines):
+        if not loading.in_time or (loading.lines and not _is_of_memory(loading.lines)):
             break
     assert loading is not None
     raise ValueError(f"TensorFlow Lite Micro does not take it: {loading.problem}")

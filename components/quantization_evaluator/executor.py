@@ -34,14 +34,14 @@ from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit, LatencyMsLimit
 from tfx_tflite.components.judgement.judging import GateResult
-from tfx_tflite.components.judgement.prediction import ModelPair
-from tfx_tflite.components.judgement.pushed_reference import Looked, PushedReference, look
+from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
+from tfx_tflite.components.judgement.pushed_reference import REMEDY, Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.judgement.shipped_files import ShippedFiles, write_shipped_files
 from tfx_tflite.components.models import effects, float_tflite, latency
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.facts import facts_of
-from tfx_tflite.components.models.first_run import check_first_run
+from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.float_model import matched, read_tensor_signature
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
 from tfx_tflite.components.models.target_facts import TargetFacts
@@ -109,9 +109,8 @@ class Executor(tfx_evaluator.Executor):
         float_digests = _checked_float_file(pair, first)
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
-        is_on_micro = any(device.runtime == "tflite-micro" for device in settings.devices)
         name = pair.tflite_stored_at or pair.tflite
-        check_first_run(content, name, first.take(2), on_micro=is_on_micro)
+        check_first_run(content, name, first.take(2))
         facts = [facts_of(content, device, first.shapes) for device in settings.devices]
         # Before Beam's workers predict, and after all other stages that are not the Pusher: a
         # machine that does something else says little of latency.
@@ -120,6 +119,9 @@ class Executor(tfx_evaluator.Executor):
         _check_origin(input_dict, settings, model)
         host = default_kernels(content, first.take(2))
         candidates = _on_targets(settings.devices, facts, host)
+        chosen = [each for each in CHOSEN if each in {one.kernels for one in candidates}]
+        for each in chosen:
+            check_target_run(content, name, first.take(2), each)
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
@@ -134,8 +136,9 @@ class Executor(tfx_evaluator.Executor):
         if isinstance(looked, PushedReference):
             check_first_run(looked.content, looked.name, first.take(2))
             names = [output.spec.name for output in judged]
-            asked = {device.judging_kernels for device in settings.devices} - {None}
-            looked.check(pair.signature, names, sorted(filter(None, asked)))
+            looked.check(pair.signature, names, chosen)
+            for each in chosen:
+                check_target_run(looked.content, looked.name, first.take(2), each, REMEDY)
             path = _copied(looked, output_path)
             digests = {**pair.digests, path: bytes_digest(looked.content)}
             pair = dataclasses.replace(pair, reference=path, digests=digests)
@@ -395,7 +398,11 @@ def _describe(artifact: types.Artifact, result: GateResult) -> None:
     """Records the figures where ML Metadata's and Kubeflow's lists of artifacts show them."""
     artifact.set_string_custom_property(layout.VERDICT, result.verdict.value)
     artifact.set_int_custom_property(layout.EXAMPLES, result.examples)
+    # Of several targets it is the first that has the figure, as elsewhere in the report.
+    shown: dict[tuple[str, str | None], str | None] = {}
     for rule in result.rules:
+        if shown.setdefault((rule.metric, rule.output), rule.target) != rule.target:
+            continue
         if rule.slice == OVERALL and rule.against == "float":
             figures = {"float": rule.float_value, "quantized": rule.quantized_value}
             of = "" if rule.output is None else f"{rule.output}_"

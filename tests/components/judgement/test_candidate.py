@@ -1,5 +1,7 @@
 """The quantized model on several targets: which rules are judged where, and the common verdict."""
 
+import math
+
 import pytest
 
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate, together
@@ -106,6 +108,16 @@ def test_on_a_target_that_does_not_run_the_model_nothing_is_judged_and_it_is_ref
     assert found.verdict is Verdict.REFUSED
     assert found.reasons == (cannot.problem, "too large")
     assert [each.verdict for each in found.rules] == [Verdict.NOT_JUDGED, Verdict.REFUSED]
+
+
+def test_a_target_that_does_not_run_the_model_has_no_figures_of_other_kernels():
+    cannot = Candidate(name="tflite-micro", problem="tflite-micro does not run the model: TOPK_V2")
+    arena = judged("arena_bytes", Verdict.BLESSED)
+    found = cannot.result(gate(ACCURACY, {"max_arena_bytes": 10}), result(*BAD.rules, arena))
+    of_answers, of_memory = found.rules
+    assert math.isnan(of_answers.quantized_value) and math.isnan(of_answers.drop)
+    assert of_answers.float_value == BAD.rules[0].float_value
+    assert of_memory.quantized_value == arena.quantized_value
 
 
 def test_predictions_of_targets_have_names_of_their_own():

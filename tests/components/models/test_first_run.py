@@ -15,12 +15,13 @@ from tests.components.models import hostile
 from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.locks import is_locked, locked, only_one
 from tfx_tflite.components.models import object_tree
-from tfx_tflite.components.models.first_run import check_first_run
+from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.models.process_copy import in_a_copy
 from tfx_tflite.components.models.runtime import open_model, run_on_zeros
 from tfx_tflite.components.models.soundness import problems
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.versions import Kernels
 
 
 def zeros(content: bytes) -> dict[str, np.ndarray]:
@@ -51,6 +52,19 @@ def test_a_reported_attack_ends_in_one_line(make: Callable[[], bytes], reason: s
     with pytest.raises(ModelError, match=reason) as raised:
         use(make())
     assert "\n" not in str(raised.value)
+
+
+def test_a_sound_model_that_other_kernels_die_of_is_said_to_be_none_for_the_target():
+    content = hostile.split_in_no_parts()
+    crash = in_a_copy(lambda: run_on_zeros(open_model(content), {}), time_limit=60)
+    if not crash.killed_by:
+        pytest.skip("this runtime survives the model")
+    with pytest.raises(ModelError) as raised:
+        check_target_run(content, "model.tflite", zeros(content), Kernels.XNNPACK)
+    assert str(raised.value) == (
+        "model.tflite cannot be judged on the target: running it with the xnnpack kernels ends the "
+        f"process ({crash.killed_by}); change the model, or leave that target out"
+    )
 
 
 def test_the_line_of_a_crash_names_the_file_the_signal_and_what_to_do():

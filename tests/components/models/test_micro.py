@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,19 @@ def test_bytes_that_end_its_process_end_a_copy_alone(nets):
     loading = micro.try_loading(nets["digits"][0], 100)
     assert not loading.well and loading.killed_by == "SIGSEGV"
     assert "ends the process" in loading.problem
+
+
+def test_loading_without_an_end_is_said_and_not_tried_again(nets, monkeypatch: pytest.MonkeyPatch):
+    content, tried = nets["digits"][0], []
+    monkeypatch.setattr(micro, "_LONGEST_LOADING", 0.05)
+    monkeypatch.setattr(micro, "interpreter", lambda *_: time.sleep(30))
+    try_loading = micro.try_loading
+    monkeypatch.setattr(
+        micro, "try_loading", lambda *given: (tried.append(given), try_loading(*given))[1]
+    )
+    with pytest.raises(ValueError, match="does not take it: loading takes more than 0 s"):
+        micro.generous_arena(content)
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.components.models.micro import alone
-from tests.components.quantization_evaluator.test_executor import eval_config, run
+from tests.components.quantization_evaluator.test_executor import eval_config, push, run
+from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.progress import PREDICTED, VARIABLE, Step
@@ -158,6 +159,58 @@ def _with_an_operator_that_micro_lacks(content: bytes) -> bytes:
         )
     )
     return object_tree.pack(tree)
+
+
+def _with_a_softmax_that_ends_reference_kernels(content: bytes) -> bytes:
+    """Returns the model with inputs of softmax that are scaled to nothing."""
+    from tfx_tflite.components.models import object_tree
+
+    tree = object_tree.parse(content)
+    for operator in tree.subgraphs[0].operators:
+        if hasattr(operator.builtinOptions, "beta"):
+            operator.builtinOptions.beta = 0.0
+    return object_tree.pack(tree)
+
+
+def test_a_pushed_model_that_the_targets_kernels_die_of_is_an_error(
+    artifacts, tmp_path: Path, content: bytes
+):
+    destination = push(_with_a_softmax_that_ends_reference_kernels(content), tmp_path)
+    rule = {**LENIENT, "against": "pushed"}
+    with pytest.raises(ModelError, match=r"pushed version .* reference kernels ends .* one push"):
+        evaluated(artifacts, tmp_path, rule, devices=[REFERENCE], pushed_destination=destination)
+
+
+def test_a_model_and_a_pushed_one_that_a_target_does_not_run_are_compared_on_the_others(
+    artifacts, tmp_path: Path, digits_flatbuffer: bytes
+):
+    """The reason is the target's, and not that the pushed model cannot be compared with there."""
+    from tfx.types import standard_artifacts
+
+    free = standard_artifacts.Model()
+    free.uri = str(tmp_path / "model")
+    path = Path(free.uri) / "Format-Serving" / "tflite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(digits_flatbuffer)
+    report = evaluated(
+        {**artifacts, "model": [free]},
+        tmp_path,
+        {**LENIENT, "against": "pushed"},
+        devices=[MICRO, REFERENCE],
+        pushed_destination=push(digits_flatbuffer, tmp_path),
+    )
+    assert [rule.verdict for rule in report.rules] == ["not_judged", "blessed"]
+    [reason] = report.reasons
+    assert reason.startswith("tflite-micro does not run the model")
+
+
+def test_the_artifact_has_the_figures_of_the_first_target(
+    artifacts, tmp_path: Path, content: bytes, digits_arrays
+):
+    gate = Gate.model_validate({"rules": [LENIENT, {"max_arena_bytes": 20_000}]})
+    evaluation, _ = run(artifacts, tmp_path, gate, eval_config(), devices=[MICRO, {}])
+    found = evaluation.get_float_custom_property("arena_bytes_quantized")
+    assert found == alone.smallest_arena(content)
 
 
 def test_a_model_with_a_free_batch_axis_is_refused_with_the_remedy(
