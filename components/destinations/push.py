@@ -21,7 +21,7 @@ from tfx_tflite.components.destinations.trust import Trust
 from tfx_tflite.components.destinations.verification import SIGNATURE_FILE, version_problems
 from tfx_tflite.components.destinations.writing import reason
 from tfx_tflite.components.digests import bytes_digest, file_digest
-from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ class Push:
         current = reading.current()
         if current is not None and self._holds(current):
             note = "" if state.latest == current else self.change.point_to(current)
-            return PushedVersion(current, self._path(current), "present", note)
+            found = PushedVersion(current, self._path(current), "present", note)
+            return found.with_note(self._missing_files(current))
         withdrawn = reading.withdrawn(state.numbers)
         for number in reversed(state.numbers):
             if number in withdrawn and self._is_of(number):
@@ -144,6 +145,17 @@ class Push:
                 note = self.change.point_to(number)
                 return PushedVersion(number, self._path(number), "present", note)
         return None
+
+    def _missing_files(self, number: int) -> str:
+        """Returns what is said of files that would be shipped today and that a version lacks."""
+        own = self._reading().manifest(number).files
+        missing = sorted(self.candidate.digests.keys() - own.keys())
+        if not missing:
+            return ""
+        return (
+            f"version {number} holds this model without {listed(missing)}; use --force to push "
+            "all of it"
+        )
 
     def _check_compared(self) -> None:
         current, compared_with = self._reading().current() or 0, self.candidate.compared_with

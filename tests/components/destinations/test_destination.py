@@ -77,6 +77,21 @@ def test_a_model_that_is_current_is_not_pushed_again(destination, candidate):
     assert again.number == first.number and destination.versions() == [first.number]
 
 
+def test_files_that_the_version_lacks_are_told_and_force_pushes_them(destination, candidate):
+    """Extras or targets that were asked for since: the model is the same."""
+    first = destination.push(candidate())
+    asked = candidate(beside={"golden/input_0.bin": b"golden", "model_ethos-u55-128.tflite": b"u"})
+    again = destination.push(asked)
+    assert (again.number, again.outcome) == (first.number, "present")
+    assert again.note == (
+        f"version {first.number} holds this model without model_ethos-u55-128.tflite; use --force "
+        "to push all of it"
+    )
+    forced = destination.push(asked, force=True)
+    assert destination.read(forced.number, "model_ethos-u55-128.tflite") == b"u"
+    assert destination.push(asked).note == ""
+
+
 def test_force_pushes_it_again(destination, candidate):
     first = destination.push(candidate())
     again = destination.push(candidate(), force=True)
