@@ -129,7 +129,8 @@ class Case:
         if self.reference is not None:
             below = posixpath.join(path, AGAINST_PUSHED)
             yield PlannedComparison("pushed", self._plan(gate, "pushed"), below, candidate)
-        if self.pair.host is not None and not candidate.problem:
+        host = self.pair.host
+        if host not in (None, candidate.kernels) and not candidate.problem:
             below = posixpath.join(path, BESIDE_THIS_MACHINE)
             unjudged = gate.model_copy(update={"rules": ()})
             yield PlannedComparison("host", self._plan(unjudged, "float"), below, candidate)

@@ -205,12 +205,17 @@ def test_a_model_and_a_pushed_one_that_a_target_does_not_run_are_compared_on_the
 
 
 def test_the_artifact_has_the_figures_of_the_first_target(
-    artifacts, tmp_path: Path, content: bytes, digits_arrays
+    artifacts, tmp_path: Path, content: bytes
 ):
     gate = Gate.model_validate({"rules": [LENIENT, {"max_arena_bytes": 20_000}]})
     evaluation, _ = run(artifacts, tmp_path, gate, eval_config(), devices=[MICRO, {}])
     found = evaluation.get_float_custom_property("arena_bytes_quantized")
     assert found == alone.smallest_arena(content)
+
+
+def test_this_machines_kernels_are_compared_with_no_target_that_has_them(artifacts, tmp_path: Path):
+    report = evaluated(artifacts, tmp_path, LENIENT, devices=[MICRO, {}])
+    assert [each.host is None for each in report.targets] == [False, True]
 
 
 def test_a_model_with_a_free_batch_axis_is_refused_with_the_remedy(
