@@ -12,6 +12,10 @@ _PERCENT = re.compile(r"\s*([0-9.]+)\s*%\s*")
 # A comma for the decimal point, or between thousands.
 _DECIMAL_COMMA = re.compile(r"\s*(\d+),(\d{1,2})\s*")
 _THOUSANDS = re.compile(r"\s*\d{1,3}(,\d{3})+\s*")
+# An amount of memory: 16k, 16 KB, 2 MiB.
+_AMOUNT = re.compile(r"\s*(\d{1,9})\s*([kKmM])(?:i?[bB])?\s*")
+_BYTES = {"K": 1024, "M": 1024**2}
+_UNITS = {"K": "KiB", "M": "MiB"}
 _LONGEST = 40
 
 
@@ -24,8 +28,12 @@ def hint(entry: ErrorDetails) -> str:
     kind, value = entry["type"], entry["input"]
     if kind in ("enum", "literal_error"):
         return _of_choice(value, _QUOTED.findall(entry.get("ctx", {}).get("expected", "")))
+    if kind.startswith("int_") and (bytes_meant := _of_bytes(entry)):
+        return bytes_meant
     if kind.startswith(("float_", "int_", "finite_")):
         return _of_number(value)
+    if kind == "less_than_equal":
+        return _of_share(value, entry.get("ctx", {}).get("le"))
     if kind == "string_type":
         return _of_text(value)
     if kind in ("list_type", "tuple_type"):
@@ -42,6 +50,25 @@ def _of_choice(value: object, choices: list[str]) -> str:
     folded = {choice.lower().replace("-", "_"): choice for choice in choices}
     close = difflib.get_close_matches(value.lower().replace("-", "_"), folded, n=1)
     return f"did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def _of_bytes(entry: ErrorDetails) -> str:
+    """Returns the number of bytes that an amount with a unit is; empty if it is no such amount."""
+    key, value = str(entry["loc"][-1]), entry["input"]
+    if not key.endswith("_bytes") or not isinstance(value, str):
+        return ""
+    amount = _AMOUNT.fullmatch(value)
+    if amount is None:
+        return ""
+    number, unit = int(amount[1]), amount[2].upper()
+    return f"write bytes, {number * _BYTES[unit]} for {number} {_UNITS[unit]}"
+
+
+def _of_share(value: object, largest: object) -> str:
+    """Returns what a percentage is as a share; empty if it is none."""
+    if largest != 1 or not isinstance(value, int | float) or not 1 < value <= 100:
+        return ""
+    return f"write {value / 100:g} for {value:g} %"
 
 
 def _of_number(value: object) -> str:

@@ -150,7 +150,7 @@ def mistakes(
             continue
         messages.setdefault(location, []).append(_mistake(entry, known_in(location[:-1])))
         if not is_secret(location):
-            values[location] = values.get(location, "") or _received(entry)
+            values[location] = values.get(location, "") or _received(entry, known_in(location))
     return {
         location: " or ".join(dict.fromkeys(found)) + values.get(location, "")
         for location, found in messages.items()
@@ -255,11 +255,12 @@ def children_of(node: object) -> Mapping[str | int, object]:
     return node if isinstance(node, Mapping) else {}
 
 
-def _received(entry: ErrorDetails) -> str:
+def _received(entry: ErrorDetails, known: Sequence[str]) -> str:
     """Returns what was given, to be added to a message; nothing if that says all.
 
     Args:
         entry: What pydantic says.
+        known: The keys that a section at this place may have.
     """
     if entry["type"] in _SELF_EXPLAINED:
         return ""
@@ -272,7 +273,8 @@ def _received(entry: ErrorDetails) -> str:
     if isinstance(value, Mapping | list):
         text = "a mapping" if isinstance(value, Mapping) else "a list"
     shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "…"
-    return "; ".join(filter(None, (f", received {shown}", hint(entry))))
+    keys = f"its keys are {listed(known, 20)}" if entry["type"] == "model_type" and known else ""
+    return "; ".join(filter(None, (f", received {shown}", hint(entry), keys)))
 
 
 def absolute(path: str, info: ValidationInfo) -> str:

@@ -46,7 +46,7 @@ def schemes_are_run(subject: Subject) -> Iterator[Mistake]:
                 "quantization.scheme",
                 f"is {scheme.value}, but TensorFlow Lite Micro has no kernels that compute in "
                 f"float with {scheme.traits.weights.lower()} weights (target {device.name}); take "
-                "int8, int16x8 or float32",
+                "int8, int16x8, int8_float_io or float32",
             )
         elif device.accelerator is not None and not scheme.needs_calibration:
             yield Mistake(

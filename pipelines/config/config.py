@@ -210,7 +210,9 @@ class PipelineConfig(Settings):
     @model_validator(mode="after")
     def _targets_are_clear(self) -> Self:
         if self.target is not None and self.targets is not None:
-            raise problem("target", "stands beside targets; give it there")
+            raise problem(
+                "target", "is given together with targets; keep one of them, the list for several"
+            )
         names = [device.name for device in self.devices]
         twice = [index for index, name in enumerate(names) if name in names[:index]]
         if twice:

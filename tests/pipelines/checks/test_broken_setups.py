@@ -350,7 +350,7 @@ SETUPS = {
         (
             "c.yaml:8: quantization.scheme: is dynamic_range, but TensorFlow Lite Micro has no "
             "kernels that compute in float with int8 weights (target tflite-micro); take int8, "
-            "int16x8 or float32",
+            "int16x8, int8_float_io or float32",
         ),
     ),
     "a scheme that an accelerator does not run": Setup(

@@ -29,6 +29,31 @@ def said_of(folder: Path, text: str) -> str:
             "min_value: 95",
             ":12: gate.rules.0.min_value: AUC is at most 1.*0.95",
         ),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "max_arena_bytes: 16k",
+            ":12: gate.rules.0.max_arena_bytes: .*, received '16k'; write bytes, 16384 for 16 KiB$",
+        ),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "max_size_bytes: 1 MB",
+            ":12: gate.rules.0.max_size_bytes: .*'1 MB'; write bytes, 1048576 for 1 MiB$",
+        ),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "max_arena_bytes: much",
+            ":12: gate.rules.0.max_arena_bytes: expected a valid integer, received 'much'$",
+        ),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "min_agreement: 99",
+            ":12: gate.rules.0.min_agreement: .* equal to 1, received 99; write 0.99 for 99 %$",
+        ),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "min_agreement: 1000",
+            ":12: gate.rules.0.min_agreement: expected less than or equal to 1, received 1000$",
+        ),
         ("max_drop: 0.01", "max_value: 0.9", ":12: gate.rules.0.max_value: .*; write min_value, o"),
         (
             "max_drop: 0.01",
@@ -79,6 +104,14 @@ def test_a_value_that_is_nearly_right_is_one_line_with_a_hint(
         ("quantization: {scheme: int8-float-io}", "; did you mean 'int8_float_io'?"),
         ("target: {accelerator: ethos-u55}", "received 'ethos-u55'; did you mean 'ethos-u55-64'?"),
         ("target: {accelerator: Ethos_U55_128}", "; did you mean 'ethos-u55-128'?"),
+        (
+            "target: tflite-micro",
+            "received 'tflite-micro'; its keys are runtime, kernels, accelerator",
+        ),
+        (
+            "target: {}\ntargets: [{}]",
+            "is given together with targets; keep one of them, the list for several",
+        ),
         ("calibration: {strategy: Random}", "; did you mean 'random'?"),
         ("calibration:\n  samples: 1,000", "received '1,000'; write 1000"),
         ("calibration:\n  samples: 2e2", "received 200.0; write 200"),
