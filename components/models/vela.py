@@ -75,7 +75,8 @@ def accelerate(
     compiler = _Compiler(_installed(), accelerator, time_limit, command)
     if is_compiled(content):
         raise ModelError(
-            "the model is compiled for an Ethos-U already; give the model that it was made of"
+            "the model is compiled for an Ethos-U already; give the model that Vela made it from, "
+            "in a push model.tflite"
         )
     if (problem := next(soundness.problems(content), None)) is not None:
         raise ModelError(
