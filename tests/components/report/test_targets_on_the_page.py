@@ -7,6 +7,7 @@ import pytest
 
 from tests.components.report.reports import BLESSED, TARGETS, varied
 from tfx_tflite.components.models.target_facts import Arena, OperatorFinding
+from tfx_tflite.components.quantization.document import Bytes
 from tfx_tflite.components.report import page
 from tfx_tflite.components.report.document import Report, TargetReport
 from tfx_tflite.components.report.findings import by_reason
@@ -52,6 +53,15 @@ def test_the_working_memory_says_that_it_is_exact_and_how_it_is_divided():
     assert f"{arena.size_bytes:,} bytes" in SHOWN
     assert f"{arena.head_bytes:,} for tensors, {arena.tail_bytes:,} for the runtime" in SHOWN
     assert provenance(arena.source) in SHOWN and "exact, by tflite-micro" in SHOWN
+
+
+def test_this_machines_arena_is_not_taken_for_the_targets():
+    this_machines = Bytes(float_model=49408, quantized=12352)
+    assert "Tensor arena of LiteRT on this machine 49.41 kB 12.35 kB" in text_of(
+        varied(TARGETS, arena_bytes=this_machines)
+    )
+    without = text_of(varied(TARGETS, arena_bytes=this_machines, targets=()))
+    assert "Tensor arena 49.41 kB 12.35 kB" in without
 
 
 def test_what_a_figure_does_not_say_is_said_whole():
