@@ -1,4 +1,5 @@
-// Declares what golden_test.cc uses of TensorFlow Lite Micro, to compile it without its sources.
+// Declares what golden_test.cc and the documentation use of TensorFlow Lite Micro, to compile them
+// without its sources.
 // MICRO_NAMESPACE is where a release has it: tflite, or tflite::micro.
 #pragma once
 #include <cstddef>
@@ -8,10 +9,17 @@
 
 enum TfLiteStatus { kTfLiteOk, kTfLiteError };
 
+struct TfLiteQuantizationParams {
+  float scale;
+  int32_t zero_point;
+};
+
 struct TfLiteTensor {
   union {
     char* raw;
+    int8_t* int8;
   } data;
+  TfLiteQuantizationParams params;
   size_t bytes;
 };
 

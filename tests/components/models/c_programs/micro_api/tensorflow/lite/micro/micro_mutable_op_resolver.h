@@ -11,6 +11,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddDepthwiseConv2D();
   TfLiteStatus AddFullyConnected();
   TfLiteStatus AddHardSwish();
+  TfLiteStatus AddMaxPool2D();
   TfLiteStatus AddReshape();
   TfLiteStatus AddSoftmax();
 };
