@@ -202,8 +202,9 @@ def _judge_figure(
         examples=examples,
         float_value=math.nan if rule.float_value is None else rule.float_value,
         quantized_value=math.nan if found is None else found,
-        drop=math.nan if found is None else sign * (reference - found),
-        bound=sign * (reference - rule.limit),
+        # Plus zero, because JSON would have -0.0 for no difference.
+        drop=math.nan if found is None else sign * (reference - found) + 0.0,
+        bound=sign * (reference - rule.limit) + 0.0,
         limit=rule.limit,
         side=rule.side,
         quantized_release=quantized_release,

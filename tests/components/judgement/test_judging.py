@@ -253,6 +253,14 @@ def test_a_rule_may_limit_any_figure_of_the_model_as_a_whole(key, limit, found, 
     assert (rule.drop <= rule.bound) is blessed
 
 
+@pytest.mark.parametrize("limit", [{"max_arena_bytes": 500}, {"min_accelerated": 1.0}])
+def test_no_difference_from_a_limit_on_the_figure_itself_is_zero_without_a_sign(limit: dict):
+    [(key, value)] = limit.items()
+    found = verdict(rule_of(limit), evidence=Counted(figures={key.partition("_")[2]: value}))
+    [rule] = found.rules
+    assert (repr(rule.drop), repr(rule.bound)) == ("0.0", "0.0")
+
+
 def test_a_model_that_needs_a_newer_runtime_than_devices_have_is_refused_in_words():
     rule = rule_of({"max_runtime_version": "2.14"})
     result = verdict(rule, evidence=Counted(figures={"runtime_version": 2_017_000}))
