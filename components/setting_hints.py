@@ -16,6 +16,7 @@ _THOUSANDS = re.compile(r"\s*\d{1,3}(,\d{3})+\s*")
 _AMOUNT = re.compile(r"\s*(\d{1,9})\s*([kKmM])(?:i?[bB])?\s*")
 _BYTES = {"K": 1024, "M": 1024**2}
 _UNITS = {"K": "KiB", "M": "MiB"}
+_NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST = 40
 
 
@@ -34,6 +35,8 @@ def hint(entry: ErrorDetails) -> str:
         return _of_number(value)
     if kind == "less_than_equal":
         return _of_share(value, entry.get("ctx", {}).get("le"))
+    if kind == "string_pattern_mismatch":
+        return _of_name(value, entry.get("ctx", {}).get("pattern", ""))
     if kind == "string_type":
         return _of_text(value)
     if kind in ("list_type", "tuple_type"):
@@ -90,6 +93,15 @@ def _of_number(value: object) -> str:
     except ValueError:
         return ""
     return "write it without quotes"
+
+
+def _of_name(value: object, pattern: str) -> str:
+    """Returns a name with dashes for what it may not have; empty if that does not make one."""
+    if not isinstance(value, str):
+        return ""
+    name = _NOT_OF_A_NAME.sub("-", value).strip("-")
+    is_name = name != value and len(name) <= _LONGEST and re.search(pattern, name) is not None
+    return f"write {name}" if is_name else ""
 
 
 def _of_text(value: object) -> str:

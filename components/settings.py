@@ -201,6 +201,8 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
         if entry["input"] is None:
             return "is empty; give it keys, or leave it out"
         return "expected keys of its own"
+    if kind == "string_pattern_mismatch":
+        return f"expected text of the form {entry.get('ctx', {}).get('pattern')}"
     message = entry["msg"].removeprefix("Value error, ")
     if kind in ("value_error", "elsewhere"):
         return message

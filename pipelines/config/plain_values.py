@@ -49,8 +49,11 @@ def nodes(document: object) -> Iterator[tuple[Location, object]]:
 
 def _key_problem(key: object, value: object) -> str | None:
     if isinstance(key, int) and value is None:
-        # {max_drop: 0,01}
-        return f"the comma before {key} begins a new key; write numbers with a point, such as 0.01"
+        # {max_drop: 0,01} or {max_arena_bytes: 16,384}
+        return (
+            f"the comma before {key} begins a new key; write numbers without commas, such as 0.01 "
+            "or 16384"
+        )
     if not isinstance(key, str):
         return f"the key {escaped(str(key)[:_SHOWN])} is no text; put it in quotes"
     character = first_command(key)

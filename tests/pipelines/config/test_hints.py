@@ -62,6 +62,17 @@ def said_of(folder: Path, text: str) -> str:
         ),
         ("0.01", "'0.01'", ":12: gate.rules.0.max_drop: .*; write it without quotes"),
         ("0.01", "0,01", ":12: gate.rules.0: the comma before 1 begins a new key; write numbers w"),
+        (
+            "metric: AUC, max_drop: 0.01",
+            "max_arena_bytes: 16,384",
+            ":12: gate.rules.0: the comma before 384 .* without commas, such as 0.01 or 16384$",
+        ),
+        (
+            "name: mine",
+            "name: my digits!",
+            r":1: name: expected text of the form .*, received 'my digits!'; write my-digits$",
+        ),
+        ("name: mine", "name: '!'", r":1: name: expected text of the form .*, received '!'$"),
         ("max_drop", "max_dorp", ":12: gate.rules.0.max_dorp: unknown key; did you mean 'max_dr"),
         ("name: mine", "name: 007", ":1: name: .*received 7; put it in quotes, or YAML takes it f"),
         ("name: mine", "name: 2026-01-01", ":1: name: .*received 2026-01-01; put it in quotes, or"),
