@@ -110,7 +110,7 @@ class Loading:
     def problem(self) -> str:
         """What the runtime says is wrong, in one line."""
         if not self.in_time:
-            return f"loading takes more than {_LONGEST_LOADING:.0f} s"
+            return "loading it takes more than a minute"
         if self.killed_by:
             return f"it ends the process ({self.killed_by})"
         return next(iter(self.lines), "it says no reason")

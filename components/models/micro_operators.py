@@ -158,9 +158,8 @@ def _loadings_in_a_copy(trials: Sequence[_Trial]) -> list[Loading]:
         Loading(_WELL in each, "", tuple(line for line in each if line != _WELL)) for each in found
     ]
     if not ended.well:
-        killed_by = ended.killed_by or ("" if ended.in_time else "no end")
         last = tuple(found[-1]) or (ended.problem,)
-        loadings[-1] = Loading(False, killed_by, last)
+        loadings[-1] = Loading(False, ended.killed_by, last, ended.in_time)
     return loadings
 
 
