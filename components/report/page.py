@@ -77,6 +77,7 @@ def render(report: Report) -> str:
             for rule in _with_reference(report)
         ),
         has_small_slices=Verdict.NOT_JUDGED in beside,
+        lacks_target=_lacks_target(report),
         nothing_pushed=Verdict.NOT_JUDGED in without,
         methods=interval_methods(report.rules),
         has_limits=any(check.side for check in checks),
@@ -94,13 +95,29 @@ def _with_reference(report: Report) -> list[RuleResult]:
 
 
 def _by_reference(report: Report) -> tuple[list[Verdict], list[Verdict]]:
-    """Returns the verdicts of rules that had no pushed model to compare with, and of the others."""
+    """Returns the verdicts of rules that had no pushed model to compare with, and of the others.
+
+    Those on targets that do not run the model are left out.
+    """
     without: list[Verdict] = []
     beside: list[Verdict] = []
+    lacking = _not_running(report)
     for rule in report.rules:
+        if rule.target in lacking:
+            continue
         has_none = rule.against == "pushed" and report.pushed_reference is None
         (without if has_none else beside).append(rule.verdict)
     return without, beside
+
+
+def _not_running(report: Report) -> set[str]:
+    """Returns the names of the targets that do not run the model."""
+    return {target.target for target in report.targets if target.unsupported}
+
+
+def _lacks_target(report: Report) -> bool:
+    """Returns whether there are rules on targets that do not run the model."""
+    return any(rule.target in _not_running(report) for rule in report.rules)
 
 
 @functools.cache

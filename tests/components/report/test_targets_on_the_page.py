@@ -14,6 +14,7 @@ from tfx_tflite.components.report.findings import by_reason
 from tfx_tflite.components.report.memory_plot import memory_strip
 from tfx_tflite.components.report.next_steps import next_steps
 from tfx_tflite.components.report.wording import provenance
+from tfx_tflite.components.verdict import Verdict
 
 MICRO, REFERENCE = TARGETS.targets
 
@@ -97,6 +98,19 @@ def test_a_target_that_does_not_run_the_model_says_which_operators_it_lacks():
     shown = text_of(with_target(MICRO, arena=None, unsupported=(missing,), host=None))
     assert "tflite-micro, ethos-u55-128 does not run the model" in shown
     assert "Operators that it does not run" in shown and missing.reason in shown
+
+
+def test_rules_on_a_target_that_does_not_run_the_model_are_not_called_too_few_examples():
+    missing = OperatorFinding(name="TOPK_V2", reason="Didn't find op TOPK_V2")
+    rules = tuple(
+        varied(rule, verdict=Verdict.NOT_JUDGED) if rule.target == MICRO.target else rule
+        for rule in TARGETS.rules
+    )
+    lacking = (varied(MICRO, arena=None, unsupported=(missing,), host=None), REFERENCE)
+    shown = text_of(varied(TARGETS, verdict=Verdict.REFUSED, targets=lacking, rules=rules))
+    assert "Not judged : the target does not run the model" in shown
+    assert "too few examples" not in shown
+    assert "Not judged : the target" not in SHOWN
 
 
 def test_rules_say_on_which_target_if_there_are_several():
