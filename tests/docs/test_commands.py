@@ -23,7 +23,7 @@ def commands() -> Iterator[tuple[str, str]]:
             if language not in ("", "console"):
                 continue
             for line in block.replace("\\\n", " ").splitlines():
-                call = re.match(r"(?:\$ )?(tfx-tflite .*?)(?:; .*| +#.*)?$", line)
+                call = re.match(r"(?:\$ )?(tfx-tflite .*?)(?: 2>&1)?(?:; .*| +#.*)?$", line)
                 if call:
                     yield page.name, call[1]
 
