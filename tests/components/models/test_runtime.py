@@ -202,3 +202,28 @@ def test_nothing_else_builds_an_interpreter():
         if re.search(r"Interpreter\(|open_interpreter|_get_ops_details", file.read_text("utf-8"))
     }
     assert found == {"components/models/runtime.py", "components/models/micro.py"}
+
+
+def with_a_state() -> bytes:
+    """Returns an SVDF of one number, which adds the number before: y[t] = x[t] + x[t - 1]."""
+    tree = object_tree.model_tree()
+    graph = tree.subgraphs[0]
+    shapes = {"x": (1, 1), "y": (1, 1), "feature": (1, 1), "time": (1, 2), "state": (1, 2)}
+    graph.tensors = [object_tree.tensor_tree(name, "FLOAT32", shapes[name]) for name in shapes]
+    for place, values in ((2, [1.0]), (3, [1.0, 1.0])):
+        graph.tensors[place].buffer = len(tree.buffers)
+        tree.buffers.append(object_tree.buffer_tree(np.float32(values)))
+    graph.tensors[4].isVariable = True
+    tree.operatorCodes = [object_tree.code_tree("SVDF")]
+    graph.operators = [object_tree.operator_tree(0, [0, 2, 3, -1, 4], [1])]
+    object_tree.set_options(graph.operators[0], "SVDFOptions", rank=1)
+    graph.inputs, graph.outputs = [0], [1]
+    tree.signatureDefs = [object_tree.signature_tree(["x"], ["y"])]
+    return object_tree.pack(tree)
+
+
+@pytest.mark.parametrize("kernels", [Kernels.XNNPACK, Kernels.BUILTIN, Kernels.REFERENCE])
+def test_what_an_example_gives_does_not_depend_on_those_before(kernels: Kernels):
+    model = open_model(with_a_state(), kernels)
+    for value in (1.0, 5.0, 1.0):
+        assert model.run({"x": np.float32([[value]])})["y"].item() == value
