@@ -270,10 +270,17 @@ class MicroModel:
 
 def _info(tensor: Tensor) -> TensorInfo:
     scale, zero_point = tensor.quantization
+    try:
+        dtype = np.dtype(tensor.type.lower())
+    except TypeError as error:
+        raise ValueError(
+            f"tensor {tensor.name!r} is of type {tensor.type}, which TensorFlow Lite Micro's "
+            "interpreter neither takes nor gives"
+        ) from error
     return TensorInfo(
         tensor.index,
         tensor.name,
-        np.dtype(tensor.type.lower()),
+        dtype,
         tensor.shape,
         tensor.signature_shape,
         scale or 0.0,
@@ -283,4 +290,10 @@ def _info(tensor: Tensor) -> TensorInfo:
 
 def _places(named: Mapping[str, Tensor], ordered: Sequence[Tensor]) -> dict[str, int]:
     """Returns the place of each tensor of a signature among those of the graph."""
+    for name, tensor in named.items():
+        if tensor not in ordered:
+            raise ValueError(
+                f"{name!r} of the signature is no input or output of the main graph, which "
+                "TensorFlow Lite Micro runs"
+            )
     return {name: ordered.index(tensor) for name, tensor in named.items()}

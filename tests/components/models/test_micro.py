@@ -108,6 +108,21 @@ def _difference() -> object_tree.ModelTree:
     return tree
 
 
+def test_a_signature_of_what_is_inside_the_graph_is_refused():
+    tree = _difference()
+    tree.subgraphs[0].tensors.append(object_tree.tensor_tree("inside", "FLOAT32", (1, 2)))
+    tree.signatureDefs[0].outputs[0].tensorIndex = 3
+    with pytest.raises(ModelError, match="'difference' of the signature is no input or output"):
+        TFLiteModel(object_tree.pack(tree), Kernels.MICRO)
+
+
+def test_an_output_of_strings_is_refused():
+    tree = _difference()
+    tree.subgraphs[0].tensors[2].type = object_tree.type_number("STRING")
+    with pytest.raises(ModelError, match="'difference' is of type STRING, which TensorFlow Lite"):
+        TFLiteModel(object_tree.pack(tree), Kernels.MICRO)
+
+
 def test_a_free_batch_axis_is_refused_with_the_remedy(digits_flatbuffer: bytes):
     with pytest.raises(ModelError, match=r"'image' has shape \[\?, 8, 8, 1\].*batch_size: 1"):
         TFLiteModel(digits_flatbuffer, Kernels.MICRO)
