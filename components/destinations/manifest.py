@@ -148,6 +148,8 @@ class JudgedTarget(Part):
     target: Text
     # What gave the answers.
     runtime: Runtime
+    # Why the target does not run the model; None if it does.
+    problem: str | None = None
     # The working memory that it needs there.
     arena_bytes: int | None = None
     # The share of its operators that the accelerator runs.

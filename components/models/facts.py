@@ -36,6 +36,7 @@ _CAVEAT = (
     "own"
 )
 
+_UNCOMPILED = "it is of the model before it is compiled for the accelerator"
 _OF_FREE_AXES = " (with 1 for each free axis)"
 
 
@@ -59,7 +60,15 @@ def facts_of(content: bytes, target: Target, shapes: Shapes | None = None) -> Ta
     if target.accelerator is None:
         return facts
     acceleration = compiled(content, target.accelerator).acceleration
-    return facts.model_copy(update={"acceleration": acceleration})
+    arena = None if facts.arena is None else _before_compilation(facts.arena)
+    return facts.model_copy(update={"acceleration": acceleration, "arena": arena})
+
+
+def _before_compilation(arena: Arena) -> Arena:
+    """Returns a working memory that says that it is not that of the compiled file."""
+    caveats = filter(None, (arena.source.caveat, _UNCOMPILED))
+    source = arena.source.model_copy(update={"caveat": "; ".join(caveats)})
+    return arena.model_copy(update={"source": source})
 
 
 def _on_micro(graph: Graph, target: Target) -> TargetFacts:

@@ -222,6 +222,7 @@ class TargetReport(TargetFacts):
         return JudgedTarget(
             target=self.target,
             runtime=self.runtime,
+            problem=self.problem or None,
             arena_bytes=self.arena.size_bytes if self.arena else None,
             accelerated=self.acceleration.share if self.acceleration else None,
             latency_ms=self.latency_ms,

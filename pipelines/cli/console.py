@@ -319,6 +319,8 @@ def _sizes(scheme: str | None, sizes: Bytes) -> str:
 
 def _on_target(target: JudgedTarget) -> str:
     """Returns what was found on a target, in a line."""
+    if target.problem is not None:
+        return f"on {target.target}: does not run"
     found = []
     if target.arena_bytes is not None:
         found.append(f"{target.arena_bytes:,} bytes of working memory")
@@ -331,7 +333,7 @@ def _on_target(target: JudgedTarget) -> str:
         found.append(
             f"{target.differing:,} of {target.decisions:,} answers differ from this machine's"
         )
-    return f"on {target.target}: {', '.join(found) or 'does not run'}"
+    return f"on {target.target}: {', '.join(found) or 'runs'}"
 
 
 def print_error(message: str, error: BaseException, stream: IO[str]) -> None:

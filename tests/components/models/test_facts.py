@@ -110,3 +110,4 @@ def test_an_accelerator_is_asked():
     assert facts.acceleration is not None
     assert facts.acceleration.accelerator == "ethos-u55-128"
     assert facts.acceleration.accelerated <= facts.acceleration.operators
+    assert "before it is compiled for the accelerator" in facts.arena.source.caveat
