@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from tfx_tflite.components.settings import Settings
@@ -11,6 +11,13 @@ FeatureName = Annotated[str, Field(min_length=1)]
 
 
 Extra = Literal["c_array", "vela"]
+
+
+def _each_once(extras: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((extra for extra in extras if extras.count(extra) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is listed twice")
+    return extras
 
 
 class SignatureSettings(Settings):
@@ -62,4 +69,4 @@ class GoldenSettings(Settings):
     """
 
     golden_samples: int = Field(default=8, strict=True, ge=0, le=10_000)
-    extras: tuple[Extra, ...] = ()
+    extras: Annotated[tuple[Extra, ...], AfterValidator(_each_once)] = ()

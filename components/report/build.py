@@ -334,13 +334,13 @@ def _on_target(
 
 def _beside_this_machine(case: Case, host: Evaluation) -> document.HostDifference:
     assert case.pair.host is not None
-    sums = host.outputs[0].comparison.outputs
-    agreement = _agreement(sums)
+    agreements = [_agreement(output.comparison.outputs) for output in host.outputs]
+    known = [each for each in agreements if each is not None]
     return document.HostDifference(
         runtime=Runtime.of(case.pair.host),
         examples=host.examples,
-        decisions=None if agreement is None else agreement.decisions,
-        differing=None if agreement is None else sum(flip.examples for flip in agreement.flips),
+        decisions=sum(each.decisions or 0 for each in known) if known else None,
+        differing=sum(flip.examples for each in known for flip in each.flips) if known else None,
         metrics=host.values,
     )
 

@@ -169,8 +169,8 @@ class HostDifference(Part):
     Attributes:
         runtime: What gave this machine's answers.
         examples: How many examples both answered.
-        decisions: How many decisions that are: as many, or more if each example has several; None
-            if an output decides nothing.
+        decisions: How many decisions that are, on all outputs together; None if no output decides
+            anything.
         differing: How many of the decisions are others.
         metrics: The metrics of both: this machine's are in the place of the float model's.
     """

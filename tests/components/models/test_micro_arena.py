@@ -7,7 +7,7 @@ import pytest
 
 from tests.components.models import hostile
 from tests.components.models.inspected import inspected
-from tests.components.models.micro.bisection import loads, smallest_arena
+from tests.components.models.micro.alone import is_enough, smallest_arena
 from tfx_tflite.components.models import micro_arena, process_copy
 from tfx_tflite.components.models.micro import interpreter
 
@@ -65,7 +65,7 @@ def test_few_copies_of_the_process_are_made(monkeypatch: pytest.MonkeyPatch):
 
 def test_sizes_that_end_the_process_are_too_small(monkeypatch: pytest.MonkeyPatch):
     content = hostile.net("dense")
-    assert not loads(content, 16)
+    assert not is_enough(content, 16)
     # As if the recorder had said that hardly anything is used.
     monkeypatch.setattr(micro_arena, "_recorded", lambda *_: {"total": 32, "head": 16, "tail": 16})
     assert micro_arena.arena(content).size_bytes == smallest_arena(content)

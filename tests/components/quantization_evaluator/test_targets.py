@@ -44,6 +44,18 @@ def artifacts(content: bytes, digits_model: Path, digits_data: Path, tmp_path_fa
     return {"examples": [examples], "model": [model], "baseline_model": [baseline]}
 
 
+def with_model(artifacts: dict, directory: Path, content: bytes) -> dict:
+    """Returns the evaluator's inputs with another quantized model."""
+    from tfx.types import standard_artifacts
+
+    model = standard_artifacts.Model()
+    model.uri = str(directory / "model")
+    path = Path(model.uri) / "Format-Serving" / "tflite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return {**artifacts, "model": [model]}
+
+
 def evaluated(artifacts: dict, output: Path, *rules: dict, devices: list, **options) -> Report:
     gate = Gate.model_validate({"rules": rules})
     evaluation, _ = run(artifacts, output, gate, eval_config(), devices=devices, **options)
@@ -128,15 +140,8 @@ def test_an_accurate_model_that_needs_too_much_memory_is_refused(artifacts, tmp_
 def test_an_operator_that_the_target_lacks_refuses_the_model(
     artifacts, tmp_path: Path, content: bytes
 ):
-    from tfx.types import standard_artifacts
-
-    changed = standard_artifacts.Model()
-    changed.uri = str(tmp_path / "model")
-    path = Path(changed.uri) / "Format-Serving" / "tflite"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(_with_an_operator_that_micro_lacks(content))
-    given = {**artifacts, "model": [changed]}
-    report = evaluated(given, tmp_path, LENIENT, devices=[MICRO, REFERENCE])
+    changed = with_model(artifacts, tmp_path, _with_an_operator_that_micro_lacks(content))
+    report = evaluated(changed, tmp_path, LENIENT, devices=[MICRO, REFERENCE])
     assert report.verdict == "refused"
     assert "tflite-micro does not run the model" in report.reasons[0]
     assert "RANK" in report.reasons[0]
@@ -185,15 +190,9 @@ def test_a_model_and_a_pushed_one_that_a_target_does_not_run_are_compared_on_the
     artifacts, tmp_path: Path, digits_flatbuffer: bytes
 ):
     """The reason is the target's, and not that the pushed model cannot be compared with there."""
-    from tfx.types import standard_artifacts
-
-    free = standard_artifacts.Model()
-    free.uri = str(tmp_path / "model")
-    path = Path(free.uri) / "Format-Serving" / "tflite"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(digits_flatbuffer)
+    free = with_model(artifacts, tmp_path, digits_flatbuffer)
     report = evaluated(
-        {**artifacts, "model": [free]},
+        free,
         tmp_path,
         {**LENIENT, "against": "pushed"},
         devices=[MICRO, REFERENCE],
@@ -221,14 +220,8 @@ def test_this_machines_kernels_are_compared_with_no_target_that_has_them(artifac
 def test_a_model_with_a_free_batch_axis_is_refused_with_the_remedy(
     artifacts, tmp_path: Path, digits_flatbuffer: bytes
 ):
-    from tfx.types import standard_artifacts
-
-    free = standard_artifacts.Model()
-    free.uri = str(tmp_path / "model")
-    path = Path(free.uri) / "Format-Serving" / "tflite"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(digits_flatbuffer)
-    report = evaluated({**artifacts, "model": [free]}, tmp_path, LENIENT, devices=[MICRO])
+    free = with_model(artifacts, tmp_path, digits_flatbuffer)
+    report = evaluated(free, tmp_path, LENIENT, devices=[MICRO])
     assert "quantization.batch_size: 1" in report.reasons[0]
 
 
