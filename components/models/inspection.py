@@ -119,6 +119,18 @@ class FloatOperator(Part):
     layer: str
 
 
+class Failure(Part):
+    """A target of which nothing can be said.
+
+    Attributes:
+        target: Its name.
+        reason: What is not installed, or failed.
+    """
+
+    target: str
+    reason: str
+
+
 class Inspection(Document):
     """What is in a file.
 
@@ -136,6 +148,7 @@ class Inspection(Document):
         constants: What is stored, the largest part first.
         float_operators: What was left in float, if activations of other operators are quantized.
         targets: What is known of it on each target.
+        failures: The targets of which nothing can be said.
     """
 
     kind = "an inspection"
@@ -152,6 +165,7 @@ class Inspection(Document):
     constants: tuple[Constants, ...]
     float_operators: tuple[FloatOperator, ...] = ()
     targets: tuple[TargetFacts, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 def check(content: bytes, file: str) -> None:
@@ -175,12 +189,17 @@ def inspect(content: bytes, file: str, targets: Sequence[Target]) -> Inspection:
     Args:
         content: The file, which `check` finds nothing wrong with.
         file: What to call it.
-        targets: Those to say something of.
-
-    Raises:
-        ModelError: Something that a target needs is not installed, or fails.
+        targets: Those to say something of; if one needs something that is not installed or fails,
+            that is said of it.
     """
     graph = read_graph(content)
+    found: list[TargetFacts] = []
+    failures: list[Failure] = []
+    for target in targets:
+        try:
+            found.append(facts_of(content, target))
+        except ModelError as error:
+            failures.append(Failure(target=target.name, reason=str(error)))
     return Inspection(
         file=file,
         digest=graph.digest,
@@ -192,7 +211,8 @@ def inspect(content: bytes, file: str, targets: Sequence[Target]) -> Inspection:
         operators=tuple(_kinds(graph)),
         constants=tuple(_constants(graph)),
         float_operators=tuple(_float_operators(graph)),
-        targets=tuple(facts_of(content, target) for target in targets),
+        targets=tuple(found),
+        failures=tuple(failures),
     )
 
 

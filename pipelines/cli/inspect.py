@@ -65,7 +65,10 @@ def inspect(model: Path, targets: tuple[str, ...], as_json: bool) -> None:
     with stoppable(), errors_in_a_line(as_json):
         content = _read(model)
         found = _inspected(content, str(model), targets or ("litert",))
+    with errors_in_a_line():
         _print(found, as_json)
+        if found.failures:
+            raise ModelError("; ".join(f"{each.target}: {each.reason}" for each in found.failures))
 
 
 def _inspected(content: bytes, file: str, targets: Iterable[str]) -> "Inspection":

@@ -153,6 +153,21 @@ def test_a_runtime_that_is_not_installed_is_a_line(file, monkeypatch: pytest.Mon
     assert "pip install tflite-micro" in done.stderr
 
 
+def test_what_fails_on_one_target_loses_nothing_of_the_others(
+    file, monkeypatch: pytest.MonkeyPatch
+):
+    file(hostile.net("dense"))
+    monkeypatch.setattr("tfx_tflite.components.models.micro.is_installed", lambda _: False)
+    both = ("--target", "tflite-micro", "--target", "litert")
+    done = called("model.tflite", *both)
+    assert done.exit_code == 1 and "on litert: can be run" in done.stdout
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: tflite-micro: ")
+    done = called("model.tflite", *both, "--json")
+    found = json.loads(done.stdout)
+    assert [each["target"] for each in found["targets"]] == ["litert"]
+    assert [each["target"] for each in found["failures"]] == ["tflite-micro"]
+
+
 def test_names_reach_a_terminal_without_commands(file):
     def rename(draft):
         draft.tree.signatureDefs[0].signatureKey = b"a\x1b[2Jb"
