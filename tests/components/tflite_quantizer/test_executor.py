@@ -147,19 +147,18 @@ def test_names_the_example_that_is_not_finite(quantize, images, ranges: str):
 
 def test_each_model_is_parsed_once(quantize, images, monkeypatch: pytest.MonkeyPatch):
     """By the process of the stage: ranges, audit, noise and report have the same graph."""
-    from tensorflow.lite.tools import flatbuffer_utils
-
     from tfx_tflite.components.digests import bytes_digest, file_digest
+    from tfx_tflite.components.models import object_tree
     from tfx_tflite.components.models.flatbuffer import read_graph
 
     parsed: list[str] = []
-    parse = flatbuffer_utils.convert_bytearray_to_object
+    parse = object_tree.parse
 
-    def counted(content: bytearray) -> object:
-        parsed.append(bytes_digest(bytes(content)))
+    def counted(content: bytes) -> object:
+        parsed.append(bytes_digest(content))
         return parse(content)
 
-    monkeypatch.setattr(flatbuffer_utils, "convert_bytearray_to_object", counted)
+    monkeypatch.setattr(object_tree, "parse", counted)
     read_graph.cache_clear()
     directory = quantize(images)
     models = (directory / "float32.tflite", directory / "Format-Serving" / "tflite")
