@@ -28,15 +28,18 @@ class ShippedFiles:
 
     Attributes:
         signature: How the model is called.
-        golden: The golden samples; None if there are none.
-        goldens: Those of each target, `golden` the first of them.
+        goldens: The golden samples of each target; empty if there are none.
         digests: Of each file, by its name below the directory.
     """
 
     signature: Signature
-    golden: Golden | None
     goldens: tuple[Golden, ...]
     digests: Mapping[str, str]
+
+    @property
+    def golden(self) -> Golden | None:
+        """Those of the first target."""
+        return next(iter(self.goldens), None)
 
 
 def write_shipped_files(
@@ -87,7 +90,6 @@ def write_shipped_files(
             inputs=_tensors(model.inputs, first.shapes),
             outputs=_tensors(model.outputs, {}),
         ),
-        golden=next(iter(goldens), None),
         goldens=goldens,
         digests={
             file.relative_to(directory).as_posix(): file_digest(file)

@@ -3,9 +3,7 @@
 Nothing that a model does here ends this process: interpreters run in copies of it.
 """
 
-import platform
 from functools import lru_cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.errors import telling_line
@@ -116,14 +114,7 @@ def _measured(graph: Graph, content: bytes, shapes: Shapes) -> Arena | None:
     )
     if not ended.well:
         return None
-    package = package_of(Kernels.BUILTIN)
-    source = Source(
-        tool=package,
-        version=version(package),
-        kind="measured",
-        machine=platform.machine(),
-        caveat=_CAVEAT,
-    )
+    source = Source.here(package_of(Kernels.BUILTIN), "measured", _CAVEAT)
     return Arena(size_bytes=int(answer), source=source, steps=memory_steps(graph))
 
 

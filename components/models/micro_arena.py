@@ -7,9 +7,7 @@ process, as long as none of them ends it.
 """
 
 import mmap
-import platform
 import re
-from importlib.metadata import version
 
 import numpy as np
 
@@ -50,13 +48,7 @@ def arena(content: bytes) -> Arena:
         size_bytes=search.enough * _GRAIN,
         head_bytes=used.get("head"),
         tail_bytes=used.get("tail"),
-        source=Source(
-            tool=MICRO,
-            version=version(MICRO),
-            kind="exact",
-            machine=platform.machine(),
-            caveat=_CAVEAT,
-        ),
+        source=Source.here(MICRO, "exact", _CAVEAT),
         steps=memory_steps(read_graph(content)),
     )
 

@@ -3,6 +3,8 @@
 The parts of reports and of `tfx-tflite inspect` that are about memory, operators and accelerators.
 """
 
+import platform
+from importlib.metadata import version
 from typing import Literal
 
 from tfx_tflite.components.documents import Part
@@ -27,6 +29,23 @@ class Source(Part):
     kind: Literal["exact", "measured", "estimate"]
     machine: str | None = None
     caveat: str = ""
+
+    @classmethod
+    def here(cls, package: str, kind: Literal["exact", "measured"], caveat: str) -> "Source":
+        """Returns what gave a figure on this machine.
+
+        Args:
+            package: The distribution, which is installed.
+            kind: As of the attribute.
+            caveat: As of the attribute.
+        """
+        return cls(
+            tool=package,
+            version=version(package),
+            kind=kind,
+            machine=platform.machine(),
+            caveat=caveat,
+        )
 
 
 class MemoryStep(Part):

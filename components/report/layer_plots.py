@@ -117,21 +117,16 @@ def _bars_of_weights(layers: Sequence[Layer]) -> Strip | None:
     if sum(figure > 0 for figure in figures) < 2:
         return None
     highest = max(figures)
-    path = "".join(
-        f"M{10 * index + 1} 100v{-98 * figure / highest:.1f}h8V100z"
-        for index, figure in enumerate(figures)
-        if figure > 0
-    )
     return Strip(
         title="Bytes of weights, layer by layer",
-        path=path,
+        path=bars(figures),
         kind="bars",
         width=10 * len(figures),
         top=size(highest),
         bottom="0",
         label=f"Bars of the bytes of weights of {counted(len(layers), 'layer', 'layers')}; the "
         f"largest is {size(highest)}, in layer {_name(layers[figures.index(highest)])}.",
-        ticks=_ticks(layers),
+        ticks=ticks([layer.index for layer in layers]),
     )
 
 
@@ -157,22 +152,36 @@ def _dots(layers: Sequence[Layer], plot: _DotPlot) -> Strip | None:
         label=f"Dots of {plot.subject} of {counted(len(known), 'layer', 'layers')}, from "
         f"{number(known[lowest])} in layer {_name(layers[lowest])} to "
         f"{number(known[highest])} in layer {_name(layers[highest])}.",
-        ticks=_ticks(layers),
+        ticks=ticks([layer.index for layer in layers]),
     )
 
 
-def _ticks(layers: Sequence[Layer]) -> tuple[Tick, ...]:
-    """Returns the numbers of the first layer and of as many others as there is room for."""
+def bars(figures: Sequence[int]) -> str:
+    """Returns the path of a strip with a bar for each figure above 0.
+
+    Args:
+        figures: None of them below 0, and one at least above it.
+    """
+    highest = max(figures)
+    return "".join(
+        f"M{10 * index + 1} 100v{-98 * figure / highest:.1f}h8V100z"
+        for index, figure in enumerate(figures)
+        if figure > 0
+    )
+
+
+def ticks(numbers: Sequence[int]) -> tuple[Tick, ...]:
+    """Returns the first number below a strip, and as many others as there is room for.
+
+    Args:
+        numbers: Of all marks.
+    """
+    least = math.ceil(len(numbers) / _MOST_TICKS)
+    step = next(step for step in _STEPS if step >= least) if least <= _STEPS[-1] else least
     return tuple(
-        Tick(layers[place].index, round(100 * (place + 0.5) / len(layers), 2))
-        for place in range(0, len(layers), tick_step(len(layers)))
+        Tick(numbers[place], round(100 * (place + 0.5) / len(numbers), 2))
+        for place in range(0, len(numbers), step)
     )
-
-
-def tick_step(marks: int) -> int:
-    """Returns after how many marks the next number stands below a plot of so many."""
-    least = math.ceil(marks / _MOST_TICKS)
-    return next(step for step in _STEPS if step >= least) if least <= _STEPS[-1] else least
 
 
 def _name(layer: Layer) -> str:

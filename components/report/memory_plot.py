@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tfx_tflite.components.models.target_facts import Arena, MemoryStep
-from tfx_tflite.components.report.layer_plots import Strip, Tick, tick_step
+from tfx_tflite.components.report.layer_plots import Strip, bars, ticks
 from tfx_tflite.components.report.wording import clip, count, counted
 
 
@@ -17,15 +17,10 @@ def memory_strip(arena: Arena) -> Strip | None:
     highest = max((step.live_bytes for step in steps), default=0)
     if len(steps) < 2 or not highest:
         return None
-    path = "".join(
-        f"M{10 * place + 1} 100v{-98 * step.live_bytes / highest:.1f}h8V100z"
-        for place, step in enumerate(steps)
-        if step.live_bytes
-    )
     most = fullest(steps)
     return Strip(
         title="Bytes of tensors that are needed while each operator runs",
-        path=path,
+        path=bars([step.live_bytes for step in steps]),
         kind="bars",
         width=10 * len(steps),
         top=count(highest),
@@ -33,17 +28,10 @@ def memory_strip(arena: Arena) -> Strip | None:
         label=f"Bars of the bytes of tensors that {counted(len(steps), 'operator', 'operators')} "
         f"need; most, {count(highest)}, while operator {most.operator}, "
         f"{clip(most.layer or most.name, 60)}, runs.",
-        ticks=_ticks(steps),
+        ticks=ticks([step.operator for step in steps]),
     )
 
 
 def fullest(steps: Sequence[MemoryStep]) -> MemoryStep:
     """Returns the operator while which tensors need most memory, the first one of several."""
     return max(steps, key=lambda step: step.live_bytes)
-
-
-def _ticks(steps: Sequence[MemoryStep]) -> tuple[Tick, ...]:
-    return tuple(
-        Tick(steps[place].operator, round(100 * (place + 0.5) / len(steps), 2))
-        for place in range(0, len(steps), tick_step(len(steps)))
-    )

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from tfx_tflite.components.judgement.gate import LIMITS
 from tfx_tflite.components.quantization.document import Layer
-from tfx_tflite.components.report.document import Report
+from tfx_tflite.components.report.document import Report, TargetReport
+from tfx_tflite.components.report.memory_plot import fullest
 from tfx_tflite.components.report.wording import (
     clip,
     count,
@@ -434,15 +435,10 @@ def _arena_bytes(report: Report, rules: Sequence[RuleResult]) -> str:
     rule = rules[0]
     on = f" on {rule.target}" if rule.target else ""
     said = _too_many("The model needs", f"bytes of working memory{on}", rule)
-    steps = [
-        step
-        for target in report.targets
-        if target.target == rule.target and target.arena is not None
-        for step in target.arena.steps
-    ]
-    if not steps:
+    target = _target_of(report, rule)
+    if target is None or target.arena is None or not target.arena.steps:
         return f"{said} Make the largest activations of the float model smaller."
-    most = max(steps, key=lambda step: step.live_bytes)
+    most = fullest(target.arena.steps)
     return (
         f"{said} Most is needed, {count(most.live_bytes)} bytes for tensors, while operator "
         f"{most.operator} ({most.name}, layer {most.layer}) runs: make what it reads and writes "
@@ -455,10 +451,11 @@ def _latency_ms(report: Report, rules: Sequence[RuleResult]) -> str:
     said = _too_many("An inference takes", "ms", rule)
     if rule.verdict is Verdict.UNDECIDED:
         return f"{said} {_TOO_BUSY}"
-    sources = [each.latency_source for each in report.targets if each.target == rule.target]
-    if sources and sources[0] is not None and sources[0].kind == "estimate":
+    target = _target_of(report, rule)
+    source = None if target is None else target.latency_source
+    if source is not None and source.kind == "estimate":
         return (
-            f"{said} That is the estimate of {sources[0].tool} for the accelerator: make the model "
+            f"{said} That is the estimate of {source.tool} for the accelerator: make the model "
             "smaller."
         )
     return f"{said} That was measured on the machine of the evaluation: make the model smaller."
@@ -470,17 +467,18 @@ def _accelerated(report: Report, rules: Sequence[RuleResult]) -> str:
         f"The accelerator of {rule.target} runs {percent(rule.quantized_value)} of the operators, "
         f"and {percent(rule.limit or 0)} are asked for."
     )
-    refused = [
-        finding
-        for target in report.targets
-        if target.target == rule.target and target.acceleration is not None
-        for finding in target.acceleration.refused
-    ]
-    if not refused:
+    target = _target_of(report, rule)
+    if target is None or target.acceleration is None or not target.acceleration.refused:
         return said
+    refused = target.acceleration.refused
     first = refused[0]
     more = f" (and {len(refused) - 1} more, which the report lists)" if refused[1:] else ""
     return f"{said} Left to the processor: {first.text}{more}."
+
+
+def _target_of(report: Report, rule: RuleResult) -> TargetReport | None:
+    """Returns what was found on the target that a rule was judged on; None if it was on none."""
+    return next((each for each in report.targets if each.target == rule.target), None)
 
 
 def _too_many(what: str, unit: str, rule: RuleResult) -> str:
