@@ -38,7 +38,8 @@ from tfx_tflite.components.quantization.ranges.ranges import (
     RangeSource,
     TensorRanges,
 )
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 INPUT, SIGNATURE = "x", "serving_tensors"
 IMAGE = (224, 224, 3)

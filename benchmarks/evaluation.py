@@ -41,7 +41,8 @@ from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models.float_model import input_reader, read_tensor_signature
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.conversion.converter import Converter
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 FEATURES, CLASSES, SLICES = 16, 4, 5
 # How many times fewer CPU-seconds than TFMA are asked for, by rows.

@@ -40,7 +40,8 @@ from tfx_tflite.components.models import micro
 from tfx_tflite.components.models.float_model import read_tensor_signature
 from tfx_tflite.components.models.runtime import open_model
 from tfx_tflite.components.quantization.conversion.converter import Converter
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.versions import MICRO, Kernels
 from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 

@@ -104,11 +104,11 @@ def create_pipeline(
         schema=schema,
         settings=config.calibration.plan,
     )
-    scheme = config.quantization.scheme
+    needs_calibration = config.quantization.needs_calibration
     quantizer = TFLiteQuantizer(
         model=model,
         calibration_examples=(
-            sampler.outputs["calibration_examples"] if scheme.needs_calibration else None
+            sampler.outputs["calibration_examples"] if needs_calibration else None
         ),
         schema=schema,
         settings=QuantizerSettings.of(
@@ -158,7 +158,7 @@ def create_pipeline(
     ).with_id("Pusher")
     nodes: list[BaseNode] = [example_gen, *schema_nodes, float_model]
     # A scheme without calibration needs no sample.
-    nodes += [sampler] if scheme.needs_calibration else []
+    nodes += [sampler] if needs_calibration else []
     nodes += [quantizer, evaluator, pusher]
     return Pipeline(
         pipeline_name=config.name,

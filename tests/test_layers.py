@@ -15,6 +15,7 @@ FLOORS = (
     (
         "components.artifact_digests",
         "components.artifact_files",
+        "components.calibration_inputs",
         "components.calibration_sampler",
         "components.example_artifacts",
         "components.example_tables",
@@ -56,6 +57,7 @@ DOORS = {"components", "components.kubeflow_entry_point"}
 SHARED = {
     "components.artifact_digests",
     "components.artifact_files",
+    "components.calibration_inputs",
     "components.example_artifacts",
     "components.example_tables",
     *FLOORS[-1],

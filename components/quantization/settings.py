@@ -11,11 +11,14 @@ from typing_extensions import Self
 from tfx_tflite.components.models.settings import FedSignatureSettings
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.ranges.policy import PolicyKind, RangePolicy
-from tfx_tflite.components.quantization.schemes import FloatFallback, IOType, Recipe, Scheme
-from tfx_tflite.components.settings import Count, Settings
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import FloatFallback, IOType, Scheme
+from tfx_tflite.components.settings import Count, LocalPath, Settings, problem
 
 # The converter's own calibrator measures, for comparison.
 STOCK: Literal["stock"] = "stock"
+# A search finds the recipe.
+AUTO: Literal["auto"] = "auto"
 _MEGABYTE = 2**20
 
 
@@ -40,11 +43,11 @@ def _dynamic(batch_size: object) -> object:
     return "dynamic" if batch_size is None else batch_size
 
 
-class QuantizationSettings(Settings):
-    """What a model is converted to: the section `quantization` of a config.
+class ConversionSettings(Settings):
+    """What a model is converted to.
 
     Attributes:
-        scheme: A `Scheme`.
+        scheme: A `Scheme`, or `auto` for the recipe that QuantizationTuner finds.
         io_type: The type of inputs and outputs that are float in the float model; None takes the
             scheme's default.
         batch_size: A fixed batch size; `dynamic`, or None, keeps the signature's own.
@@ -53,7 +56,7 @@ class QuantizationSettings(Settings):
         memory_limit: Megabytes (of 2^20 bytes) for the converter; None sets no limit.
     """
 
-    scheme: Scheme = Scheme.INT8
+    scheme: Scheme | Literal["auto"] = Scheme.INT8
     io_type: IOType | None = None
     batch_size: Annotated[Literal["dynamic"] | Count, BeforeValidator(_dynamic)] = "dynamic"
     float_fallback: FloatFallback = "refuse"
@@ -63,14 +66,30 @@ class QuantizationSettings(Settings):
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         # The recipe knows what goes together.
-        assert self.recipe
+        assert self.plain_recipe
         return self
 
     @property
-    def recipe(self) -> Recipe:
-        """What to make of the model."""
+    def is_searched(self) -> bool:
+        """Whether the recipe is found by a search."""
+        return self.scheme == AUTO
+
+    @property
+    def scheme_name(self) -> str:
+        """What configs and messages call the scheme."""
+        return self.scheme.value if isinstance(self.scheme, Scheme) else self.scheme
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether calibration examples are needed."""
+        return self.plain_recipe.scheme.needs_calibration
+
+    @property
+    def plain_recipe(self) -> Recipe:
+        """The scheme as a recipe; with `auto` the one that a search begins with, which is int8."""
         batch_size = None if self.batch_size == "dynamic" else self.batch_size
-        return Recipe(self.scheme, self.io_type, batch_size, self.float_fallback)
+        scheme = self.scheme if isinstance(self.scheme, Scheme) else Scheme.INT8
+        return Recipe(scheme, self.io_type, batch_size, self.float_fallback)
 
     @property
     def limits(self) -> Limits:
@@ -79,5 +98,89 @@ class QuantizationSettings(Settings):
         return Limits(self.time_limit, memory)
 
 
-class QuantizerSettings(RangeSettings, QuantizationSettings, FedSignatureSettings):
-    """What TFLiteQuantizer is asked for: which signature, what to convert it to, and how."""
+class SearchBudget(Settings):
+    """When a search ends that has found nothing yet.
+
+    Attributes:
+        evaluations: How many candidates are evaluated at most.
+        minutes: For how long it goes on; a candidate that is begun is finished.
+    """
+
+    evaluations: Count = 40
+    minutes: float = Field(default=20.0, strict=True, gt=0, allow_inf_nan=False)
+
+
+class SearchSettings(Settings):
+    """How `scheme: auto` looks for a recipe: the section `quantization.auto` of a config.
+
+    Attributes:
+        integer_only: Whether all operators, inputs and outputs must be integer.
+        budget: When the search ends.
+        tuning_split: The split that candidates are judged on; not the one that the gate judges on.
+        tuning_samples: How many of its examples.
+        allow: What else may be done: `move_normalization` makes a model that is given normalized
+            inputs, so that all who call it must normalize them first.
+    """
+
+    integer_only: bool = Field(default=True, strict=True)
+    budget: SearchBudget = SearchBudget()
+    tuning_split: str = Field(default="train", min_length=1)
+    tuning_samples: Count = 1000
+    allow: tuple[Literal["move_normalization"], ...] = ()
+
+
+class QuantizationSettings(ConversionSettings):
+    """What a model is converted to, and how that is found: the section `quantization` of a config.
+
+    Attributes:
+        recipe: A file with the recipe to be applied, which says the scheme and all besides.
+        auto: How `scheme: auto` looks for one.
+    """
+
+    recipe: LocalPath | None = None
+    auto: SearchSettings = SearchSettings()
+
+    @model_validator(mode="after")
+    def _recipe_says_the_scheme(self) -> Self:
+        if self.recipe is None:
+            return self
+        for key in ("scheme", "io_type", "float_fallback"):
+            if key in self.model_fields_set:
+                raise problem(
+                    f"quantization.{key}",
+                    "stands beside quantization.recipe, which says it; leave one of them out",
+                )
+        return self
+
+    @property
+    def scheme_name(self) -> str:
+        """What configs and messages call the scheme."""
+        return "recipe" if self.recipe is not None else super().scheme_name
+
+    @model_validator(mode="after")
+    def _only_a_search_takes_how(self) -> Self:
+        if "auto" in self.model_fields_set and not self.is_searched:
+            raise problem(
+                "quantization.auto", "is of quantization.scheme: auto; set that, or leave it out"
+            )
+        if self.is_searched and self.float_fallback != "refuse":
+            raise problem(
+                "quantization.float_fallback",
+                "does not go with scheme: auto; set quantization.auto.integer_only: false instead",
+            )
+        return self
+
+
+class QuantizerSettings(RangeSettings, ConversionSettings, FedSignatureSettings):
+    """What TFLiteQuantizer is asked for: which signature, what to convert it to, and how.
+
+    Attributes:
+        given_recipe: The recipe to be applied instead of the plain scheme.
+    """
+
+    given_recipe: Recipe | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What to make of the model, unless a search has found it."""
+        return self.given_recipe or self.plain_recipe

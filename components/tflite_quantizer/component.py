@@ -67,8 +67,8 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         **options: object,
     ):
         settings = QuantizerSettings.given(settings, options)
-        if settings.scheme.needs_calibration and calibration_examples is None:
-            raise ConfigError(f"scheme {settings.scheme.value!r} needs calibration_examples")
+        if settings.recipe.scheme.needs_calibration and calibration_examples is None:
+            raise ConfigError(f"scheme {settings.scheme_name!r} needs calibration_examples")
         super().__init__(
             TFLiteQuantizerSpec(
                 model=model,

@@ -142,7 +142,7 @@ class Subject:
     def splits_in_use(self) -> dict[str, SplitLook]:
         """What the files of the splits say that the model predicts on, if that is known."""
         wanted = {self.config.evaluation.split}
-        if self.config.quantization.scheme.needs_calibration:
+        if self.config.quantization.needs_calibration:
             wanted.add(self.config.calibration.split)
         names = [name for name in self.config.data.split_names if name in wanted]
         looks = {name: self.look_of(name) for name in names}

@@ -40,6 +40,9 @@ def check_packages(config: PipelineConfig) -> None:
 def schemes_are_run(subject: Subject) -> Iterator[Mistake]:
     """Checks that the targets run models of the scheme."""
     scheme = subject.config.quantization.scheme
+    if not isinstance(scheme, Scheme):
+        # A search makes no model that a target does not run.
+        return
     for device in subject.config.devices:
         if device.runtime == "tflite-micro" and scheme in _HYBRID:
             yield Mistake(

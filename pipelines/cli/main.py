@@ -191,7 +191,7 @@ def validate(
     with errors_in_a_line():
         found = load_checked(config, with_timeout(overrides, timeout))
         settings = found.config
-        scheme = settings.quantization.scheme.value
+        scheme = settings.quantization.scheme_name
         pushes_to = f"pushes to {settings.push.destination}"
         say(f"{in_a_line(config)}: valid; {settings.name}, {scheme}, {pushes_to}")
         for line in found.lines():
@@ -275,7 +275,7 @@ def _run(
             print_line(f"  the log has more: {in_a_line(log)}", stderr)
             if as_json:
                 judged = error.result if isinstance(error, FailedAfterVerdict) else None
-                print_failure(message, settings.quantization.scheme.value, stdout, judged, log)
+                print_failure(message, settings.quantization.scheme_name, stdout, judged, log)
             return exit_code(failure)
         no_more_stops()
         if as_json:

@@ -74,7 +74,7 @@ class OneRun:
 
     def _say_what_runs(self) -> None:
         config = self._found.config
-        self._printer.note(f"{config.name}: {config.quantization.scheme.value}")
+        self._printer.note(f"{config.name}: {config.quantization.scheme_name}")
 
     def _run(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         # What can be wrong with the store shows at once, before TFX is loaded.

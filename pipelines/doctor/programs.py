@@ -38,7 +38,8 @@ def _convert(directory: Path) -> None:
     import tensorflow as tf
 
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     weights = tf.constant(np.linspace(-1, 1, 32, dtype=np.float32).reshape(8, 4))
 

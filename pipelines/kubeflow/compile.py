@@ -92,7 +92,7 @@ def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
             "quantization.scheme",
             "TFLiteQuantizer",
             (PROPERTY, "scheme"),
-            config.quantization.scheme.value,
+            config.quantization.scheme_name,
         ),
         *_gate_parameters(config),
         *_span_parameters(config),
@@ -111,7 +111,7 @@ def _trainer_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
 
 
 def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
-    if config.quantization.scheme.needs_calibration:
+    if config.quantization.needs_calibration:
         yield RuntimeParameter(
             "calibration.samples",
             "CalibrationSampler",

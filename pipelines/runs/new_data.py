@@ -108,7 +108,7 @@ class RunInputs:
             f"nothing new: {self.spans[0]} was used by the run that was {last.status} at "
             f"{last.finished}"
         )
-        scheme = config.quantization.scheme.value
+        scheme = config.quantization.scheme_name
         return RunResult(status="nothing_new", scheme=scheme, reasons=(reason,))
 
     def used_before(self, root: Path) -> UsedData | None:

@@ -40,7 +40,8 @@ def convert_digits(
     """Converts the digits net, once for each quantization and all in one child process."""
     from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     done: dict[Recipe, ConvertedModels] = {}
 

@@ -12,7 +12,7 @@ from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.models.flatbuffer import Graph, Violation, read_graph
 from tfx_tflite.components.quantization.audit import float_promises, integer_promises
 from tfx_tflite.components.quantization.audit.specification import FLOATS
-from tfx_tflite.components.quantization.schemes import Recipe
+from tfx_tflite.components.quantization.recipe import Recipe
 
 _SHOWN = 4
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, Violation
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.schemes import Recipe, SchemeTraits
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import SchemeTraits
 
 # Types of few bits, which only quantization gives to what was float.
 _QUANTIZED = frozenset({"INT4", "INT8", "UINT8", "INT16"})
@@ -18,11 +19,11 @@ _SAME_BIAS = 0.02
 def violations(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
     """Finds what breaks the promise of a scheme with quantized activations."""
     yield from _floats(graph, recipe)
+    promised = recipe.scheme.traits
     zeros = _zeros(graph)
     for operator in graph.operators:
         if any(tensor.type in spec.FLOATS for tensor in operator.tensors):
             continue
-        promised = recipe.scheme_of(_layer(operator)).traits
         yield from _treatment(operator)
         yield from _types(graph, operator, promised.activations)
         yield from _parameters(operator, zeros)
@@ -30,10 +31,6 @@ def violations(graph: Graph, recipe: Recipe) -> Iterator[Violation]:
         yield from _same_scale(operator)
         yield from _weights(operator, promised)
         yield from _bias(operator, promised)
-
-
-def _layer(operator: Operator) -> str:
-    return operator.outputs[0].short_name if operator.outputs else ""
 
 
 def _treatment(operator: Operator) -> Iterator[Violation]:

@@ -1,7 +1,8 @@
 """The ways to make a quantized model of a float one; the table of schemes says which is whose."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,8 @@ from tfx_tflite.components.quantization.conversion.from_ranges import write_rang
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Making, Recipe
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Making
 
 
 @dataclass(frozen=True)
@@ -39,115 +41,130 @@ class Calibration(Protocol):
     def tensors(self) -> Tensors:
         """Returns all of them by input name, each of shape (samples, *example_shape)."""
 
+    def groups(self) -> Sequence[Tensors]:
+        """Returns all of them in groups of one shape, by input name."""
+
     def ranges(self, float32: bytes) -> TensorRanges:
         """Returns what the activations of a float32 TFLite model take over them."""
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """A model to be converted.
+class Workshop:
+    """Makes quantized models of one float model; what several of them need is made once.
 
-    Attributes:
+    Args:
         converter: What converts.
         saved_model: The float SavedModel, or what a float TensorFlow Lite file is in.
         signature: The signature to convert; its inputs are tensors.
-        recipe: What to make of it.
-        policy: How ranges follow from what was observed; None leaves them to the converter's own
-            calibrator.
-        calibration: The calibration examples, if the recipe's scheme needs some.
+        batch_size: A fixed batch size; None keeps the signature's.
+        policy: How ranges follow from what was observed, if a recipe does not say; None leaves them
+            to the converter's own calibrator.
+        calibration: The calibration examples; None if no recipe needs any.
     """
 
-    converter: Converter
-    saved_model: Path
-    signature: str
-    recipe: Recipe
-    policy: RangePolicy | None = None
-    calibration: Calibration | None = None
+    def __init__(
+        self,
+        converter: Converter,
+        saved_model: Path,
+        signature: str,
+        batch_size: int | None = None,
+        policy: RangePolicy | None = None,
+        calibration: Calibration | None = None,
+    ):
+        self._converter = converter
+        self._saved_model = saved_model
+        self._signature = signature
+        self._batch_size = batch_size
+        self._policy = policy
+        self._calibration = calibration
+        self._ranges: dict[bytes, TensorRanges] = {}
 
-    @property
-    def making(self) -> Making:
-        """How the model is made."""
-        making = self.recipe.scheme.traits.making
-        if making is Making.FROM_RANGES and self.policy is None:
-            return Making.BY_THE_CONVERTER
-        return making
+    @cached_property
+    def float32(self) -> bytes:
+        """The float model as a TensorFlow Lite flatbuffer.
 
-    def models(self) -> ConvertedModels:
-        """Returns the model as float32 TFLite model and as the recipe has it.
+        Raises:
+            ModelError: The model keeps state between calls.
+            ConversionError: The converter refused the model.
+        """
+        tflite = float_tflite.file_in(self._saved_model)
+        if tflite is not None:
+            float32 = float_tflite.read(tflite)
+            _check_batch_size(float32, self._batch_size)
+        else:
+            float32 = self._converter.float32(self._saved_model, self._signature, self._batch_size)
+        check_stateless(float32)
+        return float32
+
+    @cached_property
+    def rewritten(self) -> bytes:
+        """The same with operators that can be quantized; see `rewrites.py`."""
+        return rewritten(self.float32)
+
+    @cached_property
+    def samples(self) -> Sequence[Tensors]:
+        """The calibration examples in groups of one shape, by input name."""
+        return self._calibration.groups() if self._calibration is not None else ()
+
+    def make(self, recipe: Recipe) -> ConvertedModels:
+        """Returns the model as float32 TensorFlow Lite model and as a recipe has it.
 
         Raises:
             ModelError: The model keeps state between calls, or has a loop that cannot be
                 calibrated.
             DataError: The calibration examples do not fit the signature.
-            ConversionError: The converter refused the model.
+            ConversionError: The converter refused the model, or the recipe is of another model.
         """
-        tflite = float_tflite.file_in(self.saved_model)
-        if tflite is not None:
-            float32 = float_tflite.read(tflite)
-            _check_batch_size(float32, self.recipe)
-            check_stateless(float32)
-            return OF_A_FLATBUFFER[self.making](self, float32)
-        float32 = self.converter.float32(self.saved_model, self.signature, self.recipe.batch_size)
-        check_stateless(float32)
-        return BACKENDS[self.making](self, float32)
+        policy = recipe.policy(self._policy)
+        match recipe.scheme.traits.making:
+            case Making.AS_IT_IS:
+                return ConvertedModels(self.float32, self.float32)
+            case Making.FROM_RANGES if policy is not None:
+                return self._from_ranges(recipe, policy)
+            case _ if float_tflite.file_in(self._saved_model) is not None:
+                return self._from_weights(recipe)
+            case _:
+                return self._by_the_converter(recipe)
+
+    def _by_the_converter(self, recipe: Recipe) -> ConvertedModels:
+        """Leaves everything to the TensorFlow Lite converter, calibration as well."""
+        samples = None
+        if recipe.scheme.needs_calibration and self._calibration is not None:
+            # The stock calibrator crashes on loops.
+            check_no_loops(self.float32)
+            samples = self._calibration.tensors()
+        float32 = self.float32
+        quantized = self._converter.convert(self._saved_model, self._signature, recipe, samples)
+        return ConvertedModels(float32, quantized)
+
+    def _from_weights(self, recipe: Recipe) -> ConvertedModels:
+        """Stores the weights of a flatbuffer otherwise, as the converter would have done."""
+        if recipe.scheme.needs_calibration:
+            raise ConversionError(
+                "calibration.ranges: stock is the converter's own calibrator, which takes a "
+                "SavedModel and no TensorFlow Lite file; leave it out"
+            )
+        return ConvertedModels(self.float32, weights.quantized(self.float32, recipe.scheme))
+
+    def _from_ranges(self, recipe: Recipe, policy: RangePolicy) -> ConvertedModels:
+        """Measures the ranges of activations on the float model, and quantizes with them."""
+        float32 = self.rewritten
+        found = self.ranges_of(float32)
+        calibrated = write_ranges(float32, found, policy, recipe.scheme)
+        quantized = self._converter.quantize(calibrated, recipe)
+        return ConvertedModels(float32, quantized, found)
+
+    def ranges_of(self, float32: bytes) -> TensorRanges:
+        """Returns what the activations of a float TensorFlow Lite model take over the examples."""
+        assert self._calibration is not None
+        if float32 not in self._ranges:
+            self._ranges[float32] = self._calibration.ranges(float32)
+        return self._ranges[float32]
 
 
-def as_it_is(conversion: Conversion, float32: bytes) -> ConvertedModels:
-    """Returns the float32 model twice."""
-    return ConvertedModels(float32, float32)
-
-
-def by_the_converter(conversion: Conversion, float32: bytes) -> ConvertedModels:
-    """Leaves everything to the TensorFlow Lite converter, calibration as well."""
-    samples = None
-    if conversion.calibration is not None:
-        # The stock calibrator crashes on loops.
-        check_no_loops(float32)
-        samples = conversion.calibration.tensors()
-    quantized = conversion.converter.convert(
-        conversion.saved_model, conversion.signature, conversion.recipe, samples
-    )
-    return ConvertedModels(float32, quantized)
-
-
-def from_ranges(conversion: Conversion, float32: bytes) -> ConvertedModels:
-    """Measures the ranges of activations on the float model, and quantizes with them."""
-    assert conversion.calibration is not None and conversion.policy is not None
-    float32 = rewritten(float32)
-    found = conversion.calibration.ranges(float32)
-    calibrated = write_ranges(float32, found, conversion.policy, conversion.recipe.scheme)
-    quantized = conversion.converter.quantize(calibrated, conversion.recipe)
-    return ConvertedModels(float32, quantized, found)
-
-
-def from_weights(conversion: Conversion, float32: bytes) -> ConvertedModels:
-    """Stores the weights of a flatbuffer otherwise, as the converter would have done."""
-    scheme = conversion.recipe.scheme
-    if scheme.needs_calibration:
-        raise ConversionError(
-            "calibration.ranges: stock is the converter's own calibrator, which takes a SavedModel "
-            "and no TensorFlow Lite file; leave it out"
-        )
-    return ConvertedModels(float32, weights.quantized(float32, scheme))
-
-
-def _check_batch_size(float32: bytes, recipe: Recipe) -> None:
+def _check_batch_size(float32: bytes, batch_size: int | None) -> None:
     sizes = {spec.shape[:1] for spec in float_tflite.specs_of(float32)}
-    if recipe.batch_size is not None and sizes != {(recipe.batch_size,)}:
+    if batch_size is not None and sizes != {(batch_size,)}:
         raise ConversionError(
-            f"quantization.batch_size is {recipe.batch_size}, but the shapes of a TensorFlow Lite "
+            f"quantization.batch_size is {batch_size}, but the shapes of a TensorFlow Lite "
             "file cannot be changed; leave it out, or convert the model again with that batch size"
         )
-
-
-# Given a conversion and its float32 flatbuffer.
-BACKENDS: Mapping[Making, Callable[[Conversion, bytes], ConvertedModels]] = {
-    Making.AS_IT_IS: as_it_is,
-    Making.BY_THE_CONVERTER: by_the_converter,
-    Making.FROM_RANGES: from_ranges,
-}
-# The same of a model that is a float TensorFlow Lite file, of which no other form is there.
-OF_A_FLATBUFFER: Mapping[Making, Callable[[Conversion, bytes], ConvertedModels]] = {
-    **BACKENDS,
-    Making.BY_THE_CONVERTER: from_weights,
-}

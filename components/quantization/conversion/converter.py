@@ -26,7 +26,8 @@ from tfx_tflite.components.quantization.conversion.child_process import (
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.log import last_complaint, without_paths
 from tfx_tflite.components.quantization.conversion.messages import Failed, Request, Step
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 _MEGABYTE = 2**20
 _NO_LIMITS = Limits()

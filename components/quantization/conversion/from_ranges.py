@@ -27,7 +27,8 @@ from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array, Tensors
-from tfx_tflite.components.quantization.schemes import Recipe
+from tfx_tflite.components.quantization.recipe import Recipe
 
 # Files of a request's directory.
 CALIBRATED = "calibrated.tflite"

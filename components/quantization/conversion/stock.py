@@ -12,7 +12,8 @@ from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
 from tfx_tflite.components.quantization.conversion.tensorflow_lite import ConverterError
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
-from tfx_tflite.components.quantization.schemes import Making, Recipe
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Making
 
 # What the converter calls operators with integer activations, by the type of those.
 _OPERATOR_SETS = {

@@ -81,7 +81,8 @@ def zoo_samples(zoo_saved_model) -> Callable[[str], dict[str, np.ndarray]]:
 def convert_zoo(zoo_saved_model, zoo_samples, calibrate_zoo) -> Callable[..., bytes]:
     """Converts models of the zoo in this process, once for each quantization."""
     from tfx_tflite.components.quantization.conversion import from_ranges, stock
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     @functools.cache
     def convert(name: str, scheme: str, io_type: str | None = None) -> bytes:

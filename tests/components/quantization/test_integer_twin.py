@@ -13,7 +13,8 @@ import pytest
 
 from tests.conftest import CONFIGS
 from tfx_tflite.components.errors import DataError
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 

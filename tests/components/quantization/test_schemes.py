@@ -1,7 +1,8 @@
 import pytest
 
 from tfx_tflite.components.errors import ConfigError
-from tfx_tflite.components.quantization.schemes import SCHEMES, Making, Override, Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import SCHEMES, Making, Scheme
 
 
 @pytest.mark.parametrize(
@@ -39,16 +40,6 @@ def test_floats_between_integers_are_for_one_scheme(scheme: Scheme):
     with pytest.raises(ConfigError, match=r"float_fallback: allow does not go .*int8_float_io"):
         Recipe(scheme, float_fallback="allow")
     assert Recipe(Scheme.INT8_FLOAT_IO, float_fallback="allow").allows_float
-
-
-def test_a_layer_is_made_to_the_scheme_of_the_recipe():
-    assert Recipe(Scheme.INT8).scheme_of("conv1/Relu") is Scheme.INT8
-
-
-def test_refuses_to_make_a_layer_otherwise_if_the_scheme_cannot():
-    overrides = (Override("conv1/Relu", Scheme.FLOAT32),)
-    with pytest.raises(ConfigError, match=r"'conv1/Relu' .* 'int8' cannot be made float32"):
-        Recipe(Scheme.INT8, overrides=overrides)
 
 
 @pytest.mark.parametrize("scheme", list(Scheme))

@@ -3,7 +3,8 @@ import pytest
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 

@@ -15,7 +15,8 @@ def evaluator_inputs(directory: Path, rows: np.ndarray) -> dict[str, list]:
     from tfx.types import artifact_utils, standard_artifacts
 
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     (directory / "work").mkdir()
     with Converter(directory / "work") as converter:

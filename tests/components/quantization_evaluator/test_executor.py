@@ -54,7 +54,8 @@ def eval_config(metrics: list = METRICS, slices: tuple = ("label",)):
 @pytest.fixture(scope="module")
 def tflite_model(digits_model: Path, digits_arrays, tmp_path_factory) -> Path:
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     samples = {"image": digits_arrays["train"][0][:100]}
     with Converter(tmp_path_factory.mktemp("conversion")) as converter:
@@ -1024,7 +1025,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
 def pushed(digits_model: Path, tmp_path_factory) -> str:
     """A destination with the model of another scheme."""
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     recipe = Recipe(Scheme.DYNAMIC_RANGE)
     with Converter(tmp_path_factory.mktemp("conversion")) as converter:

@@ -369,7 +369,8 @@ def float_outputs(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray
 def models(saved_model: Path, inputs: np.ndarray, tmp_path_factory) -> dict[str, Path]:
     """The TFLite file of each scheme."""
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     found = {}
     with Converter(tmp_path_factory.mktemp("conversion")) as converter:

@@ -79,7 +79,8 @@ def test_the_ranges_of_one_calibration_serve_another_scheme(quantize, images):
     )
     from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
     from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     directory = quantize(images)
     ranges = TensorRanges.from_json((directory / "ranges.json").read_text())

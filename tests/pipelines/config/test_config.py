@@ -110,7 +110,7 @@ def test_everything_else_has_a_default(config):
     loaded = config()
     assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
     assert loaded.quantization.scheme.value == "int8"
-    assert loaded.quantization.recipe.batch_size is None
+    assert loaded.quantization.plain_recipe.batch_size is None
     assert loaded.beam.args == ("--runner=FnApiRunner",)
 
 

@@ -310,7 +310,8 @@ def test_a_float16_model_put_over_the_int8_one_is_not_pushed_as_int8(
 def convert_to(digits_model: Path, tmp_path: Path):
     """Converts the digits net to a scheme without calibration."""
     from tfx_tflite.components.quantization.conversion.converter import Converter
-    from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+    from tfx_tflite.components.quantization.recipe import Recipe
+    from tfx_tflite.components.quantization.schemes import Scheme
 
     def convert(scheme: str) -> bytes:
         (tmp_path / "conversion").mkdir()

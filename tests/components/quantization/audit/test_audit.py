@@ -22,7 +22,8 @@ from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models import soundness
 from tfx_tflite.components.models.flatbuffer import Graph
 from tfx_tflite.components.quantization.audit.audit import audit, check
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tfx_tflite.components.quantization.conversion import early_start
 from tfx_tflite.components.quantization.conversion.converter import Converter
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 
 def main(directory: Path, behaviour: str, is_early: bool) -> None:

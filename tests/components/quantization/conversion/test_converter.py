@@ -15,7 +15,8 @@ from tfx_tflite.components.quantization.conversion import early_start
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.document import QuantizationReport
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 

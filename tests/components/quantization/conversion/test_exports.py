@@ -14,7 +14,8 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit, check
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.limits import Limits
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 

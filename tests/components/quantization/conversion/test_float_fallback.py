@@ -16,7 +16,8 @@ from tfx_tflite.components.quantization.conversion.backends import ConvertedMode
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 

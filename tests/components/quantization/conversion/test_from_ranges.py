@@ -18,7 +18,8 @@ from tfx_tflite.components.quantization.conversion.from_ranges import quantize, 
 from tfx_tflite.components.quantization.ranges.collection import activation_tensors
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 

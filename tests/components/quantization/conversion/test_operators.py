@@ -17,7 +17,8 @@ from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.audit.specification import Treatment
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 SHAPE = (1, 4, 4, 8)
 EXAMPLES = 8

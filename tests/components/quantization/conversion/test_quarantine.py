@@ -19,7 +19,8 @@ from tfx_tflite.components.quantization.conversion import early_start, messages
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.conversion.log import last_complaint
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 INT8 = Recipe(Scheme.INT8)
 

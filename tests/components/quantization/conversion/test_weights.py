@@ -14,7 +14,8 @@ from tfx_tflite.components.models.runtime import example_shapes, open_model
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion import stock, weights
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.versions import Kernels
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 
