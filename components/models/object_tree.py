@@ -191,6 +191,24 @@ def axis_of(operator: OperatorTree) -> int:
     return int(getattr(operator.builtinOptions, "axis", 0))
 
 
+def activation_of(operator: OperatorTree) -> str:
+    """Returns what an operator applies to its result, as the schema names it: NONE, RELU, ..."""
+    number = int(getattr(operator.builtinOptions, "fusedActivationFunction", 0))
+    return _names("ActivationFunctionType").get(number, f"ACTIVATION {number}")
+
+
+def activation_number(name: str) -> int:
+    """Returns the number of an activation that operators apply to their results."""
+    return int(getattr(_schema.ActivationFunctionType, name))
+
+
+def pads(operator: OperatorTree) -> bool:
+    """Returns whether an operator reads beyond the edges of its input, so that sizes stay."""
+    return int(getattr(operator.builtinOptions, "padding", _schema.Padding.VALID)) == int(
+        _schema.Padding.SAME
+    )
+
+
 def range_tree(minimum: float, maximum: float) -> QuantizationTree:
     """Returns the range of a tensor that is to be quantized."""
     tree: QuantizationTree = _schema.QuantizationParametersT()

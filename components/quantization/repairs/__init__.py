@@ -1,0 +1,1 @@
+"""Changes to a flatbuffer that make it quantize better: each takes bytes and returns bytes."""
