@@ -54,7 +54,8 @@ class SchemeTraits:
         io_types: The types that float model inputs and outputs may become; the first is the
             default.
         biases: The types that biases may have.
-        has_float_fallback: Whether operators without an integer form may stay float.
+        has_float_fallback: Whether operators without an integer form may stay float, and what a
+            recipe names.
     """
 
     weights: TensorType

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, read_graph
 from tfx_tflite.components.quantization import fidelity
-from tfx_tflite.components.quantization.audit.integer_promises import may_stay_float
+from tfx_tflite.components.quantization.audit.integer_promises import float_tensors, may_stay_float
 from tfx_tflite.components.quantization.conversion.backends import ConvertedModels
 from tfx_tflite.components.quantization.document import (
     Bytes,
@@ -20,10 +20,12 @@ from tfx_tflite.components.quantization.document import (
     SizeParts,
 )
 from tfx_tflite.components.quantization.fidelity import Agreement
+from tfx_tflite.components.quantization.float_parts import float_operators
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.policy import PERCENTILE
 from tfx_tflite.components.quantization.ranges.ranges import TensorRange
+from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 
 
@@ -49,7 +51,7 @@ def summarize(
     recipe, ranges = settings.recipe, models.ranges
     resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
-    floats = _float_operators(graph) if recipe.allows_float else []
+    floats = _float_operators(graph, recipe)
     return QuantizationReport(
         scheme=recipe.scheme.value,
         io_type=recipe.resolved_io_type,
@@ -86,8 +88,9 @@ def summarize(
     )
 
 
-def _float_operators(graph: Graph) -> list[FloatOperator]:
+def _float_operators(graph: Graph, recipe: Recipe) -> list[FloatOperator]:
     """Returns the operators that were left in float, with their share of the multiply-adds."""
+    named = frozenset(float_operators(graph, recipe))
     total = sum(multiply_adds(operator) for operator in graph.operators)
     return [
         FloatOperator(
@@ -96,10 +99,13 @@ def _float_operators(graph: Graph) -> list[FloatOperator]:
             name=operator.outputs[0].short_name,
             multiply_adds=multiply_adds(operator),
             share=multiply_adds(operator) / max(total, 1),
-            reason=f"no integer form of {operator.name}",
+            reason="left in float by the recipe"
+            if operator in named
+            else f"no integer form of {operator.name}",
         )
         for operator in graph.operators
-        if may_stay_float(operator)
+        if (operator in named and float_tensors(operator))
+        or (recipe.allows_float and may_stay_float(operator))
     ]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, Violation
 from tfx_tflite.components.quantization.audit import specification as spec
+from tfx_tflite.components.quantization.float_parts import float_operators
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import SchemeTraits
 
@@ -73,13 +74,14 @@ def float_tensors(operator: Operator) -> list[Tensor]:
 def allowed_floats(graph: Graph, recipe: Recipe) -> dict[int, Operator]:
     """Returns the operators that may have float tensors, by index.
 
-    These are conversions at the model's edge if its inputs and outputs are float and, if operators
-    without an integer form may stay float, those and the conversions between them and the rest.
+    These are conversions at the model's edge if its inputs and outputs are float; if operators
+    without an integer form may stay float, those; what the recipe names, and what reads or writes a
+    tensor that it names; and the conversions between these and the rest.
     """
-    staying = [op for op in graph.operators if may_stay_float(op)]
+    staying = [op for op in float_operators(graph, recipe) if float_tensors(op)]
+    if recipe.allows_float:
+        staying += [op for op in graph.operators if may_stay_float(op)]
     edges = {tensor for operator in staying for tensor in float_tensors(operator)}
-    if not recipe.allows_float:
-        staying, edges = [], set()
     found = {operator.index: operator for operator in staying}
     for operator in graph.operators:
         floats = float_tensors(operator)

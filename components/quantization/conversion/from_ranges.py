@@ -5,7 +5,7 @@ dataset or target set. The converter calibrates the same graph for int8 and int1
 thing that int8's quantizer does itself: a bias that several operators share is copied for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -23,6 +23,7 @@ from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
     to_int8,
     to_int16x8,
 )
+from tfx_tflite.components.quantization.float_parts import with_float_parts
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
@@ -87,14 +88,13 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
         recipe: What to make of it; the scheme is one that calibrates.
 
     Raises:
-        ConversionError: The quantizer refuses the model.
+        ConversionError: The quantizer refuses the model, or the recipe is of another one.
     """
     quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
+    calibrated, float_layers = with_float_parts(_without_metadata(calibrated), recipe)
     try:
-        quantized = quantizer.run(
-            _without_metadata(calibrated), tf.as_dtype(recipe.resolved_io_type)
-        )
+        quantized = quantizer.run(calibrated, tf.as_dtype(recipe.resolved_io_type), float_layers)
     except (RuntimeError, ValueError, ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
@@ -112,11 +112,12 @@ class _Quantizer:
     """One of TensorFlow Lite's quantizers.
 
     Attributes:
-        run: Quantizes a calibrated model, given the type of inputs and outputs.
+        run: Quantizes a calibrated model, given the type of inputs and outputs, and which
+            operators stay float.
         mode: What the converter's record in the model calls it, a ModelOptimizationMode.
     """
 
-    run: Callable[[bytes, tf.DType], bytes]
+    run: Callable[[bytes, tf.DType, Collection[str]], bytes]
     mode: int
 
 

@@ -6,6 +6,7 @@ in `models/runtime.py`.
 """
 
 import ctypes
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ _PER_CHANNEL = (False,) * (2 if DENSE_PER_CHANNEL else 1)
 _LEFT_IN_FLOAT = {"DIV"}
 
 
-def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
+def to_int8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[str] = ()) -> bytes:
     """Returns a model whose tensors have ranges, as the MLIR quantizer makes it int8.
 
     The public converter calls it after its own calibration alone.
@@ -35,6 +36,7 @@ def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
     Args:
         calibrated: The float flatbuffer, with ranges.
         io_type: The type of inputs and outputs.
+        float_layers: The operators that are to stay float, by the names of what they write.
 
     Raises:
         ConverterError: The quantizer refuses the model.
@@ -45,11 +47,12 @@ def to_int8(calibrated: bytes, io_type: tf.DType) -> bytes:
             input_data_type=io_type,
             output_data_type=io_type,
             denylisted_ops=_LEFT_IN_FLOAT,
+            denylisted_nodes=set(float_layers) or None,
         )
     )
 
 
-def to_int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
+def to_int16x8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[str] = ()) -> bytes:
     """Returns a model whose tensors have ranges, as the older quantizer makes it int16x8.
 
     It belongs to the calibrator, whose public methods feed examples first. Where none were fed, it
@@ -58,10 +61,12 @@ def to_int16x8(calibrated: bytes, io_type: tf.DType) -> bytes:
     Args:
         calibrated: The float flatbuffer, with ranges.
         io_type: The type of inputs and outputs.
+        float_layers: None; it leaves no operator in float that it knows.
 
     Raises:
         RuntimeError, ValueError: The quantizer refuses the model.
     """
+    assert not float_layers
 
     def number(dtype: tf.DType) -> int:
         return np.dtype(dtype.as_numpy_dtype).num

@@ -57,6 +57,30 @@ def harmonized(
     )
 
 
+def same_scale_groups(graph: Graph) -> tuple[tuple[int, ...], ...]:
+    """Returns the activations of the main graph, those together that have one scale.
+
+    Args:
+        graph: The float model.
+
+    Returns:
+        The numbers of the tensors, in the order in which they are computed, inputs first; a tensor
+        that shares its scale with no other is alone.
+    """
+    computed = [tensor for operator in graph.main.operators for tensor in operator.outputs]
+    tensors = (*graph.main.inputs, *computed)
+    activations = [tensor.index for tensor in tensors if tensor.type == "FLOAT32"]
+    are_activations = frozenset(activations)
+    groups = _Groups()
+    for _, touched in _same_scale_operators(graph, frozenset()):
+        # Of a constant each reader has a copy with a scale of its own.
+        groups.join([tensor for tensor in touched if tensor in are_activations])
+    found: dict[int, list[int]] = {}
+    for place in activations:
+        found.setdefault(groups.root(place), []).append(place)
+    return tuple(map(tuple, found.values()))
+
+
 def _same_scale_operators(graph: Graph, needed: frozenset[str]) -> Iterator[tuple[str, list[int]]]:
     """Yields what moves numbers, with the float tensors that are to have one scale."""
     for operator in graph.main.operators:
