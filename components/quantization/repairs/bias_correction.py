@@ -325,7 +325,8 @@ class _Correction:
             values = (before - error).astype(np.float32)
         else:
             stored = None if bias is None else bias.integers
-            before = np.zeros(error.shape, _BIASES[activation.type]) if stored is None else stored
+            kind = np.int64 if activation.type == "INT16" else np.int32
+            before = np.zeros(error.shape, kind) if stored is None else stored
             limit = np.iinfo(before.dtype).max
             steps = np.rint(np.clip(error / scales, -_MOST_STEPS, _MOST_STEPS)).astype(np.int64)
             values = np.clip(before.astype(np.int64) - steps, -limit, limit).astype(before.dtype)
@@ -354,8 +355,6 @@ class _Correction:
         operator.inputs = [*numbers(operator.inputs)[: layer.bias], number]
 
 
-# The types of biases, by the type of the activations.
-_BIASES = {"INT8": np.dtype(np.int32), "UINT8": np.dtype(np.int32), "INT16": np.dtype(np.int64)}
 # More than any accumulator holds, and less than what float64 has integers for.
 _MOST_STEPS = 2.0**52
 

@@ -13,8 +13,9 @@ from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.quantization.audit.audit import audit
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize, write_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
+from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.repairs.bias_correction import corrected
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.schemes import Scheme
 
 pytestmark = pytest.mark.slow
 
