@@ -18,7 +18,8 @@ from tests.components.quantization_tuner.bed.data import CALIBRATION, SPLITS, Ar
 from tests.components.quantization_tuner.bed.quantized import plain, score
 from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.quantization.audit.audit import audit
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 # Kernels of other versions round otherwise.
 _ROUNDING = 0.002

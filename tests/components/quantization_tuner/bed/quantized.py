@@ -13,7 +13,8 @@ from tfx_tflite.components.quantization.conversion.rewrites import rewritten
 from tfx_tflite.components.quantization.ranges.collection import ActivationObserver
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import CombineExtremes, TensorRanges
-from tfx_tflite.components.quantization.schemes import Recipe, Scheme
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 
 
 def ranges(float_tflite: bytes, inputs: Mapping[str, Array]) -> TensorRanges:
