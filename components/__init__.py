@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tfx_tflite.components.judgement.gate import Gate, GateRule, MetricRule
     from tfx_tflite.components.pusher.component import TFLitePusher
     from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+    from tfx_tflite.components.quantization_tuner.component import QuantizationTuner
     from tfx_tflite.components.rolling_example_gen.component import (
         RollingCsvExampleGen,
         RollingImportExampleGen,
@@ -33,6 +34,7 @@ __all__ = [
     "NpzExampleGen",
     "ParquetExampleGen",
     "QuantizationEvaluator",
+    "QuantizationTuner",
     "RollingCsvExampleGen",
     "RollingImportExampleGen",
     "RollingNpzExampleGen",
@@ -43,6 +45,7 @@ __all__ = [
 
 _MODULES = {
     "CalibrationSampler": "calibration_sampler.component",
+    "QuantizationTuner": "quantization_tuner.component",
     "TFLiteQuantizer": "tflite_quantizer.component",
     "QuantizationEvaluator": "quantization_evaluator.component",
     "TFLitePusher": "pusher.component",

@@ -11,6 +11,11 @@ FLOAT_MODEL_FILE = "float.tflite"
 RANGES_FILE = "ranges.json"
 QUANTIZATION_FILE = "quantization.json"
 
+# In the tuner's `HyperParameters`, beside the float32 model and the ranges.
+RECIPE_FILE = "recipe.json"
+TUNING_FILE = "tuning.json"
+QUANTIZED_TFLITE_FILE = "quantized.tflite"
+
 # In the evaluator's `ModelEvaluation` and `ModelBlessing`, and with what was pushed.
 REPORT_FILE = "report.json"
 PAGE_FILE = "report.html"

@@ -38,6 +38,8 @@ from tfx_tflite.components.private_files import make_private_directory
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
+from tfx_tflite.components.quantization_tuner.component import QuantizationTuner
+from tfx_tflite.components.quantization_tuner.settings import TunerSettings
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
@@ -47,6 +49,7 @@ from tfx_tflite.components.rolling_example_gen.component import (
 from tfx_tflite.components.table_example_gen.component import NpzExampleGen, ParquetExampleGen
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.recipe import given_recipe
 from tfx_tflite.pipelines.config.trust import trust_settings
 from tfx_tflite.pipelines.config.vocabulary import vocabulary_of
 from tfx_tflite.pipelines.metadata.store import connection_config
@@ -105,17 +108,22 @@ def create_pipeline(
         settings=config.calibration.plan,
     )
     needs_calibration = config.quantization.needs_calibration
+    tuner = None
+    if config.quantization.is_searched:
+        tuner = _tuner(config, examples, model, sampler, schema)
     quantizer = TFLiteQuantizer(
         model=model,
         calibration_examples=(
             sampler.outputs["calibration_examples"] if needs_calibration else None
         ),
         schema=schema,
+        recipe=None if tuner is None else tuner.outputs["recipe"],
         settings=QuantizerSettings.of(
             config.model,
             config.converted,
             config.calibration,
             not_inputs=config.features_of_other_use(),
+            given_recipe=given_recipe(config.quantization.recipe),
         ),
     )
     pushed_destination = config.push.destination if config.gate.against("pushed") else None
@@ -159,6 +167,7 @@ def create_pipeline(
     nodes: list[BaseNode] = [example_gen, *schema_nodes, float_model]
     # A scheme without calibration needs no sample.
     nodes += [sampler] if needs_calibration else []
+    nodes += [tuner] if tuner is not None else []
     nodes += [quantizer, evaluator, pusher]
     return Pipeline(
         pipeline_name=config.name,
@@ -168,6 +177,37 @@ def create_pipeline(
         metadata_connection_config=connection_config(config),
         beam_pipeline_args=list(config.beam.args),
     )
+
+
+def _tuner(
+    config: PipelineConfig,
+    examples: BaseChannel,
+    model: BaseChannel,
+    sampler: CalibrationSampler,
+    schema: BaseChannel,
+) -> QuantizationTuner:
+    """Returns the node that looks for a recipe."""
+    try:
+        return QuantizationTuner(
+            examples=examples,
+            model=model,
+            calibration_examples=sampler.outputs["calibration_examples"],
+            schema=schema,
+            eval_config=_eval_config(config),
+            settings=TunerSettings.of(
+                config.model,
+                config.converted,
+                config.calibration,
+                not_inputs=config.features_of_other_use(),
+                search=config.quantization.auto,
+                gate=config.gate,
+                evaluation_split=config.evaluation.split,
+                devices=config.devices,
+                targets=_targets(config.evaluation),
+            ),
+        )
+    except EvaluationError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _reader_of(config: PipelineConfig) -> TrustSettings:

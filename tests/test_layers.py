@@ -21,6 +21,7 @@ FLOORS = (
         "components.example_tables",
         "components.pusher",
         "components.quantization_evaluator",
+        "components.quantization_tuner",
         "components.rolling_example_gen",
         "components.table_example_gen",
         "components.tflite_quantizer",

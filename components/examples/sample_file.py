@@ -44,6 +44,11 @@ def summary_path(uri: str) -> str:
     return posixpath.join(uri, "sample.json")
 
 
+def sample_path(uri: str, split: str) -> str:
+    """Returns where the records of the sample in artifact `uri` are."""
+    return posixpath.join(uri, f"Split-{split}", "data_tfrecord-00000-of-00001.gz")
+
+
 def write_sample(sample: CalibrationSample, uri: str, split: str) -> None:
     """Writes a sample below an artifact's URI.
 
@@ -55,7 +60,7 @@ def write_sample(sample: CalibrationSample, uri: str, split: str) -> None:
     # Only the one worker that writes pays for TensorFlow's import.
     import tensorflow as tf
 
-    path = posixpath.join(uri, f"Split-{split}", "data_tfrecord-00000-of-00001.gz")
+    path = sample_path(uri, split)
     tf.io.gfile.makedirs(posixpath.dirname(path))
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
         for record in sample.records:

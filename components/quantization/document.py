@@ -10,6 +10,8 @@ from pydantic import Field
 
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.tuning import TuningReport
 
 FORMAT = 1
 
@@ -104,6 +106,9 @@ class QuantizationReport(Document):
     # How often there is which.
     operators: dict[str, int] = {}
     float_operators: tuple[FloatOperator, ...] = ()
+    # How the model was made, and how that was found if a search found it.
+    recipe: Recipe | None = None
+    tuning: TuningReport | None = None
     # What breaks the scheme's promise; nothing in what is written.
     audit: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()

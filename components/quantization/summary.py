@@ -23,10 +23,11 @@ from tfx_tflite.components.quantization.fidelity import Agreement
 from tfx_tflite.components.quantization.float_parts import float_operators
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
-from tfx_tflite.components.quantization.ranges.policy import PERCENTILE
+from tfx_tflite.components.quantization.ranges.policy import PERCENTILE, RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRange
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.settings import QuantizerSettings
+from tfx_tflite.components.quantization.tuning import TuningReport
 
 
 def summarize(
@@ -36,6 +37,8 @@ def summarize(
     sample: CalibrationSample | None,
     noise: Mapping[str, LayerNoise] | None = None,
     agreements: Sequence[Agreement] = (),
+    recipe: Recipe | None = None,
+    tuning: TuningReport | None = None,
 ) -> QuantizationReport:
     """Returns settings, digests, sizes, ranges and layers of a conversion.
 
@@ -46,22 +49,27 @@ def summarize(
         sample: The calibration sample, if one was used.
         noise: How far layers are from the float model's, by the name of what they write.
         agreements: How far the outputs' answers agree with the float model's.
+        recipe: What was made of the model; None if that is what the settings say.
+        tuning: How the recipe was found, if a search found it.
     """
     graph = read_graph(models.quantized)
-    recipe, ranges = settings.recipe, models.ranges
-    resolved = ranges.resolve(settings.policy) if ranges and settings.policy else ()
+    recipe = recipe or settings.recipe
+    ranges, policy = models.ranges, recipe.policy(settings.policy)
+    resolved = ranges.resolve(policy) if ranges and policy else ()
     by_name = {tensor_range.tensor.name: tensor_range for tensor_range in resolved}
     floats = _float_operators(graph, recipe)
     return QuantizationReport(
         scheme=recipe.scheme.value,
+        recipe=recipe,
+        tuning=tuning,
         io_type=recipe.resolved_io_type,
         batch_size=settings.batch_size,
         float_fallback=recipe.float_fallback,
         signature=settings.signature,
         calibration_sample=sample,
-        calibration=_calibration(settings) if sample else None,
+        calibration=_calibration(settings, policy) if sample else None,
         warnings=(
-            *(ranges.warnings(settings.policy) if ranges else ()),
+            *(ranges.warnings(policy) if ranges else ()),
             *_float_warning(floats),
             *fidelity.warnings(models.quantized, noise or {}, agreements),
         ),
@@ -120,10 +128,9 @@ def _float_warning(floats: Sequence[FloatOperator]) -> Iterator[str]:
         )
 
 
-def _calibration(settings: QuantizerSettings) -> Calibration:
-    policy = settings.policy
+def _calibration(settings: QuantizerSettings, policy: RangePolicy | None) -> Calibration:
     percentile = policy.percentile if policy and policy.kind == PERCENTILE else None
-    return Calibration(ranges=settings.ranges, percentile=percentile)
+    return Calibration(ranges=policy.kind if policy else settings.ranges, percentile=percentile)
 
 
 def _layer(

@@ -23,6 +23,7 @@ class TFLiteQuantizerSpec(ComponentSpec):
         "model": ChannelParameter(type=standard_artifacts.Model),
         "calibration_examples": ChannelParameter(type=standard_artifacts.Examples, optional=True),
         "schema": ChannelParameter(type=standard_artifacts.Schema, optional=True),
+        "recipe": ChannelParameter(type=standard_artifacts.HyperParameters, optional=True),
     }
     OUTPUTS = {"quantized_model": ChannelParameter(type=standard_artifacts.Model)}
 
@@ -45,10 +46,11 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         calibration_examples: `Examples` with a split `calibration`; needed by the schemes that
             quantize activations.
         schema: The `Schema` of the examples.
+        recipe: What `QuantizationTuner` found; needed by `scheme: auto`.
         settings: What to convert, to what, and how.
         **options: The fields of `QuantizerSettings`, instead of `settings`: `signature`,
             `preprocessing_signature`, `scheme`, `io_type`, `batch_size`, `float_fallback`,
-            `ranges`, `percentile`, `time_limit`, `memory_limit`.
+            `ranges`, `percentile`, `time_limit`, `memory_limit`, `given_recipe`.
 
     Raises:
         ConfigError: The scheme is not known, does not go with the I/O type, or needs calibration
@@ -63,17 +65,21 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         calibration_examples: types.BaseChannel | None = None,
         schema: types.BaseChannel | None = None,
+        recipe: types.BaseChannel | None = None,
         settings: QuantizerSettings | None = None,
         **options: object,
     ):
         settings = QuantizerSettings.given(settings, options)
         if settings.recipe.scheme.needs_calibration and calibration_examples is None:
             raise ConfigError(f"scheme {settings.scheme_name!r} needs calibration_examples")
+        if settings.is_searched and recipe is None:
+            raise ConfigError("scheme 'auto' needs a recipe, which QuantizationTuner finds")
         super().__init__(
             TFLiteQuantizerSpec(
                 model=model,
                 calibration_examples=calibration_examples,
                 schema=schema,
+                recipe=recipe,
                 settings=settings.to_property(),
                 versions=code_version(),
                 quantized_model=types.Channel(type=standard_artifacts.Model),

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfx import types
@@ -26,8 +27,11 @@ from tfx_tflite.components.quantization.conversion.backends import ConvertedMode
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.first_run import check_runs
 from tfx_tflite.components.quantization.document import QuantizationReport
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
+from tfx_tflite.components.quantization.tuning import TuningReport
 
 _COMPONENT = "TFLiteQuantizer"
 # On how many batches of calibration examples both models' answers are compared, and on how many
@@ -52,7 +56,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ConversionError: The model does not convert, or not to what the scheme promises.
         """
         settings = QuantizerSettings.from_property(exec_properties)
-        recipe = settings.recipe
+        tuned = _Tuned.of(input_dict)
+        recipe = settings.recipe if tuned is None else tuned.recipe
         output = artifact_utils.get_single_instance(output_dict["quantized_model"])
         uri = artifact_files.float_model_uri(input_dict["model"])
         needs_sample = recipe.scheme.needs_calibration
@@ -81,7 +86,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 settings.policy,
                 calibration,
             )
-            models = workshop.make(recipe)
+            float_model_digest = float_tflite.digest_of(saved_model)
+            models = None if tuned is None else tuned.models(float_model_digest, sample)
+            models = models or workshop.make(recipe)
             audit.check(models.quantized, recipe)
             examples = calibration.groups(_TRIED_BATCHES) if calibration else ()
             check_runs(models.quantized, examples)
@@ -90,7 +97,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             agreements = (
                 fidelity.agreements(models.float32, models.quantized, examples) if examples else ()
             )
-            float_model_digest = float_tflite.digest_of(saved_model)
         summary = summarize(
             models,
             settings,
@@ -98,10 +104,67 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             sample.described if sample else None,
             noise,
             agreements,
+            recipe,
+            None if tuned is None else tuned.report,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
         _describe(output, summary)
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """What QuantizationTuner found.
+
+    Attributes:
+        artifact: Its output.
+        recipe: The recipe.
+        report: What was tried.
+    """
+
+    artifact: types.Artifact
+    recipe: Recipe
+    report: TuningReport | None
+
+    @classmethod
+    def of(cls, input_dict: Artifacts) -> "_Tuned | None":
+        """Returns what is among an executor's inputs; None if there is none."""
+        if not input_dict.get("recipe"):
+            return None
+        artifact = artifact_utils.get_single_instance(input_dict["recipe"])
+        with artifact_files.readable(artifact.uri) as directory:
+            file, tried = directory / layout.RECIPE_FILE, directory / layout.TUNING_FILE
+            recipe = Recipe.parse(file.read_bytes(), str(file))
+            report = None
+            if tried.exists():
+                report = TuningReport.parse(tried.read_bytes(), str(tried))
+        return cls(artifact, recipe, report)
+
+    def models(self, float_model: str, sample: SampleInput | None) -> ConvertedModels | None:
+        """Returns the models that were tried, so that these very bytes are shipped.
+
+        Args:
+            float_model: The digest of the float model.
+            sample: The calibration examples.
+
+        Returns:
+            None if they were made of others.
+        """
+        made_of = self.artifact.get_string_custom_property(layout.FLOAT_MODEL_DIGEST)
+        with_sample = self.artifact.get_string_custom_property(layout.SAMPLE_DIGEST)
+        if made_of != float_model:
+            return None
+        if sample is not None and with_sample != sample.described.digest:
+            return None
+        with artifact_files.readable(self.artifact.uri) as directory:
+            ranges = directory / layout.RANGES_FILE
+            return ConvertedModels(
+                (directory / layout.FLOAT_TFLITE_FILE).read_bytes(),
+                (directory / layout.QUANTIZED_TFLITE_FILE).read_bytes(),
+                TensorRanges.from_json(ranges.read_text(encoding="utf-8"))
+                if ranges.exists() and self.recipe.scheme.needs_calibration
+                else None,
+            )
 
 
 def _few(groups: Iterable[Tensors], count: int) -> Iterator[Tensors]:
@@ -119,6 +182,8 @@ def _write(directory: Path, models: ConvertedModels, summary: QuantizationReport
     tflite.parent.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes(models.quantized)
     (directory / layout.FLOAT_TFLITE_FILE).write_bytes(models.float32)
+    if models.ranges is not None:
+        (directory / layout.RANGES_FILE).write_text(models.ranges.to_json(), encoding="utf-8")
     (directory / layout.QUANTIZATION_FILE).write_text(summary.to_json(), encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.checks import files
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean
 from tfx_tflite.pipelines.config.config import PipelineConfig
+from tfx_tflite.pipelines.config.recipe import given_recipe
 from tfx_tflite.pipelines.config.vocabulary import read_vocabulary
 
 _KEY = "model.saved_model"
@@ -103,6 +104,14 @@ def vocabularies_are_there(config: PipelineConfig) -> Iterator[Mistake]:
             yield files.keyed(error)
 
 
+def recipe_is_one(config: PipelineConfig) -> Iterator[Mistake]:
+    """Checks that the file of a recipe is there and holds one."""
+    try:
+        given_recipe(config.quantization.recipe)
+    except (ConfigError, NotKnownError) as error:
+        yield files.keyed(error)
+
+
 def destination_is_writable(config: PipelineConfig) -> Iterator[Mistake]:
     """Checks that there can be pushed to a destination on this machine."""
     if is_local(config.push.destination):
@@ -170,6 +179,7 @@ PLACES = (
     model_file_is_there,
     keras_file_is_one,
     schema_is_there,
+    recipe_is_one,
     vocabularies_are_there,
     destination_is_writable,
     keys_can_be_used,

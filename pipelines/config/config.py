@@ -183,6 +183,8 @@ class PipelineConfig(Settings):
             ("calibration.split", self.calibration.split),
             ("evaluation.split", self.evaluation.split),
         ]
+        if self.quantization.is_searched:
+            wanted.append(("quantization.auto.tuning_split", self.quantization.auto.tuning_split))
         if self.model.trainer is not None:
             wanted += [("model.trainer", "train"), ("model.trainer", "eval")]
         for key, split in wanted:
@@ -191,6 +193,23 @@ class PipelineConfig(Settings):
                 raise problem(
                     key, f"needs split {split!r}, but {where} has: {listed(self.data.split_names)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _search_does_not_see_what_the_gate_judges_on(self) -> Self:
+        if not self.quantization.is_searched:
+            return self
+        if self.quantization.auto.tuning_split == self.evaluation.split:
+            raise problem(
+                "quantization.auto.tuning_split",
+                f"is {self.evaluation.split!r}, on which the gate judges; a search must not see "
+                "it, so name another split",
+            )
+        if self.calibration.policy is None:
+            raise problem(
+                "calibration.ranges",
+                "stock does not go with quantization.scheme: auto; take robust or minmax",
+            )
         return self
 
     @model_validator(mode="after")
@@ -327,7 +346,7 @@ class PipelineConfig(Settings):
 # What the places of one machine are in, and no container is given.
 OF_THIS_MACHINE = frozenset({"root", "metadata", "kubeflow"})
 # What is in the file becomes part of the pipeline, so that no container needs the file.
-_READ_AT_ONCE = frozenset({"evaluation.vocabulary"})
+_READ_AT_ONCE = frozenset({"evaluation.vocabulary", "quantization.recipe"})
 
 
 def _local_paths(section: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:

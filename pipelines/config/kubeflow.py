@@ -57,6 +57,7 @@ CONTAINERS = (
     "SchemaGen",
     "Trainer",
     "CalibrationSampler",
+    "QuantizationTuner",
     "TFLiteQuantizer",
     "QuantizationEvaluator",
     "Pusher",

@@ -1,6 +1,6 @@
 """The ways to make a quantized model of a float one; the table of schemes says which is whose."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,15 +9,25 @@ from typing import Protocol
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.models import float_tflite
+from tfx_tflite.components.models.flatbuffer import read_graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
 from tfx_tflite.components.quantization.conversion import weights
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
+from tfx_tflite.components.quantization.conversion.tensorflow_lite import DENSE_PER_CHANNEL
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
-from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.recipe import (
+    FOLD,
+    PER_CHANNEL,
+    Recipe,
+    Repair,
+    WeightRule,
+)
+from tfx_tflite.components.quantization.repairs.batch_normalization import folded
 from tfx_tflite.components.quantization.schemes import Making
+from tfx_tflite.components.quantization.structure import layer_keys, structure_digest
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Workshop:
         self._policy = policy
         self._calibration = calibration
         self._ranges: dict[bytes, TensorRanges] = {}
+        self._repaired: dict[tuple[Repair, ...], bytes] = {}
 
     @cached_property
     def float32(self) -> bytes:
@@ -101,9 +112,44 @@ class Workshop:
         return rewritten(self.float32)
 
     @cached_property
+    def structure(self) -> str:
+        """A digest of the structure that keys of layers and tensors are of."""
+        return structure_digest(read_graph(self.rewritten))
+
+    @cached_property
     def samples(self) -> Sequence[Tensors]:
         """The calibration examples in groups of one shape, by input name."""
         return self._calibration.groups() if self._calibration is not None else ()
+
+    def repaired(self, recipe: Recipe) -> bytes:
+        """Returns the float model with the repairs of a recipe that are of float models.
+
+        Args:
+            recipe: The recipe.
+
+        Returns:
+            The very bytes as without a repair that changes nothing.
+        """
+        content = self.rewritten
+        done: tuple[Repair, ...] = ()
+        for repair in recipe.repairs:
+            if repair in FLOAT_REPAIRS:
+                done = (*done, repair)
+                if done not in self._repaired:
+                    self._repaired[done] = FLOAT_REPAIRS[repair](content, self)
+                content = self._repaired[done]
+        return content
+
+    def weight_rules(self, recipe: Recipe) -> dict[str, WeightRule]:
+        """Returns the dense layers whose weights the converter gives one scale, by their keys."""
+        if DENSE_PER_CHANNEL or not recipe.scheme.needs_calibration:
+            return {}
+        keys = layer_keys(read_graph(self.repaired(recipe)))
+        return {
+            key: PER_CHANNEL
+            for operator, key in keys.items()
+            if operator.name == "FULLY_CONNECTED" and operator.operands[1] is not None
+        }
 
     def make(self, recipe: Recipe) -> ConvertedModels:
         """Returns the model as float32 TensorFlow Lite model and as a recipe has it.
@@ -147,7 +193,12 @@ class Workshop:
 
     def _from_ranges(self, recipe: Recipe, policy: RangePolicy) -> ConvertedModels:
         """Measures the ranges of activations on the float model, and quantizes with them."""
-        float32 = self.rewritten
+        if recipe.structure not in (None, self.structure):
+            raise ConversionError(
+                "the recipe is of a model of another structure, so that its layers are not those "
+                "of this one; look for a recipe anew with quantization.scheme: auto"
+            )
+        float32 = self.repaired(recipe)
         found = self.ranges_of(float32)
         calibrated = write_ranges(float32, found, policy, recipe.scheme)
         quantized = self._converter.quantize(calibrated, recipe)
@@ -168,3 +219,9 @@ def _check_batch_size(float32: bytes, batch_size: int | None) -> None:
             f"quantization.batch_size is {batch_size}, but the shapes of a TensorFlow Lite "
             "file cannot be changed; leave it out, or convert the model again with that batch size"
         )
+
+
+# What is done to the float model; it is given that model and who makes it.
+FLOAT_REPAIRS: Mapping[Repair, Callable[[bytes, Workshop], bytes]] = {
+    FOLD: lambda float32, _: folded(float32),
+}

@@ -1,0 +1,174 @@
+"""Candidates made to recipes, loaded, run and judged on the tuning examples."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from absl import logging
+
+from tfx_tflite.components import progress
+from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.errors import ConversionError, EvaluationError, ModelError
+from tfx_tflite.components.progress import Step
+from tfx_tflite.components.quantization.audit import audit
+from tfx_tflite.components.quantization.conversion.backends import ConvertedModels, Workshop
+from tfx_tflite.components.quantization.conversion.first_run import check_runs
+from tfx_tflite.components.quantization.ranges.policy import ROBUST, RangePolicy
+from tfx_tflite.components.quantization.recipe import Recipe, Repair, WeightRule
+from tfx_tflite.components.quantization.repairs.input_rounding import (
+    float_input_ranges,
+    input_steps,
+    with_rounded_inputs,
+)
+from tfx_tflite.components.quantization.settings import SearchBudget
+from tfx_tflite.components.quantization.tuning import Rung, Tried
+from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError
+from tfx_tflite.components.quantization_tuner.memory import Memory
+from tfx_tflite.components.quantization_tuner.trial import TrialGround
+from tfx_tflite.components.verdict import OVERALL
+
+_SECONDS_A_MINUTE = 60
+# On how many groups of calibration examples a candidate is run first.
+_FIRST_GROUPS = 1
+# Of the float model with rounded inputs, which no recipe makes.
+_ROUNDED = "rounded inputs of "
+
+
+@dataclass
+class RecipeBench:
+    """Makes candidates of one float model and judges them; finished ones are kept.
+
+    Attributes:
+        workshop: What makes models.
+        ground: What judges them.
+        memory: What keeps them.
+        budget: When it ends.
+        policy: How ranges follow from the calibration examples without a recipe saying so.
+        examples: How many tuning examples there are, once a candidate was judged.
+        evaluations: How many candidates were judged, those of a killed search among them.
+        seconds: How long that took.
+    """
+
+    workshop: Workshop
+    ground: TrialGround
+    memory: Memory
+    budget: SearchBudget
+    policy: RangePolicy
+    evaluations: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    _made: dict[str, ConvertedModels] = field(default_factory=dict)
+
+    def try_recipe(self, rung: Rung, what: str, recipe: Recipe, is_allowed: bool = True) -> Tried:
+        """Returns what the rules say of a model that is made to a recipe."""
+
+        def make() -> bytes:
+            models = self.models(recipe)
+            return models.quantized
+
+        named = {"rung": rung, "what": what, "recipe": recipe, "is_allowed": is_allowed}
+        return self._tried(recipe.to_json(), Tried.model_validate(named), make)
+
+    def try_rounded_inputs(self, recipe: Recipe) -> Tried | None:
+        """Returns what the rules say of the float model with its inputs rounded to 8 bits."""
+        float32 = self.workshop.repaired(recipe)
+        content = with_rounded_inputs(float32, self._input_ranges(recipe))
+        if content is float32:
+            return None
+        named = {
+            "rung": "rounded inputs",
+            "what": "the float model with its inputs rounded to 8 bits",
+            "is_allowed": False,
+        }
+        return self._tried(
+            _ROUNDED + recipe.to_json(), Tried.model_validate(named), lambda: content
+        )
+
+    def changes(self, repair: Repair, recipe: Recipe) -> bool:
+        """Returns whether a repair changes the float model that a recipe gives."""
+        before = self.workshop.repaired(recipe)
+        return self.workshop.repaired(recipe.having(repair)) is not before
+
+    def weight_rules(self, recipe: Recipe) -> Mapping[str, WeightRule]:
+        """Returns the weights that can be stored better than the converter does."""
+        return self.workshop.weight_rules(recipe)
+
+    def blamed_input(self, recipe: Recipe) -> str:
+        """Returns a sentence on which input 8 bits are too few for, and why."""
+        found = input_steps(self.workshop.samples, self._input_ranges(recipe))
+        return found[0].sentence() if found else ""
+
+    def _input_ranges(self, recipe: Recipe) -> dict[str, tuple[float, float]]:
+        policy = recipe.policy(self.policy)
+        assert policy is not None
+        ranges = self.workshop.ranges_of(self.workshop.repaired(recipe))
+        return float_input_ranges(ranges, policy)
+
+    def is_robust(self) -> bool:
+        """Returns whether ranges are `robust` without a recipe saying so."""
+        return self.policy.kind == ROBUST
+
+    def fewest_edges(self, recipe: Recipe, holding: Callable[[Recipe], Tried]) -> Recipe | None:
+        """Returns the recipe with the fewest tensors in float that the rules hold for."""
+        raise NotImplementedError
+
+    def models(self, recipe: Recipe) -> ConvertedModels:
+        """Returns the models of a recipe, checked to be what its scheme promises and to run.
+
+        Raises:
+            ConversionError: They are not, or do not.
+        """
+        key = recipe.to_json()
+        if key not in self._made:
+            models = self.workshop.make(recipe)
+            audit.check(models.quantized, recipe)
+            check_runs(models.quantized, self.workshop.samples[:_FIRST_GROUPS])
+            self._made = {key: models}
+        return self._made[key]
+
+    def _tried(self, key: str, named: Tried, make: Callable[[], bytes]) -> Tried:
+        """Returns what was kept of a candidate, or judges it."""
+        if (
+            self.evaluations >= self.budget.evaluations
+            or self.seconds >= self.budget.minutes * _SECONDS_A_MINUTE
+        ):
+            raise BudgetSpentError
+        self.evaluations += 1
+        progress.tell(
+            Step(f"candidates tried, now {named.what}", self.evaluations - 1, is_first=True)
+        )
+        found = self.memory.tried(key)
+        if found is None:
+            found = self._judged(named, make)
+            if not found.problem:
+                self.memory.keep(key, found)
+        self.seconds += found.seconds
+        overall = [rule.examples for rule in found.rules if rule.slice == OVERALL]
+        self.examples = max(self.examples, *overall, 0)
+        return found.model_copy(
+            update={name: getattr(named, name) for name in ("rung", "what", "recipe", "is_allowed")}
+        )
+
+    def _judged(self, named: Tried, make: Callable[[], bytes]) -> Tried:
+        start = time.monotonic()
+        try:
+            content = make()
+            judged = self.ground.judge(content, len(self.workshop.rewritten))
+        except (ConversionError, ModelError, EvaluationError) as error:
+            seconds = time.monotonic() - start
+            logging.info("Candidate %s: %s", named.what, error)
+            return named.model_copy(
+                update={"problem": str(error), "excess": 1e9, "distance": 1e9, "seconds": seconds}
+            )
+        logging.info("Candidate %s: rules %s, excess %.3f", named.what, judged.holds, judged.excess)
+        return named.model_copy(
+            update={
+                "digest": bytes_digest(content),
+                "size_bytes": len(content),
+                "holds": judged.holds,
+                "excess": judged.excess,
+                "distance": judged.distance,
+                "rules": judged.rules,
+                "seconds": round(time.monotonic() - start, 3),
+            }
+        )

@@ -1,0 +1,185 @@
+"""Candidates judged on the tuning examples by the gate's own rules, as the evaluator judges."""
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from tensorflow_model_analysis.proto import config_pb2
+
+from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.judgement.candidate import Candidate
+from tfx_tflite.components.judgement.case import Case, Judgement
+from tfx_tflite.components.judgement.first_examples import FirstExamples
+from tfx_tflite.components.judgement.gate import (
+    Gate,
+    GateRule,
+    MetricRule,
+    OutputLimit,
+    SizeBytesLimit,
+    SizeLimit,
+)
+from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
+from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
+from tfx_tflite.components.models.first_run import check_first_run, check_target_run
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
+from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.verdict import RuleResult, Verdict
+from tfx_tflite.components.versions import Kernels
+
+_CANDIDATE = "candidate"
+# A drop that is allowed to be none is exceeded by shares of this.
+_LEAST_BOUND = 1e-3
+# What stands for no limit, which JSON has no number for.
+_FAR = 1e9
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the rules say of a candidate; see `Tried`."""
+
+    holds: bool
+    excess: float
+    distance: float
+    rules: tuple[RuleResult, ...]
+    examples: int
+
+
+@dataclass(frozen=True)
+class TrialGround:
+    """The tuning examples, and the float model that candidates are compared with on them.
+
+    Attributes:
+        pair: The float model; the quantized one is left open.
+        eval_config: The metrics, as `two_model_config` returns it.
+        gate: The rules, of which those are judged that a file alone decides.
+        judged: The outputs that are evaluated.
+        source: The examples.
+        first: The first of them.
+        devices: What will run the model.
+        beam_pipeline: Makes a Beam pipeline.
+    """
+
+    pair: ModelPair
+    eval_config: config_pb2.EvalConfig
+    gate: Gate
+    judged: tuple[JudgedOutput, ...]
+    source: SplitFiles
+    first: FirstExamples
+    devices: Targets
+    beam_pipeline: Callable[[], beam.Pipeline]
+
+    def judge(self, content: bytes, float_size: int) -> Judged:
+        """Returns what the rules say of a model.
+
+        Args:
+            content: The flatbuffer.
+            float_size: The bytes of the float32 flatbuffer.
+
+        Raises:
+            ModelError: Running it ends the process.
+        """
+        check_first_run(content, _CANDIDATE, self.first.take(2))
+        host = default_kernels(content, self.first.take(2))
+        candidates = self._candidates(host)
+        for kernels in set(CHOSEN).intersection(each.kernels for each in candidates):
+            check_target_run(content, _CANDIDATE, self.first.take(2), kernels)
+        first = dataclasses.replace(
+            self.first,
+            outputs=TFLiteModel(content, candidates[0].kernels).predict(self.first.inputs),
+        )
+        with tempfile.TemporaryDirectory(prefix="tfx-tflite-tuning-") as name:
+            path = Path(name) / "candidate.tflite"
+            path.write_bytes(content)
+            pair = dataclasses.replace(
+                self.pair,
+                tflite=str(path),
+                digests={**self.pair.digests, str(path): bytes_digest(content)},
+                candidates=candidates,
+            )
+            case = Case(
+                pair,
+                self.eval_config,
+                judged_here(self.gate),
+                self.judged,
+                self.source,
+                first,
+                None,
+                str(Path(name) / "result"),
+            )
+            with self.beam_pipeline() as pipeline:
+                case.compare(pipeline)
+            figures = {"size_bytes": float(len(content)), "size_ratio": len(content) / float_size}
+            return _judged(case.judge([figures for _ in candidates]))
+
+    def _candidates(self, host: Kernels) -> tuple[Candidate, ...]:
+        is_named = tuple(self.devices) != DEFAULT_TARGETS
+        return tuple(
+            Candidate(
+                place=place,
+                name=device.name if is_named else "",
+                kernels=device.judging_kernels or host,
+                is_accelerated=device.accelerator is not None,
+            )
+            for place, device in enumerate(self.devices)
+        )
+
+
+def judged_here(gate: Gate) -> Gate:
+    """Returns the part of a gate that is judged on tuning examples.
+
+    That is what the answers and the file decide. What was pushed, and what is measured on a quiet
+    machine or by a compiler, is left to the gate.
+    """
+    rules = tuple(rule for rule in gate.rules if _is_judged_here(rule))
+    return gate.model_copy(update={"rules": rules, "min_examples": 1})
+
+
+def _is_judged_here(rule: GateRule) -> bool:
+    if isinstance(rule, MetricRule):
+        return rule.against == "float"
+    return isinstance(rule, OutputLimit | SizeLimit | SizeBytesLimit)
+
+
+def _judged(found: Judgement) -> Judged:
+    rules = found.result.rules
+    failing = [rule for rule in rules if not _holds(rule)]
+    said = {rule.reason for rule in rules}
+    # Such as that there is no figure to judge.
+    others = [reason for reason in found.result.reasons if reason not in said]
+    return Judged(
+        holds=not failing and not others,
+        excess=max(map(_excess, rules), default=_FAR if others else -_FAR),
+        distance=max(_distances(found).values(), default=_FAR),
+        rules=rules,
+        examples=found.evaluation.examples,
+    )
+
+
+def _holds(rule: RuleResult) -> bool:
+    if rule.verdict is Verdict.UNDECIDED:
+        return rule.drop <= rule.bound
+    return rule.verdict is not Verdict.REFUSED
+
+
+def _excess(rule: RuleResult) -> float:
+    if rule.verdict is Verdict.NOT_JUDGED:
+        return -_FAR
+    if not math.isfinite(rule.drop):
+        return _FAR
+    return min((rule.drop - rule.bound) / max(abs(rule.bound), _LEAST_BOUND), _FAR)
+
+
+def _distances(found: Judgement) -> Mapping[tuple[int, str | None], float]:
+    distances = {}
+    for target in found.targets:
+        for output in target.evaluation.outputs:
+            sums = output.comparison.outputs
+            ratio = sums.noise / sums.signal if sums.signal else _FAR * (sums.noise > 0)
+            found_here = ratio if math.isfinite(ratio) else _FAR
+            distances[target.candidate.place, output.key] = min(found_here, _FAR)
+    return distances
