@@ -144,7 +144,7 @@ class _Fold:
         trees, source = draft.operators, self.scaling.source.index
         if self.kept is not None and self.added is not None:
             tree = trees[self.kept.index]
-            store_operand(draft, self.kept, tree, 1, self.added)
+            store_operand(draft, self.kept, 1, self.added.astype(np.float32))
             tree.inputs = [source, numbers(tree.inputs)[1]]
             if self.kept.name == "SUB":
                 tree.opcodeIndex = draft.code("ADD")
@@ -156,15 +156,16 @@ class _Fold:
             tree.inputs = [source if i == replaced else i for i in numbers(tree.inputs)]
 
     def _take(self, draft: Draft, taking: _Taking) -> None:
-        layer, tree = taking.layer, draft.operators[taking.layer.operator.index]
+        layer = taking.layer
         weights = layer.weights.astype(np.float64)
-        store_operand(draft, layer.operator, tree, 1, weights * self.scaling.factors[taking.places])
+        scaled = weights * self.scaling.factors[taking.places]
+        store_operand(draft, layer.operator, 1, scaled.astype(np.float32))
         if self.kept is not None or not self.scaling.terms.any():
             return
         others = tuple(i for i in range(weights.ndim) if i != layer.outputs_axis)
         added = (weights * self.scaling.terms[taking.places]).sum(axis=others)
         bias = added if layer.bias is None else layer.bias.reshape(-1) + added
-        store_operand(draft, layer.operator, tree, 2, bias)
+        store_operand(draft, layer.operator, 2, bias.astype(np.float32))
 
 
 def _apart(folds: Sequence[_Fold]) -> list[_Fold]:

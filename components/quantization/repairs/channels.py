@@ -15,7 +15,7 @@ from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor
-from tfx_tflite.components.models.object_tree import OperatorTree, numbers
+from tfx_tflite.components.models.object_tree import OperatorTree, QuantizationTree, numbers
 from tfx_tflite.components.quantization.audit import specification as spec
 
 
@@ -217,21 +217,26 @@ def layer_of(operator: Operator, tree: OperatorTree) -> Layer | None:
 
 
 def store_operand(
-    draft: Draft, operator: Operator, tree: OperatorTree, position: int, values: Array
+    draft: Draft,
+    operator: Operator,
+    position: int,
+    values: Array,
+    quantization: QuantizationTree | None = None,
 ) -> None:
     """Has an operator of the main graph read a constant of its own with other values.
 
     Args:
         draft: The model.
         operator: The operator.
-        tree: The same one in the draft.
         position: Of the operand, which may have been left out.
-        values: float32.
+        values: float32, or integers of a quantized tensor.
+        quantization: Their scales.
     """
-    before = operator.operand(position)
+    tree, before = draft.operators[operator.index], operator.operand(position)
     name = f"{operator.outputs[0].name}/bias" if before is None else before.name
-    constant = object_tree.tensor_tree(name, "FLOAT32", values.shape)
-    draft.store(constant, np.ascontiguousarray(values, np.float32))
+    constant = object_tree.tensor_tree(name, values.dtype.name.upper(), values.shape)
+    constant.quantization = quantization
+    draft.store(constant, np.ascontiguousarray(values))
     draft.main.tensors.append(constant)
     inputs = numbers(tree.inputs)
     inputs += [-1] * (position + 1 - len(inputs))
