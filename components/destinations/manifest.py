@@ -58,6 +58,15 @@ class ModelEntry(FileEntry):
     file: FileName = MODEL_FILE
 
 
+class Normalization(Part):
+    """What the caller does with an input: (value - mean) * factor, before it is quantized."""
+
+    # Of both, in C order; what they are broadcast to is an example without the batch dimension.
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    factor: tuple[float, ...]
+
+
 class Tensor(Part):
     """An input or an output: real value = scale * (integer - zero_point) if it has a scale."""
 
@@ -69,6 +78,8 @@ class Tensor(Part):
     example_shape: tuple[int, ...] | None = None
     scale: float | None = None
     zero_point: int | None = None
+    # Of an input: what the model leaves to its caller; None if it takes real values as they are.
+    normalization: Normalization | None = None
 
 
 class Signature(Part):

@@ -29,6 +29,7 @@ from tfx_tflite.components.models.float_model import (
     open_float_model,
     runs_in_threads,
 )
+from tfx_tflite.components.models.input_normalization import normalized
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.versions import Kernels
@@ -208,7 +209,9 @@ class _PredictDoFn(beam.DoFn):
             finite.check_outputs(batch, inputs, outputs, model)
         extracts = self._judged(batch, inputs, prepared, predictions)
         if self._pair.input_ranges:
-            seen = InputsSeen.of(inputs, self._pair.input_ranges)
+            # In what the quantized model takes, as the ranges are.
+            taken = normalized(inputs, slowest.normalizations)
+            seen = InputsSeen.of(taken, self._pair.input_ranges)
             # By name, as extracts of TFMA may hold nothing but arrays.
             extracts[INPUTS_SEEN_KEY] = vars(seen)
         return extracts

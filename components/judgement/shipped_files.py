@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY, SCHEMA_FILE
-from tfx_tflite.components.destinations.manifest import Golden, Signature, Tensor
+from tfx_tflite.components.destinations.manifest import Golden, Normalization, Signature, Tensor
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate
 from tfx_tflite.components.judgement.first_examples import FirstExamples
@@ -16,6 +16,7 @@ from tfx_tflite.components.judgement.settings import EvaluatorSettings
 from tfx_tflite.components.models import c_array
 from tfx_tflite.components.models.facts import compiled, smallest_arena
 from tfx_tflite.components.models.golden_samples import GoldenSamples
+from tfx_tflite.components.models.input_normalization import InputNormalization, Normalizations
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.models.tflite_model import TFLiteModel
@@ -87,8 +88,8 @@ def write_shipped_files(
     return ShippedFiles(
         signature=Signature(
             name=model.signature,
-            inputs=_tensors(model.inputs, first.shapes),
-            outputs=_tensors(model.outputs, {}),
+            inputs=_tensors(model.inputs, first.shapes, model.normalizations),
+            outputs=_tensors(model.outputs, {}, {}),
         ),
         goldens=goldens,
         digests={
@@ -127,9 +128,11 @@ def _write_compiled(directory: Path, content: bytes, devices: Sequence[Target]) 
 
 
 def _tensors(
-    tensors: Mapping[str, TensorInfo], shapes: Mapping[str, tuple[int, ...]]
+    tensors: Mapping[str, TensorInfo],
+    shapes: Mapping[str, tuple[int, ...]],
+    normalizations: Normalizations,
 ) -> tuple[Tensor, ...]:
-    """Returns tensors by name, with the shapes that an example has."""
+    """Returns tensors by name, with the shapes that an example has and what is done before."""
     return tuple(
         Tensor(
             name=name,
@@ -138,6 +141,16 @@ def _tensors(
             example_shape=shapes.get(name),
             scale=info.scale if info.is_quantized else None,
             zero_point=info.zero_point if info.is_quantized else None,
+            normalization=_described(normalizations[name]) if name in normalizations else None,
         )
         for name, info in sorted(tensors.items())
+    )
+
+
+def _described(found: InputNormalization) -> Normalization:
+    """Returns the constants as the manifest has them."""
+    return Normalization(
+        shape=found.mean.shape,
+        mean=tuple(found.mean.ravel().tolist()),
+        factor=tuple(found.factor.ravel().tolist()),
     )

@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.models.object_tree import (
@@ -183,6 +185,12 @@ class Draft:
         self.tree.operatorCodes = [self.tree.operatorCodes[place] for place in kept]
         for operator in operators:
             operator.opcodeIndex = renumbered[operator.opcodeIndex]
+
+    def add_metadata(self, name: str, content: bytes) -> None:
+        """Writes what the model says of itself under a name."""
+        self.tree.buffers.append(object_tree.buffer_tree(np.frombuffer(content, np.uint8)))
+        entry = object_tree.metadata_tree(name, len(self.tree.buffers) - 1)
+        self.tree.metadata = [*(self.tree.metadata or ()), entry]
 
     def drop_metadata(self, name: str) -> bool:
         """Drops what the model says of itself under a name, and returns whether there was any."""

@@ -252,6 +252,13 @@ def signature_tree(inputs: Collection[str], outputs: Collection[str]) -> Signatu
     return tree
 
 
+def metadata_tree(name: str, buffer: int) -> MetadataTree:
+    """Returns an entry of what a model says of itself, which a buffer holds."""
+    tree: MetadataTree = _schema.MetadataT()
+    tree.name, tree.buffer = name, buffer
+    return tree
+
+
 def _named_tensor(number: int, name: str) -> NamedTensorTree:
     tree: NamedTensorTree = _schema.TensorMapT()
     tree.name, tree.tensorIndex = name, number

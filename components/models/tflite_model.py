@@ -1,6 +1,7 @@
 """A TensorFlow Lite model's predictions, with inputs and outputs in the float model's terms."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from tfx_tflite.components.examples.tensors import (
     predict_in_chunks,
 )
 from tfx_tflite.components.models import object_tree
+from tfx_tflite.components.models.input_normalization import (
+    Normalizations,
+    normalizations_of,
+    normalized,
+)
 from tfx_tflite.components.models.runtime import open_model
 from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.versions import Kernels
@@ -48,13 +54,20 @@ class TFLiteModel:
             ) from error
         self.signature = self._model.signature
         self.inputs, self.outputs = self._model.inputs, self._model.outputs
-        self._quantizer = InputQuantizer(self.inputs, quantizing(kernels))
+        self._quantizer = InputQuantizer(
+            self.inputs, quantizing(kernels), normalizations_of(content)
+        )
         self._batch_size = self._model.at_once
 
     @property
     def kernels(self) -> Kernels:
         """Which kernels ran the model last; the default interpreter chooses by the shapes."""
         return self._model.kernels
+
+    @property
+    def normalizations(self) -> Normalizations:
+        """What the model leaves to its caller, by input; `quantize` and `predict` do it."""
+        return self._quantizer.normalizations
 
     def quantize(self, inputs: Tensors) -> dict[str, Array]:
         """Returns inputs in the types that the model takes; see `InputQuantizer`."""
@@ -127,10 +140,20 @@ class InputQuantizer:
     Args:
         inputs: What the model takes, by name.
         kernels: Those that run the model.
+        normalizations: What the model leaves to its caller, which is done first.
+
+    Attributes:
+        normalizations: These.
     """
 
-    def __init__(self, inputs: Mapping[str, TensorInfo], kernels: Kernels | None = None):
+    def __init__(
+        self,
+        inputs: Mapping[str, TensorInfo],
+        kernels: Kernels | None = None,
+        normalizations: Normalizations = MappingProxyType({}),
+    ):
         self._inputs = inputs
+        self.normalizations = normalizations
         self._quantized = {name: info for name, info in inputs.items() if info.is_quantized}
         if self._quantized:
             self._model = open_model(_quantize_model(self._quantized), kernels)
@@ -146,6 +169,7 @@ class InputQuantizer:
             DataError: A value to be quantized is NaN, which no integer stands for.
             ModelError: No kernel quantizes to an input's type.
         """
+        inputs = normalized(inputs, self.normalizations)
         reals = {name: inputs[name].astype(np.float32, copy=False) for name in self._quantized}
         for name, values in reals.items():
             if np.isnan(values).any():

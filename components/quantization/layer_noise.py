@@ -18,6 +18,7 @@ import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.flatbuffer import Tensor, read_graph
+from tfx_tflite.components.models.input_normalization import normalizations_of
 from tfx_tflite.components.models.runtime import open_observable
 from tfx_tflite.components.models.tflite_model import InputQuantizer
 from tfx_tflite.components.quantization.ranges.masks import MASK
@@ -135,7 +136,9 @@ class _WatchedModel:
             if often[tensor.name] == 1 and tensor.type in _COMPARABLE
         }
         self._model = open_observable(content, Kernels.BUILTIN)
-        self._quantizer = InputQuantizer(self._model.inputs, Kernels.BUILTIN)
+        self._quantizer = InputQuantizer(
+            self._model.inputs, Kernels.BUILTIN, normalizations_of(content)
+        )
         self._details = self._model.tensors()
 
     def run(self, example: Tensors) -> dict[str, Array]:

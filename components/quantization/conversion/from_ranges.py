@@ -15,6 +15,11 @@ from tensorflow.lite.python import util
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError, telling_line
 from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.input_normalization import (
+    METADATA,
+    normalizations_of,
+    with_normalizations,
+)
 from tfx_tflite.components.models.object_tree import range_tree
 from tfx_tflite.components.quantization.conversion.integer_kernels import with_integer_kernels
 from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
@@ -92,6 +97,7 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     """
     quantizer = _QUANTIZERS[recipe.scheme.traits.activations]
     metadata = util.get_conversion_metadata(calibrated)
+    normalizations = normalizations_of(calibrated)
     calibrated, float_layers = with_float_parts(_without_metadata(calibrated), recipe)
     try:
         quantized = quantizer.run(calibrated, tf.as_dtype(recipe.resolved_io_type), float_layers)
@@ -104,7 +110,8 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
         ) from error
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
-    return _with_metadata(deduplicated(mended), metadata, quantizer.mode)
+    described = _with_metadata(deduplicated(mended), metadata, quantizer.mode)
+    return with_normalizations(described, normalizations)
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,9 @@ _QUANTIZERS = {
 
 
 def _without_metadata(content: bytes) -> bytes:
-    """Returns a model without the converter's record of itself, which one quantizer would keep."""
+    """Returns a model without what it says of itself, which one quantizer would keep."""
     draft = read_graph(content).draft()
+    draft.drop_metadata(METADATA)
     draft.drop_metadata(util.CONVERSION_METADATA_FIELD_NAME)
     return draft.content()
 

@@ -25,6 +25,7 @@ from tfx_tflite.components.models.float_model import (
     input_reader,
     read_tensor_signature,
 )
+from tfx_tflite.components.models.input_normalization import normalizations_of, normalized
 from tfx_tflite.components.models.loops_and_state import check_no_loops
 from tfx_tflite.components.models.runtime import open_observable
 from tfx_tflite.components.models.tensor_info import TensorInfo
@@ -92,6 +93,7 @@ class ActivationObserver:
         graph = read_graph(float_tflite)
         exposed = [graph.main.tensors[each.index] for each in self.tensors if not each.is_input]
         self._model = open_observable(graph.with_outputs(exposed))
+        self._normalizations = normalizations_of(float_tflite)
 
     def __call__(self, inputs: Tensors, position: int, places: Array) -> BatchExtremes:
         """Returns the extremes of every tensor in each example.
@@ -120,6 +122,7 @@ class ActivationObserver:
     def _run(self, example: Tensors) -> dict[str, Array]:
         """Runs the model on one example and returns its inputs by name."""
         inputs = self._model.inputs
+        example = normalized(example, self._normalizations)
         given = {name: _fitted(example[name], info) for name, info in inputs.items()}
         self._model.run(given)
         return given

@@ -23,6 +23,7 @@ from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models import object_tree
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor, read_graph
 from tfx_tflite.components.models.graph_part import GraphPart
+from tfx_tflite.components.models.input_normalization import normalizations_of, normalized
 from tfx_tflite.components.models.object_tree import numbers
 from tfx_tflite.components.models.runtime import open_observable
 from tfx_tflite.components.models.tensor_info import TensorInfo
@@ -190,6 +191,7 @@ class _FloatMeans:
         }
         exposed = [tensor for tensor in self._read.values() if tensor not in inputs]
         self._model = open_observable(graph.with_outputs(exposed))
+        self._normalizations = normalizations_of(graph.content)
         self.means: dict[int, _Mean] = {each.position: _Mean() for each in layers}
 
     def observe(self, samples: Sequence[Tensors]) -> Iterator[Tensors]:
@@ -198,7 +200,8 @@ class _FloatMeans:
         for number, example in enumerate(_spread(samples)):
             if number * largest > _MOST_BYTES:
                 break
-            given = {name: _fitted(example[name], info) for name, info in infos.items()}
+            taken = normalized(example, self._normalizations)
+            given = {name: _fitted(taken[name], info) for name, info in infos.items()}
             self._model.run(given)
             largest = max(largest, self._add(given))
             yield example
@@ -261,7 +264,8 @@ class _Correction:
     def _quantized(self, examples: Sequence[Tensors]) -> list[dict[int, Array]]:
         """Returns what the graph is given for each example, by the tensor's number."""
         infos = open_observable(self._after.content, Kernels.BUILTIN).inputs
-        quantize = InputQuantizer(infos, Kernels.BUILTIN)
+        normalizations = normalizations_of(self._after.content)
+        quantize = InputQuantizer(infos, Kernels.BUILTIN, normalizations)
         found = []
         for example in examples:
             given = quantize({name: info.filled(example[name]) for name, info in infos.items()})

@@ -12,6 +12,11 @@ from tfx_tflite.components.judgement import shipped_files
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, SizeLimit
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
+from tfx_tflite.components.models import golden_samples
+from tfx_tflite.components.models.input_normalization import (
+    InputNormalization,
+    with_normalizations,
+)
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tflite_model import TFLiteModel
 from tfx_tflite.components.models.vela import accelerate
@@ -50,6 +55,22 @@ def test_what_is_asked_for_is_written_with_its_digest(tmp_path: Path, settings, 
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert written == files
     assert all(file_digest(tmp_path / name) == shipped.digests[name] for name in files)
+
+
+def test_what_the_caller_does_first_is_in_the_signature_and_done_in_the_golden_samples(
+    tmp_path: Path,
+):
+    constants = InputNormalization(np.full(32, 3, np.float32), np.full(32, 0.5, np.float32))
+    content = with_normalizations(recorded("dense")[0], {"x": constants})
+    model, inputs = TFLiteModel(content), {"x": np.full((10, 32), 4, np.float32)}
+    first = FirstExamples(pa.RecordBatch.from_pydict({}), inputs, inputs)
+    settings = EvaluatorSettings(gate=GATE)
+    shipped = shipped_files.write_shipped_files(tmp_path, model, first, settings, None)
+    [tensor] = shipped.signature.inputs
+    assert tensor.normalization is not None and tensor.normalization.shape == (32,)
+    assert set(tensor.normalization.mean) == {3} and set(tensor.normalization.factor) == {0.5}
+    [golden] = golden_samples.read(tmp_path, shipped.golden.inputs).values()
+    assert np.abs(model.inputs["x"].reals(golden) - 0.5).max() <= tensor.scale / 2
 
 
 def test_the_array_is_called_what_the_settings_say(tmp_path: Path):
