@@ -19,6 +19,7 @@ from tfx_tflite.components.quantization.conversion.tensorflow_lite import DENSE_
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.recipe import (
+    CORRECT,
     FOLD,
     PER_CHANNEL,
     Recipe,
@@ -26,6 +27,8 @@ from tfx_tflite.components.quantization.recipe import (
     WeightRule,
 )
 from tfx_tflite.components.quantization.repairs.batch_normalization import folded
+from tfx_tflite.components.quantization.repairs.bias_correction import corrected
+from tfx_tflite.components.quantization.repairs.dense_channels import with_dense_channels
 from tfx_tflite.components.quantization.schemes import Making
 from tfx_tflite.components.quantization.structure import layer_keys, structure_digest
 
@@ -202,6 +205,11 @@ class Workshop:
         found = self.ranges_of(float32)
         calibrated = write_ranges(float32, found, policy, recipe.scheme)
         quantized = self._converter.quantize(calibrated, recipe)
+        if recipe.weights:
+            layers = [key for key, rule in recipe.weights.items() if rule == PER_CHANNEL]
+            quantized = with_dense_channels(quantized, float32, layers)
+        if CORRECT in recipe.repairs:
+            quantized = corrected(quantized, float32, self.samples)
         return ConvertedModels(float32, quantized, found)
 
     def ranges_of(self, float32: bytes) -> TensorRanges:
