@@ -69,6 +69,11 @@ class Rounding:
         fixed = spec.FIXED_OUTPUTS.get("" if operator is None else operator.name, {})
         return cls(*fixed["INT8"]) if "INT8" in fixed else cls.of_range(minimum, maximum)
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest real that there is a number for."""
+        return (LOWEST - self.zero_point) * self.scale, (HIGHEST - self.zero_point) * self.scale
+
     def __call__(self, values: Array) -> Array:
         """Returns reals as they are after rounding, float64 of the same shape."""
         steps = np.rint(values / self.scale) + self.zero_point
