@@ -75,8 +75,13 @@ class ChannelNoise:
             decibels: The ratio.
             noise: Of each channel: `noise`, `rounding` or another.
         """
-        is_low = self.variance < noise * 10 ** (decibels / 10)
+        is_low = self.is_below(decibels, noise)
         return float(is_low[self.varies].mean()) if self.varies.any() else 0.0
+
+    def is_below(self, decibels: float, noise: Array) -> Array:
+        """Returns which channels have less signal to noise; see `below`."""
+        found: Array = self.variance < noise * 10 ** (decibels / 10)
+        return found
 
 
 @dataclass(frozen=True)

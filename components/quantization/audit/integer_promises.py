@@ -86,7 +86,10 @@ def allowed_floats(graph: Graph, recipe: Recipe) -> dict[int, Operator]:
     for operator in graph.operators:
         floats = float_tensors(operator)
         at_the_edge = recipe.resolved_io_type == "float32" and graph.at_the_edge(floats)
-        beside = all(tensor in edges or graph.at_the_edge([tensor]) for tensor in floats)
+        beside = all(
+            tensor in edges or tensor.is_constant or graph.at_the_edge([tensor])
+            for tensor in floats
+        )
         if operator.name in spec.CONVERSIONS and floats and (at_the_edge or (edges and beside)):
             found[operator.index] = operator
     return found

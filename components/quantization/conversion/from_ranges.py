@@ -28,6 +28,7 @@ from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
     to_int8,
     to_int16x8,
 )
+from tfx_tflite.components.quantization.conversion.weights import with_halved_floats
 from tfx_tflite.components.quantization.float_parts import with_float_parts
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
@@ -110,6 +111,8 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
         ) from error
     # The public converter ends with the same two steps.
     mended = with_integer_kernels(with_copied_constants(quantized))
+    if recipe.float_edges:
+        mended = with_halved_floats(mended)
     described = _with_metadata(deduplicated(mended), metadata, quantizer.mode)
     return with_normalizations(described, normalizations)
 

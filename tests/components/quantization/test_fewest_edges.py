@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_an_interrupted_search_goes_on_from_its_record():
     found, tried = search(20, evaluate)
     asking = fewest_edges(range(20))
     assert next(asking) == tried[0]
-    for before, after in zip(tried, tried[1:], strict=False):
+    for before, after in pairwise(tried):
         assert asking.send(evaluate(before)) == after
     with pytest.raises(StopIteration) as end:
         asking.send(evaluate(tried[-1]))

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tfx_tflite.components.models.flatbuffer import Graph
-from tfx_tflite.components.quantization.layer_noise import measure
+from tfx_tflite.components.quantization.layer_noise import measure, rounding_noise
+from tfx_tflite.components.quantization.rounding import Rounding
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +68,32 @@ def test_values_beyond_the_range_are_saturated(convert_digits, inputs):
 def test_a_model_that_does_not_run_has_no_figures(convert_digits, inputs):
     models = convert_digits("int8")
     assert measure(models.float32, models.quantized, [{"image": inputs["image"][:, :3]}]) == {}
+
+
+def test_the_noise_of_channels_adds_up_to_that_of_the_layer(convert_digits, inputs):
+    models = convert_digits("int8")
+    [name, *_] = outputs_of(models.quantized, "CONV_2D")
+    found = measure(models.float32, models.quantized, [inputs])[name]
+    ratio = found.channels.power.sum() / found.channels.noise.sum()
+    assert found.sqnr_db == pytest.approx(10 * np.log10(ratio))
+    assert found.channels.rounding.sum() < found.channels.noise.sum()
+
+
+def test_the_noise_of_an_input_is_that_of_rounding_it():
+    generator = np.random.default_rng(0)
+    rows = (generator.normal(size=(50, 2)) * [1.0, 0.01]).astype(np.float32)
+    rounding = Rounding.of_range(float(rows.min()), float(rows.max()))
+    halves = [{"x": rows[:20]}, {"x": rows[20:]}]
+    found = rounding_noise(halves, {"x": rounding})["x"].channels
+    expected = np.square(rows - rounding(rows.astype(np.float64))).mean(axis=0)
+    np.testing.assert_allclose(found.noise, expected)
+    np.testing.assert_allclose(found.rounding, expected)
+    np.testing.assert_allclose(found.variance, rows.var(axis=0), rtol=1e-4)
+    assert found.below(20.0, found.rounding) == 0.5
+
+
+def test_a_channel_that_is_constant_has_nothing_to_lose():
+    rows = np.array([[0.1, 5.0], [1.2, 5.0]], np.float32)
+    found = rounding_noise([{"x": rows}], {"x": Rounding.of_range(0.0, 5.0)})["x"].channels
+    assert found.varies.tolist() == [True, False]
+    assert found.below(200.0, found.rounding) == 1.0
