@@ -44,8 +44,8 @@ from rescue_peers import (
 from tests.components.quantization_tuner.bed import nets
 from tests.components.quantization_tuner.bed.cases import ALLOWED, AWKWARD, CASES
 from tests.components.quantization_tuner.bed.record import float_tflite
-from tests.components.quantization_tuner.bed.searching import searched
-from tfx_tflite.components.quantization.settings import SearchSettings
+from tests.components.quantization_tuner.searching import task
+from tfx_tflite.components.quantization_tuner.search import search
 
 OURS, LITERT, EXCLUDED = "the search", "litert-quantizer", "worst layers float"
 # What is asked of the nets of other seeds.
@@ -59,8 +59,7 @@ def ladder(net: Net) -> Result:
     """Returns what the search finds; what is all integer comes first on its ladder."""
     start = cpu_seconds()
     with tempfile.TemporaryDirectory() as directory:
-        settings = SearchSettings(integer_only=False)
-        found = searched(net.case, Path(directory), settings, net.content)
+        found = search(task(net.case, Path(directory), net.content, integer_only=False))
     cpu, content = cpu_seconds() - start, found.models.quantized
     return Result(
         net.eval(content),

@@ -38,21 +38,21 @@ class Sample:
         return quantized.ranges(float32, self.examples.inputs)
 
 
-def task(case: Case, directory: Path, **search: object) -> Task:
+def task(case: Case, directory: Path, content: bytes | None = None, **search: object) -> Task:
     """Returns the search for a recipe of a net of the bed.
 
     Args:
         case: The net.
         directory: Where its files go, and what the search keeps.
+        content: The float model, if it is not the bed's.
         **search: Of `SearchSettings`.
     """
     model = directory / "model"
     if not model.exists():
         model.mkdir(parents=True)
-        (model / "float.tflite").write_bytes(case.float_tflite)
+        (model / "float.tflite").write_bytes(case.float_tflite if content is None else content)
         records.write(case, directory / "examples")
     signature = read_tensor_signature(model, "serving_default")
-    inputs = case.splits().tuning.inputs
     return Task(
         saved_model=model,
         uri=str(model),
@@ -71,7 +71,7 @@ def task(case: Case, directory: Path, **search: object) -> Task:
         tuning=SplitFiles(
             "tuning",
             (str(directory / "examples" / "tuning" / "data.tfrecord"),),
-            _schema(inputs, case.is_regression),
+            _schema(case.splits().tuning),
             "QuantizationTuner",
         ),
         tuning_digest=case.name,
@@ -86,15 +86,12 @@ def _pipeline() -> beam.Pipeline:
     return beam.Pipeline(argv=["--runner=FnApiRunner"])
 
 
-def _schema(inputs: Mapping[str, Array], is_regression: bool) -> bytes:
+def _schema(examples: Examples) -> bytes:
     schema = schema_pb2.Schema()
-    for name, values in inputs.items():
-        feature = schema.feature.add(name=name, type=schema_pb2.FLOAT)
-        for size in values.shape[1:]:
+    for name, values in {**examples.inputs, LABEL: examples.labels}.items():
+        kind = schema_pb2.INT if values.dtype.kind == "i" else schema_pb2.FLOAT
+        feature = schema.feature.add(name=name, type=kind)
+        for size in values.shape[1:] or (1,):
             feature.shape.dim.add(size=size)
         feature.presence.min_fraction = 1.0
-    kind = schema_pb2.FLOAT if is_regression else schema_pb2.INT
-    label = schema.feature.add(name=LABEL, type=kind)
-    label.shape.dim.add(size=1)
-    label.presence.min_fraction = 1.0
     return schema.SerializeToString(deterministic=True)
