@@ -30,9 +30,9 @@ from tfx_tflite.components.quantization.repairs.channels import (
     store_operand,
 )
 
-# By a smaller part of the median factor nothing is divided: what is added to that channel would be
-# so large that it took all 8 bits of the others.
-_SMALLEST_FACTOR = 0.01
+# By less of the median factor nothing is divided. What is added after the division must not be
+# larger than that many times its median: it would take all 8 bits of the other channels.
+_SMALLEST_FACTOR, _LARGEST_TERM = 1e-6, 100.0
 # What a normalization of features is made of, and what may be between that and an input.
 _PLAIN = frozenset(
     {
@@ -209,10 +209,12 @@ class _Search:
         size, addition = np.abs(scaling.factors), scaling.operators[-1]
         if len(scaling.operators) < 2 or size.min() <= _SMALLEST_FACTOR * np.median(size):
             return None
+        added = scaling.terms / scaling.factors
+        if np.abs(added).max() > _LARGEST_TERM * np.median(np.abs(added)) > 0:
+            return None
         if scaling.activation == "RELU" and (scaling.factors < 0).any():
             return None
         takings = self._takings(scaling, scaled=True, shifted=False)
-        added = scaling.terms / scaling.factors
         return _Fold(scaling, takings, addition, added) if takings else None
 
     def _scaling(self, operator: Operator) -> _Scaling | None:

@@ -81,6 +81,10 @@ NETS = {
     "maximum of factors below zero": (1, lambda x: flat(pooled(normalized(relu(x))))),
     "after pooling": (2, lambda x: conv(normalized(pooled(relu(x))), size=2)),
     "several layers": (2, lambda x: branches(normalized(relu(x)))),
+    "nearly zero with what is added": (
+        1,
+        lambda x: conv((relu(x) + weights(4)) * np.float32([1, 1, 1e-3, 1]), padding="SAME"),
+    ),
     "before an activation": (1, lambda x: flat(tf.nn.relu(normalized(residual(relu(x)), True)))),
     "one factor": (1, lambda x: flat(swish(x) * 0.5)),
     "a difference": (1, lambda x: conv(swish(x) - weights(4))),
@@ -100,6 +104,9 @@ KEPT = {
     "of numbers across channels": lambda x: flat(tf.transpose(normalized(relu(x)), [0, 3, 1, 2])),
     "factors below zero before an activation": lambda x: flat(
         tf.nn.relu(normalized(residual(relu(x))))
+    ),
+    "a factor of zero": lambda x: conv(
+        relu(x) * np.float32([1, 1, 0, 1]) + weights(4), padding="SAME"
     ),
     "a factor of nearly zero": lambda x: conv(
         relu(x) * np.float32([1, 1, 1e-3, 1]) + weights(4), padding="SAME"
