@@ -53,6 +53,17 @@ class TensorInfo:
         """
         return np.repeat(example, self.batch_size or 1, axis=0)
 
+    def taken(self, values: Array) -> Array:
+        """Returns an example as the model takes it: a batch size built in is filled with copies.
+
+        Integers become floats for an input that was rewritten to take them.
+
+        Args:
+            values: Of shape (1, *example_shape).
+        """
+        is_rewritten = self.dtype == np.float32 and values.dtype.kind in "iub"
+        return self.filled(values.astype(np.float32) if is_rewritten else values)
+
     def reals(self, values: Array) -> Array:
         """Returns real float32 values of a quantized tensor; other tensors as they are.
 

@@ -28,7 +28,6 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.input_normalization import normalizations_of, normalized
 from tfx_tflite.components.models.loops_and_state import check_no_loops
 from tfx_tflite.components.models.runtime import open_observable
-from tfx_tflite.components.models.tensor_info import TensorInfo
 from tfx_tflite.components.quantization.ranges.ranges import (
     ActivationTensor,
     BatchExtremes,
@@ -123,7 +122,7 @@ class ActivationObserver:
         """Runs the model on one example and returns its inputs by name."""
         inputs = self._model.inputs
         example = normalized(example, self._normalizations)
-        given = {name: _fitted(example[name], info) for name, info in inputs.items()}
+        given = {name: info.taken(example[name]) for name, info in inputs.items()}
         self._model.run(given)
         return given
 
@@ -134,16 +133,6 @@ class ActivationObserver:
             # Every quantized range holds zero, so that a tensor without values has no say.
             minima[column] = values.min() if values.size else 0
             maxima[column] = values.max() if values.size else 0
-
-
-def _fitted(values: Array, info: TensorInfo) -> Array:
-    """Returns an example as the model takes it: a batch size built in is filled with copies.
-
-    Integers become floats for an input that was rewritten to take them.
-    """
-    is_rewritten = info.dtype == np.float32 and values.dtype.kind in "iub"
-    taken = values.astype(np.float32) if is_rewritten else values
-    return info.filled(taken)
 
 
 def _reader(source: RangeSource) -> InputReader:

@@ -110,7 +110,7 @@ def _reshaped(operator: Operator, channels: Array) -> Carried | None:
 _RULES: Mapping[str, Callable[[Operator, Array], Carried | None]] = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _linear),
     "MAX_POOL_2D": _monotonic,
-    **dict.fromkeys(("RELU", "LEAKY_RELU", "ABS"), _homogeneous),
+    **dict.fromkeys(("RELU", "LEAKY_RELU", "PRELU", "ABS"), _homogeneous),
     **dict.fromkeys(("PAD", "MIRROR_PAD"), _padded),
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), _blocks),
     "MEAN": _reduced(linear=True, shifts=True),
