@@ -36,6 +36,8 @@ from tfx_tflite.components.quantization.structure import layer_keys, tensor_keys
 ROWS = 64
 # Below this many decibels a channel has lost more than four of its eight bits.
 LEAST_DECIBELS = 20.0
+# Outputs that hardly vary are compared with a millionth of their power instead.
+_LEAST_VARIANCE, _TINY = 1e-6, float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +169,39 @@ def by_noisy_channels(found: Sequence[Cost]) -> tuple[Cost, ...]:
     return tuple(sorted(found, key=badness, reverse=True))
 
 
-def interleaved(found: Sequence[Cost]) -> tuple[Cost, ...]:
-    """Returns both orders as one, in which each has every other place."""
-    both = zip(by_output_error(found), by_noisy_channels(found), strict=True)
+def by_relief(found: Sensitivity) -> tuple[Edge, ...]:
+    """Returns the edges in the order in which to leave them in float, by output error.
+
+    With an edge what writes and reads it is float, and so are the weights of these layers. So an
+    edge relieves the outputs of its own error and of theirs, as far as the edges before it do not.
+    """
+    touching = {
+        id(edge): [each for each in found.weights if _is_beside(each.operator, edge)]
+        for edge in found.edges
+    }
+    left, order, relieved = list(found.edges), [], set[int]()
+
+    def relief(edge: Edge) -> float:
+        beside = (each for each in touching[id(edge)] if id(each) not in relieved)
+        return edge.output_error + sum(each.output_error for each in beside)
+
+    while left:
+        order.append(max(left, key=relief))
+        left.remove(order[-1])
+        relieved.update(map(id, touching[id(order[-1])]))
+    return tuple(order)
+
+
+def _is_beside(operator: Operator, edge: Edge) -> bool:
+    return any(each.tensor in operator.tensors for each in edge.tensors)
+
+
+def ranked_edges(found: Sensitivity) -> tuple[Edge, ...]:
+    """Returns the edges in the order in which to leave them in float, the worst first.
+
+    The orders by relief and by noisy channels are one, in which each has every other place.
+    """
+    both = zip(by_relief(found), by_noisy_channels(found.edges), strict=True)
     return tuple({id(each): each for pair in both for each in pair}.values())
 
 
@@ -254,7 +286,7 @@ class _Probe:
         self._samples = samples
         self._expected = self._outputs(float32)
         self._variance = {
-            name: max(float(values.var()), float(np.finfo(np.float32).tiny))
+            name: max(float(values.var()), _LEAST_VARIANCE * float(np.square(values).mean()), _TINY)
             for name, values in self._expected.items()
         }
 

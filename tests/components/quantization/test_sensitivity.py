@@ -24,8 +24,9 @@ from tfx_tflite.components.quantization.sensitivity import (
     Sensitivity,
     by_noisy_channels,
     by_output_error,
-    interleaved,
+    by_relief,
     observe,
+    ranked_edges,
 )
 
 pytestmark = pytest.mark.slow
@@ -97,11 +98,21 @@ def test_the_order_by_noisy_channels_finds_what_hurts_only_together():
     assert by_output_error(found.edges)[0].noisy_channels < 0.1
 
 
+def test_an_edge_relieves_of_the_weights_beside_it_too():
+    """Weights of all four layers are bad: with two edges all are float."""
+    found = observed(CASES["autoencoder"])
+    assert [edge.worst.key for edge in by_relief(found)[:2]] == [
+        "FULLY_CONNECTED:2",
+        "FULLY_CONNECTED:0",
+    ]
+    assert by_output_error(found.weights)[0].key == "FULLY_CONNECTED:3"
+
+
 def test_both_orders_have_every_other_place():
-    found = observed(CASES["layer_normalization"]).edges
-    both = interleaved(found)
-    assert sorted(map(id, both)) == sorted(map(id, found))
-    assert both[:2] == (by_output_error(found)[0], by_noisy_channels(found)[0])
+    found = observed(CASES["layer_normalization"])
+    both = ranked_edges(found)
+    assert sorted(map(id, both)) == sorted(map(id, found.edges))
+    assert both[:2] == (by_relief(found)[0], by_noisy_channels(found.edges)[0])
 
 
 def test_a_net_that_quantizes_well_has_nothing_that_costs_much():
@@ -122,7 +133,7 @@ def fewest(case: Case) -> tuple[tuple[Edge, ...] | None, int, Callable[..., byte
         recipe = Recipe(WITH_EDGES, float_edges=tuple(edge.keys[0] for edge in edges))
         return quantize(calibrated(case), recipe), recipe
 
-    asking = fewest_edges(interleaved(found.edges))
+    asking = fewest_edges(ranked_edges(found))
     try:
         edges = next(asking)
         while True:
