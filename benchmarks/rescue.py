@@ -75,8 +75,8 @@ def sides(litert: Path) -> Mapping[str, Side]:
     """Returns the search and its peers."""
     return {
         OURS: ladder,
-        LITERT: lambda net: best_of(net, litert_recipes(litert), is_ordered=False),
-        EXCLUDED: lambda net: best_of(net, without_the_worst_layers, is_ordered=True),
+        LITERT: lambda net: best_of(net, litert_recipes(litert)),
+        EXCLUDED: lambda net: best_of(net, without_the_worst_layers),
     }
 
 

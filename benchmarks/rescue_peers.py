@@ -23,8 +23,7 @@ from tfx_tflite.components.quantization.conversion.from_ranges import write_rang
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 
 _LITERT_RECIPES = Path(__file__).with_name("litert_recipes.py")
-# What TensorFlow's guide to the debugger looks at, and calls suspicious.
-_SUSPICIOUS = 0.1
+# A layer's mean error is known well enough from so many.
 _DEBUGGED_EXAMPLES = 100
 _FLOATS = {"FLOAT32", "FLOAT16"}
 
@@ -91,15 +90,15 @@ def cpu_seconds() -> float:
 Candidates = Callable[[Net], Iterator[tuple[str, bytes]]]
 
 
-def best_of(net: Net, candidates: Candidates, is_ordered: bool) -> Result:
+def best_of(net: Net, candidates: Candidates) -> Result:
     """Returns the best of some models, chosen on the tuning examples.
+
+    That is the one that is integer, or else the smallest, of those that are good enough. If none
+    is, it is the one with the best figure.
 
     Args:
         net: The net.
         candidates: Yields names and flatbuffers.
-        is_ordered: Whether the first that is good enough is taken; otherwise it is the one that
-            is integer, or else the smallest, of those that are good enough. If none is, it is
-            the one with the best figure.
     """
     start, wanted = cpu_seconds(), net.tuning(net.content) - ALLOWED
     tried: list[tuple[tuple[bool, bool, float], str, bytes]] = []
@@ -111,8 +110,6 @@ def best_of(net: Net, candidates: Candidates, is_ordered: bool) -> Result:
         holds = figure >= wanted
         order = (holds, holds and is_integer(content), -len(content) if holds else figure)
         tried.append((order, name, content))
-        if holds and is_ordered:
-            break
     if not tried:
         return Result(-np.inf, 0, False, cpu_seconds() - start, 0, "nothing that runs")
     _, name, content = max(tried, key=lambda each: each[0])
@@ -145,16 +142,15 @@ def without_the_worst_layers(net: Net) -> Iterator[tuple[str, bytes]]:
     """Yields int8 models of TensorFlow's quantizer with more and more of the worst layers in float.
 
     Layers are ranked by TensorFlow's debugger, by the root mean square of their errors in steps
-    of their scale. First come those alone that its guide calls suspicious.
+    of their scale. Its guide calls a layer suspicious from 0.1 on, which are all layers of most of
+    these nets; so every number of layers is tried, from none to all.
     """
     calibration = net.case.calibration.inputs
     ranges = quantized.ranges(net.content, calibration)
     calibrated = write_ranges(net.content, ranges, RangePolicy("minmax"))
     ranked = _ranked_layers(calibrated, calibration)
-    suspicious = sum(errors > _SUSPICIOUS for _, errors in ranked)
     names = [name for name, _ in ranked]
-    counts = [0, suspicious, *range(1, len(names) + 1)]
-    for count in dict.fromkeys(counts):
+    for count in range(len(names) + 1):
         # The quantizer refuses some.
         with suppress(convert.ConverterError):
             left_out = set(names[:count]) or None
