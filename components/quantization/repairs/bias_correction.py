@@ -331,9 +331,10 @@ class _Correction:
             stored = None if bias is None else bias.integers
             kind = np.int64 if activation.type == "INT16" else np.int32
             before = np.zeros(error.shape, kind) if stored is None else stored
-            limit = np.iinfo(before.dtype).max
             steps = np.rint(np.clip(error / scales, -_MOST_STEPS, _MOST_STEPS)).astype(np.int64)
-            values = np.clip(before.astype(np.int64) - steps, -limit, limit).astype(before.dtype)
+            wanted = before.astype(np.int64) - steps
+            fits = np.abs(wanted) <= np.maximum(_LARGEST_BIAS[before.dtype.name], np.abs(before))
+            values = np.where(fits, wanted, before).astype(before.dtype)
         if np.array_equal(values, before):
             return False
         self._store(layer, values, scales)
@@ -361,6 +362,9 @@ class _Correction:
 
 # More than any accumulator holds, and less than what float64 has integers for.
 _MOST_STEPS = 2.0**52
+# Half of what kernels add up in, or scale; the products need the rest. A bias that would be larger
+# stays what it is.
+_LARGEST_BIAS = {"int32": 2**30, "int64": 2**46}
 
 
 def _mean_output(
