@@ -35,15 +35,18 @@ from tfx_tflite.components.versions import Kernels
 _MOST_EXAMPLES = 128
 # Fewer of those whose activations are so large that as many would not fit into memory.
 _MOST_BYTES = 1 << 28
+# By so much of its range an example's value may be beyond the range of a tensor.
+_FAR = 0.5
 _CORRECTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 
 
 def corrected(quantized: bytes, float32: bytes, samples: Sequence[Tensors]) -> bytes:
     """Returns a quantized model whose layers give the float model's means.
 
-    A layer is left alone if the float model has no layer of its output's name and its weights'
-    shape, or if its weights are not constants of float32 or int8. Layers that stayed float are
-    corrected too, for what those before them do; one of these that has no bias is left alone.
+    Examples with values far out of the ranges are left out, as those who calibrated did not mean
+    them. A layer is left alone if the float model has no layer of its output's name and of its
+    weights' shape, or if its weights are not constants of float32 or int8. Layers that stayed float
+    are corrected too, for what those before them do; one of these that has no bias is left alone.
 
     Args:
         quantized: The flatbuffer, of int8 or 16x8; its activations have one scale each.
@@ -64,6 +67,8 @@ def corrected(quantized: bytes, float32: bytes, samples: Sequence[Tensors]) -> b
     try:
         expected = _FloatMeans(before, layers)
         examples = list(expected.observe(samples))
+        if not examples:
+            return quantized
         return _Correction(before, after, layers, expected.means).run(examples) or quantized
     except (RuntimeError, ValueError) as error:
         raise ConversionError(
@@ -184,6 +189,9 @@ class _FloatMeans:
     def __init__(self, graph: Graph, layers: Sequence[_Layer]):
         self._read = {each.position: each.activation(each.float32) for each in layers}
         inputs = set(graph.main.inputs)
+        self._limits = {
+            each.position: each.activation(each.quantized).representable for each in layers
+        }
         self._names = {
             tensor: name
             for signature in graph.signatures
@@ -203,22 +211,41 @@ class _FloatMeans:
             taken = normalized(example, self._normalizations)
             given = {name: _fitted(taken[name], info) for name, info in infos.items()}
             self._model.run(given)
-            largest = max(largest, self._add(given))
-            yield example
+            if (size := self._add(given)) is not None:
+                largest = max(largest, size)
+                yield example
 
-    def _add(self, given: Tensors) -> int:
+    def _add(self, given: Tensors) -> int | None:
         """Adds what the layers read, and returns the bytes of the largest.
 
-        That is about what is kept of an example later: a few activations of at most 16 bits.
+        That is about what is kept of an example later: a few activations of at most 16 bits. None
+        for an example that is left out.
         """
-        largest = 1
-        for position, tensor in self._read.items():
-            name = self._names.get(tensor)
-            # A view, given up before the interpreter runs again.
-            values = self._model.activation(tensor.index) if name is None else given[name]
+        # Views, given up before the interpreter runs again.
+        seen = {
+            position: given[self._names[tensor]]
+            if tensor in self._names
+            else self._model.activation(tensor.index)
+            for position, tensor in self._read.items()
+        }
+        if any(_is_far(values, self._limits[position]) for position, values in seen.items()):
+            return None
+        for position, values in seen.items():
             self.means[position].add(values)
-            largest = max(largest, values.nbytes)
-        return largest
+        return max(values.nbytes for values in seen.values())
+
+
+def _is_far(values: Array, limits: tuple[float, float] | None) -> bool:
+    """Returns whether values are so far out of a quantized tensor's range that nobody meant them.
+
+    What they are cut off by is no error of the weights, and one such example would have more of a
+    say in the mean than all others.
+    """
+    if limits is None or not values.size:
+        return False
+    lowest, highest = limits
+    far = _FAR * (highest - lowest)
+    return bool(values.max() > highest + far or values.min() < lowest - far)
 
 
 def _spread(samples: Sequence[Tensors]) -> Iterator[Tensors]:

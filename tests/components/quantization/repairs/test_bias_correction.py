@@ -20,20 +20,19 @@ from tfx_tflite.components.quantization.schemes import Scheme
 pytestmark = pytest.mark.slow
 
 INT8, INT16X8 = Recipe(Scheme.INT8), Recipe(Scheme.INT16X8, "int16")
-RANDOM = np.random.default_rng(0)
 VECTOR, IMAGE = ((None, 8), tf.float32), ((None, 6, 6, 4), tf.float32)
 
 
 def weights(*shape: int) -> np.ndarray:
     """Returns weights of which one is much larger than the others, which are rounded the more."""
-    found = RANDOM.normal(size=shape)
+    found = np.random.default_rng(shape).normal(size=shape)
     found.reshape(-1)[0] = 20
     return found.astype(np.float32)
 
 
 def examples(*shape: int) -> np.ndarray:
     """Returns inputs whose mean is not zero, so that errors of the weights do not cancel out."""
-    return RANDOM.normal(2, 1, (60, *shape)).astype(np.float32)
+    return np.random.default_rng(shape).normal(2, 1, (60, *shape)).astype(np.float32)
 
 
 def integer_model(content: bytes, recipe: Recipe, *groups: dict[str, np.ndarray]) -> bytes:
@@ -140,6 +139,16 @@ def test_examples_of_several_shapes_count_by_their_positions(float_tflite):
     plain = integer_model(content, INT8, *groups)
     found = corrected(plain, content, groups)
     assert mean_error(found, content, *groups) < mean_error(plain, content, *groups) / 2
+
+
+def test_an_example_that_the_ranges_leave_out_has_no_say(float_tflite):
+    content = float_tflite(two_dense, x=VECTOR)
+    inputs = {"x": examples(8)}
+    plain = integer_model(content, INT8, inputs)
+    with_outlier = {"x": np.concatenate([inputs["x"], inputs["x"][:1] * 20])}
+    assert corrected(plain, content, [with_outlier]) == corrected(plain, content, [inputs])
+    alone = {"x": inputs["x"][:1] * 20}
+    assert corrected(plain, content, [alone]) is plain
 
 
 def test_a_batch_size_that_is_built_in_is_filled(float_tflite):

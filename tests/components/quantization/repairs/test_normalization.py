@@ -26,18 +26,18 @@ from tfx_tflite.components.quantization.schemes import Scheme
 pytestmark = pytest.mark.slow
 
 INT8, INT16X8 = Recipe(Scheme.INT8), Recipe(Scheme.INT16X8, "int16")
-RANDOM = np.random.default_rng(0)
 # A length, an angle, a temperature, a price: the units of one input.
 MEANS, DEVIATIONS = np.array([5, 0, 200, 900]), np.array([0.5, 1, 10, 300])
 VECTOR, IMAGE = ((None, 4), tf.float32), ((None, 5, 5, 4), tf.float32)
 
 
 def examples(*shape: int) -> np.ndarray:
-    return RANDOM.normal(MEANS, DEVIATIONS, (60, *shape, 4)).astype(np.float32)
+    generator = np.random.default_rng(shape)
+    return generator.normal(MEANS, DEVIATIONS, (60, *shape, 4)).astype(np.float32)
 
 
 def weights(*shape: int) -> np.ndarray:
-    return RANDOM.normal(size=shape).astype(np.float32)
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
 
 
 def dense(x: tf.Tensor, bias: bool = True, outputs: int = 6) -> tf.Tensor:
@@ -169,7 +169,7 @@ def test_what_else_reads_an_input_has_it_as_it_is(float_tflite):
 @pytest.mark.parametrize("function", [flat, convolution])
 def test_inputs_of_one_unit_stay_the_very_same(float_tflite, function: Callable):
     content = float_tflite(function, x=IMAGE)
-    inputs = {"x": RANDOM.uniform(size=(60, 5, 5, 4)).astype(np.float32)}
+    inputs = {"x": np.random.default_rng(0).uniform(size=(60, 5, 5, 4)).astype(np.float32)}
     assert with_explicit_normalization(content, [inputs]) is content
     moved = moved_to_caller(content, [inputs])
     assert moved.content is content and not moved.constants
