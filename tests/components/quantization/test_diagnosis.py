@@ -37,7 +37,7 @@ def test_the_culprit_is_among_the_top_three(case: Case):
         ("normalization_layer", "SUB:0", "activations", "mixed units in one tensor"),
         ("swish", "MUL:1", "activations", "saturating activation"),
         ("hard_swish", "MUL:0", "activations", "saturating activation"),
-        ("autoencoder", "FULLY_CONNECTED:2", "weights", "weights of very different size"),
+        ("autoencoder", "FULLY_CONNECTED:3", "weights", "weights of very different size"),
         ("rescaled_residual", "CONV_2D:1", "activations", "channel imbalance"),
         ("imbalanced_depthwise", "CONV_2D:0", "activations", "channel imbalance"),
         ("mixed_inputs", "CONCATENATION:0", "activations", "mixed units in one tensor"),

@@ -70,6 +70,7 @@ def test_tensors_that_share_a_scale_are_one_edge(float32: bytes):
     assert ("ADD:0", "MAX_POOL_2D:0", "RESHAPE:0") in found
 
 
+@pytest.mark.generations
 @pytest.mark.parametrize(
     ("edge", "floats"),
     [
