@@ -29,6 +29,7 @@ from tfx_tflite.components.quantization.conversion.tensorflow_lite import (
     to_int16x8,
 )
 from tfx_tflite.components.quantization.conversion.weights import with_halved_floats
+from tfx_tflite.components.quantization.conversion.zero_scales import with_positive_scales
 from tfx_tflite.components.quantization.float_parts import with_float_parts
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
@@ -110,7 +111,7 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
             "quantization.scheme"
         ) from error
     # The public converter ends with the same two steps.
-    mended = with_integer_kernels(with_copied_constants(quantized))
+    mended = with_positive_scales(with_integer_kernels(with_copied_constants(quantized)))
     if recipe.float_edges:
         mended = with_halved_floats(mended)
     described = _with_metadata(deduplicated(mended), metadata, quantizer.mode)
