@@ -20,7 +20,9 @@ from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.recipe import (
     CORRECT,
+    EXPLICIT,
     FOLD,
+    MOVE,
     PER_CHANNEL,
     Recipe,
     Repair,
@@ -29,6 +31,10 @@ from tfx_tflite.components.quantization.recipe import (
 from tfx_tflite.components.quantization.repairs.batch_normalization import folded
 from tfx_tflite.components.quantization.repairs.bias_correction import corrected
 from tfx_tflite.components.quantization.repairs.dense_channels import with_dense_channels
+from tfx_tflite.components.quantization.repairs.normalization import (
+    moved_to_caller,
+    with_explicit_normalization,
+)
 from tfx_tflite.components.quantization.schemes import Making
 from tfx_tflite.components.quantization.structure import layer_keys, structure_digest
 
@@ -232,4 +238,6 @@ def _check_batch_size(float32: bytes, batch_size: int | None) -> None:
 # What is done to the float model; it is given that model and who makes it.
 FLOAT_REPAIRS: Mapping[Repair, Callable[[bytes, Workshop], bytes]] = {
     FOLD: lambda float32, _: folded(float32),
+    EXPLICIT: lambda float32, workshop: with_explicit_normalization(float32, workshop.samples),
+    MOVE: lambda float32, workshop: moved_to_caller(float32, workshop.samples).content,
 }
