@@ -37,8 +37,10 @@ class Tried(Part):
         digest: Of the model's bytes; empty if it could not be made.
         size_bytes: Of its file.
         problem: Why it could not be made, or does not run; empty if it does.
-        holds: Whether all rules that were judged hold. With a confidence a rule holds if the
-            drop is within its bound, since the gate will judge it on more examples.
+        holds: Whether all rules that were judged hold, their figures compared as they are.
+        is_sure: Whether they hold with confidence: the rule's own, or 90 %. A repair must, because
+            the best of several on the same examples is more likely to be so by luck. The plain
+            scheme and the recipe of before need not.
         excess: How far the drop of the worst rule is above its bound, as a share of the bound;
             negative if it is below. Infinite (null) without a figure.
         distance: The sum of squares of the differences of all outputs from the float model's, as a
@@ -58,6 +60,7 @@ class Tried(Part):
     size_bytes: int | None = None
     problem: str = ""
     holds: bool = False
+    is_sure: bool = False
     excess: Figure = float("nan")
     distance: Figure = float("nan")
     rules: tuple[RuleResult, ...] = ()

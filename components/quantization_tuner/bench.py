@@ -166,6 +166,7 @@ class RecipeBench:
                 "digest": bytes_digest(content),
                 "size_bytes": len(content),
                 "holds": judged.holds,
+                "is_sure": judged.is_sure,
                 "excess": judged.excess,
                 "distance": judged.distance,
                 "rules": judged.rules,

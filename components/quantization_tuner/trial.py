@@ -5,12 +5,14 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import apache_beam as beam
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.candidate import Candidate
 from tfx_tflite.components.judgement.case import Case, Judgement
@@ -23,6 +25,7 @@ from tfx_tflite.components.judgement.gate import (
     SizeBytesLimit,
     SizeLimit,
 )
+from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
@@ -34,6 +37,8 @@ from tfx_tflite.components.versions import Kernels
 _CANDIDATE = "candidate"
 # A drop that is allowed to be none is exceeded by shares of this.
 _LEAST_BOUND = 1e-3
+# How sure a repair must be to hold, since the best of several is taken.
+_CONFIDENCE = 0.9
 # What stands for no limit, which JSON has no number for.
 _FAR = 1e9
 
@@ -43,6 +48,7 @@ class Judged:
     """What the rules say of a candidate; see `Tried`."""
 
     holds: bool
+    is_sure: bool
     excess: float
     distance: float
     rules: tuple[RuleResult, ...]
@@ -72,6 +78,28 @@ class TrialGround:
     first: FirstExamples
     devices: Targets
     beam_pipeline: Callable[[], beam.Pipeline]
+
+    @cached_property
+    def tested_gate(self) -> Gate:
+        """The part of the gate that is judged here, with a confidence if there is a test."""
+        gate = judged_here(self.gate)
+        return gate.model_copy(update={"rules": tuple(map(self._tested, gate.rules))})
+
+    def _tested(self, rule: GateRule) -> GateRule:
+        if not isinstance(rule, MetricRule) or rule.confidence is not None:
+            return rule
+        tested = rule.model_copy(update={"confidence": _CONFIDENCE})
+        try:
+            plan = MetricPlan.make(
+                self.eval_config,
+                self.judged,
+                self.gate.model_copy(update={"rules": (tested,)}),
+                "float",
+            )
+        except EvaluationError:
+            return rule
+        assert plan
+        return tested
 
     def judge(self, content: bytes, float_size: int) -> Judged:
         """Returns what the rules say of a model.
@@ -104,7 +132,7 @@ class TrialGround:
             case = Case(
                 pair,
                 self.eval_config,
-                judged_here(self.gate),
+                self.tested_gate,
                 self.judged,
                 self.source,
                 first,
@@ -153,6 +181,7 @@ def _judged(found: Judgement) -> Judged:
     others = [reason for reason in found.result.reasons if reason not in said]
     return Judged(
         holds=not failing and not others,
+        is_sure=not found.result.reasons,
         excess=max(map(_excess, rules), default=_FAR if others else -_FAR),
         distance=max(_distances(found).values(), default=_FAR),
         rules=rules,
