@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from tfx_tflite.components.documents import Document, Figure, Part
+from tfx_tflite.components.quantization.diagnosis import Culprit
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.verdict import RuleResult
 
@@ -82,6 +83,8 @@ class TuningReport(Document):
         examples_digest: Of their records in order.
         tried: The candidates, in order.
         evaluations: How many of them were judged.
+        culprits: What the plain scheme loses its accuracy by, the worst first; none if the rules
+            hold for it.
         notes: What else is to be said, a sentence each.
         possible: What would hold if not everything had to be integer; empty if nothing would, or
             if the chosen recipe holds.
@@ -97,6 +100,7 @@ class TuningReport(Document):
     examples_digest: str = ""
     tried: tuple[Tried, ...]
     evaluations: int
+    culprits: tuple[Culprit, ...] = ()
     notes: tuple[str, ...] = ()
     possible: str = ""
 

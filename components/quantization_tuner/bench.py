@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from absl import logging
 
@@ -13,6 +13,7 @@ from tfx_tflite.components.progress import Step
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import ConvertedModels, Workshop
 from tfx_tflite.components.quantization.conversion.first_run import check_runs
+from tfx_tflite.components.quantization.fewest_edges import Trial, fewest_edges
 from tfx_tflite.components.quantization.ranges.policy import ROBUST, RangePolicy
 from tfx_tflite.components.quantization.recipe import Recipe, Repair, WeightRule
 from tfx_tflite.components.quantization.repairs.input_rounding import (
@@ -20,6 +21,8 @@ from tfx_tflite.components.quantization.repairs.input_rounding import (
     input_steps,
     with_rounded_inputs,
 )
+from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.quantization.sensitivity import Sensitivity, interleaved, observe
 from tfx_tflite.components.quantization.settings import SearchBudget
 from tfx_tflite.components.quantization.tuning import Rung, Tried
 from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError
@@ -108,9 +111,48 @@ class RecipeBench:
         """Returns whether ranges are `robust` without a recipe saying so."""
         return self.policy.kind == ROBUST
 
-    def fewest_edges(self, recipe: Recipe, holding: Callable[[Recipe], Tried]) -> Recipe | None:
-        """Returns the recipe with the fewest tensors in float that the rules hold for."""
-        raise NotImplementedError
+    def fewest_edges(self, recipe: Recipe, attempt: Callable[[Recipe], bool]) -> None:
+        """Tries sets of tensors in float for the smallest one that is enough."""
+        edges = interleaved(self.sensitivity(recipe).edges)
+        limit = self._size(Recipe(Scheme.DYNAMIC_RANGE, batch_size=recipe.batch_size))
+        search = fewest_edges(edges)
+        trial: Trial | None = None
+        while True:
+            try:
+                proposed = search.send(trial) if trial is not None else next(search)
+            except StopIteration:
+                return
+            keys = sorted({key for edge in proposed for key in edge.keys})
+            candidate = replace(recipe, float_edges=tuple(keys))
+            size = self._size(candidate)
+            if limit is not None and size is not None and size >= limit:
+                trial = Trial.TOO_LARGE
+            else:
+                trial = Trial.GOOD if attempt(candidate) else Trial.TOO_FEW
+
+    def sensitivity(self, recipe: Recipe) -> Sensitivity:
+        """Returns what 8 bits cost a model, tensor by tensor and layer by layer.
+
+        Args:
+            recipe: How it is made.
+
+        Raises:
+            ConversionError: It cannot be made.
+        """
+        policy = recipe.policy(self.policy)
+        assert policy is not None
+        models = self.models(recipe)
+        assert models.ranges is not None
+        return observe(
+            models.float32, models.quantized, models.ranges, self.workshop.samples, policy
+        )
+
+    def _size(self, recipe: Recipe) -> int | None:
+        """Returns how large a model is, None if it cannot be made."""
+        try:
+            return len(self.models(recipe).quantized)
+        except ConversionError:
+            return None
 
     def models(self, recipe: Recipe) -> ConvertedModels:
         """Returns the models of a recipe, checked to be what its scheme promises and to run.

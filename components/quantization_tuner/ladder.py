@@ -70,14 +70,12 @@ class Bench(Protocol):
     def is_robust(self) -> bool:
         """Returns whether ranges are `robust` without a recipe saying so."""
 
-    def fewest_edges(self, recipe: Recipe, holding: Callable[[Recipe], Tried]) -> Recipe | None:
-        """Returns the recipe with the fewest tensors in float that the rules hold for.
-
-        None if they do for none.
+    def fewest_edges(self, recipe: Recipe, attempt: Callable[[Recipe], bool]) -> None:
+        """Tries sets of tensors in float for the smallest one that is enough.
 
         Args:
             recipe: What it is built on; its scheme allows floats.
-            holding: Tries a recipe.
+            attempt: Tries a recipe and returns whether it is enough.
         """
 
 
@@ -306,12 +304,12 @@ class Ladder:
                 return
             recipe = falling_back
 
-        def tried(candidate: Recipe) -> Tried:
+        def attempt(candidate: Recipe) -> bool:
             count = len(candidate.float_edges)
             what = f"{count} tensor{'s' if count > 1 else ''} in float"
-            return self._try("float edges", what, candidate, is_allowed)
+            return is_enough(self._try("float edges", what, candidate, is_allowed))
 
-        self._bench.fewest_edges(recipe, tried)
+        self._bench.fewest_edges(recipe, attempt)
 
     def _float_activations(self) -> None:
         is_allowed = not self._search.integer_only

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
+from absl import logging
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.digests import records_digest
-from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.components.errors import ConfigError, ConversionError, ModelError
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of
 from tfx_tflite.components.judgement.first_examples import FirstExamples
@@ -22,6 +23,7 @@ from tfx_tflite.components.quantization.conversion.backends import (
     Workshop,
 )
 from tfx_tflite.components.quantization.conversion.converter import Converter
+from tfx_tflite.components.quantization.diagnosis import Culprit, culprits
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import TuningReport
 from tfx_tflite.components.quantization_tuner.bench import RecipeBench
@@ -140,10 +142,11 @@ def search(task: Task) -> Found:
         # Even one that cannot be made is made once more: its error is the run's.
         models = bench.models(climb.best.recipe)
         recipe = replace(climb.best.recipe, structure=workshop.structure)
+        report = _report(climb, bench, task)
     if climb.found:
         bench.memory.remember(recipe)
     bench.memory.forget_others()
-    return Found(recipe, models, _report(climb, bench, task), float_model_digest)
+    return Found(recipe, models, report, float_model_digest)
 
 
 def _key(*parts: str) -> str:
@@ -176,6 +179,17 @@ def _ground(task: Task) -> TrialGround:
     )
 
 
+def _culprits(climb: Climb, bench: RecipeBench, task: Task) -> tuple[Culprit, ...]:
+    """Returns what the plain scheme loses its accuracy by; nothing if the rules hold for it."""
+    if climb.outcome in ("plain", "confirmed"):
+        return ()
+    try:
+        return culprits(bench.sensitivity(task.settings.plain_recipe))
+    except (ConversionError, ModelError) as error:
+        logging.info("What the plain scheme loses by is not known: %s", error)
+        return ()
+
+
 def _report(climb: Climb, bench: RecipeBench, task: Task) -> TuningReport:
     assert climb.best is not None
     possible = ""
@@ -191,6 +205,7 @@ def _report(climb: Climb, bench: RecipeBench, task: Task) -> TuningReport:
         examples=bench.examples,
         examples_digest=task.tuning_digest,
         tried=tuple(climb.tried),
+        culprits=_culprits(climb, bench, task),
         evaluations=bench.evaluations,
         notes=tuple(climb.notes),
         possible=possible,
