@@ -22,7 +22,7 @@ from tfx_tflite.components.quantization.repairs.input_rounding import (
     with_rounded_inputs,
 )
 from tfx_tflite.components.quantization.schemes import Scheme
-from tfx_tflite.components.quantization.sensitivity import Sensitivity, interleaved, observe
+from tfx_tflite.components.quantization.sensitivity import Sensitivity, observe, ranked_edges
 from tfx_tflite.components.quantization.settings import SearchBudget
 from tfx_tflite.components.quantization.tuning import Rung, Tried
 from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError
@@ -113,7 +113,7 @@ class RecipeBench:
 
     def fewest_edges(self, recipe: Recipe, attempt: Callable[[Recipe], bool]) -> None:
         """Tries sets of tensors in float for the smallest one that is enough."""
-        edges = interleaved(self.sensitivity(recipe).edges)
+        edges = ranked_edges(self.sensitivity(recipe))
         limit = self._size(Recipe(Scheme.DYNAMIC_RANGE, batch_size=recipe.batch_size))
         search = fewest_edges(edges)
         trial: Trial | None = None

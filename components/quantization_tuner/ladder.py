@@ -172,11 +172,9 @@ class Ladder:
         )
         try:
             for rung in rungs:
+                if climb.is_over or climb.possible is not None or self._is_enough_before(rung):
+                    break
                 rung()
-                if climb.is_over:
-                    break
-                if climb.possible is not None:
-                    break
         except BudgetSpentError:
             climb.notes.append(
                 "the budget of the search was spent before all was tried; raise "
@@ -186,6 +184,11 @@ class Ladder:
             assert climb.best is not None
             climb.outcome = "plain" if climb.best.rung == "plain" else "rescued"
         return climb
+
+    def _is_enough_before(self, rung: Callable[[], None]) -> bool:
+        """Returns whether a rung is not worth climbing, because it only shows what may not be."""
+        is_float = rung in (self._float_edges, self._float_activations)
+        return is_float and self._search.integer_only and self.climb.found
 
     def _last_recipe(self) -> None:
         if self._last is None or replace(self._last, structure=None) == self._start:
@@ -292,7 +295,7 @@ class Ladder:
             base,
             scheme=Scheme.INT8_FLOAT_IO,
             io_type=None,
-            repairs=tuple(each for each in base.repairs if each != MOVE),
+            repairs=tuple(each for each in base.repairs if each in (FOLD, EQUALIZE)),
             float_fallback="refuse",
         )
 

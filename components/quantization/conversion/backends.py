@@ -20,6 +20,7 @@ from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.recipe import (
     CORRECT,
+    EQUALIZE,
     EXPLICIT,
     FOLD,
     MOVE,
@@ -31,6 +32,7 @@ from tfx_tflite.components.quantization.recipe import (
 from tfx_tflite.components.quantization.repairs.batch_normalization import folded
 from tfx_tflite.components.quantization.repairs.bias_correction import corrected
 from tfx_tflite.components.quantization.repairs.dense_channels import with_dense_channels
+from tfx_tflite.components.quantization.repairs.equalization import equalized
 from tfx_tflite.components.quantization.repairs.normalization import (
     moved_to_caller,
     with_explicit_normalization,
@@ -239,5 +241,6 @@ def _check_batch_size(float32: bytes, batch_size: int | None) -> None:
 FLOAT_REPAIRS: Mapping[Repair, Callable[[bytes, Workshop], bytes]] = {
     FOLD: lambda float32, _: folded(float32),
     EXPLICIT: lambda float32, workshop: with_explicit_normalization(float32, workshop.samples),
+    EQUALIZE: lambda float32, workshop: equalized(float32, workshop.samples),
     MOVE: lambda float32, workshop: moved_to_caller(float32, workshop.samples).content,
 }
