@@ -7,7 +7,8 @@ calibration examples, choose on the same tuning examples, and are compared on th
 none of them saw.
 
 A side is ahead where its figure is better by more than half a point. Within that it is ahead if
-its model is all integer and the other's is not, or else if it is no larger. No figure counts as
+its model computes in integers and the other's does not (or takes and gives them as well, and the
+other's does not), or else if it is no larger. No figure counts as
 better than the float model's, since a rescue is after the float model's answers.
 
 Exits with 0 only if the search is ahead of each peer on nine of ten nets and, with `--seeds`,
@@ -32,11 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from absl import logging
 from rescue_peers import (
+    Arithmetic,
     Net,
     Result,
+    arithmetic_of,
     best_of,
     cpu_seconds,
-    is_integer,
     litert_recipes,
     without_the_worst_layers,
 )
@@ -64,7 +66,7 @@ def ladder(net: Net) -> Result:
     return Result(
         net.eval(content),
         len(content),
-        is_integer(content),
+        arithmetic_of(content),
         cpu,
         found.report.evaluations,
         found.report.choice.what,
@@ -94,8 +96,8 @@ class Row:
         lead = self._score(ours) - self._score(theirs)
         if abs(lead) > ALLOWED:
             return lead > 0
-        if ours.is_integer != theirs.is_integer:
-            return ours.is_integer
+        if ours.arithmetic != theirs.arithmetic:
+            return ours.arithmetic > theirs.arithmetic
         return ours.size <= theirs.size
 
     def _score(self, result: Result) -> float:
@@ -110,10 +112,10 @@ class Row:
         """Yields the row's lines of the table."""
         yield f"{self.net.name}: float {self.float_score:.4f}, {len(self.net.content):,} bytes"
         for name, found in self.results.items():
-            kind = "integer" if found.is_integer else "floats"
+            kind = found.arithmetic.name.lower().replace("_", " ")
             said = "" if name == OURS else f"  {'ahead' if self.is_ahead(name) else 'BEHIND'}"
             yield (
-                f"  {name:18} {found.score:8.4f} {found.size:8,} bytes  {kind:7} "
+                f"  {name:18} {found.score:8.4f} {found.size:8,} bytes  {kind:15} "
                 f"{found.cpu:6.1f} CPU-s {found.evaluations:3} evaluations{said:8}  {found.how}"
             )
 
@@ -142,10 +144,11 @@ def verdict(rows: Sequence[Row]) -> bool:
         holds &= is_enough
         said = "holds" if is_enough else "DOES NOT HOLD"
         print(f"ahead of {peer} on {ahead} of {len(rows)} (at least nine of ten): {said}")
-    integer = sum(each.is_rescued and each.results[OURS].is_integer for each in rows)
-    rescued = sum(each.is_rescued for each in rows)
+    rescued = [each.results[OURS] for each in rows if each.is_rescued]
+    integer = sum(each.arithmetic is Arithmetic.INTEGERS for each in rescued)
     print(
-        f"within half a point of the float model: {rescued} of {len(rows)}, {integer} all integer"
+        f"within half a point of float: {len(rescued)} of {len(rows)}, {integer} of these all "
+        "integer"
     )
     return holds
 

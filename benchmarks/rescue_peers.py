@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from tests.components.quantization_tuner.bed import quantized
 from tests.components.quantization_tuner.bed.cases import ALLOWED, Case
 from tests.components.quantization_tuner.bed.data import Array
 from tfx_tflite.components.errors import ModelError
-from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.flatbuffer import Operator, read_graph
+from tfx_tflite.components.quantization.audit.specification import CONVERSIONS
 from tfx_tflite.components.quantization.conversion.from_ranges import write_ranges
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 
@@ -51,6 +53,15 @@ class Net:
         return quantized.score(self.case, content, self.case.splits().eval)
 
 
+class Arithmetic(IntEnum):
+    """What a model computes with, the better the higher."""
+
+    FLOATS = 0
+    # Floats come in and go out, and are made integers first and of integers last.
+    INTEGERS_INSIDE = 1
+    INTEGERS = 2
+
+
 @dataclass(frozen=True)
 class Result:
     """What one side made of a net.
@@ -58,7 +69,7 @@ class Result:
     Attributes:
         score: Its figure on the eval split.
         size: Its bytes.
-        is_integer: Whether no operator, input or output is float.
+        arithmetic: What it computes with.
         cpu: Seconds of the processor, of this process and of those that it started.
         evaluations: How many models were tried on the tuning examples.
         how: What was chosen.
@@ -66,19 +77,24 @@ class Result:
 
     score: float
     size: int
-    is_integer: bool
+    arithmetic: Arithmetic
     cpu: float
     evaluations: int
     how: str
 
 
-def is_integer(content: bytes) -> bool:
-    """Returns whether a model reads, computes and writes integers alone."""
-    return not any(
-        tensor.type in _FLOATS
-        for operator in read_graph(content).main.operators
-        for tensor in operator.tensors
-    )
+def arithmetic_of(content: bytes) -> Arithmetic:
+    """Returns what a model computes with."""
+    operators = read_graph(content).main.operators
+    conversions = [each for each in operators if each.name in CONVERSIONS]
+    if any(_has_floats(each) for each in operators if each not in conversions):
+        return Arithmetic.FLOATS
+    has_floats = any(map(_has_floats, conversions))
+    return Arithmetic.INTEGERS_INSIDE if has_floats else Arithmetic.INTEGERS
+
+
+def _has_floats(operator: Operator) -> bool:
+    return any(tensor.type in _FLOATS for tensor in operator.tensors)
 
 
 def cpu_seconds() -> float:
@@ -93,28 +109,28 @@ Candidates = Callable[[Net], Iterator[tuple[str, bytes]]]
 def best_of(net: Net, candidates: Candidates) -> Result:
     """Returns the best of some models, chosen on the tuning examples.
 
-    That is the one that is integer, or else the smallest, of those that are good enough. If none
-    is, it is the one with the best figure.
+    Of those that are good enough that is the one with the best arithmetic, or else the smallest.
+    If none is, it is the one with the best figure.
 
     Args:
         net: The net.
         candidates: Yields names and flatbuffers.
     """
     start, wanted = cpu_seconds(), net.tuning(net.content) - ALLOWED
-    tried: list[tuple[tuple[bool, bool, float], str, bytes]] = []
+    tried: list[tuple[tuple[bool, int, float], str, bytes]] = []
     for name, content in candidates(net):
         try:
             figure = net.tuning(content)
         except ModelError:
             continue
         holds = figure >= wanted
-        order = (holds, holds and is_integer(content), -len(content) if holds else figure)
+        order = (holds, arithmetic_of(content) if holds else 0, -len(content) if holds else figure)
         tried.append((order, name, content))
     if not tried:
-        return Result(-np.inf, 0, False, cpu_seconds() - start, 0, "nothing that runs")
+        return Result(-np.inf, 0, Arithmetic.FLOATS, cpu_seconds() - start, 0, "nothing that runs")
     _, name, content = max(tried, key=lambda each: each[0])
     cpu = cpu_seconds() - start
-    return Result(net.eval(content), len(content), is_integer(content), cpu, len(tried), name)
+    return Result(net.eval(content), len(content), arithmetic_of(content), cpu, len(tried), name)
 
 
 def litert_recipes(python: Path) -> Candidates:

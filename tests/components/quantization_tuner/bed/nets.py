@@ -131,8 +131,8 @@ def outlier_weights(seed: int = 0) -> keras.Model:
 def raw_units(seed: int = 0) -> keras.Model:
     """Wines by measurements in their own units: proline in hundreds, hue about 1."""
     inputs = keras.Input((13,), name="x")
-    x = layers.Dense(24, activation="relu", name="first")(inputs)
-    x = layers.Dense(16, activation="relu")(x)
+    x = layers.Dense(64, activation="relu", name="first")(inputs)
+    x = layers.Dense(32, activation="relu")(x)
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
     _fitted(model, data.standardised(data.wine()), epochs=10)
     _normalize_inside(model, data.wine(), "first")
@@ -244,11 +244,12 @@ def mixed_inputs(seed: int = 0) -> keras.Model:
     inputs = {name: keras.Input((1,), name=name) for name in splits.train.inputs}
     together = layers.Concatenate()(list(inputs.values()))
     taken = keras.Input((len(inputs),))
-    hidden = layers.Dense(24, activation="relu", name="first")(taken)
+    hidden = layers.Dense(64, activation="relu", name="first")(taken)
+    hidden = layers.Dense(32, activation="relu")(hidden)
     core = keras.Model(taken, layers.Dense(1)(hidden))
     standard = data.standard_patients()
     core.compile(keras.optimizers.Adam(0.003), loss="mse")
-    core.fit(standard.train.inputs["x"], standard.train.labels, epochs=20, verbose=0)
+    core.fit(standard.train.inputs["x"], standard.train.labels, epochs=5, verbose=0)
     _normalize_inside(core, data.patients(), "first")
     return keras.Model(inputs, core(together))
 
