@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 VARIABLE = "TFX_TFLITE_PROGRESS"
 # What is counted.
 EXAMPLES, CALIBRATED, PREDICTED = "examples", "examples calibrated", "examples predicted"
-TRAINED = "training steps"
+TRAINED, CANDIDATES = "training steps", "candidates"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Step:
         of: How many there are in all; None if that is not known, or was told before.
         split: The split that is worked on. Whoever tells `of` with it tells the size of the split.
         is_first: Whether what was told of it before is of no account.
+        note: How it stands, in a few words; None if this is no round. Rounds are work in which
+            other things are counted; what is told of those is shown beside, and not instead.
     """
 
     what: str
@@ -36,6 +38,7 @@ class Step:
     of: int | None = None
     split: str | None = None
     is_first: bool = False
+    note: str | None = None
 
     def to_line(self) -> bytes:
         """Returns the step as a line."""
@@ -57,6 +60,7 @@ class Step:
             and (self.of is None or type(self.of) is int)
             and (self.split is None or isinstance(self.split, str))
             and isinstance(self.is_first, bool)
+            and (self.note is None or isinstance(self.note, str))
         )
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.documents import Document, Part
@@ -221,6 +221,8 @@ class Description(Part):
     name: Text | None = None
     scheme: Text | None
     io_type: Text | None = None
+    # How it was made: the same keys as in `recipe.json`, which `quantization.recipe` takes.
+    recipe: dict[str, JsonValue] | None = None
     verdict: Text
     examples: int | None = None
     rules: tuple[RuleResult, ...] = ()

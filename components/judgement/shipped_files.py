@@ -1,4 +1,7 @@
-"""What a push ships beside the model: golden samples, the schema, C source, how it is called."""
+"""What a push ships beside the model.
+
+Those are golden samples, the schema, the recipe, C source, and how the model is called.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY, SCHEMA_FILE
+from tfx_tflite.components.artifact_layout import GOLDEN_DIRECTORY, RECIPE_FILE, SCHEMA_FILE
 from tfx_tflite.components.destinations.manifest import Golden, Normalization, Signature, Tensor
 from tfx_tflite.components.digests import file_digest
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate
@@ -50,6 +53,7 @@ def write_shipped_files(
     settings: EvaluatorSettings,
     schema: bytes | None,
     candidates: Sequence[Candidate] = (FIRST,),
+    recipe: str | None = None,
 ) -> ShippedFiles:
     """Writes the files and returns what a report says of them.
 
@@ -60,6 +64,7 @@ def write_shipped_files(
         settings: How many golden samples there are, which extras, and what the model is called.
         schema: The schema of the examples, serialized.
         candidates: The model on each target, whose kernels record golden samples.
+        recipe: How the model was made, as a document; None if its scheme says that.
 
     Raises:
         EvaluationError: The model gives NaN or infinity for a golden sample.
@@ -85,6 +90,8 @@ def write_shipped_files(
     if schema is not None:
         text = text_format.MessageToString(schema_pb2.Schema.FromString(schema))
         (directory / SCHEMA_FILE).write_text(text, encoding="utf-8")
+    if recipe is not None:
+        (directory / RECIPE_FILE).write_text(recipe, encoding="utf-8")
     return ShippedFiles(
         signature=Signature(
             name=model.signature,

@@ -116,6 +116,13 @@ class QuantizationReport(Document):
     agreement: dict[str, float] = {}
     versions: dict[str, str] = {}
 
+    @property
+    def shipped_recipe(self) -> Recipe | None:
+        """The recipe if it says more than a scheme, or was searched for; a push takes it along."""
+        if self.recipe is None or (self.recipe.is_plain and self.tuning is None):
+            return None
+        return self.recipe
+
 
 if __name__ == "__main__":
     print(QuantizationReport.json_schema(), end="")

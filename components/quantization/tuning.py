@@ -1,11 +1,12 @@
 """What a search for a recipe tried and found: tuning.json, beside the recipe."""
 
+import math
 from typing import ClassVar, Literal
 
 from tfx_tflite.components.documents import Document, Figure, Part
 from tfx_tflite.components.quantization.diagnosis import Culprit
 from tfx_tflite.components.quantization.recipe import Recipe
-from tfx_tflite.components.verdict import RuleResult
+from tfx_tflite.components.verdict import RuleResult, Verdict
 
 FORMAT = 1
 # In the order in which they are climbed; `quantization_tuner.ladder` says when.
@@ -25,6 +26,24 @@ Rung = Literal[
 ]
 # What came of it: the plain scheme holds, the recipe of before holds, a repair was found, or none.
 Outcome = Literal["plain", "confirmed", "rescued", "not found"]
+# A drop that is allowed to be none is exceeded by shares of this.
+_LEAST_BOUND = 1e-3
+# What stands for no limit, which JSON has no number for.
+FAR = 1e9
+
+
+def share_of_bound(rule: RuleResult) -> float:
+    """Returns how far a drop is above its bound, as a share of the bound; negative below it.
+
+    Args:
+        rule: What a rule says. One that was not judged is met by far, one without a figure is
+            missed by far.
+    """
+    if rule.verdict is Verdict.NOT_JUDGED:
+        return -FAR
+    if not math.isfinite(rule.drop):
+        return FAR
+    return min((rule.drop - rule.bound) / max(abs(rule.bound), _LEAST_BOUND), FAR)
 
 
 class Tried(Part):
@@ -50,8 +69,10 @@ class Tried(Part):
         is_allowed: Whether the search may choose it; others show what would be possible.
         is_kept: Whether it was the best so far, so that the next rung stands on it.
         seconds: How long making and judging it took.
-        latency_ms: The median of an inference on this machine; None if it was not measured.
-        arena_bytes: The working memory that the default interpreter takes; None if not measured.
+        latency_ms: The median of an inference on this machine; None if it was not measured, as for
+            targets that this machine is not like.
+        arena_bytes: The working memory that the first target's runtime takes; None if it was not
+            measured.
     """
 
     rung: Rung
@@ -70,6 +91,12 @@ class Tried(Part):
     seconds: float = 0.0
     latency_ms: float | None = None
     arena_bytes: int | None = None
+
+    @property
+    def worst_rule(self) -> RuleResult | None:
+        """The rule that is missed by most, or met by least; None if none was judged."""
+        judged = [rule for rule in self.rules if rule.verdict is not Verdict.NOT_JUDGED]
+        return max(judged, key=share_of_bound, default=None)
 
 
 class TuningReport(Document):

@@ -154,7 +154,7 @@ class Executor(tfx_evaluator.Executor):
                 model=model,
                 runtime=Runtime.of(quantized.kernels),
                 kernels=kernels.compare(quantized, first.inputs, first.outputs, _COMPARED_KERNELS),
-                shipped=_ship(output_dict, quantized, first, settings, case),
+                shipped=_ship(output_dict, quantized, first, settings, case, model),
                 facts=tuple(facts),
                 lineage=_lineage(input_dict),
             ),
@@ -296,13 +296,21 @@ def _ship(
     first: FirstExamples,
     settings: EvaluatorSettings,
     case: Case,
+    properties: ModelProperties,
 ) -> ShippedFiles:
     """Writes what a push ships beside the model, and returns what the report says of it."""
     blessing = artifact_utils.get_single_uri(output_dict["blessing"])
     uri = posixpath.join(blessing, layout.SHIPPED_DIRECTORY)
+    recipe = properties.quantization.shipped_recipe
     with artifact_files.writable(uri) as directory:
         return write_shipped_files(
-            directory, model, first, settings, case.source.schema, case.pair.candidates
+            directory,
+            model,
+            first,
+            settings,
+            case.source.schema,
+            case.pair.candidates,
+            None if recipe is None else recipe.to_json(),
         )
 
 

@@ -1,5 +1,6 @@
 """Candidates made to recipes, loaded, run and judged on the tuning examples."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,8 @@ from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.sensitivity import Sensitivity, observe, ranked_edges
 from tfx_tflite.components.quantization.settings import SearchBudget
 from tfx_tflite.components.quantization.tuning import Rung, Tried
-from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError
+from tfx_tflite.components.quantization_tuner.costs import costs
+from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError, order
 from tfx_tflite.components.quantization_tuner.memory import Memory
 from tfx_tflite.components.quantization_tuner.trial import TrialGround
 from tfx_tflite.components.verdict import OVERALL
@@ -60,6 +62,7 @@ class RecipeBench:
     evaluations: int = 0
     examples: int = 0
     seconds: float = 0.0
+    _best: Tried | None = None
     _made: dict[str, ConvertedModels] = field(default_factory=dict)
 
     def try_recipe(self, rung: Rung, what: str, recipe: Recipe, is_allowed: bool = True) -> Tried:
@@ -175,10 +178,8 @@ class RecipeBench:
             or self.seconds >= self.budget.minutes * _SECONDS_A_MINUTE
         ):
             raise BudgetSpentError
+        self._tell(named)
         self.evaluations += 1
-        progress.tell(
-            Step(f"candidates tried, now {named.what}", self.evaluations - 1, is_first=True)
-        )
         found = self.memory.tried(key)
         if found is None:
             found = self._judged(named, make)
@@ -187,9 +188,30 @@ class RecipeBench:
         self.seconds += found.seconds
         overall = [rule.examples for rule in found.rules if rule.slice == OVERALL]
         self.examples = max(self.examples, *overall, 0)
-        return found.model_copy(
+        found = found.model_copy(
             update={name: getattr(named, name) for name in ("rung", "what", "recipe", "is_allowed")}
         )
+        if found.is_allowed and (self._best is None or order(found) < order(self._best)):
+            self._best = found
+        return found
+
+    def _tell(self, next_one: Tried) -> None:
+        """Tells which candidate is tried next, and which was the best so far."""
+        note: str = next_one.rung
+        if self._best is not None:
+            rule = self._best.worst_rule
+            figure = "" if rule is None else f", drop {rule.drop:.3g} of {rule.bound:.3g}"
+            note = f"{note} (best so far: {self._best.rung}{figure})"
+        progress.tell(
+            Step(progress.CANDIDATES, self.evaluations, of=self._most_evaluations(), note=note)
+        )
+
+    def _most_evaluations(self) -> int:
+        """Returns how many evaluations the budget allows if they go on taking as long as so far."""
+        if not self.seconds:
+            return self.budget.evaluations
+        in_time = self.budget.minutes * _SECONDS_A_MINUTE * self.evaluations / self.seconds
+        return min(self.budget.evaluations, math.ceil(in_time))
 
     def _judged(self, named: Tried, make: Callable[[], bytes]) -> Tried:
         start = time.monotonic()
@@ -202,6 +224,10 @@ class RecipeBench:
             return named.model_copy(
                 update={"problem": str(error), "excess": 1e9, "distance": 1e9, "seconds": seconds}
             )
+        cost = None
+        if named.recipe is not None:
+            shapes = self.ground.first.shapes
+            cost = costs(self.workshop.rewritten, content, shapes, self.ground.devices)
         logging.info("Candidate %s: rules %s, excess %.3f", named.what, judged.holds, judged.excess)
         return named.model_copy(
             update={
@@ -212,6 +238,8 @@ class RecipeBench:
                 "excess": judged.excess,
                 "distance": judged.distance,
                 "rules": judged.rules,
+                "latency_ms": cost and cost.latency_ms,
+                "arena_bytes": cost and cost.arena_bytes,
                 "seconds": round(time.monotonic() - start, 3),
             }
         )

@@ -31,16 +31,13 @@ from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.quantization.tuning import FAR, share_of_bound
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.components.versions import Kernels
 
 _CANDIDATE = "candidate"
-# A drop that is allowed to be none is exceeded by shares of this.
-_LEAST_BOUND = 1e-3
 # How sure a repair must be to hold, since the best of several is taken.
 _CONFIDENCE = 0.9
-# What stands for no limit, which JSON has no number for.
-_FAR = 1e9
 
 
 @dataclass(frozen=True)
@@ -182,8 +179,8 @@ def _judged(found: Judgement) -> Judged:
     return Judged(
         holds=not failing and not others,
         is_sure=not found.result.reasons,
-        excess=max(map(_excess, rules), default=_FAR if others else -_FAR),
-        distance=max(_distances(found).values(), default=_FAR),
+        excess=max(map(share_of_bound, rules), default=FAR if others else -FAR),
+        distance=max(_distances(found).values(), default=FAR),
         rules=rules,
         examples=found.evaluation.examples,
     )
@@ -195,20 +192,12 @@ def _holds(rule: RuleResult) -> bool:
     return rule.verdict is not Verdict.REFUSED
 
 
-def _excess(rule: RuleResult) -> float:
-    if rule.verdict is Verdict.NOT_JUDGED:
-        return -_FAR
-    if not math.isfinite(rule.drop):
-        return _FAR
-    return min((rule.drop - rule.bound) / max(abs(rule.bound), _LEAST_BOUND), _FAR)
-
-
 def _distances(found: Judgement) -> Mapping[tuple[int, str | None], float]:
     distances = {}
     for target in found.targets:
         for output in target.evaluation.outputs:
             sums = output.comparison.outputs
-            ratio = sums.noise / sums.signal if sums.signal else _FAR * (sums.noise > 0)
-            found_here = ratio if math.isfinite(ratio) else _FAR
-            distances[target.candidate.place, output.key] = min(found_here, _FAR)
+            ratio = sums.noise / sums.signal if sums.signal else FAR * (sums.noise > 0)
+            found_here = ratio if math.isfinite(ratio) else FAR
+            distances[target.candidate.place, output.key] = min(found_here, FAR)
     return distances

@@ -278,6 +278,8 @@ def build(found: Findings, asked: Request) -> Report:
         layers=quantization.layers,
         size_parts=quantization.size_parts,
         calibration=quantization.calibration,
+        recipe=quantization.recipe,
+        tuning=quantization.tuning,
         saturation=_saturation(evaluation, inputs),
         warnings=(
             *quantization.warnings,

@@ -21,10 +21,12 @@ from tfx_tflite.components.destinations.manifest import (
     MetadataIds,
     Signature,
 )
-from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.documents import Document, Part, json_value
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
+from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.tuning import TuningReport
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Runtime
 
@@ -296,6 +298,10 @@ class Report(Document):
     layers: tuple[Layer, ...] = ()
     size_parts: SizeParts | None = None
     calibration: Calibration | None = None
+    # How the model was made; None of one that TFLiteQuantizer did not make.
+    recipe: Recipe | None = None
+    # How that was found; None if nobody searched.
+    tuning: TuningReport | None = None
     saturation: tuple[InputSaturation, ...] = ()
     warnings: tuple[str, ...] = ()
     # What was decided without anybody having said so.
@@ -370,6 +376,7 @@ class Report(Document):
                 **{key: getattr(self, key) for key in shared},
                 "name": self.provenance.pipeline if self.provenance else None,
                 "verdict": self.verdict.value,
+                "recipe": None if self.recipe is None else json_value(self.recipe.to_json()),
                 "targets": tuple(target.judged for target in self.targets),
                 "metadata": metadata,
             }

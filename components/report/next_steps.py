@@ -49,8 +49,12 @@ def next_steps(report: Report) -> tuple[str, ...]:
     for rule in report.rules:
         if rule.verdict in (Verdict.REFUSED, Verdict.UNDECIDED):
             by_kind.setdefault(kind_of(rule, report), []).append(rule)
-    found += [SUGGESTIONS[kind](report, by_kind[kind]) for kind in SUGGESTIONS if kind in by_kind]
-    if _FAR_FROM_FLOAT & by_kind.keys():
+    kinds = [kind for kind in SUGGESTIONS if kind in by_kind]
+    for kind in kinds:
+        if kind in _FAR_FROM_FLOAT:
+            found += _search(report)
+        found.append(SUGGESTIONS[kind](report, by_kind[kind]))
+    if _FAR_FROM_FLOAT.intersection(kinds):
         found.append(_closer_to_float(report))
     return tuple(dict.fromkeys(found))
 
@@ -276,7 +280,41 @@ def _closer_to_float(report: Report) -> str:
         return "Weights of 8 bits are all that was quantized: try the scheme float16."
     if scheme not in _CALIBRATED_SCHEMES:
         return "Try a scheme with more bits: int16x8, or float16."
-    return _outside_calibration(report) or _small_sample(report) or _noisiest_layer(report)
+    return (
+        _of_search(report)
+        or _outside_calibration(report)
+        or _small_sample(report)
+        or _noisiest_layer(report)
+    )
+
+
+def _search(report: Report) -> list[str]:
+    """Returns that a search may bring int8 back; nothing if there was one, or examples lack."""
+    if report.scheme != "int8" or report.tuning is not None:
+        return []
+    if _outside_calibration(report) or _small_sample(report):
+        return []
+    return [
+        "Try quantization.scheme: auto, which looks for a recipe that repairs what int8 loses and "
+        "keeps the integers."
+    ]
+
+
+def _of_search(report: Report) -> str:
+    """Returns what follows from a search for a recipe."""
+    if report.tuning is None:
+        return ""
+    if report.tuning.outcome != "not found":
+        return (
+            f"The recipe holds on the {counted(report.tuning.examples, 'example', 'examples')} "
+            "that it was searched with, and not on these: search with more of them "
+            "(quantization.auto.tuning_samples), or with some that are more like these."
+        )
+    return f"{_sentence(report.tuning.possible)}" if report.tuning.possible else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _outside_calibration(report: Report) -> str:

@@ -26,6 +26,12 @@ from tfx_tflite.components.report.findings import by_reason
 from tfx_tflite.components.report.layer_plots import layer_strips
 from tfx_tflite.components.report.memory_plot import memory_strip
 from tfx_tflite.components.report.next_steps import next_steps
+from tfx_tflite.components.report.recipe_search import (
+    MAX_CANDIDATES,
+    MAX_CULPRITS,
+    ScatterScale,
+    search_shown,
+)
 from tfx_tflite.components.report.version_trend import TrendScale, version_trend
 from tfx_tflite.components.report.wording import MAX_REASON_CHARACTERS, clip, counted
 from tfx_tflite.components.report.worst_slices import worst_slices
@@ -49,6 +55,8 @@ _LIMITS = {
     "MAX_WORST_EXAMPLES": 10,
     "MAX_SHOWN": 12,
     "MAX_LAYERS": 500,
+    "MAX_CANDIDATES": MAX_CANDIDATES,
+    "MAX_CULPRITS": MAX_CULPRITS,
     "MAX_REASON_CHARACTERS": MAX_REASON_CHARACTERS,
 }
 
@@ -71,6 +79,7 @@ def render(report: Report) -> str:
         shown_checks=shown,
         folded_checks=hidden,
         next_steps=next_steps(report),
+        search=search_shown(report.tuning),
         trend=version_trend(report),
         needs_more_examples=any(
             rule.verdict is Verdict.UNDECIDED and not is_limit(rule.metric)
@@ -159,6 +168,7 @@ def _template() -> "Template":
         PLOT=PlotScale,
         SQUARE=SquareScale,
         TREND=TrendScale,
+        SCATTER=ScatterScale,
         MODEL_FILE=MODEL_FILE,
     )
     return environment.get_template(TEMPLATE)

@@ -230,6 +230,8 @@ class RunPrinter:
                 self.say(f"warning: {line}", style="yellow")
         for line in result.reasons:
             self.say(f"refused: {line}", style="red")
+        for place, line in enumerate(result.recipe.to_lines() if result.recipe else ()):
+            self.note(f"{'' if place else 'recipe':<9} {line}")
         if result.next_steps:
             self.note(f"try next: {result.next_steps[0]}")
         self.note(_sizes(result.scheme, result.size_bytes))

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -24,6 +25,27 @@ _BAR_WIDTH = 20
 _BAR, _REST = "━", "─"
 # Seconds before which it is not said how many are left.
 _TOO_SOON = 3.0
+# Cells below which nothing is shown of how rounds stand.
+_LEAST_NOTE = 16
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Work in which other things are counted.
+
+    Attributes:
+        what: What is done again and again.
+        done: How often it was done.
+        most: How often at most; None if that is not known.
+        note: How it stands.
+        began: When the first one began, in seconds.
+    """
+
+    what: str
+    done: int
+    most: int | None
+    note: str
+    began: float
 
 
 class Counts:
@@ -43,11 +65,12 @@ class Counts:
         self.what = ""
         self.done = 0
         self.total: int | None = None
+        self.rounds: Rounds | None = None
 
     def restart(self) -> None:
         """Forgets what was told; another stage begins. The sizes of splits stay known."""
         self.poll()
-        self.what, self.done, self.total = "", 0, None
+        self.what, self.done, self.total, self.rounds = "", 0, None, None
 
     def poll(self) -> None:
         """Reads what was told since the last time."""
@@ -65,6 +88,11 @@ class Counts:
         if step.split is not None and step.of is not None:
             self._sizes[step.split] = step.of
             return
+        if step.note is not None:
+            began = self._clock() if self.rounds is None else self.rounds.began
+            self.rounds = Rounds(step.what, step.more, step.of, step.note, began)
+            self.what = ""
+            return
         if step.is_first or step.what != self.what:
             self.what, self.done, self.total = step.what, 0, None
             self._began = self._clock()
@@ -77,10 +105,22 @@ class Counts:
     @property
     def seconds_left(self) -> float | None:
         """How long the rest takes if it goes on as it went; None if that cannot be said yet."""
-        spent = self._clock() - self._began
-        if not self.total or not 0 < self.done < self.total or spent < _TOO_SOON:
+        return _rest(self._clock() - self._began, self.done, self.total)
+
+    @property
+    def most_seconds_left(self) -> float | None:
+        """How long the rest of the rounds takes if all are needed; None if that is not known."""
+        if self.rounds is None:
             return None
-        return spent * (self.total - self.done) / self.done
+        spent = self._clock() - self.rounds.began
+        return _rest(spent, self.rounds.done, self.rounds.most)
+
+
+def _rest(spent: float, done: int, total: int | None) -> float | None:
+    """Returns how many seconds the rest takes; None if that cannot be said yet."""
+    if not total or not 0 < done < total or spent < _TOO_SOON:
+        return None
+    return spent * (total - done) / done
 
 
 @contextlib.contextmanager
@@ -158,8 +198,25 @@ def running_line(name: str, seconds: float, counts: Counts, width: int) -> Text:
     elapsed = f" {seconds:6.1f} s"
     room = max(1, width - cell_len(f"{frame} {elapsed}"))
     line = Text(f"{frame} {shortened(f'{escaped(name):<{NAME_WIDTH}}', room)}{elapsed}")
+    line.append_text(_rounds(counts, width - line.cell_len))
     line.append_text(_count(counts, width - line.cell_len))
     return line
+
+
+def _rounds(counts: Counts, room: int) -> Text:
+    """Returns how the rounds stand, as much of it as there is room for."""
+    if counts.rounds is None:
+        return Text()
+    rounds = counts.rounds
+    most = "" if rounds.most is None else f" of at most {rounds.most:,}"
+    number = f"  {rounds.done:,}{most} {escaped(rounds.what)}"
+    left = _left(counts.most_seconds_left, "at most ")
+    note = escaped(rounds.note)
+    for shown in (f"{number}: {note}{left}", f"{number}: {note}", f"  {note}"):
+        if cell_len(shown) <= room:
+            return Text(shown)
+    # The end of the note says least.
+    return Text(shortened(f"  {note}", room)) if room > _LEAST_NOTE else Text()
 
 
 def _count(counts: Counts, room: int) -> Text:
@@ -182,11 +239,11 @@ def _count(counts: Counts, room: int) -> Text:
     return Text()
 
 
-def _left(seconds: float | None) -> str:
+def _left(seconds: float | None, limit: str = "") -> str:
     if seconds is None:
         return ""
     minutes, rest = divmod(max(round(seconds), 1), 60)
-    return f", {minutes} min {rest} s left" if minutes else f", {rest} s left"
+    return f", {limit}{f'{minutes} min ' if minutes else ''}{rest} s left"
 
 
 def _bar(share: float) -> Text:

@@ -7,10 +7,60 @@ from typing import Literal
 from pydantic import Field
 
 from tfx_tflite.components.destinations.manifest import JudgedTarget
-from tfx_tflite.components.documents import Document
+from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.quantization.tuning import Outcome, TuningReport
+from tfx_tflite.components.report.recipe_search import in_brief
 from tfx_tflite.components.verdict import RuleResult
+
+
+class FoundRecipe(Part):
+    """What a search for a recipe came to.
+
+    Attributes:
+        scheme: Of the recipe; the one that comes closest if none holds.
+        outcome: What came of it.
+        evaluations: How many candidates were judged.
+        what: What the recipe does, in words.
+        possible: What would hold if not everything had to be integer; empty if nothing would, or
+            if the recipe holds.
+        notes: What else the search says, such as why no int8 model holds.
+    """
+
+    scheme: str | None = None
+    outcome: Outcome
+    evaluations: int
+    what: str
+    possible: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tuning: TuningReport | None) -> "FoundRecipe | None":
+        """Returns what a report says of a search; None if there was none."""
+        if tuning is None:
+            return None
+        choice = tuning.choice
+        return cls(
+            scheme=None if choice.recipe is None else choice.recipe.scheme.value,
+            outcome=tuning.outcome,
+            evaluations=tuning.evaluations,
+            what=in_brief(choice),
+            possible=tuning.possible,
+            notes=tuning.notes,
+        )
+
+    def to_lines(self) -> tuple[str, ...]:
+        """Returns the same as sentences for a terminal."""
+        tried = f"{self.evaluations} candidate{'' if self.evaluations == 1 else 's'} tried"
+        if self.outcome == "plain":
+            return (f"plain {self.what} holds, {tried}",)
+        if self.outcome == "confirmed":
+            return (f"that of the model before holds, {tried}",)
+        if self.outcome == "rescued":
+            return (f"{self.what}, {tried}",)
+        closest = f"no recipe holds, {tried}; closest: {self.what}"
+        return (closest, *self.notes, *filter(None, [self.possible]))
 
 
 class RunResult(Document):
@@ -25,6 +75,7 @@ class RunResult(Document):
         reasons: Why the model was refused.
         next_steps: What to try then, what matters most first.
         targets: What was found on each target, if the config names any.
+        recipe: What the search for a recipe came to; None if there was none.
         size_bytes: The sizes of both models.
         pushed_to: The directory of the pushed version; None if nothing was pushed.
         report: Where report.json is.
@@ -43,6 +94,7 @@ class RunResult(Document):
     reasons: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
     targets: tuple[JudgedTarget, ...] = ()
+    recipe: FoundRecipe | None = None
     size_bytes: Bytes = Bytes()
     pushed_to: str | None = None
     report: str | None = None

@@ -33,7 +33,7 @@ from tfx_tflite.pipelines.runs.builtin_data import write_builtin_data
 from tfx_tflite.pipelines.runs.file_digests import FileDigests
 from tfx_tflite.pipelines.runs.model_copy import own_copy
 from tfx_tflite.pipelines.runs.new_data import data_digest, metrics_digest, trainer_digest
-from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
+from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, FoundRecipe, RunResult
 from tfx_tflite.pipelines.runs.runners import (
     StageFailed,
     StageObserver,
@@ -196,6 +196,7 @@ def _unpushed(report: Report, path: Path) -> RunResult:
         reasons=report.reasons,
         next_steps=next_steps(report),
         targets=tuple(target.judged for target in report.targets),
+        recipe=FoundRecipe.of(report.tuning),
         size_bytes=report.size_bytes,
         report=str(path),
         page=str(path.with_name(layout.PAGE_FILE)),

@@ -29,14 +29,14 @@ COMPILED = {"model_ethos-u55-128.tflite", "model_ethos-u65-256.tflite"}
 GOLDEN = {"golden/input_0.bin", "golden/output_0.bin"}
 
 
-def ship(directory: Path, **settings) -> shipped_files.ShippedFiles:
+def ship(directory: Path, recipe: str | None = None, **settings) -> shipped_files.ShippedFiles:
     """Ships the net `dense`, whose inputs are random."""
     model = TFLiteModel(recorded("dense")[0])
     [name] = model.inputs
     inputs = {name: np.random.default_rng(0).normal(size=(10, 32)).astype(np.float32)}
     first = FirstExamples(pa.RecordBatch.from_pydict({}), inputs, inputs)
     wanted = EvaluatorSettings(gate=GATE, **settings)
-    return shipped_files.write_shipped_files(directory, model, first, wanted, None)
+    return shipped_files.write_shipped_files(directory, model, first, wanted, None, recipe=recipe)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def ship(directory: Path, **settings) -> shipped_files.ShippedFiles:
     [
         ({}, GOLDEN),
         ({"golden_samples": 0}, set()),
+        ({"golden_samples": 0, "recipe": "{}"}, {"recipe.json"}),
         ({"extras": ("c_array",), "golden_samples": 0}, {"model.h", "model.cc"}),
         ({"extras": ("c_array",)}, {*GOLDEN, "model.h", "model.cc"}),
         ({"extras": ("vela",), "devices": ETHOS_U}, {*GOLDEN, *COMPILED}),

@@ -28,6 +28,8 @@ TARGETS = recorded("targets")
 # Of the shipped pipelines on tables.
 BINARY = recorded("binary")
 REGRESSION = recorded("regression")
+# Of a search that repaired int8.
+AUTO = recorded("auto")
 # Of a release whose reports had no provenance.
 EARLIER = recorded("earlier")
 

@@ -6,13 +6,14 @@ import math
 import jsonschema
 import pytest
 
-from tests.components.report.reports import BLESSED, RECORDED, REFUSED
+from tests.components.report.reports import AUTO, BLESSED, RECORDED, REFUSED
 from tests.conftest import ROOT
 from tfx_tflite.components.destinations.manifest import MetadataIds
 from tfx_tflite.components.errors import DocumentError
+from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.report.document import Provenance, Report
 
-RUNS = ["blessed", "refused", "targets", "several_outputs", "binary", "regression"]
+RUNS = ["blessed", "refused", "targets", "several_outputs", "binary", "regression", "auto"]
 SCHEMA = ROOT / "docs" / "report.schema.json"
 
 
@@ -77,6 +78,9 @@ def test_a_manifest_has_the_model_s_name_and_what_the_report_found():
     described = BLESSED.description(ids)
     assert described.name == "digits" and described.metadata == ids
     assert (described.rules, described.digests) == (BLESSED.rules, BLESSED.digests)
+    # As `quantization.recipe` takes it.
+    assert described.recipe == {"scheme": "int8"}
+    assert Recipe.parse(json.dumps(AUTO.description(ids).recipe), "manifest") == AUTO.recipe
 
 
 def test_the_shapes_of_an_example_are_those_of_the_signature_s_inputs():

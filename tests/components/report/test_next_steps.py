@@ -21,6 +21,11 @@ def refused(*rules: RuleResult, **fields: object) -> Report:
     return varied(REFUSED, **{"rules": rules, "calibration_sample": SAMPLE, **fields})
 
 
+def first_step(report: Report) -> str:
+    """Returns what is said first beside that a search may help, which goes before what it helps."""
+    return next(step for step in next_steps(report) if "quantization.scheme: auto" not in step)
+
+
 def limited(figure: str, found: float, limit: float) -> RuleResult:
     [side] = [known.side for known in LIMITS if known.figure == figure]
     return varied(
@@ -267,7 +272,7 @@ def test_every_limit_of_the_gate_has_a_suggestion():
 def test_each_kind_of_refused_rule_has_its_suggestion(rule, fields, kind, words):
     report = refused(rule, **fields)
     assert kind_of(rule, report) == kind
-    assert words in next_steps(report)[0]
+    assert words in first_step(report)
 
 
 def test_the_kinds_that_were_tried_are_all_that_there_are():
@@ -388,6 +393,6 @@ def test_hostile_names_are_cut_short():
 
 def test_the_changed_answers_are_named_beside_a_drop():
     first = REFUSED.agreement.flips[0]
-    said = next_steps(refused(DROP))[0]
+    said = first_step(refused(DROP))
     assert f"from class {first.float_answer} to class {first.quantized_answer}" in said
     assert number(DROP.drop) in said

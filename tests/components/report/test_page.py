@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.components.report.reports import (
+    AUTO,
     BINARY,
     BLESSED,
     EARLIER,
@@ -81,6 +82,7 @@ REPORTS = {
     "targets": TARGETS,
     "binary": BINARY,
     "regression": REGRESSION,
+    "search": AUTO,
     "earlier": EARLIER,
     "large": large(),
 }
@@ -517,7 +519,12 @@ def hostile_everywhere(value):
 
 
 def test_escapes_every_string_of_the_report():
-    keys = {**hostile_everywhere(REFUSED.to_keys()), "golden": None, "signature": None}
+    keys = {
+        **hostile_everywhere(REFUSED.to_keys()),
+        "golden": None,
+        "signature": None,
+        "recipe": None,
+    }
     document = Document(page.render(Report.model_validate(keys)))
     plain = Document(page.render(REFUSED))
     assert {tag for tag, _, _ in document.elements} <= {tag for tag, _, _ in plain.elements}

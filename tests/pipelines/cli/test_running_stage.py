@@ -14,6 +14,7 @@ from tests.pipelines.cli.results import RESULT
 from tests.pipelines.cli.terminals import Terminal, lines_of, terminal
 from tfx_tflite.components.progress import (
     CALIBRATED,
+    CANDIDATES,
     EXAMPLES,
     PREDICTED,
     TRAINED,
@@ -114,6 +115,39 @@ def test_a_stage_shows_how_long_the_rest_takes_once_that_can_be_said(
     path.write_bytes(path.read_bytes() + Step(PREDICTED, done).to_line())
     counts.poll()
     assert line(counts).endswith(f"  {shown}")
+
+
+def rounds(*steps: Step) -> Counts:
+    first = Step(CANDIDATES, 3, of=40, note="equalization (best so far: weights)")
+    return counts_of(first, *steps)
+
+
+def test_rounds_show_how_they_stand_beside_what_is_counted_in_them():
+    shown = line(rounds(Step(PREDICTED, 7)), 160)
+    note = "3 of at most 40 candidates: equalization (best so far: weights)"
+    assert shown.endswith(f" s  {note}  7 examples predicted")
+
+
+def test_the_next_round_begins_with_nothing_counted():
+    counts = rounds(Step(PREDICTED, 7), Step(CANDIDATES, 4, of=40, note="bias correction"))
+    assert line(counts, 160).endswith(" s  4 of at most 40 candidates: bias correction")
+
+
+def test_rounds_show_how_long_they_take_at_most(tmp_path: Path):
+    now = 0.0
+    path = tmp_path / "progress"
+    counts = Counts(path, lambda: now)
+    path.write_bytes(Step(CANDIDATES, 0, of=40, note="plain").to_line())
+    counts.poll()
+    now = 10.0
+    path.write_bytes(path.read_bytes() + Step(CANDIDATES, 10, of=40, note="ranges").to_line())
+    counts.poll()
+    assert line(counts).endswith("10 of at most 40 candidates: ranges, at most 30 s left")
+
+
+@pytest.mark.parametrize("width", range(13, 120))
+def test_rounds_are_one_line_at_any_width(width: int):
+    assert cell_len(line(rounds(Step(PREDICTED, 7, of=9)), width)) <= width
 
 
 @pytest.mark.parametrize("width", range(13, 100))

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.components.quantization_tuner.bed import records
+from tests.components.quantization_tuner.bed.cases import CASES
 from tests.conftest import CONFIGS, ROOT
 
 DIRECTORY = Path(__file__).parent
@@ -19,6 +21,7 @@ CONFIG_OF = {
     "several_outputs": DIRECTORY / "several_outputs.yaml",
     "binary": CONFIGS / "breast_cancer.yaml",
     "regression": CONFIGS / "diabetes.yaml",
+    "auto": DIRECTORY / "auto.yaml",
 }
 
 
@@ -32,6 +35,9 @@ def record(name: str) -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         overrides = (f"root={directory}/runs", f"push.destination={directory}/pushed")
+        if name == "auto":
+            records.write(CASES["rescaled_mobile_net"], Path(directory) / "examples")
+            overrides = (*overrides, f"data.input_base={directory}/examples")
         config = load_config(CONFIG_OF[name].relative_to(ROOT), overrides)
         result = run(inspect(config), "local", StageObserver(print, print))
         report = Path(str(result.page)).with_name(REPORT_FILE).read_text(encoding="utf-8")
