@@ -39,6 +39,7 @@ class Rounds:
         most: How often at most; None if that is not known.
         note: How it stands.
         began: When the first one began, in seconds.
+        told: When that was told, which is when the next one began.
     """
 
     what: str
@@ -46,6 +47,15 @@ class Rounds:
     most: int | None
     note: str
     began: float
+    told: float
+
+    def seconds_left(self, now: float) -> float | None:
+        """Returns how long the rest takes if all rounds are needed; None if that is not known."""
+        rest = _rest(self.told - self.began, self.done, self.most)
+        if rest is None:
+            return None
+        # The one that runs takes its share at most.
+        return rest - min(now - self.told, (self.told - self.began) / self.done)
 
 
 class Counts:
@@ -89,8 +99,9 @@ class Counts:
             self._sizes[step.split] = step.of
             return
         if step.note is not None:
-            began = self._clock() if self.rounds is None else self.rounds.began
-            self.rounds = Rounds(step.what, step.more, step.of, step.note, began)
+            told = self._clock()
+            began = told if self.rounds is None else self.rounds.began
+            self.rounds = Rounds(step.what, step.more, step.of, step.note, began, told)
             self.what = ""
             return
         if step.is_first or step.what != self.what:
@@ -110,10 +121,7 @@ class Counts:
     @property
     def most_seconds_left(self) -> float | None:
         """How long the rest of the rounds takes if all are needed; None if that is not known."""
-        if self.rounds is None:
-            return None
-        spent = self._clock() - self.rounds.began
-        return _rest(spent, self.rounds.done, self.rounds.most)
+        return None if self.rounds is None else self.rounds.seconds_left(self._clock())
 
 
 def _rest(spent: float, done: int, total: int | None) -> float | None:

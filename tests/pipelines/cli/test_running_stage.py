@@ -143,6 +143,11 @@ def test_rounds_show_how_long_they_take_at_most(tmp_path: Path):
     path.write_bytes(path.read_bytes() + Step(CANDIDATES, 10, of=40, note="ranges").to_line())
     counts.poll()
     assert line(counts).endswith("10 of at most 40 candidates: ranges, at most 30 s left")
+    now = 10.5
+    assert counts.most_seconds_left == 29.5
+    # A round that takes longer than those before takes nothing from the rest.
+    now = 60.0
+    assert counts.most_seconds_left == 29.0
 
 
 @pytest.mark.parametrize("width", range(13, 120))
