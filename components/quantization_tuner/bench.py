@@ -166,6 +166,7 @@ class RecipeBench:
         key = recipe.to_json()
         if key not in self._made:
             models = self.workshop.make(recipe)
+            _check_smaller(models, recipe)
             audit.check(models.quantized, recipe)
             check_runs(models.quantized, self.workshop.samples[:_FIRST_GROUPS])
             self._made = {key: models}
@@ -242,4 +243,17 @@ class RecipeBench:
                 "arena_bytes": cost and cost.arena_bytes,
                 "seconds": round(time.monotonic() - start, 3),
             }
+        )
+
+
+def _check_smaller(models: ConvertedModels, recipe: Recipe) -> None:
+    """Checks that weights were stored in fewer bits; small ones are left as they are.
+
+    Raises:
+        ConversionError: None was.
+    """
+    if not recipe.scheme.needs_calibration and len(models.quantized) >= len(models.float32):
+        raise ConversionError(
+            f"{recipe.scheme.value} makes the model no smaller, because its weights are too small "
+            "to be stored otherwise"
         )

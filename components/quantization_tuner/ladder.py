@@ -186,9 +186,8 @@ class Ladder:
         return climb
 
     def _is_enough_before(self, rung: Callable[[], None]) -> bool:
-        """Returns whether a rung is not worth climbing, because it only shows what may not be."""
-        is_float = rung in (self._float_edges, self._float_activations)
-        return is_float and self._search.integer_only and self.climb.found
+        """Returns whether a rung is not worth climbing: floats, if integers hold, if barely."""
+        return rung in (self._float_edges, self._float_activations) and self.climb.found
 
     def _last_recipe(self) -> None:
         if self._last is None or replace(self._last, structure=None) == self._start:
