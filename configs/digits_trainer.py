@@ -4,6 +4,8 @@ TFX calls `run_fn`; point `model.trainer.module_file` of a config at a file like
 `custom_config: {net: unbalanced}` it trains another net, which int8 takes badly; see `unbalance`.
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -90,7 +92,7 @@ def unbalance(model: tf.keras.Model) -> None:
     """
     layers = [layer for layer in model.layers if layer.weights]
     random = np.random.default_rng(0)
-    for layer, reader in zip(layers, layers[1:]):
+    for layer, reader in itertools.pairwise(layers):
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             channels = layer.gamma.shape[0]
             sizes = 2.0 ** random.uniform(-4, 4, channels)

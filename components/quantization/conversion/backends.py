@@ -211,7 +211,8 @@ class Workshop:
             )
         float32 = self.repaired(recipe)
         found = self.ranges_of(float32)
-        calibrated = write_ranges(float32, found, policy, recipe.scheme)
+        of_tensors = {key: rule.policy for key, rule in recipe.tensor_ranges.items()}
+        calibrated = write_ranges(float32, found, policy, recipe.scheme, of_tensors)
         quantized = self._converter.quantize(calibrated, recipe)
         if recipe.weights:
             layers = [key for key, rule in recipe.weights.items() if rule == PER_CHANNEL]

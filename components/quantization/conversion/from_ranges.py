@@ -5,16 +5,17 @@ dataset or target set. The converter calibrates the same graph for int8 and int1
 thing that int8's quantizer does itself: a bias that several operators share is copied for each.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
 from tensorflow.lite.python import util
 
 from tfx_tflite.components.digests import bytes_digest
-from tfx_tflite.components.errors import ConversionError, telling_line
-from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.errors import ConversionError, listed, telling_line
+from tfx_tflite.components.models.flatbuffer import Graph, read_graph
 from tfx_tflite.components.models.input_normalization import (
     METADATA,
     normalizations_of,
@@ -33,10 +34,11 @@ from tfx_tflite.components.quantization.conversion.zero_scales import with_posit
 from tfx_tflite.components.quantization.float_parts import with_float_parts
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
+from tfx_tflite.components.quantization.ranges.ranges import TensorRange, TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.quantization.structure import tensors_by_key
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
@@ -47,6 +49,7 @@ def write_ranges(
     ranges: TensorRanges,
     policy: RangePolicy,
     scheme: Scheme = Scheme.INT8,
+    of_tensors: Mapping[str, RangePolicy] = MappingProxyType({}),
 ) -> bytes:
     """Returns the float model with a range at every activation: the calibrated model.
 
@@ -55,9 +58,10 @@ def write_ranges(
         ranges: The ranges.
         policy: How a tensor's range follows from the extremes of the examples.
         scheme: What the model is to be quantized to.
+        of_tensors: Policies of single tensors, by their keys.
 
     Raises:
-        ConversionError: The ranges belong to another model.
+        ConversionError: The ranges belong to another model, or a key is of none of its tensors.
         ConfigError: The policy leaves out more extremes than are kept.
     """
     digest = bytes_digest(float_tflite)
@@ -69,7 +73,8 @@ def write_ranges(
     graph = read_graph(float_tflite)
     draft = graph.draft()
     tensors = draft.main.tensors
-    masked = without_mask_values(graph, ranges.resolve(policy))
+    resolved = _resolved(graph, ranges, policy, of_tensors)
+    masked = without_mask_values(graph, resolved)
     for index, values in masked.constants.items():
         draft.store(tensors[index], values)
     for found in harmonized(graph, masked.ranges, scheme):
@@ -81,6 +86,29 @@ def write_ranges(
         maximum = found.maximum if (found.minimum, found.maximum) != (0, 0) else 1.0
         tensors[found.tensor.index].quantization = range_tree(found.minimum, maximum)
     return draft.content()
+
+
+def _resolved(
+    graph: Graph,
+    ranges: TensorRanges,
+    policy: RangePolicy,
+    of_tensors: Mapping[str, RangePolicy],
+) -> tuple[TensorRange, ...]:
+    """Returns the range of each tensor, single ones by policies of their own."""
+    found = ranges.resolve(policy)
+    if not of_tensors:
+        return found
+    tensors = tensors_by_key(graph)
+    if missing := sorted(of_tensors.keys() - tensors.keys()):
+        raise ConversionError(
+            f"the recipe has a range for {listed(missing)}, which the model does not have; it is "
+            "of another model, so search anew"
+        )
+    own = {
+        tensors[key].index: {each.tensor.index: each for each in ranges.resolve(own_policy)}
+        for key, own_policy in of_tensors.items()
+    }
+    return tuple(own.get(each.tensor.index, {}).get(each.tensor.index, each) for each in found)
 
 
 def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
