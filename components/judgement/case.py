@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import apache_beam as beam
 from tensorflow_model_analysis.proto import config_pb2
@@ -11,7 +12,11 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
 from tfx_tflite.components.judgement.candidate import Candidate, together
-from tfx_tflite.components.judgement.compare_models import CompareModels, PlannedComparison
+from tfx_tflite.components.judgement.compare_models import (
+    CompareModels,
+    PlannedComparison,
+    compare_here,
+)
 from tfx_tflite.components.judgement.eval_config import metric_directions
 from tfx_tflite.components.judgement.evaluation import Evaluation, load_evaluation
 from tfx_tflite.components.judgement.evidence import ComparisonEvidence
@@ -22,7 +27,7 @@ from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
-from tfx_tflite.components.judgement.prediction import ModelPair
+from tfx_tflite.components.judgement.prediction import FloatSide, ModelPair, Predictor
 from tfx_tflite.components.judgement.pushed_reference import (
     Looked,
     PushedReference,
@@ -151,19 +156,44 @@ class Case:
         compare = CompareModels(self.pair, self.eval_config, self.comparisons, representations)
         _ = pipeline | "ReadSplit" >> ReadBatches(self.source) | "Compare" >> compare
 
-    def judge(self, of_model: Sequence[ModelFigures]) -> Judgement:
-        """Returns what the gate says of the result files.
+    @property
+    def is_batched(self) -> bool:
+        """Whether all metrics are computed on batches, so that none goes through TFMA."""
+        return all(comparison.plan.rest is None for comparison in self.comparisons)
+
+    def compared_here(self, side: FloatSide) -> tuple[Evaluation, ...]:
+        """Returns what `compare` has the result files say, computed in this process.
+
+        All metrics must be computed on batches.
+
+        Args:
+            side: The float side of the pair.
+        """
+        predictor = Predictor(self.pair, self.comparisons[0].plan.checks, side)
+        extracts = chain.from_iterable(map(predictor, self.source.batches()))
+        return compare_here(extracts, self.comparisons, self.eval_config)
+
+    def judge(
+        self, of_model: Sequence[ModelFigures], evaluations: Sequence[Evaluation] | None = None
+    ) -> Judgement:
+        """Returns what the gate says of the comparisons.
 
         Args:
             of_model: Figures of the quantized model on each target; see
                 `evidence.ComparisonEvidence`.
+            evaluations: What each comparison found; None takes it from the result files.
 
         Raises:
             DataError: The split holds no examples.
         """
+        if evaluations is None:
+            evaluations = [
+                load_evaluation(each.output_path, each.plan) for each in self.comparisons
+            ]
+        found = tuple(zip(self.comparisons, evaluations, strict=True))
         directions = metric_directions(self.eval_config, self.gate)
         targets = tuple(
-            self._judged(candidate, figures, directions)
+            self._judged(candidate, figures, directions, found)
             for candidate, figures in zip(self.pair.candidates, of_model, strict=True)
         )
         result = together([(target.candidate, target.result) for target in targets])
@@ -174,12 +204,13 @@ class Case:
         candidate: Candidate,
         figures: ModelFigures,
         directions: Mapping[str, Direction],
+        compared: Sequence[tuple[PlannedComparison, Evaluation]],
     ) -> OnTarget:
         """Returns what the rules that are judged on one target say."""
         gate = candidate.gate(self.gate)
         found = {
-            comparison.reference: load_evaluation(comparison.output_path, comparison.plan)
-            for comparison in self.comparisons
+            comparison.reference: evaluation
+            for comparison, evaluation in compared
             if comparison.candidate == candidate
         }
         evaluation = found["float"]

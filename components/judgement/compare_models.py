@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.writers import (
+    metrics_plots_and_validations_writer as metrics_writer,
+)
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate
@@ -21,7 +24,9 @@ from tfx_tflite.components.judgement.evaluation import (
     COMPARISON_FILE,
     EXAMPLE_COUNT,
     RECORDS,
+    Evaluation,
     OutputRecord,
+    evaluation_of,
 )
 from tfx_tflite.components.judgement.gate import Reference
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
@@ -37,6 +42,7 @@ from tfx_tflite.components.judgement.prediction import (
     PUSHED,
     QUANTIZED,
     ByOutput,
+    Extracts,
     ModelPair,
     Predict,
     of_output,
@@ -157,23 +163,10 @@ class CompareModels(beam.PTransform):
     def _comparison_evaluator(
         self, comparison: PlannedComparison, run_after: str
     ) -> tfma.evaluators.Evaluator:
-        plan = comparison.plan
-        slices = [tuple(spec.feature_keys) for spec in self._config.slicing_specs]
-        combines = [
-            CompareOutputs(
-                output.batched,
-                slices,
-                output.decision,
-                output.judged.target.example_weight is not None,
-                output.origins,
-                output.answers if comparison.is_main else None,
-            )
-            for output in plan.outputs
-        ]
         return tfma.evaluators.Evaluator(
             stage_name="CompareOnBatches",
             run_after=run_after,
-            ptransform=_Compare(combines, plan),
+            ptransform=_Compare(_combine(comparison, self._config), comparison.plan),
         )
 
     def _unbatching_extractors(self) -> list[tfma.extractors.Extractor]:
@@ -185,6 +178,59 @@ class CompareModels(beam.PTransform):
             tfma.extractors.UnbatchExtractor(),
             tfma.extractors.SliceKeyExtractor(eval_config=self._config),
         ]
+
+
+def compare_here(
+    extracts: Iterable[Extracts],
+    comparisons: Sequence[PlannedComparison],
+    eval_config: config_pb2.EvalConfig,
+) -> tuple[Evaluation, ...]:
+    """Returns what `CompareModels` has the result files say, computed in this process.
+
+    Args:
+        extracts: As `prediction.Predictor` gives them.
+        comparisons: With what the quantized model is compared; none has a metric that goes through
+            TFMA.
+        eval_config: As `two_model_config` returns it.
+
+    Raises:
+        DataError: The weights of all examples are 0, or a metric ignores all labels.
+    """
+    combines = [_combine(comparison, eval_config) for comparison in comparisons]
+    sums = [combine.create_accumulator() for combine in combines]
+    for each in extracts:
+        for place, comparison in enumerate(comparisons):
+            batch = _compared_batches(_chosen(each, comparison), comparison.plan.keys)
+            sums[place] = combines[place].add_input(sums[place], batch)
+    found = (combine.extract_output(total) for combine, total in zip(combines, sums, strict=True))
+    return tuple(map(_evaluation, comparisons, found))
+
+
+def _evaluation(comparison: PlannedComparison, found: Comparisons) -> Evaluation:
+    plan = comparison.plan
+    metrics = [
+        metrics_writer.convert_slice_metrics_to_proto(each, None)
+        for each in _metrics_by_slice(found, plan)
+    ]
+    return evaluation_of(map(_record, plan.outputs, found), metrics, plan)
+
+
+def _combine(comparison: PlannedComparison, config: config_pb2.EvalConfig) -> beam.CombineFn:
+    """Returns what adds up the outputs of a comparison, one after the other."""
+    slices = [tuple(spec.feature_keys) for spec in config.slicing_specs]
+    return beam.combiners.TupleCombineFn(
+        *(
+            CompareOutputs(
+                output.batched,
+                slices,
+                output.decision,
+                output.judged.target.example_weight is not None,
+                output.origins,
+                output.answers if comparison.is_main else None,
+            )
+            for output in comparison.plan.outputs
+        )
+    )
 
 
 def _chosen(extracts: tfma.Extracts, comparison: PlannedComparison) -> tfma.Extracts:
@@ -210,18 +256,17 @@ def _buildable(config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
 class _Compare(beam.PTransform):
     """Extracts with predictions to comparisons and TFMA's metrics for each slice."""
 
-    def __init__(self, combines: list[CompareOutputs], plan: MetricPlan):
+    def __init__(self, combine: beam.CombineFn, plan: MetricPlan):
         super().__init__()
-        self._combines = combines
+        self._combine = combine
         self._plan = plan
 
     def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
-        keys = tuple(plan.judged.key for plan in self._plan.outputs)
-        combine = beam.combiners.TupleCombineFn(*self._combines)
+        keys = self._plan.keys
         comparisons = (
             extracts
             | "ComparedBatches" >> beam.Map(_compared_batches, keys)
-            | "Combine" >> beam.CombineGlobally(combine).without_defaults()
+            | "Combine" >> beam.CombineGlobally(self._combine).without_defaults()
         )
         metrics = comparisons | "Metrics" >> beam.FlatMap(_metrics_by_slice, self._plan)
         return {tfma.METRICS_KEY: metrics, _COMPARISON: comparisons}

@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import tensorflow_model_analysis as tfma
@@ -104,11 +104,29 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         return Evaluation(0, (), tuple(nothing))
     with FileSystems.open(posixpath.join(output_path, COMPARISON_FILE)) as file:
         records = RECORDS.validate_python(json.loads(file.read()))
+    return evaluation_of(records, tfma.load_metrics(output_path), plan)
+
+
+def evaluation_of(
+    records: Iterable[OutputRecord],
+    metrics: Iterable[metrics_for_slice_pb2.MetricsForSlice],
+    plan: MetricPlan,
+) -> Evaluation:
+    """Returns the figures of a comparison.
+
+    Args:
+        records: What is known of each output.
+        metrics: What TFMA's result files have, or would have, of each slice.
+        plan: Which metrics were computed how.
+
+    Raises:
+        DataError: The weights of all examples are 0, or a metric ignores all labels.
+    """
     outputs = tuple(map(_output_evaluation, plan.outputs, records))
     comparison = outputs[0].comparison
     values = [
         value
-        for record in tfma.load_metrics(output_path)
+        for record in metrics
         for value in _values(record, comparison, [output.key for output in outputs])
     ]
     return Evaluation(

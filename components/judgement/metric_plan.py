@@ -117,6 +117,11 @@ class MetricPlan:
     rest: config_pb2.EvalConfig | None
 
     @property
+    def keys(self) -> tuple[str | None, ...]:
+        """What outputs are called by TFMA; None for one whose name goes without saying."""
+        return tuple(plan.judged.key for plan in self.outputs)
+
+    @property
     def checks(self) -> tuple[LabelCheck, ...]:
         """What the labels of each output must be."""
         return tuple(plan.check for plan in self.outputs)

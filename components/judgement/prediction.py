@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import numpy as np
@@ -160,17 +160,39 @@ class ModelPair:
         return {spec.name: spec for spec in self.signature.outputs}
 
 
+class Predicts(Protocol):
+    """A model."""
+
+    def predict(self, inputs: Tensors) -> dict[str, Array]:
+        """Returns the outputs by name, the batch dimension first."""
+
+
 @dataclass
-class _FloatSide:
-    """What threads of a process may share: a float SavedModel, which is slow to load."""
+class FloatSide:
+    """What threads of a process may share: a float SavedModel, which is slow to load.
+
+    Attributes:
+        reader: How examples become the models' inputs.
+        model: The float model; None if each thread needs one of its own.
+    """
 
     reader: InputReader
-    model: FloatModel | TFLiteModel | None
+    model: Predicts | None
 
     @classmethod
-    def load(cls, pair: ModelPair, labels: Sequence[str]) -> "_FloatSide":
+    def load(cls, pair: ModelPair, checks: Sequence[LabelCheck]) -> "FloatSide":
+        """Returns the float side of a pair.
+
+        Args:
+            pair: The models.
+            checks: The outputs that are judged.
+        """
         is_shared = runs_in_threads(pair.saved_model)
-        return cls(pair.reader(labels), pair.float_model() if is_shared else None)
+        return cls(_reader(pair, checks), pair.float_model() if is_shared else None)
+
+
+def _reader(pair: ModelPair, checks: Sequence[LabelCheck]) -> InputReader:
+    return pair.reader([check.judged.target.label_name for check in checks])
 
 
 class _PredictDoFn(beam.DoFn):
@@ -180,15 +202,41 @@ class _PredictDoFn(beam.DoFn):
         self._pair, self._checks, self._shared = pair, checks, handle
 
     def setup(self) -> None:
-        labels = [check.judged.target.label_name for check in self._checks]
-        self._float: _FloatSide = self._shared.acquire(lambda: _FloatSide.load(self._pair, labels))
-        # An interpreter serves one thread.
-        self._float_model = self._float.model or self._pair.float_model()
-        self._tflite = self._pair.tflite_models()
-        self._slowest = self._pair.slowest
-        self._inputs = [spec.name for spec in self._pair.signature.inputs]
+        side: FloatSide = self._shared.acquire(lambda: FloatSide.load(self._pair, self._checks))
+        self._predictor = Predictor(self._pair, self._checks, side)
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
+        yield from self._predictor(batch)
+
+
+class Predictor:
+    """The models' predictions on batches, in one thread.
+
+    Args:
+        pair: The models.
+        checks: The outputs that are judged, and what their labels must be.
+        side: The float side of the pair.
+    """
+
+    def __init__(self, pair: ModelPair, checks: Sequence[LabelCheck], side: FloatSide):
+        self._pair, self._checks, self._float = pair, checks, side
+        # An interpreter serves one thread.
+        self._float_model = side.model or pair.float_model()
+        self._tflite = pair.tflite_models()
+        self._slowest = pair.slowest
+        self._inputs = [spec.name for spec in pair.signature.inputs]
+
+    def __call__(self, batch: pa.RecordBatch) -> Iterator[Extracts]:
+        """Yields the extracts of a batch, one for each shape of its examples.
+
+        Args:
+            batch: Examples, as `ReadBatches` gives them.
+
+        Raises:
+            DataError: An example does not fit the models, or holds NaN or infinity; or a label is
+                not possible.
+            EvaluationError: A model gives NaN or infinity, or not one row an example.
+        """
         groups = self._float.reader.groups(batch)
         for group in groups:
             # A batch for each shape, as a model takes only one at once.

@@ -1,19 +1,22 @@
 """Candidates judged on the tuning examples by the gate's own rules, as the evaluator judges."""
 
 import dataclasses
+import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.splits import SplitFiles
+from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.judgement.candidate import Candidate
 from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.first_examples import FirstExamples
@@ -27,7 +30,7 @@ from tfx_tflite.components.judgement.gate import (
 )
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
-from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
+from tfx_tflite.components.judgement.prediction import CHOSEN, FloatSide, ModelPair, Predicts
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
@@ -52,6 +55,36 @@ class Judged:
     examples: int
 
 
+@dataclass
+class RememberedModel:
+    """A model whose outputs are remembered, for it is given the same inputs again and again.
+
+    Attributes:
+        model: The model.
+        limit: Up to how many bytes of outputs are remembered.
+    """
+
+    model: Predicts
+    limit: int = 2**28
+    _outputs: dict[bytes, dict[str, Array]] = field(default_factory=dict)
+
+    def predict(self, inputs: Tensors) -> dict[str, Array]:
+        """Returns the outputs by name, the batch dimension first."""
+        digest = hashlib.sha256()
+        for name, values in sorted(inputs.items()):
+            digest.update(f"{name} {values.dtype} {values.shape} ".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        key = digest.digest()
+        if key in self._outputs:
+            return dict(self._outputs[key])
+        outputs = self.model.predict(inputs)
+        size = sum(values.nbytes for values in outputs.values())
+        if size <= self.limit:
+            self.limit -= size
+            self._outputs[key] = outputs
+        return dict(outputs)
+
+
 @dataclass(frozen=True)
 class TrialGround:
     """The tuning examples, and the float model that candidates are compared with on them.
@@ -64,7 +97,8 @@ class TrialGround:
         source: The examples.
         first: The first of them.
         devices: What will run the model.
-        beam_pipeline: Makes a Beam pipeline.
+        beam_pipeline: Makes a Beam pipeline, for metrics that go through TFMA. Others are computed
+            in this process: to set up Beam and TFMA takes longer than to judge 1,000 examples.
     """
 
     pair: ModelPair
@@ -136,10 +170,20 @@ class TrialGround:
                 None,
                 str(Path(name) / "result"),
             )
-            with self.beam_pipeline() as pipeline:
-                case.compare(pipeline)
+            evaluations = None
+            if case.is_batched:
+                evaluations = case.compared_here(self._float_side)
+            else:
+                with self.beam_pipeline() as pipeline:
+                    case.compare(pipeline)
             figures = {"size_bytes": float(len(content)), "size_ratio": len(content) / float_size}
-            return _judged(case.judge([figures for _ in candidates]))
+            return _judged(case.judge([figures for _ in candidates], evaluations))
+
+    @cached_property
+    def _float_side(self) -> FloatSide:
+        """The float model, which all candidates are compared with, loaded once."""
+        labels = [output.target.label_name for output in self.judged]
+        return FloatSide(self.pair.reader(labels), RememberedModel(self.pair.float_model()))
 
     def _candidates(self, host: Kernels) -> tuple[Candidate, ...]:
         is_named = tuple(self.devices) != DEFAULT_TARGETS
