@@ -94,7 +94,7 @@ class Recipe:
 
     scheme: Scheme
     io_type: IOType | None = None
-    batch_size: int | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
     float_fallback: FloatFallback = "refuse"
     ranges: RangeRule | None = None
     tensor_ranges: Mapping[str, RangeRule] = field(default_factory=dict, hash=False)
@@ -164,8 +164,16 @@ class Recipe:
         return given if self.ranges is None else self.ranges.policy
 
     def to_json(self) -> str:
-        """Returns the recipe as a document: what is not said is left out, one key a line."""
-        return _ADAPTER.dump_json(self, indent=1, exclude_defaults=True).decode() + "\n"
+        """Returns the recipe as a document: what is not said is left out, one key a line.
+
+        Equal recipes are the same text, in whatever order their layers were named.
+        """
+        in_order = replace(
+            self,
+            tensor_ranges=dict(sorted(self.tensor_ranges.items())),
+            weights=dict(sorted(self.weights.items())),
+        )
+        return _ADAPTER.dump_json(in_order, indent=1, exclude_defaults=True).decode() + "\n"
 
     @classmethod
     def parse(cls, content: str | bytes, where: str) -> "Recipe":
@@ -182,11 +190,11 @@ class Recipe:
             return _ADAPTER.validate_python(json_value(content))
         except ValidationError as error:
             first = error.errors()[0]
+            if impossible := first.get("ctx", {}).get("error"):
+                raise ConfigError(f"{where}: {impossible}") from error
             key = ".".join(str(part) for part in first["loc"])
             problem = f"{f'{key}: ' if key else ''}{first['msg']}"
             raise ConfigError(f"{where} is not a quantization recipe: {problem}") from error
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from error
         except ValueError as error:
             raise ConfigError(f"{where} is not a quantization recipe: {error}") from error
 

@@ -65,6 +65,11 @@ class ConversionSettings(Settings):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        if self.is_searched and self.float_fallback != "refuse":
+            raise problem(
+                "quantization.float_fallback",
+                "does not go with scheme: auto; set quantization.auto.integer_only: false instead",
+            )
         # The recipe knows what goes together.
         assert self.plain_recipe
         return self
@@ -162,11 +167,6 @@ class QuantizationSettings(ConversionSettings):
         if "auto" in self.model_fields_set and not self.is_searched:
             raise problem(
                 "quantization.auto", "is of quantization.scheme: auto; set that, or leave it out"
-            )
-        if self.is_searched and self.float_fallback != "refuse":
-            raise problem(
-                "quantization.float_fallback",
-                "does not go with scheme: auto; set quantization.auto.integer_only: false instead",
             )
         return self
 

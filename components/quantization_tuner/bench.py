@@ -30,7 +30,6 @@ from tfx_tflite.components.quantization_tuner.costs import costs
 from tfx_tflite.components.quantization_tuner.ladder import BudgetSpentError, order
 from tfx_tflite.components.quantization_tuner.memory import Memory
 from tfx_tflite.components.quantization_tuner.trial import TrialGround
-from tfx_tflite.components.verdict import OVERALL
 
 _SECONDS_A_MINUTE = 60
 # On how many groups of calibration examples a candidate is run first.
@@ -49,7 +48,6 @@ class RecipeBench:
         memory: What keeps them.
         budget: When it ends.
         policy: How ranges follow from the calibration examples without a recipe saying so.
-        examples: How many tuning examples there are, once a candidate was judged.
         evaluations: How many candidates were judged, those of a killed search among them.
         seconds: How long that took.
     """
@@ -60,7 +58,6 @@ class RecipeBench:
     budget: SearchBudget
     policy: RangePolicy
     evaluations: int = 0
-    examples: int = 0
     seconds: float = 0.0
     _best: Tried | None = None
     _made: dict[str, ConvertedModels] = field(default_factory=dict)
@@ -116,7 +113,11 @@ class RecipeBench:
 
     def fewest_edges(self, recipe: Recipe, attempt: Callable[[Recipe], bool]) -> None:
         """Tries sets of tensors in float for the smallest one that is enough."""
-        edges = ranked_edges(self.sensitivity(recipe))
+        try:
+            edges = ranked_edges(self.sensitivity(recipe))
+        except (ConversionError, ModelError) as error:
+            logging.info("Float edges cannot be ranked: %s", error)
+            return
         limit = self._size(Recipe(Scheme.DYNAMIC_RANGE, batch_size=recipe.batch_size))
         search = fewest_edges(edges)
         trial: Trial | None = None
@@ -187,8 +188,6 @@ class RecipeBench:
             if not found.problem:
                 self.memory.keep(key, found)
         self.seconds += found.seconds
-        overall = [rule.examples for rule in found.rules if rule.slice == OVERALL]
-        self.examples = max(self.examples, *overall, 0)
         found = found.model_copy(
             update={name: getattr(named, name) for name in ("rung", "what", "recipe", "is_allowed")}
         )

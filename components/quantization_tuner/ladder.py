@@ -180,6 +180,9 @@ class Ladder:
                 "the budget of the search was spent before all was tried; raise "
                 "quantization.auto.budget to go on"
             )
+        if climb.best is None:
+            # The budget was spent on the recipe of before.
+            climb.best = min((each for each in climb.tried if each.is_allowed), key=order)
         if climb.found and climb.outcome == "not found":
             assert climb.best is not None
             climb.outcome = "plain" if climb.best.rung == "plain" else "rescued"

@@ -117,7 +117,9 @@ def search(task: Task) -> Found:
         )
         ground = _ground(task)
         rules = judged_here(settings.gate).model_dump_json()
-        asked = settings.model_copy(update={"memory": None}).model_dump_json()
+        # Neither the place nor the budget nor rules of others change what an evaluation gives.
+        asked = settings.model_dump_json(exclude={"memory", "search", "gate"})
+        may_choose = settings.search.model_dump_json(include={"integer_only", "allow"})
         bench = RecipeBench(
             workshop,
             ground,
@@ -127,11 +129,12 @@ def search(task: Task) -> Found:
                     float_model_digest,
                     task.calibration_digest,
                     task.tuning_digest,
+                    rules,
                     asked,
                     str(task.eval_config),
                     code_version(),
                 ),
-                kind=_key(workshop.structure, rules, asked, str(task.eval_config)),
+                kind=_key(workshop.structure, rules, asked, may_choose, str(task.eval_config)),
             ),
             settings.search.budget,
             policy,
@@ -140,7 +143,11 @@ def search(task: Task) -> Found:
         climb = Ladder(bench, start, settings.search, last).run()
         assert climb.best is not None and climb.best.recipe is not None
         # Even one that cannot be made is made once more: its error is the run's.
-        models = bench.models(climb.best.recipe)
+        try:
+            models = bench.models(climb.best.recipe)
+        except ConversionError as error:
+            possible = _possible(climb)
+            raise ConversionError(f"{error}; {possible}" if possible else str(error)) from error
         recipe = replace(climb.best.recipe, structure=workshop.structure)
         report = _report(climb, bench, task)
     if climb.found:
@@ -190,23 +197,27 @@ def _culprits(climb: Climb, bench: RecipeBench, task: Task) -> tuple[Culprit, ..
         return ()
 
 
+def _possible(climb: Climb) -> str:
+    """Returns what would hold if floats were allowed; nothing if none would, or none is needed."""
+    if climb.possible is None or climb.found:
+        return ""
+    return (
+        "with quantization.auto.integer_only: false the rules would hold on the tuning examples: "
+        f"{climb.possible.what}, {climb.possible.size_bytes:,} bytes"
+    )
+
+
 def _report(climb: Climb, bench: RecipeBench, task: Task) -> TuningReport:
     assert climb.best is not None
-    possible = ""
-    if climb.possible is not None and not climb.found:
-        possible = (
-            f"with quantization.auto.integer_only: false the rules would hold on the tuning "
-            f"examples: {climb.possible.what}, {climb.possible.size_bytes:,} bytes"
-        )
     return TuningReport(
         outcome=climb.outcome,
         chosen=climb.tried.index(climb.best),
         split=task.settings.search.tuning_split,
-        examples=bench.examples,
+        examples=sum(batch.num_rows for batch in task.tuning.batches()),
         examples_digest=task.tuning_digest,
         tried=tuple(climb.tried),
         culprits=_culprits(climb, bench, task),
         evaluations=bench.evaluations,
         notes=tuple(climb.notes),
-        possible=possible,
+        possible=_possible(climb),
     )

@@ -58,6 +58,7 @@ CONTAINERS = (
     "Trainer",
     "CalibrationSampler",
     "QuantizationTuner",
+    "QuantizationTuner",
     "TFLiteQuantizer",
     "QuantizationEvaluator",
     "Pusher",

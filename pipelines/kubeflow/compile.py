@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tfx_tflite.components.errors import ConfigError, TfxTfliteError, listed
 from tfx_tflite.components.judgement.gate import LIMITS, METRIC_BOUNDS
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
 COMMAND = ("python", "-m", "tfx_tflite.pipelines.kubeflow.task")
+SCHEME = "quantization.scheme"
 # The newest span there is.
 NEWEST_SPAN = -1
 
@@ -57,14 +59,14 @@ class RuntimeParameter:
 
     Attributes:
         key: The key in the config.
-        component: The component that takes it.
+        components: The components that take it.
         target: Where it goes: an execution property and, where that holds JSON, the keys and
             indices inside.
         value: The config's own value, the default.
     """
 
     key: str
-    component: str
+    components: tuple[str, ...]
     target: tuple[str | int, ...]
     value: Value
 
@@ -88,12 +90,7 @@ def runtime_parameters(config: PipelineConfig) -> tuple[RuntimeParameter, ...]:
     return (
         *_trainer_parameters(config),
         *_calibration_parameters(config),
-        RuntimeParameter(
-            "quantization.scheme",
-            "TFLiteQuantizer",
-            (PROPERTY, "scheme"),
-            config.quantization.scheme_name,
-        ),
+        *_scheme_parameters(config),
         *_gate_parameters(config),
         *_span_parameters(config),
     )
@@ -107,27 +104,36 @@ def _trainer_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
         ("train_steps", "train_args", trainer.train_steps),
         ("eval_steps", "eval_args", trainer.eval_steps),
     ):
-        yield RuntimeParameter(f"model.trainer.{key}", "Trainer", (target, "num_steps"), value)
+        yield RuntimeParameter(f"model.trainer.{key}", ("Trainer",), (target, "num_steps"), value)
 
 
 def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     if config.quantization.needs_calibration:
         yield RuntimeParameter(
             "calibration.samples",
-            "CalibrationSampler",
+            ("CalibrationSampler",),
             (PROPERTY, "samples"),
             config.calibration.samples,
         )
 
 
+def _scheme_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    scheme = config.quantization.scheme
+    # What a recipe says, found or given, is no choice of a run.
+    if isinstance(scheme, Scheme) and config.quantization.recipe is None:
+        yield RuntimeParameter(SCHEME, ("TFLiteQuantizer",), (PROPERTY, "scheme"), scheme.value)
+
+
 def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
+    # A search must find what the gate will let pass.
+    searching = ("QuantizationTuner",) if config.quantization.is_searched else ()
     for index, rule in enumerate(config.gate.rules):
         keys = rule.model_dump()
         for bound in _BOUNDS:
             if keys[bound] is not None:
                 yield RuntimeParameter(
                     f"gate.rules.{index}.{bound}",
-                    "QuantizationEvaluator",
+                    (*searching, "QuantizationEvaluator"),
                     (PROPERTY, "gate", "rules", index, bound),
                     keys[bound],
                 )
@@ -138,7 +144,7 @@ def _span_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     is_one = config.data.spans == 1
     if is_one and any(_SPAN.search(pattern) for pattern in config.data.splits.values()):
         yield RuntimeParameter(
-            "data.span", config.data.example_gen, ("range_config", "span"), NEWEST_SPAN
+            "data.span", (config.data.example_gen,), ("range_config", "span"), NEWEST_SPAN
         )
 
 
@@ -163,6 +169,11 @@ def given_values(config: PipelineConfig, given: Sequence[str]) -> dict[RuntimePa
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--param {text!r}: expected key=value")
+        if key in (SCHEME, SCHEME.replace(".", "_")) and key not in by_name:
+            raise ConfigError(
+                f"--param {key}: a run cannot replace {config.quantization.scheme_name!r}, which "
+                "is compiled in; set quantization.scheme in the config and compile again"
+            )
         if key not in by_name:
             raise ConfigError(
                 f"--param {key}: not a runtime parameter; there are: "
@@ -490,7 +501,7 @@ def _place(
 
 
 def _add_parameter(spec: "pb2.PipelineSpec", parameter: RuntimeParameter) -> None:
-    """Adds a runtime parameter to the pipeline and hands it to its component."""
+    """Adds a runtime parameter to the pipeline and hands it to its components."""
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     kind = pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Value(parameter.kind)
@@ -501,10 +512,11 @@ def _add_parameter(spec: "pb2.PipelineSpec", parameter: RuntimeParameter) -> Non
         root.default_value.string_value = parameter.value
     else:
         root.default_value.number_value = parameter.value
-    component = spec.components[parameter.component]
-    component.input_definitions.parameters[parameter.name].parameter_type = kind
-    task = spec.root.dag.tasks[parameter.component]
-    task.inputs.parameters[parameter.name].component_input_parameter = parameter.name
+    for name in parameter.components:
+        definitions = spec.components[name].input_definitions
+        definitions.parameters[parameter.name].parameter_type = kind
+        task = spec.root.dag.tasks[name]
+        task.inputs.parameters[parameter.name].component_input_parameter = parameter.name
 
 
 def _complete_arguments(
@@ -520,7 +532,7 @@ def _complete_arguments(
         executor = deployment.executors[component.executor_label]
         if not executor.HasField("container"):
             continue
-        own = {p.name: list(p.target) for p in parameters if p.component == name}
+        own = {p.name: list(p.target) for p in parameters if name in p.components}
         inputs, outputs = (
             json_format.MessageToJson(definitions, sort_keys=True, indent=None)
             for definitions in (component.input_definitions, component.output_definitions)

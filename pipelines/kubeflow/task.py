@@ -21,6 +21,7 @@ from tfx_tflite.components.judgement.gate import Gate
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.conversion.early_start import early_converter
 from tfx_tflite.components.quantization.schemes import Scheme
+from tfx_tflite.components.quantization.settings import AUTO
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.pipelines.cli.outcome import EXIT_REFUSED
 from tfx_tflite.pipelines.kubeflow.call import Call, Task, with_uris
@@ -29,6 +30,8 @@ from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 _COUNTS = ("samples", "num_steps")
 _QUANTIZER = "tfx_tflite.components.tflite_quantizer.executor.Executor"
+# What converts.
+_CONVERTING = (_QUANTIZER, "tfx_tflite.components.quantization_tuner.executor.Executor")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -49,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
     known, rest = parser.parse_known_args(list(argv)[1:])
     task = Task.parse(rest)
     values = put_in_place(dict(task.call.inputs.parameter_values), known.parameters)
-    check_scheme(task.call.with_parameters(values))
+    if task.executor_class_path == _QUANTIZER:
+        check_scheme(task.call.with_parameters(values))
     _write_builtin_data(values)
     if module_file := values.get("module_file"):
         # As where the file is built into a wheel, the modules beside it can be imported.
@@ -57,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
 
     task = replace(task, call=task.call.with_parameters(values))
     with early_converter() as early, deferred_imports(UNUSED_BY_RUNS):
-        if task.executor_class_path == _QUANTIZER:
+        if task.executor_class_path in _CONVERTING:
             # The container is for nothing else: it imports while TFX is imported here.
             early.start()
         with uncollected_imports():
@@ -139,15 +143,25 @@ def _set_within(node: JsonValue, path: Sequence[str | int], value: JsonValue) ->
 
 
 def check_scheme(call: Call) -> None:
-    """Checks that a scheme given with a run has the calibration examples that it needs.
+    """Checks that TFLiteQuantizer has what a scheme needs that is given with a run.
 
     Raises:
-        ConfigError: The pipeline was compiled for a scheme without calibration.
+        ConfigError: The pipeline was compiled for a scheme without calibration, without a search
+            for `auto`, or with one for another scheme; or there is no such scheme.
     """
     scheme = json.loads(str(call.inputs.parameter_values.get(PROPERTY) or "{}")).get("scheme")
     if scheme is None:
         return
-    known = [member.value for member in Scheme]
+    known = [*(member.value for member in Scheme), AUTO]
+    is_searched = "recipe" in call.inputs.artifacts
+    if scheme in known and is_searched != (scheme == AUTO):
+        how = "with" if is_searched else "without"
+        raise ConfigError(
+            f"quantization_scheme is {scheme!r}, but the pipeline was compiled {how} a search; "
+            "set quantization.scheme in the config and compile again"
+        )
+    if scheme == AUTO:
+        return
     if scheme not in known:
         raise ConfigError(f"quantization_scheme is {scheme!r}, expected one of {', '.join(known)}")
     if Scheme(scheme).needs_calibration and "calibration_examples" not in call.inputs.artifacts:
