@@ -131,6 +131,30 @@ def test_parameters_are_called_as_the_keys_of_the_config():
     }
 
 
+BOUND = "gate.rules.0.max_drop"
+
+
+def test_a_search_has_the_bounds_that_the_gate_has():
+    settings = config("quantization={scheme: auto}")
+    found = {p.key: p.components for p in kubeflow.runtime_parameters(settings)}
+    assert found[BOUND] == ("QuantizationTuner", "QuantizationEvaluator")
+    assert found["calibration.samples"] == ("CalibrationSampler",)
+    plain = {p.key: p.components for p in kubeflow.runtime_parameters(config())}
+    assert plain[BOUND] == ("QuantizationEvaluator",)
+
+
+@pytest.mark.parametrize("quantization", ["{scheme: auto}", "{recipe: recipe.json}"])
+def test_a_run_cannot_replace_what_a_recipe_says(quantization: str):
+    settings = config(f"quantization={quantization}")
+    names = {p.name for p in kubeflow.runtime_parameters(settings)}
+    assert "quantization_scheme" not in names
+    for key in ("quantization.scheme", "quantization_scheme"):
+        with pytest.raises(
+            ConfigError, match=f"^--param {key}: a run cannot replace 'auto|recipe'"
+        ):
+            kubeflow.given_values(settings, [f"{key}=int8"])
+
+
 def test_the_name_is_one_that_kubeflow_allows():
     assert kubeflow.pipeline_name(config("name=My_Model.v2")) == "my-model-v2"
 
@@ -246,15 +270,15 @@ def test_runtime_parameters_have_defaults_and_reach_their_components(
         root = spec.root.input_definitions.parameters[parameter.name]
         default = getattr(root.default_value, root.default_value.WhichOneof("kind"))
         assert default == parameter.value
-        task = spec.root.dag.tasks[parameter.component]
-        given = task.inputs.parameters[parameter.name]
-        assert given.component_input_parameter == parameter.name
-        component = spec.components[parameter.component].input_definitions
-        arguments = list(containers[parameter.component].args)
-        told = arguments[arguments.index("--json_serialized_inputs_spec_args") + 1]
-        assert json_format.Parse(told, pb.ComponentInputsSpec()) == component
-        targets = json.loads(arguments[arguments.index("--parameters") + 1])
-        assert targets[parameter.name] == list(parameter.target)
+        for name in parameter.components:
+            given = spec.root.dag.tasks[name].inputs.parameters[parameter.name]
+            assert given.component_input_parameter == parameter.name
+            component = spec.components[name].input_definitions
+            arguments = list(containers[name].args)
+            told = arguments[arguments.index("--json_serialized_inputs_spec_args") + 1]
+            assert json_format.Parse(told, pb.ComponentInputsSpec()) == component
+            targets = json.loads(arguments[arguments.index("--parameters") + 1])
+            assert targets[parameter.name] == list(parameter.target)
 
 
 @pytest.mark.slow
@@ -580,3 +604,32 @@ def test_what_was_seen_on_this_machine_is_not_for_containers():
     value = PusherSettings.of(settings.push, trust_settings(settings)).to_property()
     found = json.loads(places.replaced(value))
     assert found["signing_key"] == "/app/key.pem" and found["seen_pointers"] is None
+
+
+@pytest.mark.slow
+def test_a_search_is_a_task_with_inputs_settings_and_the_gates_parameters(tmp_path: Path):
+    settings = config(f"root={tmp_path}", "quantization={scheme: auto}", "kubeflow.cpu=2")
+    job = kubeflow.compile_pipeline(settings).job["pipelineSpec"]
+    spec = json_format.ParseDict(job, pb.PipelineSpec())
+    tasks = spec.root.dag.tasks
+    inputs = tasks["QuantizationTuner"].inputs
+    assert {
+        key: each.task_output_artifact.producer_task for key, each in inputs.artifacts.items()
+    } == {
+        "examples": "ImportExampleGen",
+        "model": "Trainer",
+        "calibration_examples": "CalibrationSampler",
+        "schema": "SchemaGen",
+    }
+    bound = "gate_rules_0_max_drop"
+    for name in ("QuantizationTuner", "QuantizationEvaluator"):
+        assert tasks[name].inputs.parameters[bound].component_input_parameter == bound
+    quantizer = tasks["TFLiteQuantizer"].inputs.artifacts
+    assert quantizer["recipe"].task_output_artifact.producer_task == "QuantizationTuner"
+    deployment = json_format.ParseDict(
+        json_format.MessageToDict(spec.deployment_spec), pb.PipelineDeploymentConfig()
+    )
+    container = deployment.executors["QuantizationTuner_executor"].container
+    place = list(container.args).index("--parameters") + 1
+    assert json.loads(container.args[place])[bound] == ["settings", "gate", "rules", 0, "max_drop"]
+    assert container.resources.cpu_limit == 2

@@ -132,6 +132,15 @@ def test_a_scheme_that_needs_calibration_is_refused_where_there_is_none():
     check_scheme(invocation("float16"))
 
 
+def test_what_a_search_finds_goes_with_auto_alone():
+    found = {"calibration_examples": {}, "recipe": {}}
+    check_scheme(invocation("auto", **found))
+    with pytest.raises(ConfigError, match="is 'int8', but the pipeline was compiled with a search"):
+        check_scheme(invocation("int8", **found))
+    with pytest.raises(ConfigError, match="is 'auto', but the pipeline was compiled without a sea"):
+        check_scheme(invocation("auto", calibration_examples={}))
+
+
 def test_a_scheme_that_is_not_known_is_refused():
     with pytest.raises(ConfigError, match="quantization_scheme is 'int7', expected one of float32"):
         check_scheme(invocation("int7"))

@@ -57,6 +57,17 @@ def test_what_went_is_deleted_in_ml_metadata_and_what_stays_is_not(past: PastRun
     }
 
 
+def test_what_a_search_keeps_beside_its_outputs_stays(past: PastRuns):
+    for _ in range(3):
+        past.run(pushes=False)
+    kept = Path(past.config.artifacts_path) / "QuantizationTuner" / ".kept"
+    for file in (kept / "tried" / "1" / "2.json", kept / "last" / "3.json"):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    clean(past.config, keep=1)
+    assert len([path for path in kept.rglob("*") if path.is_file()]) == 2
+
+
 def test_cleaning_again_finds_nothing(past: PastRuns):
     for _ in range(3):
         past.run(pushes=False)

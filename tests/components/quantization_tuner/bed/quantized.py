@@ -17,11 +17,14 @@ from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
 
 
-def ranges(float_tflite: bytes, inputs: Mapping[str, Array]) -> TensorRanges:
-    """Returns the ranges of a model's activations over calibration examples."""
+def ranges(float_tflite: bytes, *groups: Mapping[str, Array]) -> TensorRanges:
+    """Returns the ranges of a model's activations over groups of calibration examples."""
     observer, combine = ActivationObserver(float_tflite), CombineExtremes()
-    places = np.arange(len(next(iter(inputs.values()))))
-    extremes = combine.add_input(combine.create_accumulator(), observer(inputs, 0, places))
+    extremes, seen = combine.create_accumulator(), 0
+    for inputs in groups:
+        places = np.arange(len(next(iter(inputs.values()))))
+        extremes = combine.add_input(extremes, observer(inputs, seen, places))
+        seen += len(places)
     return extremes.ranges(read_graph(float_tflite).digest, observer.tensors)
 
 

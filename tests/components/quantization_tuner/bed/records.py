@@ -1,6 +1,6 @@
 """The examples of a net of the bed as files that a pipeline reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -33,13 +33,22 @@ def write(case: Case, directory: Path) -> dict[str, Path]:
             [case.calibration, examples.part(CALIBRATION, None)] if split == TRAIN else [examples]
         )
         files[split] = directory / split / "data.tfrecord"
-        files[split].parent.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(files[split])) as writer:
-            for part in parts:
-                for row in range(len(part.labels)):
-                    inputs = {name: values[row] for name, values in part.inputs.items()}
-                    writer.write(_example({**inputs, LABEL: part.labels[row]}))
+        write_features(files[split], [{**part.inputs, LABEL: part.labels} for part in parts])
     return files
+
+
+def write_features(file: Path, parts: Sequence[Mapping[str, Array]]) -> None:
+    """Writes examples as TFRecords of tf.Example.
+
+    Args:
+        file: Where; its directory is made.
+        parts: Groups of examples of one shape: by feature, of shape (examples, *shape).
+    """
+    file.parent.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for part in parts:
+            for row in range(len(next(iter(part.values())))):
+                writer.write(_example({name: values[row] for name, values in part.items()}))
 
 
 def _example(values: Mapping[str, Array]) -> bytes:
