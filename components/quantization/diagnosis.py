@@ -5,14 +5,14 @@ What is found is a part of a document, worst first. Behind each culprit are the 
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from tfx_tflite.components.documents import Part
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor
 from tfx_tflite.components.quantization.audit import specification as spec
+from tfx_tflite.components.quantization.culprit import Culprit, Reason
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.sensitivity import (
@@ -25,16 +25,6 @@ from tfx_tflite.components.quantization.sensitivity import (
     by_output_error,
     observe,
 )
-
-Reason = Literal[
-    "channel imbalance",
-    "outlier",
-    "saturating activation",
-    "mixed units in one tensor",
-    "narrow output",
-    "weights of very different size",
-    "unknown",
-]
 
 # An output error of a thousandth of the outputs' variance changes no answers to speak of, and half
 # of a tensor's channels may be lost without one if nothing depends on them.
@@ -53,48 +43,6 @@ _SHOWN = 3
 # Activation functions that are nearly flat on one side or both.
 _SATURATING = frozenset({"LOGISTIC", "TANH", "HARD_SWISH", "ELU", "GELU", "SOFTMAX"})
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
-
-
-class Culprit(Part):
-    """A tensor, or a layer's weights, that 8 bits are too few for.
-
-    Attributes:
-        key: Of what writes the tensor, or of the layer; see `structure.py`.
-        name: The layer's, or an input's in the signature.
-        operator: The layer's kind; empty for an input.
-        part: What of it.
-        reason: Why.
-        meaning: The same in a sentence, with figures.
-        remedy: What to change in the model or its training.
-        output_error: The mean square of what the outputs are off by if nothing else has 8 bits, as
-            a multiple of the outputs' variance.
-        noisy_channels: The share of the channels of the layer's output that are left with less than
-            20 dB.
-        worst_channels: Those with the least signal to noise, the worst first.
-        sqnr_db: The signal to noise of the layer's output in the quantized model, in dB.
-        added_db: What it would be if the layer was fed with exact numbers.
-        saturated: The share of the values beyond the range.
-        range: What the tensor is rounded for, or the weights' lowest and highest.
-        imbalance: How many times as wide as the median channel the widest one is.
-        together: The keys of what has one scale with it.
-    """
-
-    key: str
-    name: str
-    operator: str
-    part: Literal["activations", "weights"]
-    reason: Reason
-    meaning: str
-    remedy: str
-    output_error: float
-    noisy_channels: float
-    worst_channels: tuple[int, ...] = ()
-    sqnr_db: float | None = None
-    added_db: float | None = None
-    saturated: float | None = None
-    range: tuple[float, float]
-    imbalance: float | None = None
-    together: tuple[str, ...] = ()
 
 
 def diagnose(

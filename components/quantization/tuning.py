@@ -4,7 +4,7 @@ import math
 from typing import ClassVar, Literal
 
 from tfx_tflite.components.documents import Document, Figure, Part
-from tfx_tflite.components.quantization.diagnosis import Culprit
+from tfx_tflite.components.quantization.culprit import Culprit
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.verdict import RuleResult, Verdict
 

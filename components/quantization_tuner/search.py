@@ -23,7 +23,8 @@ from tfx_tflite.components.quantization.conversion.backends import (
     Workshop,
 )
 from tfx_tflite.components.quantization.conversion.converter import Converter
-from tfx_tflite.components.quantization.diagnosis import Culprit, culprits
+from tfx_tflite.components.quantization.culprit import Culprit
+from tfx_tflite.components.quantization.diagnosis import culprits
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import TuningReport
 from tfx_tflite.components.quantization_tuner.bench import RecipeBench

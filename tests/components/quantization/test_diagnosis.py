@@ -9,7 +9,8 @@ from tests.components.quantization_tuner.bed.cases import AWKWARD, CASES, WELL_B
 from tests.components.quantization_tuner.bed.quantized import ranges
 from tfx_tflite.components.quantization.conversion.from_ranges import quantize
 from tfx_tflite.components.quantization.conversion.rewrites import rewritten
-from tfx_tflite.components.quantization.diagnosis import Culprit, culprits, diagnose
+from tfx_tflite.components.quantization.culprit import Culprit
+from tfx_tflite.components.quantization.diagnosis import culprits, diagnose
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
