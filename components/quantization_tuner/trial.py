@@ -132,12 +132,13 @@ class TrialGround:
         assert plan
         return tested
 
-    def judge(self, content: bytes, float_size: int) -> Judged:
+    def judge(self, content: bytes, float_size: int, size: int | None = None) -> Judged:
         """Returns what the rules say of a model.
 
         Args:
             content: The flatbuffer.
             float_size: The bytes of the float32 flatbuffer.
+            size: The bytes that rules on size are judged by; None for those of the flatbuffer.
 
         Raises:
             ModelError: Running it ends the process.
@@ -176,7 +177,8 @@ class TrialGround:
             else:
                 with self.beam_pipeline() as pipeline:
                     case.compare(pipeline)
-            figures = {"size_bytes": float(len(content)), "size_ratio": len(content) / float_size}
+            size = len(content) if size is None else size
+            figures = {"size_bytes": float(size), "size_ratio": size / float_size}
             return _judged(case.judge([figures for _ in candidates], evaluations))
 
     @cached_property

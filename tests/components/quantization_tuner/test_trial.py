@@ -173,3 +173,12 @@ def test_outputs_that_are_too_large_to_be_kept_are_computed_again():
         for start in (0, 4):
             model.predict({"x": np.arange(start, start + 4, dtype=np.float32)})
     assert counting.asked == 3
+
+
+def test_rules_on_size_can_be_judged_by_another_size_than_the_files(ground):
+    rules = ({"metric": ACCURACY, "max_drop": 0.01}, {"max_size_bytes": 1000})
+    limited = dataclasses.replace(ground, gate=Gate.model_validate({"rules": rules}))
+    content = NET.float_tflite
+    assert not limited.judge(content, len(content)).holds
+    # What stands for an int8 model of any size.
+    assert limited.judge(content, len(content), size=0).holds
