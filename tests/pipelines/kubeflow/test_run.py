@@ -296,6 +296,34 @@ def test_a_saved_model_in_the_object_store_is_quantized_and_pushed(
     assert report["lineage"]["float_model"] == f"{scheme}://models/float/digits"
 
 
+@pytest.mark.parametrize("name", ["2.17"])
+def test_a_recipe_is_searched_for_with_the_bound_that_the_run_is_given(
+    digits_model: Path, tmp_path: Path, name: str
+):
+    paths = f"{{.: /app, ../pushed: /pushed, {digits_model}: /models/digits}}"
+    settings = [f"model={{saved_model: {digits_model}, signature: serving_tensors}}"]
+    settings += [f"kubeflow.paths={paths}", "evaluation.metrics=[SparseCategoricalAccuracy]"]
+    settings += ["quantization={scheme: auto, auto: {tuning_samples: 300}}"]
+    settings += ["gate.rules=[{metric: SparseCategoricalAccuracy, max_drop: 0.01}]"]
+    begun = run(
+        compiled(DIGITS, tmp_path, settings),
+        tmp_path,
+        name,
+        ROOTS[name],
+        image={"/models/digits": digits_model},
+        values={"gate_rules_0_max_drop": 0.07, "calibration_samples": 90},
+    )
+    begun.run(until="TFLiteQuantizer")
+    found = begun.path("QuantizationTuner", "recipe")
+    tuning = json.loads((found / "tuning.json").read_text())
+    assert tuning["outcome"] == "plain" and tuning["evaluations"] == 1
+    assert tuning["tried"][0]["rules"][0]["bound"] == 0.07 and tuning["examples"] == 300
+    made = begun.path("TFLiteQuantizer", "quantized_model") / "Format-Serving" / "tflite"
+    assert made.read_bytes() == (found / "quantized.tflite").read_bytes()
+    sample = begun.artifacts["CalibrationSampler", "calibration_examples"].metadata
+    assert 90 in sample.values()
+
+
 def test_a_trainer_of_ones_own_finds_the_modules_beside_it(form: str, tmp_path: Path):
     (tmp_path / "own").mkdir()
     own = ROOT / "tests" / "pipelines" / "runs" / "own_trainer.py"
