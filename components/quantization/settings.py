@@ -13,7 +13,7 @@ from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.ranges.policy import PolicyKind, RangePolicy
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import FloatFallback, IOType, Scheme
-from tfx_tflite.components.settings import Count, LocalPath, Settings, problem
+from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, problem
 
 # The converter's own calibrator measures, for comparison.
 STOCK: Literal["stock"] = "stock"
@@ -125,6 +125,8 @@ class SearchSettings(Settings):
         tuning_samples: How many of its examples.
         allow: What else may be done: `move_normalization` makes a model that is given normalized
             inputs, so that all who call it must normalize them first.
+        memory: A directory where finished evaluations and the last recipe are kept; None takes one
+            beside the artifacts, which is enough on one machine.
     """
 
     integer_only: bool = Field(default=True, strict=True)
@@ -132,6 +134,7 @@ class SearchSettings(Settings):
     tuning_split: str = Field(default="train", min_length=1)
     tuning_samples: Count = 1000
     allow: tuple[Literal["move_normalization"], ...] = ()
+    memory: AnyPath | None = None
 
 
 class QuantizationSettings(ConversionSettings):

@@ -90,7 +90,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                         model, sample, output.uri, self._make_beam_pipeline
                     ),
                     calibration_digest=sample.described.digest or "",
-                    directory=settings.memory or _beside(output.uri),
+                    directory=settings.search.memory or _beside(output.uri),
                     beam_pipeline=self._make_beam_pipeline,
                 )
             )

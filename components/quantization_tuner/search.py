@@ -119,7 +119,7 @@ def search(task: Task) -> Found:
         ground = _ground(task)
         rules = judged_here(settings.gate).model_dump_json()
         # Neither the place nor the budget nor rules of others change what an evaluation gives.
-        asked = settings.model_dump_json(exclude={"memory", "search", "gate"})
+        asked = settings.model_dump_json(exclude={"search", "gate"})
         may_choose = settings.search.model_dump_json(include={"integer_only", "allow"})
         bench = RecipeBench(
             workshop,

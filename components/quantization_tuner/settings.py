@@ -22,9 +22,6 @@ class TunerSettings(RangeSettings, ConversionSettings, FedSignatureSettings):
         output: Which output to evaluate; None if there is one, or if `targets` name it.
         targets: What each output is compared with; see `EvaluatorSettings`.
         devices: What will run the model; the rules must hold on each of these.
-        memory: A directory where finished evaluations and the recipe of the last run are kept, so
-            that a killed search goes on and a retrained model is confirmed; None takes one beside
-            the output artifact.
     """
 
     search: SearchSettings = SearchSettings()
@@ -33,4 +30,3 @@ class TunerSettings(RangeSettings, ConversionSettings, FedSignatureSettings):
     output: str | None = None
     targets: tuple[LabelTarget, ...] | None = None
     devices: Targets = DEFAULT_TARGETS
-    memory: str | None = None
