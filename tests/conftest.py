@@ -75,6 +75,29 @@ class _Failures:
             self._reporter.write_line(f"\n{report.nodeid} failed:\n{report.longreprtext[-2000:]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _forked_converters() -> Iterator[None]:
+    """Spares conversions the import of TensorFlow; see `forked.py`.
+
+    A few tests do not pay for a fork server, and each test run has both kinds.
+    """
+    from tests.forked import forked_converters
+
+    with forked_converters(by_command=2):
+        yield
+
+
+@pytest.fixture(scope="module")
+def converters_by_command() -> Iterator[None]:
+    """Has each process of the converter started by its command, as outside of tests."""
+    from tests.forked import STARTED_BY_COMMAND
+    from tfx_tflite.components.quantization.conversion.child_process import ChildProcess
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChildProcess, "_started", STARTED_BY_COMMAND)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled digits as TFRecords: 1,348 examples to train with, 449 to evaluate on."""

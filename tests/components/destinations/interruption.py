@@ -2,15 +2,16 @@
 
 import contextlib
 import errno
-import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.forked import processes
 from tfx_tflite.components.destinations.destination import Candidate, Destination, Trust
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
@@ -24,9 +25,13 @@ from tfx_tflite.components.destinations.trust import Signer, Verifier
 from tfx_tflite.components.digests import file_digest
 
 NEVER = 1 << 30
-# Children come from a clean process with this loaded, not from the tests' with all its threads.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+
+
+def start_process(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
+    """Starts a process that comes from a clean one with this module loaded."""
+    process = processes([__name__]).Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 def kill() -> None:
@@ -190,8 +195,7 @@ def points_of(act: Act, root: Path, scratch: Path, is_signed: bool = False) -> i
 
 def killed_at(point: int, act: Act, root: Path, is_signed: bool = False) -> bool:
     """Runs an act in a process that is killed at a point, and returns whether it was."""
-    process = PROCESSES.Process(target=_act_and_stop, args=(point, act, root, is_signed))
-    process.start()
+    process = start_process(_act_and_stop, point, act, root, is_signed)
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return process.exitcode != 0
@@ -258,7 +262,6 @@ def killed_at_request(point: int, *arguments: object) -> bool:
         point: The request's number.
         arguments: Environment, URI and directory for sources of the push, and whether it signs.
     """
-    process = PROCESSES.Process(target=_push_until, args=(point, *arguments))
-    process.start()
+    process = start_process(_push_until, point, *arguments)
     process.join()
     return process.exitcode != 0

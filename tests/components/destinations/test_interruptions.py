@@ -10,7 +10,6 @@ import pytest
 
 from tests.components.destinations import interruption
 from tests.components.destinations.interruption import (
-    PROCESSES,
     TRUST,
     StoppedOperations,
     destination_with,
@@ -22,6 +21,7 @@ from tests.components.destinations.interruption import (
     push_many,
     roll_back,
     sign_off,
+    start_process,
 )
 from tfx_tflite.components.destinations.ledger_files import LOOSE, LedgerFiles
 from tfx_tflite.components.destinations.verification import destination_problems
@@ -189,11 +189,7 @@ def test_a_destination_that_vanishes_in_the_middle_is_an_error(
 
 def test_pushes_from_several_processes_at_once_all_land(sources: Path, tmp_path: Path):
     root = tmp_path / "to"
-    processes = [
-        PROCESSES.Process(target=push_many, args=(root, sources, worker)) for worker in range(4)
-    ]
-    for process in processes:
-        process.start()
+    processes = [start_process(push_many, root, sources, worker) for worker in range(4)]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.destinations.interruption import PROCESSES, leave_orphan
+from tests.components.destinations.interruption import leave_orphan, start_process
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.pointer import LARGEST
 from tfx_tflite.components.destinations.verification import destination_problems
@@ -162,8 +162,7 @@ def test_a_latest_that_may_not_be_read_is_not_taken_for_none(
     said = tmp_path / "said"
     said.touch()
     said.chmod(0o666)
-    process = PROCESSES.Process(target=say_current_as_another_user, args=(root, said))
-    process.start()
+    process = start_process(say_current_as_another_user, root, said)
     process.join()
     assert said.read_text() == f"NotKnownError: cannot read {root}/LATEST: Permission denied"
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.conftest import CONFIGS, ENVIRONMENT, ROOT
+from tests.forked import tfx_tflite
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.init import silent_libraries
 from tfx_tflite.pipelines.cli.main import main
@@ -24,8 +25,7 @@ def init(*arguments: object, answers: str | None = None) -> Result:
 
 def run(config: Path) -> tuple[int, dict]:
     """Runs a config as a user would; returns the exit code and the JSON."""
-    command = [sys.executable, "-m", "tfx_tflite", "run", str(config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = tfx_tflite("run", config, "--json")
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 

@@ -10,18 +10,17 @@ loaded it, unless a test wants the very command.
 
 import ctypes
 import functools
-import multiprocessing
 import os
 import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.forked import processes
 
 # The user of the image, and of Kubeflow's own containers.
 USER = 1000
@@ -32,18 +31,6 @@ _WORKING_DIRECTORY = "/app"
 # linux/sched.h and linux/mount.h
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
-_LOADED = (
-    "tfx_tflite.pipelines.kubeflow.entry_point",
-    "tfx_tflite.pipelines.kubeflow.verdict",
-    "tfx_tflite.components.calibration_sampler.executor",
-    "tfx_tflite.components.tflite_quantizer.executor",
-    "tfx_tflite.components.quantization_evaluator.executor",
-    "tfx_tflite.components.pusher.executor",
-    "tfx.components.example_gen.import_example_gen.executor",
-    "tfx.components.statistics_gen.executor",
-    "tfx.components.schema_gen.executor",
-    "tfx.components.trainer.executor",
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ class Container:
         self.tmp.mkdir()
         self.tmp.chmod(0o1777)
         (self.directory / "root").mkdir()
-        process = _context().Process(target=_run, args=(self, tuple(command), is_forked))
+        process = processes().Process(target=_run, args=(self, tuple(command), is_forked))
         process.start()
         process.join(_TIME_LIMIT)
         if process.exitcode is None:
@@ -103,18 +90,11 @@ class Container:
 def skip_without_containers() -> None:
     """Skips a test on a machine that does not let this user have containers, and says why."""
     # A forked one, as the kernel gives none to a process that has threads.
-    process = _context().Process(target=_new_namespaces)
+    process = processes().Process(target=_new_namespaces)
     process.start()
     process.join()
     if process.exitcode != 0:
         pytest.skip("the kernel lets this user have no namespaces: run as root, or allow them")
-
-
-@functools.cache
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_LOADED))
-    return context
 
 
 def _run(container: Container, command: tuple[str, ...], is_forked: bool) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from tests.conftest import ROOT
+from tests.forked import processes
 from tests.pipelines.runs.past_runs import PastRuns
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.runs.cleaning import clean
@@ -46,14 +46,14 @@ class CutShort:
 
     def kills(self, steps: Iterable[int]) -> int:
         """Kills a cleaning at each step until one comes to its end; returns how many were."""
-        module = "tests.pipelines.runs.cleaning_cut_short"
         for count, step in enumerate(steps):
             self._put_back()
-            command = [sys.executable, "-m", module, str(self._past.path), str(step)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-            assert done.returncode in (0, -signal.SIGKILL), done.stderr
+            process = processes().Process(target=_clean_until, args=(self._past.path, step))
+            process.start()
+            process.join()
+            assert process.exitcode in (0, -signal.SIGKILL), step
             self._check()
-            if done.returncode == 0:
+            if process.exitcode == 0:
                 return count
         raise AssertionError("no cleaning came to its end")
 
@@ -121,10 +121,7 @@ def _clean_until(config: Path, last: int) -> None:
 
 
 def main() -> None:
-    """Is killed in the middle, or prints how often others were."""
-    if len(sys.argv) > 1:
-        _clean_until(Path(sys.argv[1]), int(sys.argv[2]))
-        return
+    """Prints how often cleanings were cut short."""
     with tempfile.TemporaryDirectory() as directory:
         cut = CutShort(Path(directory))
         print(f"{cut.kills(range(1, _MOST_STEPS))} kills: nothing half, nothing lost", flush=True)

@@ -17,7 +17,6 @@ import argparse
 import collections
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -35,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.forked import processes
 from tests.pipelines.runs.attacks import ATTACKS, files_of
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
@@ -128,8 +128,6 @@ class Retraining:
         self._seconds = 20.0
         (self.directory / "trainer.py").write_bytes(_TRAINER.read_bytes())
         (self.directory / "c.yaml").write_text(_CONFIG)
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["tfx_tflite.pipelines.runs.run", __name__])
 
     @property
     def destination(self) -> Destination:
@@ -257,7 +255,7 @@ class Retraining:
     def _start(self, options: list[str], mischief: Mischief | None = None) -> Any:
         self.counts["runs"] += 1
         output = self.directory / f"output-{self.counts['runs']}"
-        process = self._processes.Process(
+        process = processes().Process(
             target=_run_command,
             args=(
                 str(self.directory / "c.yaml"),

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
 from tests.pipelines.runs.cleaning_cut_short import CutShort
 from tests.pipelines.runs.past_runs import PastRuns
 from tfx_tflite.components.errors import ConfigError, MetadataError, NotKnownError
@@ -412,14 +411,7 @@ def test_a_root_of_real_runs_is_cleaned(tmp_path: Path):
 
     def run(*more: str) -> dict:
         options = [part for setting in (*settings, *more) for part in ("--set", setting)]
-        program = [
-            sys.executable,
-            "-m",
-            "tfx_tflite.pipelines",
-            "run",
-            str(CONFIGS / "digits.yaml"),
-        ]
-        done = subprocess.run([*program, "--json", *options], capture_output=True, text=True)
+        done = tfx_tflite("run", CONFIGS / "digits.yaml", "--json", *options)
         assert done.returncode in (0, 3), done.stderr
         return {**json.loads(done.stdout.splitlines()[-1]), "said": done.stderr}
 

@@ -1,10 +1,8 @@
 """Whole runs that push to a real object store."""
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from tests.components.destinations.stores.seaweedfs.fixtures import started
 from tests.components.destinations.stores.seaweedfs.server import SeaweedFS
 from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.pipelines.runs import last_run
@@ -36,14 +35,9 @@ def run(
     root: Path, variables: Mapping[str, str], *options: str
 ) -> subprocess.CompletedProcess[str]:
     settings = [f"root={root}", f"push.destination={URI}", RULES]
-    command = [sys.executable, "-m", "tfx_tflite.pipelines", "run", str(CONFIGS / "digits.yaml")]
-    command += [part for text in settings for part in ("--set", text)]
-    return subprocess.run(
-        [*command, "--json", *options],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-    )
+    overrides = [part for text in settings for part in ("--set", text)]
+    call = ("run", CONFIGS / "digits.yaml", *overrides, "--json", *options)
+    return tfx_tflite(*call, variables=variables)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, object]:

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import CONFIGS, ROOT
+from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
+from tests.pipelines.runs import attacks
 from tests.pipelines.runs.attacks import ATTACKS, Attack, files_of
 from tfx_tflite.components.errors import ArtifactError
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
@@ -259,17 +260,12 @@ def config(tmp_path: Path, digits_model: Path, digits_data: Path) -> Path:
     return path
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    """Runs `tfx-tflite run`, or it with an attack in it."""
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
-
-
-def attacked(config: Path, stage: str, source: Path, target: str) -> subprocess.CompletedProcess:
+def attacked(
+    config: Path, stage: str, source: Path, target: str
+) -> "subprocess.CompletedProcess[str]":
     """Runs a config; when a stage has ended, a file below its root becomes another."""
-    attacks = "tests.pipelines.runs.attacks"
-    return command(attacks, stage, source, target, "run", config, "--runner", "local", "--json")
+    call = (stage, source, target, "run", config, "--runner", "local", "--json")
+    return tfx_tflite(*call, main=attacks.main)
 
 
 def pushed_at(config: Path) -> list[Path]:
@@ -302,7 +298,7 @@ def test_a_float16_model_put_over_the_int8_one_is_not_pushed_as_int8(
     )
     assert_refused_in_a_line(done, config, "Format-Serving/tflite changed since it was made")
     # The next run finds it as it was left, and says the same.
-    again = command("tfx_tflite.pipelines", "run", config, "--runner", "local", "--json")
+    again = tfx_tflite("run", config, "--runner", "local", "--json")
     assert_refused_in_a_line(again, config, "Format-Serving/tflite changed since it was made")
 
 
@@ -362,7 +358,7 @@ def test_a_model_that_is_replaced_during_a_run_is_that_of_the_next_run(
     for content, digest in ((None, second), (digits_model / "saved_model.pb", first)):
         if content is not None:
             shutil.copyfile(content, tmp_path / "model" / "saved_model.pb")
-        done = command("tfx_tflite.pipelines", "run", config, "--runner", "local", "--force")
+        done = tfx_tflite("run", config, "--runner", "local", "--force")
         assert done.returncode == 0, done.stderr
         manifest = json.loads((pushed_at(config)[-1] / "manifest.json").read_text())
         assert manifest["digests"]["float_model"] == digest
@@ -379,14 +375,14 @@ def test_the_copy_of_a_model_that_is_replaced_during_a_run_is_not_read(
         done, config, f"input 'model': {tmp_path}/model/saved_model.pb changed since it was made"
     )
     # The copy is looked at before a run, and made anew.
-    again = command("tfx_tflite.pipelines", "run", config, "--runner", "local")
+    again = tfx_tflite("run", config, "--runner", "local")
     assert again.returncode == 0, again.stderr
 
 
 def test_a_model_with_a_link_to_elsewhere_is_refused(config: Path, tmp_path: Path):
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "model" / "assets" / "vocabulary").symlink_to(tmp_path / "secret")
-    done = command("tfx_tflite.pipelines", "run", config, "--runner", "local", "--json")
+    done = tfx_tflite("run", config, "--runner", "local", "--json")
     assert_refused_in_a_line(done, config, f"is a link to {tmp_path}/secret, outside")
 
 
@@ -398,7 +394,7 @@ def test_a_schema_that_is_replaced_before_it_is_imported_is_that_of_no_run(
     done = attacked(config, "FloatModel", other, "schemas/*/schema.pbtxt")
     assert_refused_in_a_line(done, config, "/schema.pbtxt changed since the run began")
     # Nothing of it is in the cache.
-    again = command("tfx_tflite.pipelines", "run", config, "--runner", "local")
+    again = tfx_tflite("run", config, "--runner", "local")
     assert again.returncode == 0, again.stderr
 
 

@@ -1,9 +1,6 @@
 """Whole runs whose rules are against what is pushed, where that cannot be read."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.components.judgement.test_pushed_reference import CLOSED
+from tests.forked import tfx_tflite
 from tests.pipelines.runs.test_bad_input import CONFIG, rows
 from tfx_tflite.components.report.document import Report
 from tfx_tflite.components.verdict import Verdict
@@ -62,15 +60,8 @@ def test_a_store_that_does_not_answer_ends_the_run_in_time_and_nothing_is_blesse
     config: Path, tmp_path: Path
 ):
     start = time.monotonic()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tfx_tflite.pipelines", "run", str(config), "--json"),
-            *("--set", "push.destination='s3://models/pushed'"),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **CLOSED},
-    )
+    call = ("run", config, "--json", "--set", "push.destination='s3://models/pushed'")
+    done = tfx_tflite(*call, variables=CLOSED)
     assert done.returncode == 1, done.stderr
     assert time.monotonic() - start < TIMEOUT
     document = json.loads(done.stdout)

@@ -20,7 +20,7 @@ from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.summary import summarize
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("converters_by_command")]
 
 SCHEMES = [
     ("float32", {}, np.float32),

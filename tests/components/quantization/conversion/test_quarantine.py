@@ -22,6 +22,8 @@ from tfx_tflite.components.quantization.conversion.log import last_complaint
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
 
+pytestmark = pytest.mark.usefixtures("converters_by_command")
+
 INT8 = Recipe(Scheme.INT8)
 
 
