@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver
@@ -35,6 +36,8 @@ LOADED = ("tests.loaded",)
 STARTED_BY_COMMAND = ChildProcess._started
 _COMMAND = early_start.COMMAND
 _INTERVAL = 0.002
+# Stages start the converter's processes in threads.
+_LOCK = threading.Lock()
 
 
 class _ServerOfParent(forkserver.ForkServer):
@@ -69,7 +72,8 @@ def processes(modules: Sequence[str] = LOADED) -> ForkServerContext:
     The standard library has one fork server, whose first user decides what it imports. Here there
     is one for each choice of modules, and what is started next comes from this one.
     """
-    server = _of_parent or _server(tuple(modules))
+    with _LOCK:
+        server = _of_parent or _server(tuple(modules))
     forkserver.connect_to_new_process = server.connect_to_new_process
     return multiprocessing.get_context("forkserver")
 
