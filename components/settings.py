@@ -30,7 +30,14 @@ from tfx_tflite.components.uris import holds_credentials, is_local, without_cred
 # The execution property that holds a component's settings.
 PROPERTY = "settings"
 # Errors whose message says all; to others what was received is added.
-_SELF_EXPLAINED = frozenset({"elsewhere", "extra_forbidden", "missing", "too_short", "value_error"})
+_SELF_EXPLAINED = frozenset(
+    {
+        *("elsewhere", "extra_forbidden", "missing", "too_short", "unexpected_keyword_argument"),
+        "value_error",
+    }
+)
+# A key that there is none of, among settings and among the fields of a dataclass.
+_UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 _LONGEST_SHOWN = 60
 _INDEX_DIGITS = 9
 
@@ -166,7 +173,7 @@ def _misspelt(
 ) -> Iterator[Location]:
     """Yields where keys were to be that have another name which is nearly theirs."""
     for entry in error.errors():
-        if entry["type"] == "extra_forbidden":
+        if entry["type"] in _UNKNOWN:
             *section, name = location_in(document, entry)
             meant = suggestion(name, known_in(tuple(section)))
             if meant is not None:
@@ -186,7 +193,7 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
         known: The keys that may stand where an unknown one does.
     """
     kind = entry["type"]
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN:
         meant = suggestion(entry["loc"][-1], known)
         if meant is not None:
             return f"unknown key; did you mean {meant!r}?"
@@ -197,7 +204,7 @@ def _mistake(entry: ErrorDetails, known: Sequence[str]) -> str:
         return "expected at least one entry"
     if kind in ("tuple_type", "list_type"):
         return "expected a list"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
+    if kind in ("model_type", "dict_type", "model_attributes_type", "dataclass_type"):
         if entry["input"] is None:
             return "is empty; give it keys, or leave it out"
         return "expected keys of its own"

@@ -118,13 +118,7 @@ def create_pipeline(
         ),
         schema=schema,
         recipe=None if tuner is None else tuner.outputs["recipe"],
-        settings=QuantizerSettings.of(
-            config.model,
-            config.converted,
-            config.calibration,
-            not_inputs=config.features_of_other_use(),
-            given_recipe=given_recipe(config.quantization.recipe),
-        ),
+        settings=_quantizer_settings(config),
     )
     pushed_destination = config.push.destination if config.gate.against("pushed") else None
     try:
@@ -176,6 +170,19 @@ def create_pipeline(
         enable_cache=takes_from_cache,
         metadata_connection_config=connection_config(config),
         beam_pipeline_args=list(config.beam.args),
+    )
+
+
+def _quantizer_settings(config: PipelineConfig) -> QuantizerSettings:
+    recipe = given_recipe(config.quantization.recipe)
+    return QuantizerSettings.of(
+        config.model,
+        config.converted,
+        config.calibration,
+        not_inputs=config.features_of_other_use(),
+        given_recipe=recipe,
+        # What the config says of a scheme beside a recipe is not what is made.
+        **({} if recipe is None else {"scheme": recipe.scheme}),
     )
 
 

@@ -88,6 +88,6 @@ def _check_names(graph: Graph, recipe: Recipe) -> None:
     ]
     if missing:
         raise ConversionError(
-            f"the recipe leaves {listed(missing)} in float, which the model does not have; it is "
-            "of another model, so search anew"
+            f"the recipe leaves {listed(missing)} in float, which the model does not have; its "
+            f"layers are: {listed(keys.values(), 20)}"
         )

@@ -6,7 +6,7 @@ applied again. Layers and tensors are named by their place in the structure of t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from tfx_tflite.components.documents import json_value
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.quantization.ranges.policy import PERCENTILE, PolicyKind, RangePolicy
 from tfx_tflite.components.quantization.schemes import SCHEMES, FloatFallback, IOType, Scheme
+from tfx_tflite.components.settings import mistakes
 
 # In the order in which they are applied; `repairs` has a module for each.
 Repair = Literal[
@@ -187,16 +188,21 @@ class Recipe:
             ConfigError: It is none, or one that is not possible.
         """
         try:
-            return _ADAPTER.validate_python(json_value(content))
-        except ValidationError as error:
-            first = error.errors()[0]
-            if impossible := first.get("ctx", {}).get("error"):
-                raise ConfigError(f"{where}: {impossible}") from error
-            key = ".".join(str(part) for part in first["loc"])
-            problem = f"{f'{key}: ' if key else ''}{first['msg']}"
-            raise ConfigError(f"{where} is not a quantization recipe: {problem}") from error
+            document = json_value(content)
         except ValueError as error:
-            raise ConfigError(f"{where} is not a quantization recipe: {error}") from error
+            raise ConfigError(f"{where} is not a quantization recipe, as JSON: {error}") from error
+        try:
+            return _ADAPTER.validate_python(document)
+        except ValidationError as error:
+            if impossible := error.errors()[0].get("ctx", {}).get("error"):
+                raise ConfigError(f"{where}: {impossible}") from error
+            known = [each.name for each in fields(cls)]
+            found = mistakes(document, error, lambda section: () if section else known)
+            problem = "; ".join(
+                ": ".join(filter(None, [".".join(map(str, location)), message]))
+                for location, message in found.items()
+            )
+            raise ConfigError(f"{where} is not a quantization recipe: {problem}") from error
 
 
 _ADAPTER = TypeAdapter(Recipe)

@@ -153,12 +153,18 @@ class QuantizationSettings(ConversionSettings):
         if self.recipe is None:
             return self
         for key in ("scheme", "io_type", "float_fallback"):
-            if key in self.model_fields_set:
+            # A recipe that is given need not be searched.
+            if key in self.model_fields_set and getattr(self, key) != AUTO:
                 raise problem(
                     f"quantization.{key}",
                     "stands beside quantization.recipe, which says it; leave one of them out",
                 )
         return self
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the recipe is found by a search; not if one is given."""
+        return self.recipe is None and super().is_searched
 
     @property
     def scheme_name(self) -> str:
@@ -167,7 +173,7 @@ class QuantizationSettings(ConversionSettings):
 
     @model_validator(mode="after")
     def _only_a_search_takes_how(self) -> Self:
-        if "auto" in self.model_fields_set and not self.is_searched:
+        if "auto" in self.model_fields_set and self.scheme != AUTO:
             raise problem(
                 "quantization.auto", "is of quantization.scheme: auto; set that, or leave it out"
             )

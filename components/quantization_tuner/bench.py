@@ -118,7 +118,9 @@ class RecipeBench:
         except (ConversionError, ModelError) as error:
             logging.info("Float edges cannot be ranked: %s", error)
             return
-        limit = self._size(Recipe(Scheme.DYNAMIC_RANGE, batch_size=recipe.batch_size))
+        others = (Scheme.DYNAMIC_RANGE, Scheme.FLOAT16)
+        sizes = [self._size(Recipe(each, batch_size=recipe.batch_size)) for each in others]
+        limit = min((size for size in sizes if size is not None), default=None)
         search = fewest_edges(edges)
         trial: Trial | None = None
         while True:

@@ -131,6 +131,16 @@ def order(tried: Tried) -> _Order:
     )
 
 
+def _is_better(found: Tried, best: Tried) -> bool:
+    """Returns whether a candidate is to be taken instead of the best so far.
+
+    Of sets of tensors in float that are enough, each that is tried is smaller than those before.
+    """
+    if found.rung == best.rung == "float edges" and is_enough(best):
+        return is_enough(found)
+    return order(found) < order(best)
+
+
 class Ladder:
     """The rungs over one model.
 
@@ -330,7 +340,7 @@ class Ladder:
     def _try(self, rung: Rung, what: str, recipe: Recipe, is_allowed: bool = True) -> Tried:
         climb = self.climb
         found = self._bench.try_recipe(rung, what, recipe, is_allowed)
-        is_better = is_allowed and (climb.best is None or order(found) < order(climb.best))
+        is_better = is_allowed and (climb.best is None or _is_better(found, climb.best))
         found = found.model_copy(update={"is_kept": is_better})
         climb.tried.append(found)
         if recipe.scheme is self._start.scheme and rung != "last recipe":

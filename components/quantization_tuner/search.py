@@ -120,7 +120,7 @@ def search(task: Task) -> Found:
         rules = judged_here(settings.gate).model_dump_json()
         # Neither the place nor the budget nor rules of others change what an evaluation gives.
         asked = settings.model_dump_json(exclude={"search", "gate"})
-        may_choose = settings.search.model_dump_json(include={"integer_only", "allow"})
+        may_choose = settings.search.model_dump_json(exclude={"budget", "memory"})
         bench = RecipeBench(
             workshop,
             ground,
@@ -150,7 +150,7 @@ def search(task: Task) -> Found:
             possible = _possible(climb)
             raise ConversionError(f"{error}; {possible}" if possible else str(error)) from error
         recipe = replace(climb.best.recipe, structure=workshop.structure)
-        report = _report(climb, bench, task)
+        report = _report(climb, recipe, bench, task)
     if climb.found:
         bench.memory.remember(recipe)
     bench.memory.forget_others()
@@ -208,7 +208,7 @@ def _possible(climb: Climb) -> str:
     )
 
 
-def _report(climb: Climb, bench: RecipeBench, task: Task) -> TuningReport:
+def _report(climb: Climb, recipe: Recipe, bench: RecipeBench, task: Task) -> TuningReport:
     assert climb.best is not None
     return TuningReport(
         outcome=climb.outcome,
@@ -216,7 +216,10 @@ def _report(climb: Climb, bench: RecipeBench, task: Task) -> TuningReport:
         split=task.settings.search.tuning_split,
         examples=sum(batch.num_rows for batch in task.tuning.batches()),
         examples_digest=task.tuning_digest,
-        tried=tuple(climb.tried),
+        tried=tuple(
+            each.model_copy(update={"recipe": recipe}) if each is climb.best else each
+            for each in climb.tried
+        ),
         culprits=_culprits(climb, bench, task),
         evaluations=bench.evaluations,
         notes=tuple(climb.notes),

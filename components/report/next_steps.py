@@ -289,8 +289,10 @@ def _closer_to_float(report: Report) -> str:
 
 
 def _search(report: Report) -> list[str]:
-    """Returns that a search may bring int8 back; nothing if there was one, or examples lack."""
-    if report.scheme != "int8" or report.tuning is not None:
+    """Returns that a search may bring int8 back, or what follows from one that was made."""
+    if report.tuning is not None:
+        return list(filter(None, [_of_search(report)]))
+    if report.scheme != "int8":
         return []
     if _outside_calibration(report) or _small_sample(report):
         return []
@@ -307,8 +309,9 @@ def _of_search(report: Report) -> str:
     if report.tuning.outcome != "not found":
         return (
             f"The recipe holds on the {counted(report.tuning.examples, 'example', 'examples')} "
-            "that it was searched with, and not on these: search with more of them "
-            "(quantization.auto.tuning_samples), or with some that are more like these."
+            f"of the split {report.tuning.split} that it was searched with, and not on these: "
+            "search on examples that the model was not trained on (quantization.auto.tuning_split)"
+            ", or on more of them (quantization.auto.tuning_samples)."
         )
     return f"{_sentence(report.tuning.possible)}" if report.tuning.possible else ""
 

@@ -225,9 +225,11 @@ def in_brief(tried: Tried) -> str:
 
     Such as `int8 with equalization and bias correction`.
     """
-    recipe = tried.recipe
-    if recipe is None:
-        return tried.what
+    return tried.what if tried.recipe is None else recipe_in_brief(tried.recipe)
+
+
+def recipe_in_brief(recipe: Recipe) -> str:
+    """Returns what a recipe makes of a model, in a few words."""
     parts = [_BRIEF_REPAIRS[repair] for repair in recipe.repairs]
     if recipe.weights:
         parts.append("a scale for each output channel of dense weights")

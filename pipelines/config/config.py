@@ -205,6 +205,12 @@ class PipelineConfig(Settings):
                 f"is {self.evaluation.split!r}, on which the gate judges; a search must not see "
                 "it, so name another split",
             )
+        if self.calibration.split == self.evaluation.split:
+            raise problem(
+                "calibration.split",
+                f"is {self.evaluation.split!r}, on which the gate judges; with scheme: auto what a "
+                "model is repaired by must not see it, so name another split",
+            )
         if self.calibration.policy is None:
             raise problem(
                 "calibration.ranges",

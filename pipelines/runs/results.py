@@ -10,13 +10,14 @@ from tfx_tflite.components.destinations.manifest import JudgedTarget
 from tfx_tflite.components.documents import Document, Part
 from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import Outcome, TuningReport
-from tfx_tflite.components.report.recipe_search import in_brief
+from tfx_tflite.components.report.recipe_search import in_brief, recipe_in_brief
 from tfx_tflite.components.verdict import RuleResult
 
 
 class FoundRecipe(Part):
-    """What a search for a recipe came to.
+    """What a search for a recipe came to, or the recipe that was given.
 
     Attributes:
         scheme: Of the recipe; the one that comes closest if none holds.
@@ -29,17 +30,30 @@ class FoundRecipe(Part):
     """
 
     scheme: str | None = None
-    outcome: Outcome
+    outcome: Outcome | Literal["given"]
     evaluations: int
     what: str
     possible: str = ""
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tuning: TuningReport | None) -> "FoundRecipe | None":
-        """Returns what a report says of a search; None if there was none."""
-        if tuning is None:
+    def of(cls, tuning: TuningReport | None, recipe: Recipe | None) -> "FoundRecipe | None":
+        """Returns what a report says of a search or a recipe; None if a scheme says it all.
+
+        Args:
+            tuning: The search, if there was one.
+            recipe: How the model was made.
+        """
+        if tuning is None and (recipe is None or recipe.is_plain):
             return None
+        if tuning is None:
+            assert recipe is not None
+            return cls(
+                scheme=recipe.scheme.value,
+                outcome="given",
+                evaluations=0,
+                what=recipe_in_brief(recipe),
+            )
         choice = tuning.choice
         return cls(
             scheme=None if choice.recipe is None else choice.recipe.scheme.value,
@@ -53,10 +67,12 @@ class FoundRecipe(Part):
     def to_lines(self) -> tuple[str, ...]:
         """Returns the same as sentences for a terminal."""
         tried = f"{self.evaluations} candidate{'' if self.evaluations == 1 else 's'} tried"
+        if self.outcome == "given":
+            return (self.what,)
         if self.outcome == "plain":
             return (f"plain {self.what} holds, {tried}",)
         if self.outcome == "confirmed":
-            return (f"that of the model before holds, {tried}",)
+            return (f"{self.what}, as for the model before, {tried}",)
         if self.outcome == "rescued":
             return (f"{self.what}, {tried}",)
         closest = f"no recipe holds, {tried}; closest: {self.what}"

@@ -196,7 +196,7 @@ def _unpushed(report: Report, path: Path) -> RunResult:
         reasons=report.reasons,
         next_steps=next_steps(report),
         targets=tuple(target.judged for target in report.targets),
-        recipe=FoundRecipe.of(report.tuning),
+        recipe=FoundRecipe.of(report.tuning, report.recipe),
         size_bytes=report.size_bytes,
         report=str(path),
         page=str(path.with_name(layout.PAGE_FILE)),

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from tfx_tflite.components.errors import ConversionError
+from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.examples.tensors import Tensors
 from tfx_tflite.components.models import float_tflite
-from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.models.flatbuffer import Graph, read_graph
 from tfx_tflite.components.models.loops_and_state import check_no_loops, check_stateless
 from tfx_tflite.components.quantization.conversion import weights
 from tfx_tflite.components.quantization.conversion.converter import Converter
@@ -206,10 +206,13 @@ class Workshop:
         """Measures the ranges of activations on the float model, and quantizes with them."""
         if recipe.structure not in (None, self.structure):
             raise ConversionError(
-                "the recipe is of a model of another structure, so that its layers are not those "
-                "of this one; look for a recipe anew with quantization.scheme: auto"
+                f"the recipe is of a model of structure {recipe.structure}, and this one has "
+                f"{self.structure}, so that its layers may be others; search anew with "
+                "quantization.scheme: auto or, if the recipe's keys are right, leave its structure "
+                "out"
             )
         float32 = self.repaired(recipe)
+        _check_weights(read_graph(float32), recipe)
         found = self.ranges_of(float32)
         of_tensors = {key: rule.policy for key, rule in recipe.tensor_ranges.items()}
         calibrated = write_ranges(float32, found, policy, recipe.scheme, of_tensors)
@@ -227,6 +230,20 @@ class Workshop:
         if float32 not in self._ranges:
             self._ranges[float32] = self._calibration.ranges(float32)
         return self._ranges[float32]
+
+
+def _check_weights(graph: Graph, recipe: Recipe) -> None:
+    """Checks that the layers are there whose weights a recipe says how to store.
+
+    Raises:
+        ConversionError: One is not, or is no dense layer.
+    """
+    dense = [key for each, key in layer_keys(graph).items() if each.name == "FULLY_CONNECTED"]
+    if missing := sorted(recipe.weights.keys() - set(dense)):
+        raise ConversionError(
+            f"the recipe says how to store the weights of {listed(missing)}, but the model's dense "
+            f"layers are: {listed(dense) if dense else 'none'}"
+        )
 
 
 def _check_batch_size(float32: bytes, batch_size: int | None) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from tfx_tflite.components.errors import ConversionError
 from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.quantization.recipe import RangeRule, Recipe
+from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.structure import (
     layer_keys,
     structure_digest,
@@ -97,14 +99,29 @@ def test_another_architecture_is_another_structure(net: bytes, wider: bytes):
 
 def test_a_recipe_of_another_structure_is_refused(net: bytes, wider: bytes, tmp_path: Path):
     from tests.components.quantization.workshops import workshop
-    from tfx_tflite.components.quantization.recipe import Recipe
-    from tfx_tflite.components.quantization.schemes import Scheme
 
     images = np.random.default_rng(0).random((8, 6, 6, 1), np.float32)
     other = structure_digest(read_graph(wider))
-    with pytest.raises(ConversionError, match="is of a model of another structure"):
+    with pytest.raises(ConversionError, match="is of a model of structure sha256:"):
         workshop(tmp_path, net, {"image": images}).make(Recipe(Scheme.INT8, structure=other))
     own = structure_digest(read_graph(net))
     made = workshop(tmp_path, net, {"image": images}).make(Recipe(Scheme.INT8, structure=own))
     plain = workshop(tmp_path, net, {"image": images}).make(Recipe(Scheme.INT8))
     assert made.quantized == plain.quantized
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"weights": {"FULLY_CONNECTED:7": "per_channel"}}, "weights of FULLY_CONNECTED:7"),
+        ({"tensor_ranges": {"CONV_2D:9": RangeRule("minmax")}}, "a range for CONV_2D:9"),
+    ],
+)
+def test_a_recipe_that_names_what_is_not_there_is_refused(
+    net: bytes, tmp_path: Path, named: dict[str, object], expected: str
+):
+    from tests.components.quantization.workshops import workshop
+
+    inputs = {"image": np.ones((4, 6, 6, 1), np.float32)}
+    with pytest.raises(ConversionError, match=expected):
+        workshop(tmp_path, net, inputs).make(Recipe(Scheme.INT8, **named))

@@ -212,6 +212,15 @@ def test_what_is_not_integer_is_taken_where_floats_are_allowed(rung: str):
     assert found.possible is None
 
 
+def test_of_sets_of_edges_that_are_enough_the_last_one_is_taken_which_is_smallest():
+    bench = Bench({"rounded inputs": SURE, "float edges": SURE})
+    ladder = Ladder(bench, PLAIN, SearchSettings(integer_only=False))
+    many, few = (Recipe(Scheme.INT8_FLOAT_IO, float_edges=("a", "b")[:n]) for n in (2, 1))
+    for recipe in (many, few):
+        ladder._try("float edges", "tensors in float", recipe)
+    assert ladder.climb.best.recipe == few
+
+
 def test_more_edges_are_tried_until_it_is_enough():
     bench = Bench({"rounded inputs": SURE}, edges=3)
     climb(bench, integer_only=False)

@@ -191,8 +191,9 @@ def test_a_search_is_no_remedy_for_a_lack_of_calibration_examples():
 
 
 def test_after_a_search_its_result_says_what_to_try():
-    assert steps(tuning=NOT_FOUND)[-1] == f"W{POSSIBLE[1:]}."
-    assert "quantization.auto.tuning_samples" in steps(tuning=TUNING)[-1]
+    # Before anything else that may be done about the rule.
+    assert steps(tuning=NOT_FOUND)[0] == f"W{POSSIBLE[1:]}."
+    assert "quantization.auto.tuning_split" in steps(tuning=TUNING)[0]
     assert not any(step.startswith(STEP) for step in steps(tuning=TUNING))
 
 
@@ -201,7 +202,7 @@ def test_after_a_search_its_result_says_what_to_try():
 
 def printed(found: TuningReport) -> list[str]:
     stream = io.StringIO()
-    RunPrinter(stream).result(RESULT.model_copy(update={"recipe": FoundRecipe.of(found)}))
+    RunPrinter(stream).result(RESULT.model_copy(update={"recipe": FoundRecipe.of(found, None)}))
     lines = stream.getvalue().splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith("recipe "))
     return lines[start : start + 3]
@@ -211,7 +212,7 @@ def test_a_run_says_in_a_line_what_the_search_came_to():
     tried = f"{TUNING.evaluations} candidates tried"
     assert printed(TUNING)[0] == f"recipe    {in_brief(TUNING.choice)}, {tried}"
     assert printed(UNTOUCHED)[0] == "recipe    plain int8 holds, 1 candidate tried"
-    assert printed(CONFIRMED)[0] == "recipe    that of the model before holds, 1 candidate tried"
+    assert printed(CONFIRMED)[0] == "recipe    int8, as for the model before, 1 candidate tried"
 
 
 def test_a_run_that_found_nothing_says_why_and_what_would_be_possible():
@@ -223,7 +224,7 @@ def test_a_run_that_found_nothing_says_why_and_what_would_be_possible():
 
 
 def test_json_has_the_recipe_as_an_object():
-    keys = RESULT.model_copy(update={"recipe": FoundRecipe.of(NOT_FOUND)}).to_keys()
+    keys = RESULT.model_copy(update={"recipe": FoundRecipe.of(NOT_FOUND, None)}).to_keys()
     assert keys["recipe"] == {
         "scheme": "int8",
         "outcome": "not found",
@@ -238,3 +239,10 @@ def test_json_has_the_recipe_as_an_object():
 def test_a_report_has_the_search_that_the_model_was_made_by():
     again = Report.parse(AUTO.to_json(), "again")
     assert again.tuning == TUNING and json.loads(AUTO.to_json())["recipe"]["scheme"] == "int8"
+
+
+def test_a_recipe_that_was_given_is_said_as_well():
+    given = Recipe(Scheme.INT8, repairs=("equalize",))
+    found = FoundRecipe.of(None, given)
+    assert found is not None and found.to_lines() == ("int8 with equalization",)
+    assert FoundRecipe.of(None, Recipe(Scheme.INT8)) is None

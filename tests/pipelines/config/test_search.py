@@ -45,7 +45,6 @@ def test_auto_begins_with_int8_on_a_thousand_training_examples():
         ("{scheme: auto, auto: {integer_onyl: true}}", "did you mean 'integer_only'"),
         ("{scheme: auto, io_type: int16}", "io_type 'int16' does not go with scheme 'int8'"),
         ("{recipe: r.json, scheme: int8}", "scheme: stands beside quantization.recipe"),
-        ("{recipe: r.json, scheme: auto}", "scheme: stands beside quantization.recipe"),
         ("{recipe: r.json, io_type: int8}", "io_type: stands beside quantization.recipe"),
     ],
 )
@@ -53,6 +52,16 @@ def test_refuses_what_does_not_go_together(quantization: str, expected: str):
     with pytest.raises(ConfigError) as error:
         digits(quantization)
     assert expected in str(error.value)
+
+
+def test_a_recipe_that_is_given_need_not_be_searched():
+    settings = digits("{recipe: r.json, scheme: auto, auto: {tuning_samples: 10}}").quantization
+    assert not settings.is_searched and settings.scheme_name == "recipe"
+
+
+def test_a_search_is_not_calibrated_with_what_the_gate_judges_on():
+    with pytest.raises(ConfigError, match="calibration.split: is 'eval', on which the gate judges"):
+        digits("{scheme: auto}", "calibration.split=eval")
 
 
 def test_a_search_measures_ranges_itself():
@@ -81,8 +90,11 @@ def validate(tmp_path: Path, content: str | None):
     ("content", "expected"),
     [
         (None, "there is no file"),
-        ("scheme: int8", "is not a quantization recipe: Expecting value"),
-        (json.dumps({"scheme": "int8", "repair": []}), "repair: Unexpected keyword argument"),
+        ("scheme: int8", "is not a quantization recipe, as JSON: Expecting value"),
+        (
+            json.dumps({"scheme": "int8", "repair": []}),
+            "repair: unknown key; did you mean 'repairs'?",
+        ),
         (json.dumps({"scheme": "int8", "io_type": "int16"}), "io_type 'int16' does not go with"),
     ],
 )
