@@ -60,7 +60,7 @@ def test_a_recipe_that_is_given_need_not_be_searched():
 
 
 def test_a_search_is_not_calibrated_with_what_the_gate_judges_on():
-    with pytest.raises(ConfigError, match="calibration.split: is 'eval', on which the gate judges"):
+    with pytest.raises(ConfigError, match=r"calibration\.split: is 'eval', on which"):
         digits("{scheme: auto}", "calibration.split=eval")
 
 
