@@ -42,7 +42,7 @@ def record(name: str) -> None:
         result = run(inspect(config), "local", StageObserver(print, print))
         report = Path(str(result.page)).with_name(REPORT_FILE).read_text(encoding="utf-8")
     # No path of the machine that recorded it.
-    recorded = report.replace(f"{directory}/", "")
+    recorded = report.replace(f"{directory}/", "").replace(f"{ROOT}/", "")
     (DIRECTORY / f"{name}.json").write_text(recorded, encoding="utf-8")
 
 
