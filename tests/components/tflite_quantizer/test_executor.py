@@ -186,8 +186,8 @@ def test_a_model_that_is_trusted_may_read_files(quantize, images, reading_model:
 def test_a_converted_model_that_ends_the_runtimes_process_is_an_error(
     quantize, images, monkeypatch: pytest.MonkeyPatch
 ):
-    from tfx_tflite.components.tflite_quantizer import executor
+    from tfx_tflite.components.quantization.conversion import first_run
 
-    monkeypatch.setattr(executor, "_run_first", lambda quantized, examples: os.abort())
+    monkeypatch.setattr(first_run, "_run_first", lambda quantized, examples: os.abort())
     with pytest.raises(ConversionError, match=r"crashes \(SIGABRT\) on the converted"):
         quantize(images, scheme="float32")
