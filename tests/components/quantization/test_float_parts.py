@@ -120,7 +120,7 @@ def test_what_no_recipe_names_must_be_integer(calibrated: bytes):
 
 
 def test_an_edge_that_the_model_does_not_have_is_an_error(calibrated: bytes):
-    with pytest.raises(ConversionError, match=r"ADD:7 in float.* of another model"):
+    with pytest.raises(ConversionError, match=r"ADD:7 in float.* its layers are: CONV_2D:0"):
         quantize(calibrated, Recipe(Scheme.INT8_FLOAT_IO, float_edges=("ADD:7",)))
 
 

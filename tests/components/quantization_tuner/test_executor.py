@@ -101,11 +101,19 @@ def test_another_run_confirms_the_recipe_with_one_evaluation(inputs, recipe):
     from tests.components.quantization_tuner.artifacts import tuned
 
     other = Path(recipe.uri).with_name("8")
-    again = tuned(inputs, other, search={"tuning_samples": 300})
+    again = tuned(inputs, other, search={"tuning_samples": 400, "budget": {"evaluations": 39}})
     report = tuning_of(again)
-    assert report.outcome == "confirmed" and report.evaluations == 1 and report.examples == 300
+    assert report.outcome == "confirmed" and report.evaluations == 1
     files = [Path(each.uri) / "quantized.tflite" for each in (recipe, again)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_search_with_other_examples_begins_anew(inputs, recipe):
+    from tests.components.quantization_tuner.artifacts import tuned
+
+    other = tuned(inputs, Path(recipe.uri).with_name("9"), search={"tuning_samples": 300})
+    report = tuning_of(other)
+    assert report.outcome == "rescued" and report.examples == 300
 
 
 def test_the_quantizer_ships_the_very_bytes_that_were_tried(
@@ -172,7 +180,7 @@ def test_a_recipe_by_hand_of_another_model_is_refused(inputs, recipe, tmp_path: 
 
     found = Recipe.parse((Path(recipe.uri) / "recipe.json").read_bytes(), "recipe.json")
     other = float_model(tmp_path / "float", CASES["convolution"].float_tflite)
-    with pytest.raises(ConversionError, match="is of a model of another structure"):
+    with pytest.raises(ConversionError, match="is of a model of structure sha256:"):
         quantized({**inputs, "model": [other]}, tmp_path / "made", given_recipe=found)
 
 

@@ -45,9 +45,9 @@ class Judging:
         self._left: int | None = None
         judge, make, rename = TrialGround.judge, Workshop.make, fileio.rename
 
-        def judging(ground: TrialGround, content: bytes, float_size: int) -> Judged:
+        def judging(ground: TrialGround, content: bytes, *sizes: int | None) -> Judged:
             self._pass_by()
-            found = judge(ground, content, float_size)
+            found = judge(ground, content, *sizes)
             self.finished.append(content)
             return found
 
