@@ -23,7 +23,15 @@ from tfx_tflite.components.examples.splits import (
     with_position,
 )
 from tfx_tflite.components.examples.tensors import Array, FeatureNames, Tensors
-from tfx_tflite.components.models.float_model import InputReader, Signature, input_reader
+from tfx_tflite.components.models import effects, float_tflite
+from tfx_tflite.components.models.float_model import (
+    InputReader,
+    Signature,
+    input_reader,
+    matched,
+    read_tensor_signature,
+)
+from tfx_tflite.components.models.settings import FedSignatureSettings
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.quantization.conversion.calibration_tensors import (
     collect_tensors,
@@ -44,6 +52,28 @@ class FloatModelInput:
     signature: Signature
     preprocessing_signature: str | None
     features: FeatureNames
+
+    @classmethod
+    def of(
+        cls, uri: str, directory: Path, settings: FedSignatureSettings, schema: bytes | None
+    ) -> "FloatModelInput":
+        """Returns what a float model is, after checking that it does nothing but compute.
+
+        Args:
+            uri: Where workers find it.
+            directory: Where it lies here.
+            settings: What of it is converted.
+            schema: The schema of the examples, serialized.
+
+        Raises:
+            ModelError: It does more, or the signature is not usable.
+            DataError: The features do not fit the signature.
+        """
+        if float_tflite.file_in(directory) is None:
+            effects.check(directory, settings.trust)
+        signature = read_tensor_signature(directory, settings.signature)
+        features = matched(signature, settings, schema).features
+        return cls(uri, directory, signature, settings.preprocessing_signature, features)
 
     def reader(self, schema: bytes | None) -> InputReader:
         """Returns how examples become the model's inputs; see `float_model.input_reader`."""

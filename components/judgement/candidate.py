@@ -14,6 +14,7 @@ from tfx_tflite.components.judgement.gate import (
     OutputLimit,
 )
 from tfx_tflite.components.judgement.judging import GateResult
+from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.components.versions import Kernels
 
@@ -100,6 +101,30 @@ class Candidate:
 
 # Where the config names no target.
 FIRST = Candidate()
+
+
+def candidates_on(
+    devices: Sequence[Target], default: Kernels, problems: Sequence[str]
+) -> tuple[Candidate, ...]:
+    """Returns the quantized model on each target, with the kernels that run it there.
+
+    Args:
+        devices: The targets.
+        default: This machine's default kernels, which also stand in for those of a target that does
+            not run the model.
+        problems: Why each does not run the model; empty if it does.
+    """
+    is_named = tuple(devices) != DEFAULT_TARGETS
+    return tuple(
+        Candidate(
+            place=place,
+            name=device.name if is_named else "",
+            kernels=default if problem else device.judging_kernels or default,
+            is_accelerated=device.accelerator is not None,
+            problem=problem if is_named else "",
+        )
+        for place, (device, problem) in enumerate(zip(devices, problems, strict=True))
+    )
 
 
 def _figure(rule: GateRule) -> str:

@@ -28,7 +28,7 @@ from tfx_tflite.components.digests import bytes_digest, records_digest
 from tfx_tflite.components.errors import ArtifactError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples.splits import SplitFiles
-from tfx_tflite.components.judgement.candidate import Candidate
+from tfx_tflite.components.judgement.candidate import candidates_on
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
 from tfx_tflite.components.judgement.first_examples import FirstExamples
@@ -43,8 +43,7 @@ from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.facts import facts_of
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.float_model import matched, read_tensor_signature
-from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
-from tfx_tflite.components.models.target_facts import TargetFacts
+from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.report import page
@@ -61,7 +60,7 @@ from tfx_tflite.components.report.tfma_validation import write_validation
 from tfx_tflite.components.report.version_trend import with_history
 from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.verdict import OVERALL
-from tfx_tflite.components.versions import Kernels, Runtime
+from tfx_tflite.components.versions import Runtime
 
 _COMPONENT = "QuantizationEvaluator"
 # On how many examples the default kernels are compared with the reference kernels.
@@ -118,7 +117,7 @@ class Executor(tfx_evaluator.Executor):
         model = _model_properties(input_dict, content, first, effort)
         _check_origin(input_dict, settings, model)
         host = default_kernels(content, first.take(2))
-        candidates = _on_targets(settings.devices, facts, host)
+        candidates = candidates_on(settings.devices, host, [found.problem for found in facts])
         chosen = [each for each in CHOSEN if each in {one.kernels for one in candidates}]
         for each in chosen:
             check_target_run(content, name, first.take(2), each)
@@ -264,30 +263,6 @@ def _checked_float_file(pair: ModelPair, first: FirstExamples) -> dict[str, str]
     content = float_tflite.read(file)
     check_first_run(content, pair.saved_model_stored_at or file, first.take(2))
     return {pair.saved_model: bytes_digest(content)}
-
-
-def _on_targets(
-    devices: Sequence[Target], facts: Sequence[TargetFacts], default: Kernels
-) -> tuple[Candidate, ...]:
-    """Returns the quantized model on each target, with the kernels that run it there.
-
-    Args:
-        devices: The targets.
-        facts: What is known of the model on each.
-        default: This machine's default kernels, which also stand in for those of a target that does
-            not run the model.
-    """
-    is_named = tuple(devices) != DEFAULT_TARGETS
-    return tuple(
-        Candidate(
-            place=place,
-            name=device.name if is_named else "",
-            kernels=default if found.problem else device.judging_kernels or default,
-            is_accelerated=device.accelerator is not None,
-            problem=found.problem if is_named else "",
-        )
-        for place, (device, found) in enumerate(zip(devices, facts, strict=True))
-    )
 
 
 def _ship(

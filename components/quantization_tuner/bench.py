@@ -64,13 +64,10 @@ class RecipeBench:
 
     def try_recipe(self, rung: Rung, what: str, recipe: Recipe, is_allowed: bool = True) -> Tried:
         """Returns what the rules say of a model that is made to a recipe."""
-
-        def make() -> bytes:
-            models = self.models(recipe)
-            return models.quantized
-
         named = {"rung": rung, "what": what, "recipe": recipe, "is_allowed": is_allowed}
-        return self._tried(recipe.to_json(), Tried.model_validate(named), make)
+        return self._tried(
+            recipe.to_json(), Tried.model_validate(named), lambda: self.models(recipe).quantized
+        )
 
     def try_rounded_inputs(self, recipe: Recipe) -> Tried | None:
         """Returns what the rules say of the float model with its inputs rounded to 8 bits."""

@@ -29,8 +29,6 @@ from tfx_tflite.components.examples.sampling import DrawCalibrationSample
 from tfx_tflite.components.examples.settings import SamplePlan
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
 from tfx_tflite.components.judgement.eval_config import two_model_config
-from tfx_tflite.components.models import effects, float_tflite
-from tfx_tflite.components.models.float_model import matched, read_tensor_signature
 from tfx_tflite.components.quantization_tuner.search import Found, Task, search
 from tfx_tflite.components.quantization_tuner.settings import TunerSettings
 
@@ -67,21 +65,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         sample = SampleInput.of(input_dict, _COMPONENT)
         uri = artifact_files.float_model_uri(input_dict["model"])
         with artifact_files.readable(uri) as saved_model:
-            if float_tflite.file_in(saved_model) is None:
-                effects.check(saved_model, settings.trust)
-            signature = read_tensor_signature(saved_model, settings.signature)
-            model = FloatModelInput(
-                uri,
-                saved_model,
-                signature,
-                settings.preprocessing_signature,
-                matched(signature, settings, sample.source.schema).features,
-            )
+            model = FloatModelInput.of(uri, saved_model, settings, sample.source.schema)
             found = search(
                 Task(
                     saved_model=saved_model,
                     uri=uri,
-                    signature=signature,
+                    signature=model.signature,
                     settings=settings,
                     eval_config=eval_config,
                     tuning=tuning,

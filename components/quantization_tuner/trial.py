@@ -17,7 +17,7 @@ from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.examples.tensors import Array, Tensors
-from tfx_tflite.components.judgement.candidate import Candidate
+from tfx_tflite.components.judgement.candidate import candidates_on
 from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import (
@@ -32,11 +32,10 @@ from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
 from tfx_tflite.components.judgement.prediction import CHOSEN, FloatSide, ModelPair, Predicts
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
-from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
+from tfx_tflite.components.models.target import Targets
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.quantization.tuning import FAR, share_of_bound
 from tfx_tflite.components.verdict import RuleResult, Verdict
-from tfx_tflite.components.versions import Kernels
 
 _CANDIDATE = "candidate"
 # How sure a repair must be to hold, since the best of several is taken.
@@ -145,7 +144,7 @@ class TrialGround:
         """
         check_first_run(content, _CANDIDATE, self.first.take(2))
         host = default_kernels(content, self.first.take(2))
-        candidates = self._candidates(host)
+        candidates = candidates_on(self.devices, host, [""] * len(self.devices))
         for kernels in set(CHOSEN).intersection(each.kernels for each in candidates):
             check_target_run(content, _CANDIDATE, self.first.take(2), kernels)
         first = dataclasses.replace(
@@ -186,18 +185,6 @@ class TrialGround:
         """The float model, which all candidates are compared with, loaded once."""
         labels = [output.target.label_name for output in self.judged]
         return FloatSide(self.pair.reader(labels), RememberedModel(self.pair.float_model()))
-
-    def _candidates(self, host: Kernels) -> tuple[Candidate, ...]:
-        is_named = tuple(self.devices) != DEFAULT_TARGETS
-        return tuple(
-            Candidate(
-                place=place,
-                name=device.name if is_named else "",
-                kernels=device.judging_kernels or host,
-                is_accelerated=device.accelerator is not None,
-            )
-            for place, device in enumerate(self.devices)
-        )
 
 
 def judged_here(gate: Gate) -> Gate:

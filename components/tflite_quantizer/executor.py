@@ -19,8 +19,7 @@ from tfx_tflite.components.calibration_inputs import (
     SampleInput,
 )
 from tfx_tflite.components.examples.tensors import Tensors
-from tfx_tflite.components.models import effects, float_tflite
-from tfx_tflite.components.models.float_model import matched, read_tensor_signature
+from tfx_tflite.components.models import float_tflite
 from tfx_tflite.components.quantization import fidelity, layer_noise
 from tfx_tflite.components.quantization.audit import audit
 from tfx_tflite.components.quantization.conversion.backends import ConvertedModels, Workshop
@@ -67,21 +66,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tempfile.TemporaryDirectory() as working_directory,
             Converter(Path(working_directory), settings.limits) as converter,
         ):
-            if float_tflite.file_in(saved_model) is None:
-                effects.check(saved_model, settings.trust)
-            signature = read_tensor_signature(saved_model, settings.signature)
             schema = sample.source.schema if sample else None
-            features = matched(signature, settings, schema).features
-            model = FloatModelInput(
-                uri, saved_model, signature, settings.preprocessing_signature, features
-            )
+            model = FloatModelInput.of(uri, saved_model, settings, schema)
             calibration = None
             if sample is not None:
                 calibration = CalibrationInput(model, sample, output.uri, self._make_beam_pipeline)
             workshop = Workshop(
                 converter,
                 saved_model,
-                signature.name,
+                model.signature.name,
                 recipe.batch_size,
                 settings.policy,
                 calibration,
