@@ -2,6 +2,7 @@
 # make test   set up, run the whole test suite
 # make lint   style and types
 # make docs   the documentation's site, in .site
+# make engines  job servers of Flink and Spark in .engines, and the digits pipeline on both
 # make image  the container image for Kubeflow; ENGINE=podman for another engine, IMAGE=name:tag
 #
 # What is set up fits the machine: TFX 1.21 where its C library is new enough, else TFX 1.16. Another one:
@@ -25,8 +26,8 @@ compile = $(UV) pip compile --quiet --python-version $(2) --python-platform x86_
   && sed -n 's/^\([A-Za-z0-9].*==[^ ]*\).*/\1/p' locks/tfx-$(1)-py$(subst .,,$(2)).txt \
   >locks/constraints-$(1)-py$(subst .,,$(2)).txt
 
-# Not the folder of that name.
-.PHONY: demo test fast-test lint docs image format lock clean always
+# Not the folders of these names.
+.PHONY: demo test fast-test lint docs engines image format lock clean always
 
 demo: $(READY)
 	$(BIN)/tfx-tflite run configs/digits.yaml
@@ -48,6 +49,10 @@ lint: $(READY)
 # Strictly: a link that leads nowhere or a config key that docs/config.md does not describe is an error.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Needs Java 11 and Maven, and says so where they are missing.
+engines: $(READY)
+	@$(BIN)/python -m tools.engines
 
 image:
 	$(ENGINE) build --tag $(IMAGE) .
@@ -72,4 +77,4 @@ $(READY): $(wildcard tools/*.sh) $(wildcard locks/tfx-*.txt) setup.py $(if $(GEN
 always:
 
 clean:
-	rm -rf $(VENV) .venv-other .uv .python build *.egg-info runs pushed
+	rm -rf $(VENV) .venv-other .uv .python .engines build *.egg-info runs pushed

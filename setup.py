@@ -71,6 +71,8 @@ setup(
         # What the fields of cron mean.
         "cronsim>=2.6,<3",
         "cryptography>=42",
+        # The checksums of TFRecords, in C.
+        "google-crc32c>=1.5",
         "jinja2>=3.1",
         # Pushes to s3://, gs:// and az://.
         "obstore>=0.8",

@@ -4,11 +4,15 @@ Speed and memory on MobileNetV2 at 224x224, the cost of a second scheme, ranges 
 by the reference kernels, sharded calibration, and an outlier among the calibration examples. Exits
 with 0 only where everything holds.
 
-    python benchmarks/calibration.py [--samples 100 5000]
+    python benchmarks/calibration.py [--samples 100 5000] [--litert PYTHON]
+
+With PYTHON of an environment that has litert-quantizer (`uv venv DIRECTORY; uv pip install --python
+DIRECTORY/bin/python litert-quantizer==0.11.0`) speed is also compared with that one's two modes.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -87,6 +91,7 @@ def main() -> int:
     """Prints a line for each figure and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, nargs="+", default=[100, 5000])
+    parser.add_argument("--litert", type=Path)
     parser.add_argument(
         "--memory-of", nargs=2, metavar=("TFLITE", "SAMPLES"), help=argparse.SUPPRESS
     )
@@ -96,14 +101,16 @@ def main() -> int:
         print(extra_megabytes(Path(tflite).read_bytes(), int(samples)))
         return 0
     with tempfile.TemporaryDirectory() as directory:
-        return int(not all(list(checks(Path(directory), arguments.samples))))
+        return int(not all(list(checks(Path(directory), arguments.samples, arguments.litert))))
 
 
-def checks(directory: Path, samples: Sequence[int]) -> Iterator[bool]:
+def checks(directory: Path, samples: Sequence[int], litert: Path | None) -> Iterator[bool]:
     """Yields whether each figure holds."""
     tf.keras.utils.set_random_seed(0)
     mobilenet = save(tf.keras.applications.MobileNetV2(weights=None), directory / "mobilenet")
     stock_conversion = yield from check_speed(mobilenet)
+    if litert is not None:
+        yield check_beside_litert(mobilenet, litert)
     yield from (check_memory(mobilenet, count) for count in samples)
     yield from check_second_scheme(mobilenet, stock_conversion)
     for name, network in (("residual", residual_network()), ("swish", swish_network())):
@@ -162,6 +169,32 @@ def check_speed(model: Model, few: int = 2, many: int = 82) -> Generator[bool, N
         by_stock / by_us >= FASTER,
     )
     return stock[0] + (100 - few) * by_stock
+
+
+def check_beside_litert(model: Model, python: Path, count: int = 100) -> bool:
+    """Returns whether collection costs no more than litert-quantizer's quicker mode."""
+    samples = noise(count)
+    tflite, examples = model.path / "float32.tflite", model.path / "examples.npy"
+    tflite.write_bytes(model.tflite)
+    np.save(examples, samples)
+    script = Path(__file__).with_name("litert_calibration.py")
+    ours = least_cpu_seconds(lambda: model.ranges(samples))
+    child = subprocess.run(
+        [str(python), str(script), str(tflite), str(examples), INPUT],
+        # It draws a bar of its progress.
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    theirs = json.loads(child.stdout.splitlines()[-1])
+    ours = min(ours, least_cpu_seconds(lambda: model.ranges(samples)))
+    return report(
+        f"range collection beside litert-quantizer, MobileNetV2 at 224, {count} samples",
+        f"ours {ours:.2f} CPU-s, theirs {theirs['default']:.2f}, in its profiler mode "
+        f"{theirs['profiler']:.2f}",
+        ours <= theirs["profiler"],
+    )
 
 
 def check_memory(model: Model, samples: int) -> bool:

@@ -2,9 +2,11 @@
 
 Every data set drawn here has a true drop equal to the margin, so that each blessing is an error;
 at 95 % confidence at most 5 % may be. Right-or-wrong metrics are enumerated, so their rates are
-exact; the others are simulated, and may exceed 5 % by three Monte-Carlo standard errors. Rows
-marked "too few" are the ones where so much of the drop rests on so few examples that the rate is
-above 5 %: they are printed, so that nobody need find out, and do not count.
+exact; the others are simulated, and may exceed 5 % by three Monte-Carlo standard errors. The gate's
+own rates come first in a row and are judged; beside them are those of other methods, or of what
+ignores something. Where the gate knows too little it says undecided and pushes nothing, which its
+rate shows. Looks and nights are in `gate_simulation_looks.py`, groups and small classes in
+`gate_simulation_groups.py`.
 
 Usage: python benchmarks/gate_simulation.py [--quick]
 """
@@ -16,6 +18,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import gate_simulation_groups as groups
+import gate_simulation_looks as looks
 import numpy as np
 from scipy.special import bdtrc, gammaln, ndtr, ndtri, stdtr, xlog1py, xlogy
 from scipy.stats import binom
@@ -35,11 +39,12 @@ from tfx_tflite.components.judgement.metrics.score_metrics import (
 from tfx_tflite.components.judgement.statistics.paired_tests import (
     CONTINUITY_CORRECTION,
     PairedMoments,
+    area_grain,
     binary_interval,
     bootstrap_interval,
     mean_interval,
-    score_p_value,
 )
+from tfx_tflite.components.judgement.statistics.power import better_needed, examples_for_share
 from tfx_tflite.components.judgement.statistics.resampling import score_evidence
 from tfx_tflite.components.judgement.statistics.value_tests import (
     area_interval,
@@ -60,25 +65,39 @@ class Row:
 
     Attributes:
         name: What was drawn.
-        rates: Rates to print, as shares; the first is the one that is judged.
-        allowed: The most that the first rate may be; None where it is not judged.
+        rates: What to print; the first ones are judged.
+        allowed: The most that these may be; None where none is judged.
+        scale: What they are multiplied by: 100 for shares.
+        gates: How many of them are the gate's, and so judged.
     """
 
     name: str
     rates: tuple[float, ...]
     allowed: float | None
+    scale: float = 100
+    gates: int = 1
 
     @property
     def holds(self) -> bool:
-        """Whether the first rate is allowed."""
-        return self.allowed is None or self.rates[0] <= self.allowed
+        """Whether the rates that are judged are allowed."""
+        return self.allowed is None or max(self.rates[: self.gates]) <= self.allowed
 
     def __str__(self) -> str:
-        figures = "".join(f"{100 * rate:9.2f}" for rate in self.rates)
+        figures = "".join(f"{self.scale * rate:9.2f}" for rate in self.rates)
         if self.allowed is None:
-            return f"{self.name:58s}{figures}   too few"
+            return f"{self.name:58s}{figures}"
         verdict = "ok" if self.holds else "EXCEEDS"
-        return f"{self.name:58s}{figures}   {verdict}, at most {100 * self.allowed:.2f}"
+        return f"{self.name:58s}{figures}   {verdict}, at most {self.scale * self.allowed:.2f}"
+
+
+def judged(
+    rows: Iterable[tuple[str, tuple[float, ...]]],
+    allowed: float | None,
+    scale: float = 100,
+    gates: int = 1,
+) -> Iterable[Row]:
+    """Returns rows of names and figures that may all be as much."""
+    return (Row(name, figures, allowed, scale, gates) for name, figures in rows)
 
 
 def show(title: str, columns: Iterable[str], rows: Iterable[Row]) -> bool:
@@ -96,33 +115,11 @@ def show(title: str, columns: Iterable[str], rows: Iterable[Row]) -> bool:
 # --- Right or wrong on each example: enumerated ---------------------------------------------------
 
 
-def blessed_from(examples: int, margin: float, confidence: float, correction: float) -> np.ndarray:
-    """Returns how many must get better for a blessing, for each number that gets worse.
-
-    Args:
-        examples: The number of examples.
-        margin: The largest drop allowed.
-        confidence: The gate's confidence.
-        correction: The continuity correction; 0 is the score test as published.
-
-    Returns:
-        int64 of shape (examples + 1,); examples - worse + 1 where none is enough.
-    """
-    worse = np.arange(examples + 1)
-    no, yes = np.full(examples + 1, -1), examples - worse + 1
-    while np.any(yes - no > 1):
-        middle = (yes + no) // 2
-        p_value = score_p_value(examples, worse, middle, margin, correction)
-        blessed = (p_value < 1 - confidence) & (middle > no)
-        yes, no = np.where(blessed, middle, yes), np.where(blessed, no, middle)
-    return yes
-
-
 def blessing_rate(needed: np.ndarray, drop: float, changed: float) -> float:
     """Returns the exact probability of a blessing.
 
     Args:
-        needed: What `blessed_from` returned.
+        needed: How many must get better for a blessing, for each number that gets worse.
         drop: The true drop.
         changed: The true share of examples that change either way.
     """
@@ -145,7 +142,8 @@ def changed_shares(examples: int, drop: float) -> np.ndarray:
 
 def worst_rate(examples: int, margin: float, confidence: float, correction: float) -> float:
     """Returns the largest false-push rate over the shares of changed examples."""
-    needed = blessed_from(examples, margin, confidence, correction)
+    worse = np.arange(examples + 1)
+    needed = better_needed(examples, worse, margin, 1 - confidence, correction)
     shares = changed_shares(examples, margin)
     return max(blessing_rate(needed, margin, share) for share in shares)
 
@@ -178,14 +176,6 @@ def other_confidences(sizes: Iterable[int], margins: Iterable[float]) -> Iterabl
         yield Row(f"confidence {confidence:g}, all of the above", (max(rates),), 1 - confidence)
 
 
-def examples_for_power(power: float, margin: float, changed: float, correction: float) -> int:
-    """Returns how many examples bless a model of no drop with some probability, in steps of 20."""
-    examples = 20
-    while blessing_rate(blessed_from(examples, margin, CONFIDENCE, correction), 0, changed) < power:
-        examples += 20
-    return examples
-
-
 # --- Means of a loss: simulated -------------------------------------------------------------------
 
 
@@ -197,26 +187,26 @@ class Drops:
         name: What it stands for.
         draw: From a generator and a shape to that many drops.
         mean: Its true mean.
-        holds_from: The fewest examples at which the false-push rate keeps to 5 %.
+        is_exponential: Whether the float model's losses are exponential with a mean of 1, like the
+            losses of the spoilt examples; else they are as large as the drops.
     """
 
     name: str
     draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
     mean: float
-    holds_from: int
+    is_exponential: bool = False
 
 
-def log_normal(sigma: float, holds_from: int) -> Drops:
+def log_normal(sigma: float) -> Drops:
     """Returns drops that are all losses, a few of them large."""
     return Drops(
         f"log-normal, sigma {sigma:g}",
         lambda rng, shape: rng.lognormal(0, sigma, shape),
         math.exp(sigma**2 / 2),
-        holds_from,
     )
 
 
-def spoilt(share: float, holds_from: int) -> Drops:
+def spoilt(share: float) -> Drops:
     """Returns drops of which most are noise and a share is an exponential loss."""
     return Drops(
         f"{100 * share:g} % of examples spoilt",
@@ -224,25 +214,35 @@ def spoilt(share: float, holds_from: int) -> Drops:
             rng.normal(0, 0.05, shape) + (rng.random(shape) < share) * rng.exponential(1, shape)
         ),
         share,
-        holds_from,
+        is_exponential=True,
+    )
+
+
+def only_spoilt(share: float) -> Drops:
+    """Returns drops that are all 0 but for a share, which is an exponential loss."""
+    return Drops(
+        f"all 0 but {100 * share:g} % spoilt",
+        lambda rng, shape: (rng.random(shape) < share) * rng.exponential(1, shape),
+        share,
+        is_exponential=True,
     )
 
 
 DROPS = (
-    Drops("normal", lambda rng, shape: rng.normal(0, 1, shape), 0.0, 0),
-    Drops("Student t, 3 degrees", lambda rng, shape: rng.standard_t(3, shape), 0.0, 0),
+    Drops("normal", lambda rng, shape: rng.normal(0, 1, shape), 0.0),
+    Drops("Student t, 3 degrees", lambda rng, shape: rng.standard_t(3, shape), 0.0),
     Drops(
         "difference of log-normals",
         lambda rng, shape: rng.lognormal(0, 1, shape) - rng.lognormal(0, 1, shape),
         0.0,
-        0,
     ),
-    Drops("exponential", lambda rng, shape: rng.exponential(1, shape), 1.0, 50),
-    log_normal(0.5, 200),
-    log_normal(1.0, 5_000),
-    log_normal(1.5, 100_000),
-    spoilt(0.1, 200),
-    spoilt(0.03, 2_000),
+    Drops("exponential", lambda rng, shape: rng.exponential(1, shape), 1.0),
+    log_normal(0.5),
+    log_normal(1.0),
+    log_normal(1.5),
+    spoilt(0.1),
+    spoilt(0.03),
+    only_spoilt(0.03),
 )
 
 
@@ -255,11 +255,13 @@ def mean_losses(
             data_sets = min(most_data_sets, 20_000_000 // examples)
             blessed = np.zeros(2)
             for _ in range(data_sets):
-                blessed += blessed_means(drops.draw(rng, (examples,)), drops.mean)
+                drop = drops.draw(rng, (examples,))
+                loss = rng.exponential(1, examples) if drops.is_exponential else drop
+                blessed += blessed_means(drop, loss, drops.mean)
             yield Row(
                 f"{examples:6d} examples, {drops.name}",
                 tuple(blessed / data_sets),
-                allowed_rate(data_sets) if examples >= drops.holds_from else None,
+                allowed_rate(data_sets),
             )
 
 
@@ -270,12 +272,34 @@ def moments_of(drop: np.ndarray, loss: np.ndarray) -> PairedMoments:
     return MetricSums(len(drop), *sums, origin).moments(-1)
 
 
-def blessed_means(drop: np.ndarray, margin: float) -> tuple[bool, bool]:
+def blessed_means(drop: np.ndarray, loss: np.ndarray, margin: float) -> tuple[bool, bool]:
     """Returns whether `mean_interval` and the plain t-test bless some examples' drops."""
-    interval = mean_interval(moments_of(drop, drop), margin, CONFIDENCE)
-    error = drop.std(ddof=1) / math.sqrt(len(drop))
-    plain = stdtr(len(drop) - 1, (drop.mean() - margin) / error)
-    return interval.p_blessed < 1 - CONFIDENCE, plain < 1 - CONFIDENCE
+    interval = mean_interval(moments_of(drop, loss), margin, CONFIDENCE)
+    return interval.p_blessed < 1 - CONFIDENCE, plain_p_value(drop, margin) < 1 - CONFIDENCE
+
+
+def plain_p_value(values: np.ndarray, limit: float) -> float:
+    """Returns that of the t-test; values that are all the same are certain to it."""
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    if not error:
+        return float(values.mean() >= limit)
+    return float(stdtr(len(values) - 1, (values.mean() - limit) / error))
+
+
+def identical_drops() -> Iterable[Row]:
+    """Yields whether examples that have the same drop are certain to be below a margin of 0.12."""
+    for examples in (2, 10, 50):
+        drop, loss = np.full(examples, 0.1), np.ones(examples)
+        blessed = float(blessed_means(drop, loss, 0.12)[0])
+        yield Row(f"{examples:6d} examples, each worse by 0.1", (blessed, 1.0), 0.05)
+
+
+def fewest_without_change(margin: float) -> int:
+    """Returns how many examples that all have no drop, and a loss of 1, bless."""
+    examples = 2
+    while not blessed_means(np.zeros(examples), np.ones(examples), margin)[0]:
+        examples += 1
+    return examples
 
 
 def relative_margins(
@@ -343,45 +367,58 @@ class Scores:
         """The true drop of the AUC."""
         return self.auc - float(ndtr(self.distance / math.sqrt(2 * (1 + self.noise**2))))
 
-    def bootstrapped(self, replicates: int, rng: np.random.Generator) -> np.ndarray:
-        """Returns the drop on one data set, followed by its replicates."""
+    def bootstrapped(
+        self, poisson: groups.Poisson, rng: np.random.Generator
+    ) -> tuple[int, float, np.ndarray]:
+        """Returns how many are positive, the quantized AUC, and the drop before its replicates."""
         positive = rng.random(self.examples) < self.positives
         scores = self.distance * positive + rng.normal(size=self.examples)
         noisy = scores + self.noise * rng.normal(size=self.examples)
-        weights = rng.poisson(1, (self.examples, replicates))
-        weights = np.concatenate([np.ones((self.examples, 1), int), weights], axis=1)
-        return weighted_auc(scores, positive, weights) - weighted_auc(noisy, positive, weights)
+        weights = with_the_whole(poisson.weights(self.examples))
+        after = weighted_auc(noisy, positive, weights)
+        drops = weighted_auc(scores, positive, weights) - after
+        return int(positive.sum()), float(after[0]), drops
 
 
-# Each with whether enough examples are hard, and so carry the AUC, for 5 % to be kept.
+def with_the_whole(weights: np.ndarray) -> np.ndarray:
+    """Returns weights of replicates behind those of the examples as they are."""
+    return np.concatenate([np.ones((len(weights), 1), weights.dtype), weights], axis=1)
+
+
 AUC_CASES = (
-    (Scores(200, 0.5, 1.0, 0.3), True),
-    (Scores(200, 0.1, 1.0, 0.3), True),
-    (Scores(400, 0.5, 2.5, 0.2), True),
-    (Scores(400, 0.5, 2.5, 0.5), True),
-    (Scores(400, 0.5, 3.5, 0.5), True),
-    (Scores(1_000, 0.2, 2.5, 0.5), True),
-    (Scores(400, 0.1, 2.5, 0.5), False),
-    (Scores(400, 0.1, 3.5, 0.5), False),
+    Scores(200, 0.5, 1.0, 0.3),
+    Scores(400, 0.5, 2.5, 0.5),
+    Scores(400, 0.5, 3.5, 0.5),
+    Scores(1_000, 0.2, 2.5, 0.5),
+    Scores(400, 0.1, 3.5, 0.5),
 )
 
 
-def aucs(data_sets: int, replicates: int, rng: np.random.Generator) -> Iterable[Row]:
+def aucs(data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
     """Yields the false-push rates of `bootstrap_interval` and of three sorts of quantiles."""
-    for scores, enough in AUC_CASES:
+    poisson = groups.Poisson(rng)
+    for scores in AUC_CASES:
         blessed = np.zeros(4)
         for _ in range(data_sets):
-            bootstrapped = scores.bootstrapped(replicates, rng)
+            positives, after, bootstrapped = scores.bootstrapped(poisson, rng)
+            rarer = min(positives, scores.examples - positives)
             drop, rest = float(bootstrapped[0]), bootstrapped[1:]
             interval = bootstrap_interval(
-                drop, rest, scores.drop, CONFIDENCE, examples=scores.examples
+                drop,
+                rest,
+                scores.drop,
+                CONFIDENCE,
+                examples=scores.examples,
+                units=rarer,
+                grain=area_grain(after, rarer),
             )
-            blessed += np.array([interval.upper, *quantile_bounds(drop, rest)]) < scores.drop
+            upper = interval.upper if rarer >= groups.MIN_CLASS else math.inf
+            blessed += np.array([upper, *quantile_bounds(drop, rest)]) < scores.drop
         yield Row(
             f"{scores.examples:6d} examples, {scores.positives:.0%} positive, AUC {scores.auc:.2f},"
             f" drop {scores.drop:.4f}",
             tuple(blessed / data_sets),
-            allowed_rate(data_sets) if enough else None,
+            allowed_rate(data_sets),
         )
 
 
@@ -408,13 +445,11 @@ class Counted:
         class_name: TFMA's class.
         config: Its arguments.
         scores: The scores; their threshold is half of their distance.
-        enough: Whether enough examples are wrong for 5 % to be kept.
     """
 
     class_name: str
     config: tuple[tuple[str, float], ...]
     scores: Scores
-    enough: bool
 
     def rate(self, data_sets: int, rng: np.random.Generator) -> float:
         """Returns the false-push rate at a margin of the true drop."""
@@ -426,8 +461,8 @@ class Counted:
         for _ in range(data_sets):
             labels, scores, noisy = self.draw(rng)
             paired = PairedScores.of(labels, buckets.of(scores), buckets.of(noisy))
-            evidence = score_evidence([metric], {metric.name: 1}, paired, buckets)[metric.name]
             cells = paired.cells()
+            evidence = score_evidence([metric], {metric.name: 1}, cells, buckets)[metric.name]
             value, quantized = (
                 metric.value(histograms, buckets)
                 for histograms in cells.histograms(cells.counts, buckets.count)
@@ -439,8 +474,11 @@ class Counted:
                 CONFIDENCE,
                 examples=len(labels),
                 grain=evidence.grain,
+                units=min(evidence.classes),
             )
-            blessed += interval.p_blessed < 1 - CONFIDENCE
+            blessed += (
+                min(evidence.classes) >= groups.MIN_CLASS and interval.p_blessed < 1 - CONFIDENCE
+            )
         return blessed / data_sets
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -469,10 +507,10 @@ def counted_cases() -> Iterable[Counted]:
         ("F1Score", ()),
         ("RecallAtPrecision", (("precision", 0.9),)),
     ):
-        yield Counted(class_name, config, Scores(400, 0.5, 2.0, 0.3), True)
-        yield Counted(class_name, config, Scores(400, 0.2, 2.5, 0.5), True)
-        yield Counted(class_name, config, Scores(200, 0.5, 4.0, 0.3), True)
-        yield Counted(class_name, config, Scores(100, 0.2, 4.0, 0.5), True)
+        yield Counted(class_name, config, Scores(400, 0.5, 2.0, 0.3))
+        yield Counted(class_name, config, Scores(400, 0.2, 2.5, 0.5))
+        yield Counted(class_name, config, Scores(200, 0.5, 4.0, 0.3))
+        yield Counted(class_name, config, Scores(100, 0.2, 4.0, 0.5))
 
 
 def counted_metrics(data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
@@ -483,7 +521,7 @@ def counted_metrics(data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
             f"{case.class_name}, {of.examples} examples, {of.positives:.0%} positive, "
             f"AUC {of.auc:.2f}",
             (case.rate(data_sets, rng),),
-            allowed_rate(data_sets) if case.enough else None,
+            allowed_rate(data_sets),
         )
 
 
@@ -522,13 +560,12 @@ def value_means(
                 sums = (float(term.sum()) for term in MetricSums.terms(before, loss, losses.mean))
                 moments = MetricSums(examples, *sums, losses.mean).own_moments()
                 interval = mean_value_interval(moments, -1, losses.mean, CONFIDENCE)
-                error = loss.std(ddof=1) / math.sqrt(examples)
-                plain = stdtr(examples - 1, (loss.mean() - losses.mean) / error)
+                plain = plain_p_value(loss, losses.mean)
                 blessed += interval.p_blessed < 1 - CONFIDENCE, plain < 1 - CONFIDENCE
             yield Row(
                 f"{examples:6d} examples, {losses.name}",
                 tuple(blessed / data_sets),
-                allowed_rate(data_sets) if examples >= losses.holds_from else None,
+                allowed_rate(data_sets),
             )
 
 
@@ -560,15 +597,14 @@ def value_weighted(sizes: Iterable[int], data_sets: int, rng: np.random.Generato
             )
 
 
-def value_aucs(
-    sizes: Iterable[int], data_sets: int, replicates: int, rng: np.random.Generator
-) -> Iterable[Row]:
+def value_aucs(sizes: Iterable[int], data_sets: int, rng: np.random.Generator) -> Iterable[Row]:
     """Yields how often an AUC of exactly the limit is blessed, and by the bootstrap alone."""
+    poisson = groups.Poisson(rng)
     for examples in sizes:
         for positives in (0.5, 0.1):
             for distance in (0.75, 1.8, 2.5, 3.3):
                 scores = Scores(examples, positives, distance, 0.0)
-                rates = blessed_aucs(scores, data_sets, replicates, rng)
+                rates = blessed_aucs(scores, data_sets, poisson, rng)
                 yield Row(
                     f"{examples:6d} examples, {positives:.0%} positive, AUC {scores.auc:.2f}",
                     rates,
@@ -577,15 +613,14 @@ def value_aucs(
 
 
 def blessed_aucs(
-    scores: Scores, data_sets: int, replicates: int, rng: np.random.Generator
+    scores: Scores, data_sets: int, poisson: groups.Poisson, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Returns how often the true AUC is blessed as a limit, and by the bootstrap alone."""
     blessed = np.zeros(2)
     for _ in range(data_sets):
         positive = rng.random(scores.examples) < scores.positives
         values = scores.distance * positive + rng.normal(size=scores.examples)
-        weights = rng.poisson(1, (scores.examples, replicates))
-        weights = np.concatenate([np.ones((scores.examples, 1), int), weights], axis=1)
+        weights = with_the_whole(poisson.weights(scores.examples))
         found = weighted_auc(values, positive, weights)
         if not math.isfinite(found[0]):
             continue
@@ -626,17 +661,27 @@ class Effort:
         value_sizes: Numbers of examples for rules on the value.
         value_data_sets: The data sets a row of a value that is simulated.
         changed: Shares of changed examples for the power.
+        histories: The histories of looks a row.
+        years: The years of 365 nights a row.
+        groups: Numbers of groups.
+        group_data_sets: The data sets a row of groups.
+        balances: Shares of positives.
     """
 
     margins: tuple[float, ...] = (0.0, 0.005, 0.01, 0.02, 0.05)
     sizes: tuple[int, ...] = (10, 20, 50, 100, 200, 540, 1_000, 3_000, 10_000)
     loss_sizes: tuple[int, ...] = (50, 200, 1_000, 5_000)
-    data_sets: int = 10_000
-    auc_data_sets: int = 1_200
-    counted_data_sets: int = 300
+    data_sets: int = 4_000
+    auc_data_sets: int = 1_000
+    counted_data_sets: int = 30
     value_sizes: tuple[int, ...] = (50, 200, 1_000)
-    value_data_sets: int = 2_000
+    value_data_sets: int = 1_000
     changed: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
+    histories: int = 4_000
+    years: int = 4_000
+    groups: tuple[int, ...] = (20, 50, 200)
+    group_data_sets: int = 600
+    balances: tuple[float, ...] = (0.5, 0.2, 0.1, 0.05, 0.02)
 
     @classmethod
     def quick(cls) -> "Effort":
@@ -644,12 +689,17 @@ class Effort:
         return cls(
             sizes=(20, 100, 540),
             loss_sizes=(50, 200),
-            data_sets=1_000,
-            auc_data_sets=100,
-            counted_data_sets=30,
+            data_sets=600,
+            auc_data_sets=60,
+            counted_data_sets=1,
             value_sizes=(50, 200),
-            value_data_sets=200,
+            value_data_sets=100,
             changed=(0.01, 0.02),
+            histories=400,
+            years=300,
+            groups=(20, 50),
+            group_data_sets=60,
+            balances=(0.5, 0.1),
         )
 
 
@@ -660,11 +710,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the simulations")
     options = parser.parse_args()
     effort = Effort.quick() if options.quick else Effort()
+    started = time.perf_counter()
     all_hold = show_enumerated(effort)
-    all_hold &= show_simulated(effort, np.random.default_rng(options.seed))
-    all_hold &= show_values(effort, np.random.default_rng(options.seed))
+    for tables in (show_looks, show_groups, show_simulated, show_values):
+        # Each begins anew, so that a table is the same whatever is shown before it.
+        all_hold &= tables(effort, np.random.default_rng(options.seed))
     show_power(effort)
     show_cost()
+    print(f"({time.perf_counter() - started:.0f} s in all)")
     print("\nevery rate keeps to its limit" if all_hold else "\nA RATE EXCEEDS ITS LIMIT")
     return 0 if all_hold else 1
 
@@ -691,15 +744,85 @@ def show_enumerated(effort: Effort) -> bool:
     )
 
 
+def show_looks(effort: Effort, rng: np.random.Generator) -> bool:
+    """Prints the tables of looks and nights and returns whether they hold."""
+    allowed = allowed_rate(effort.histories)
+    return all(
+        [
+            show(
+                f"{looks.LOOKS} advised looks, any false push: {effort.histories} histories",
+                ("gate", "anytime", "as one"),
+                judged(
+                    looks.look_rates((500, 2_000), effort.changed, effort.histories, rng), allowed
+                ),
+            ),
+            show(
+                "Examples for 80 % at no drop over 8 looks, times those of one unprotected test",
+                ("gate", "planned", "adv. 80%", "anytime"),
+                judged(
+                    looks.look_costs(effort.changed, effort.histories, rng), 2.5, scale=1, gates=2
+                ),
+            ),
+            show(
+                f"365 nights, any false push: {effort.years} years; good models that are pushed",
+                ("budget", "Bonfer.", "as one", "good", "Bonfer.", "as one"),
+                judged(
+                    looks.night_rates(looks.YEARS, 365, effort.years, rng),
+                    allowed_rate(effort.years),
+                ),
+            ),
+            show(
+                "The price of nights: examples for 80 % at no drop, margin of one point",
+                ("alone", "of 30", "of 365", "30 good"),
+                judged(looks.prices((0.0, *effort.changed)), None, scale=1),
+            ),
+        ]
+    )
+
+
+def show_groups(effort: Effort, rng: np.random.Generator) -> bool:
+    """Prints the tables of groups and of small classes and returns whether they hold."""
+    data_sets = effort.group_data_sets
+    allowed = allowed_rate(data_sets)
+    return all(
+        [
+            show(
+                f"Groups of 10, right or wrong: {data_sets} data sets, worst of four margins",
+                ("gate", "value", "ignored"),
+                judged(groups.grouped_shares(effort.groups, data_sets, rng), allowed, gates=2),
+            ),
+            show(
+                f"Groups of 10, a mean: {data_sets} data sets",
+                ("gate", "value", "ignored"),
+                judged(groups.grouped_means(effort.groups, data_sets, rng), allowed, gates=2),
+            ),
+            show(
+                f"Groups of 10, AUC: {data_sets // 3} data sets of 200 replicates",
+                ("gate", "ignored", "too few"),
+                judged(
+                    groups.grouped_aucs(effort.groups, data_sets // 3, rng),
+                    allowed_rate(data_sets // 3),
+                ),
+            ),
+            show(
+                f"AUC, 50 of the rarer class: {data_sets} data sets of 200 replicates",
+                ("gate", "bootstr.", "too few"),
+                judged(groups.balanced_aucs(effort.balances, data_sets, rng), allowed),
+            ),
+        ]
+    )
+
+
 def show_simulated(effort: Effort, rng: np.random.Generator) -> bool:
     """Prints the tables of losses and of AUC and returns whether they hold."""
-    return all(
+    holds = all(
         [
             show(
                 f"Mean of a loss: {effort.data_sets} data sets, 4,000 of 5,000 examples",
                 ("gate", "t alone"),
                 mean_losses(effort.loss_sizes, effort.data_sets, rng),
             ),
+            show("Identical drops", ("gate", "t alone"), identical_drops()),
             show(
                 f"Mean of a loss, relative margin: {effort.data_sets} data sets",
                 ("gate",),
@@ -708,7 +831,7 @@ def show_simulated(effort: Effort, rng: np.random.Generator) -> bool:
             show(
                 f"AUC: {effort.auc_data_sets} data sets of 200 replicates",
                 ("gate", "percent.", "basic", "bias-c."),
-                aucs(effort.auc_data_sets, 200, rng),
+                aucs(effort.auc_data_sets, rng),
             ),
             show(
                 f"Metrics of counts: {effort.counted_data_sets} data sets of 200 replicates",
@@ -717,6 +840,9 @@ def show_simulated(effort: Effort, rng: np.random.Generator) -> bool:
             ),
         ]
     )
+    fewest = fewest_without_change(0.01)
+    print(f"\n{fewest} examples without any drop, and a loss of 1, bless against 0.01")
+    return holds
 
 
 def show_values(effort: Effort, rng: np.random.Generator) -> bool:
@@ -732,7 +858,7 @@ def show_values(effort: Effort, rng: np.random.Generator) -> bool:
             show(
                 f"Value, a mean of a loss: {effort.data_sets} data sets",
                 ("gate", "t alone"),
-                value_means(sizes, effort.data_sets, rng),
+                value_means(effort.loss_sizes, effort.data_sets, rng),
             ),
             show(
                 f"Value, a weighted accuracy: {data_sets} data sets",
@@ -742,7 +868,7 @@ def show_values(effort: Effort, rng: np.random.Generator) -> bool:
             show(
                 f"Value, an AUC: {data_sets} data sets of 200 replicates",
                 ("gate", "bootstr."),
-                value_aucs(sizes, data_sets, 200, rng),
+                value_aucs(sizes, data_sets, rng),
             ),
         ]
     )
@@ -754,7 +880,7 @@ def show_power(effort: Effort) -> None:
     print(f"{'':58s}{'gate':>9s}{'Tango':>9s}")
     for changed in effort.changed:
         needed = [
-            examples_for_power(0.8, 0.01, changed, correction)
+            examples_for_share(changed, 0.01, 1 - CONFIDENCE, 0.8, correction)
             for correction in (CONTINUITY_CORRECTION, 0.0)
         ]
         print(

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from tfx_tflite.components.pusher.component import TFLitePusher
     from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
     from tfx_tflite.components.quantization_tuner.component import QuantizationTuner
+    from tfx_tflite.components.record_example_gen.component import RecordExampleGen
     from tfx_tflite.components.rolling_example_gen.component import (
         RollingCsvExampleGen,
         RollingImportExampleGen,
         RollingNpzExampleGen,
         RollingParquetExampleGen,
+        RollingRecordExampleGen,
     )
+    from tfx_tflite.components.sampled_statistics_gen.component import SampledStatisticsGen
     from tfx_tflite.components.table_example_gen.component import (
         NpzExampleGen,
         ParquetExampleGen,
@@ -35,10 +38,13 @@ __all__ = [
     "ParquetExampleGen",
     "QuantizationEvaluator",
     "QuantizationTuner",
+    "RecordExampleGen",
     "RollingCsvExampleGen",
     "RollingImportExampleGen",
     "RollingNpzExampleGen",
     "RollingParquetExampleGen",
+    "RollingRecordExampleGen",
+    "SampledStatisticsGen",
     "TFLitePusher",
     "TFLiteQuantizer",
 ]
@@ -53,6 +59,9 @@ _MODULES = {
     "RollingImportExampleGen": "rolling_example_gen.component",
     "RollingNpzExampleGen": "rolling_example_gen.component",
     "RollingParquetExampleGen": "rolling_example_gen.component",
+    "RecordExampleGen": "record_example_gen.component",
+    "RollingRecordExampleGen": "rolling_example_gen.component",
+    "SampledStatisticsGen": "sampled_statistics_gen.component",
     "NpzExampleGen": "table_example_gen.component",
     "ParquetExampleGen": "table_example_gen.component",
     "Gate": "judgement.gate",

@@ -30,6 +30,8 @@ from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.artifact_layout import CONTENT_DIGESTS
 from tfx_tflite.components.digests import file_digest, files_below, stream_digest, tree_digest
 from tfx_tflite.components.errors import ArtifactError, ModelError, telling_line
+from tfx_tflite.components.object_stores import any_place
+from tfx_tflite.components.object_stores import files as objects
 from tfx_tflite.components.presence import not_known
 from tfx_tflite.components.uris import is_local
 
@@ -76,6 +78,9 @@ def on_known_bytes(do: "_Do[_Executor]") -> "_Do[_Executor]":
 
 def _empty(artifacts: Artifacts) -> None:
     for artifact in (entry for entries in artifacts.values() for entry in entries):
+        if any_place.is_served(artifact.uri):
+            objects.empty(artifact.uri)
+            continue
         path = Path(artifact.uri)
         if not is_local(artifact.uri) or not path.is_dir():
             continue
@@ -87,10 +92,25 @@ def _empty(artifacts: Artifacts) -> None:
 
 
 def record(artifacts: Artifacts) -> None:
-    """Records the digests of the files of some artifacts as their custom property."""
+    """Records the digests of the files of some artifacts as their custom property.
+
+    Those of which `record_known` has recorded them are not read again.
+    """
     for artifact in (entry for entries in artifacts.values() for entry in entries):
+        if artifact.get_string_custom_property(CONTENT_DIGESTS):
+            continue
         if found := described(artifact.uri):
             artifact.set_string_custom_property(CONTENT_DIGESTS, found)
+
+
+def record_known(artifact: types.Artifact, digests: Mapping[str, str]) -> None:
+    """Records digests of files that were made while the files were written.
+
+    Args:
+        artifact: The artifact.
+        digests: By name, those of all its files.
+    """
+    artifact.set_string_custom_property(CONTENT_DIGESTS, _as_text(digests))
 
 
 def record_in(artifact: metadata_store_pb2.Artifact) -> None:
@@ -231,6 +251,8 @@ def _digest(path: str) -> str:
     try:
         if is_local(path):
             return file_digest(path)
+        if any_place.is_served(path):
+            return objects.digest(path)
         with fileio.open(path, "rb") as file:
             return stream_digest(file)
     except (OSError, tf.errors.OpError) as error:
@@ -252,6 +274,10 @@ def _local_files(uri: str) -> dict[str, str]:
 
 def _remote_files(uri: str) -> dict[str, str]:
     base = uri.rstrip("/")
+    if any_place.is_served(base):
+        if objects.is_file(base):
+            return {"": base}
+        return {name: f"{base}/{name}" for name in objects.below(base)}
     try:
         if not fileio.exists(base):
             return {}

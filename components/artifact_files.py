@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from tfx_tflite.components.artifact_layout import FLOAT_MODEL_FILE
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.uris import is_local
 
 # What an executor is given and what it fills, by the keys of its component.
@@ -40,8 +41,9 @@ def stored_path(artifact: types.Artifact, path: str) -> str:
 @contextlib.contextmanager
 def readable(uri: str) -> Iterator[Path]:
     """Yields a local directory with the files of `uri`, or the local file if that is one."""
-    if is_local(uri):
-        yield Path(uri)
+    if is_local(uri) or any_place.is_served(uri):
+        with any_place.local_copy(uri) as path:
+            yield Path(path)
         return
     with tempfile.TemporaryDirectory() as copy:
         if fileio.isdir(uri):
@@ -70,6 +72,9 @@ def writable(uri: str) -> Iterator[Path]:
 
 def _copy_files(directory: Path, uri: str) -> None:
     """Copies a directory's files to a URI, beside those that are there."""
+    if any_place.is_served(uri):
+        any_place.put(directory, uri)
+        return
     fileio.makedirs(uri)
     for file in sorted(directory.rglob("*")):
         target = f"{uri.rstrip('/')}/{file.relative_to(directory).as_posix()}"

@@ -14,6 +14,7 @@ QUANTIZATION_FILE = "quantization.json"
 # In the tuner's `HyperParameters`, beside the float32 model and the ranges.
 RECIPE_FILE = "recipe.json"
 TUNING_FILE = "tuning.json"
+DRAWS_FILE = "draws.json"
 QUANTIZED_TFLITE_FILE = "quantized.tflite"
 
 # In the evaluator's `ModelEvaluation` and `ModelBlessing`, and with what was pushed.
@@ -31,12 +32,20 @@ MANIFEST_FILE = "manifest.json"
 # Of every artifact: the digests of its files, or of its folders, by name, as JSON.
 CONTENT_DIGESTS = "content_digests"
 
+# In `Examples` of TFRecords that were copied, beside the splits: from which files.
+COPIED_FILES_FILE = "files.json"
+# Of `Examples`: how many each split has, by name, as JSON.
+SPLIT_SIZES = "split_sizes"
+
 # Custom properties of the calibration examples.
 SAMPLE_DIGEST = "sample_digest"
 SAMPLE_SIZE = "sample_size"
 SAMPLE_REQUESTED = "sample_requested"
 SAMPLE_SEED = "sample_seed"
 SAMPLE_STRATA = "sample_strata"
+# Only of several draws: a digest of each, as JSON, and the share of examples that several have.
+SAMPLE_DRAWS = "sample_draws"
+SAMPLE_SHARED = "sample_shared"
 
 # Of the quantized model; those that a blessing has too must be the same there.
 SCHEME = "scheme"
@@ -59,8 +68,11 @@ BLESSED_MODEL_ID = "current_model_id"
 # Of the pushed model: TFX's own first.
 PUSHED = "pushed"
 PUSHED_DESTINATION = "pushed_destination"
+PUSHED_VERSION = "pushed_version"
 PUSH_OUTCOME = "push_outcome"
 PUSH_NOTE = "push_note"
+# What is typed to approve the pushed version; only of one that waits for that.
+APPROVE_COMMAND = "approve_command"
 
 # An execution property that decides nothing, so that TFX's cache must not go by it.
 PROVENANCE = "provenance"

@@ -19,6 +19,9 @@ from types import ModuleType
 
 # What Keras imports for wrappers of scikit-learn, and for the one user in a notebook.
 OF_KERAS = ("IPython", "keras.wrappers")
+# The package alone: it imports all that it makes public, which is more than 1,500 modules. Modules
+# inside it can be imported without, by a process that needs few of them.
+TENSORFLOW = ("tensorflow",)
 # Other names with underscores are of the import system, and asked for of every module.
 _OF_THE_CODE = ("__all__", "__version__")
 

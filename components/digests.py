@@ -10,6 +10,7 @@ from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.presence import not_known
 
 _CHUNK = 1 << 20
+_EXAMPLE_DIGEST_BYTES = 16
 
 
 def file_digest(path: str | Path) -> str:
@@ -29,6 +30,11 @@ def stream_digest(file: IO[bytes]) -> str:
 def bytes_digest(content: bytes) -> str:
     """Returns `sha256:<hex>` of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def example_digest(record: bytes) -> bytes:
+    """Returns the digest that a serialized example is told from others by: 128 bits of BLAKE2b."""
+    return hashlib.blake2b(record, digest_size=_EXAMPLE_DIGEST_BYTES).digest()
 
 
 def directory_digest(path: str | Path) -> str:

@@ -52,12 +52,20 @@ class ArtifactError(TfxTfliteError):
     """The files of an artifact are not those that the stage that made it left there."""
 
 
+class StoreError(TfxTfliteError):
+    """The object store that artifacts are in refuses to keep something, or fails."""
+
+
 class DocumentError(TfxTfliteError):
     """A file that an earlier stage or run wrote is damaged."""
 
 
 class BusyError(TfxTfliteError):
     """Another process is at work where this one was to begin; nothing was run."""
+
+
+class EngineError(TfxTfliteError):
+    """An engine that does the stages' work, or its job server, cannot be reached or has failed."""
 
 
 class MetadataError(TfxTfliteError):
@@ -83,17 +91,18 @@ def user_error_in(error: BaseException) -> TfxTfliteError | None:
     Args:
         error: Any exception; its causes, contexts and message text are searched.
     """
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(link, TfxTfliteError):
             return type(link)(_BEAM_SUFFIX.sub("", str(link)))
-    for link in _chain(error):
+    for link in chain(error):
         for match in _TRACEBACK_LINE.finditer(str(link)):
             if match["name"] in _ERRORS:
                 return _ERRORS[match["name"]](_BEAM_SUFFIX.sub("", match["message"]).rstrip())
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yields an exception, and what caused it or what it was raised from."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 VARIABLE = "TFX_TFLITE_PROGRESS"
 # What is counted.
 EXAMPLES, CALIBRATED, PREDICTED = "examples", "examples calibrated", "examples predicted"
-TRAINED, CANDIDATES = "training steps", "candidates"
+TRAINED, CANDIDATES, DRAWS = "training steps", "candidates", "draws"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Step:
         is_first: Whether what was told of it before is of no account.
         note: How it stands, in a few words; None if this is no round. Rounds are work in which
             other things are counted; what is told of those is shown beside, and not instead.
+        job: The job of an engine that is at work, and how that stands; None if this tells of none.
     """
 
     what: str
@@ -39,6 +40,7 @@ class Step:
     split: str | None = None
     is_first: bool = False
     note: str | None = None
+    job: str | None = None
 
     def to_line(self) -> bytes:
         """Returns the step as a line."""
@@ -61,6 +63,7 @@ class Step:
             and (self.split is None or isinstance(self.split, str))
             and isinstance(self.is_first, bool)
             and (self.note is None or isinstance(self.note, str))
+            and (self.job is None or isinstance(self.job, str))
         )
 
 

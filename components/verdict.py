@@ -33,6 +33,7 @@ class MetricValues(Part):
         examples: The number of examples in the slice.
         float_value: The float model's value.
         quantized_value: The quantized model's value.
+        groups: How many groups the examples are in. The key is left out if they are in none.
     """
 
     metric: str
@@ -41,6 +42,25 @@ class MetricValues(Part):
     examples: int
     float_value: Figure = Field(validation_alias="float", serialization_alias="float")
     quantized_value: Figure = Field(validation_alias="quantized", serialization_alias="quantized")
+    groups: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_does_not_apply(
+        self, own_keys: Callable[["MetricValues"], dict[str, object]]
+    ) -> dict[str, object]:
+        keys = own_keys(self)
+        for key in self._keys_that_may_not_apply():
+            if keys[key] is None:
+                del keys[key]
+        return keys
+
+    def _keys_that_may_not_apply(self) -> Sequence[str]:
+        return ("groups",)
+
+    @property
+    def counted(self) -> tuple[int, str]:
+        """How many there are of what counts as independent, and what one of these is called."""
+        return (self.examples, "example") if self.groups is None else (self.groups, "group")
 
     @property
     def name(self) -> str:
@@ -71,7 +91,17 @@ class RuleResult(MetricValues):
         upper: The one-sided upper bound of it.
         method: How the bounds were found.
         verdict: Whether the rule holds.
-        more_examples: About how many more examples would settle an undecided verdict.
+        more_examples: About how many more examples would settle an undecided verdict, or groups if
+            the examples are in groups.
+        look: The how manyeth judgement of this model by this rule it is, from 1. This key and the
+            next four are left out of rules without them.
+        level: The probability of a wrong blessing that the verdict was found at, if it is another
+            one than one minus the confidence because looks are counted.
+        p_value: That of "the drop is the bound or more"; a smaller one than the level blesses.
+        deviation: How much the drops of single examples differ: their standard deviation.
+        changed: Which share of the examples became right or wrong, if the metric is that.
+        carried_by: About how many examples carry the drop, if these are few. The key is left out of
+            others.
         reason: Why the rule does not hold, in words; empty if it holds.
         against: What `float_value` is of: the `float` model, or the `pushed` one.
         target: The target whose kernels gave `quantized_value`, if the config names targets. The
@@ -90,21 +120,20 @@ class RuleResult(MetricValues):
     method: str | None = None
     verdict: Verdict
     more_examples: int | None = None
+    look: int | None = None
+    level: float | None = None
+    p_value: float | None = None
+    deviation: float | None = None
+    changed: float | None = None
+    carried_by: float | None = None
     reason: str = ""
     against: Literal["float", "pushed"] = "float"
     target: str | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_what_does_not_apply(
-        self, own_keys: Callable[["RuleResult"], dict[str, object]]
-    ) -> dict[str, object]:
-        keys = own_keys(self)
-        if self.limit_release is None:
-            del keys["quantized_release"], keys["limit_release"]
-        for key in ("target", "side"):
-            if keys[key] is None:
-                del keys[key]
-        return keys
+    def _keys_that_may_not_apply(self) -> Sequence[str]:
+        releases = ("quantized_release", "limit_release") if self.limit_release is None else ()
+        of_tests = ("look", "level", "p_value", "deviation", "changed", "carried_by")
+        return ("groups", "target", "side", *of_tests, *releases)
 
     @property
     def title(self) -> str:

@@ -39,16 +39,11 @@ def run_fn(fn_args: FnArgs) -> None:
 def dataset(file_patterns: list[str]) -> tf.data.Dataset:
     """Returns shuffled batches of (images, labels)."""
     files = tf.io.gfile.glob(file_patterns)
-    # Sorted, because ExampleGen shuffles anew in every run.
+    # Sorted, because with `data.shuffle` ExampleGen gives another order in every run.
     examples = sorted(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
-    shuffled = tf.data.Dataset.from_tensor_slices(examples).shuffle(len(examples), seed=1)
-    return shuffled.batch(BATCH).map(images_and_labels)
-
-
-def images_and_labels(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what the net is trained with from a batch of serialized tf.Examples."""
-    features = tf.io.parse_example(serialized, FEATURES)
-    return features[IMAGE], features[LABEL]
+    features = tf.io.parse_example(examples, FEATURES)
+    images_and_labels = tf.data.Dataset.from_tensor_slices((features[IMAGE], features[LABEL]))
+    return images_and_labels.shuffle(len(examples), seed=1).batch(BATCH)
 
 
 def build_model() -> tf.keras.Model:
@@ -112,8 +107,7 @@ def export(model: tf.keras.Model, path: str) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = tf.io.parse_example(examples, {IMAGE: FEATURES[IMAGE]})[IMAGE]
-        return {"probabilities": model(image, training=False)}
+        return serving_tensors(tf.io.parse_example(examples, {IMAGE: FEATURES[IMAGE]})[IMAGE])
 
     signatures = {"serving_default": serving_default, "serving_tensors": serving_tensors}
     tf.saved_model.save(model, path, signatures=signatures)

@@ -34,7 +34,7 @@ def load(file_patterns: list[str], schema_path: str) -> dict[str, np.ndarray]:
     types = {schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
     spec = {f.name: tf.io.FixedLenFeature([1], types[f.type]) for f in schema.feature}
     files = tf.io.gfile.glob(file_patterns)
-    # Sorted, because ExampleGen shuffles anew in every run.
+    # Sorted, because with `data.shuffle` ExampleGen gives another order in every run.
     examples = sorted(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
     parsed = tf.io.parse_example(examples, spec)
     return {name: values.numpy().astype(np.float32) for name, values in sorted(parsed.items())}

@@ -27,25 +27,29 @@ from tfx_tflite.components.destinations.settings import (
 )
 from tfx_tflite.components.digests import bytes_digest, directory_digest, file_digest
 from tfx_tflite.components.errors import ConfigError, EvaluationError
-from tfx_tflite.components.examples.settings import RollingSettings
+from tfx_tflite.components.examples.settings import RollingSettings, StatisticsSettings
 from tfx_tflite.components.judgement.metrics.targets import Target
 from tfx_tflite.components.judgement.settings import (
     EvaluationConfig,
     EvaluatorSettings,
     MetricConfig,
 )
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.private_files import make_private_directory
 from tfx_tflite.components.pusher.component import TFLitePusher
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_evaluator.component import QuantizationEvaluator
 from tfx_tflite.components.quantization_tuner.component import QuantizationTuner
 from tfx_tflite.components.quantization_tuner.settings import TunerSettings
+from tfx_tflite.components.record_example_gen.component import RecordExampleGen
 from tfx_tflite.components.rolling_example_gen.component import (
     RollingCsvExampleGen,
     RollingImportExampleGen,
     RollingNpzExampleGen,
     RollingParquetExampleGen,
+    RollingRecordExampleGen,
 )
+from tfx_tflite.components.sampled_statistics_gen.component import SampledStatisticsGen
 from tfx_tflite.components.table_example_gen.component import NpzExampleGen, ParquetExampleGen
 from tfx_tflite.components.tflite_quantizer.component import TFLiteQuantizer
 from tfx_tflite.pipelines.config.config import PipelineConfig
@@ -109,7 +113,7 @@ def create_pipeline(
     )
     needs_calibration = config.quantization.needs_calibration
     tuner = None
-    if config.quantization.is_searched:
+    if config.is_tuned:
         tuner = _tuner(config, examples, model, sampler, schema)
     quantizer = TFLiteQuantizer(
         model=model,
@@ -121,6 +125,8 @@ def create_pipeline(
         settings=_quantizer_settings(config),
     )
     pushed_destination = config.push.destination if config.gate.against("pushed") else None
+    counted_at = config.push.destination if config.gate.is_counted else None
+    looks_there = pushed_destination is not None or counted_at is not None
     try:
         evaluator = QuantizationEvaluator(
             examples=examples,
@@ -141,8 +147,9 @@ def create_pipeline(
                 targets=_targets(config.evaluation),
                 pushed_destination=pushed_destination,
                 pushed_version=pushed_version,
-                pushed_trust=_reader_of(config) if pushed_destination else TrustSettings(),
-                pushed_timeout=config.push.timeout if pushed_destination else DEFAULT_TIMEOUT,
+                counted_at=counted_at,
+                pushed_trust=_reader_of(config) if looks_there else TrustSettings(),
+                pushed_timeout=config.push.timeout if looks_there else DEFAULT_TIMEOUT,
             ),
         )
     except EvaluationError as error:
@@ -169,7 +176,7 @@ def create_pipeline(
         components=nodes,
         enable_cache=takes_from_cache,
         metadata_connection_config=connection_config(config),
-        beam_pipeline_args=list(config.beam.args),
+        beam_pipeline_args=list(config.beam.arguments),
     )
 
 
@@ -193,7 +200,7 @@ def _tuner(
     sampler: CalibrationSampler,
     schema: BaseChannel,
 ) -> QuantizationTuner:
-    """Returns the node that looks for a recipe."""
+    """Returns the node that looks for a recipe and tries draws."""
     try:
         return QuantizationTuner(
             examples=examples,
@@ -240,8 +247,12 @@ def _example_gen(config: PipelineConfig, input_base: str) -> BaseNode:
         split_config=example_gen_pb2.SplitConfig(splits=buckets) if buckets else None
     )
     component, rolling = _EXAMPLE_GENS[config.data.format]
-    # One name for the stage, however many spans it takes.
+    # One name for the stage, however many spans it takes, and however it takes them.
     name = config.data.example_gen
+    if config.data.are_records_copied:
+        if config.data.spans == 1:
+            return RecordExampleGen(input_base, input_config).with_id(name)
+        rolling = RollingRecordExampleGen
     if config.data.spans > 1:
         settings = RollingSettings.of(config.data, rolled_splits=config.rolled_splits)
         return rolling(input_base, input_config, settings, output_config).with_id(name)
@@ -255,9 +266,17 @@ def _schema_nodes(config: PipelineConfig, examples: BaseChannel) -> list[BaseNod
     if config.data.schema_file is not None:
         # One name for the stage, however the schema comes about.
         return [SchemaImport(schema_file=_schema_by_digest(config)).with_id("SchemaGen")]
-    statistics_gen = StatisticsGen(examples=examples)
+    statistics_gen = _statistics_gen(config, examples)
     statistics = statistics_gen.outputs["statistics"]
     return [statistics_gen, SchemaGen(statistics=statistics, infer_feature_shape=True)]
+
+
+def _statistics_gen(config: PipelineConfig, examples: BaseChannel) -> BaseNode:
+    if not isinstance(config.data.statistics, int):
+        return StatisticsGen(examples=examples)
+    # One name for the stage, however many examples it takes.
+    settings = StatisticsSettings(sample=config.data.statistics)
+    return SampledStatisticsGen(examples=examples, settings=settings).with_id("StatisticsGen")
 
 
 def _schema_by_digest(config: PipelineConfig) -> str:
@@ -297,7 +316,8 @@ def _imported_model(model: str, copy: str | None, is_known: bool) -> BaseNode:
 
 
 def _digest(model: str) -> str:
-    return directory_digest(model) if Path(model).is_dir() else file_digest(model)
+    with any_place.local_copy(model) as here:
+        return directory_digest(here) if Path(here).is_dir() else file_digest(here)
 
 
 def _trainer(config: PipelineConfig, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
@@ -365,6 +385,8 @@ def _targets(evaluation: EvaluationConfig) -> tuple[Target, ...]:
             label_input=None if isinstance(judged.label, str) else judged.label.input,
             vocabulary=vocabulary_of(judged),
             example_weight=judged.example_weight,
+            group_by=evaluation.aggregate.by if evaluation.aggregate else evaluation.group_by,
+            aggregate=evaluation.aggregate,
         )
         for judged in evaluation.judged
     )

@@ -6,7 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +21,20 @@ CONFIGS = ROOT / "configs"
 # As it was before libraries set variables of their own: TensorFlow Transform has all that comes
 # after it use Keras 2.
 ENVIRONMENT = dict(os.environ)
+# The environment's variable that names the session's temporary folder.
+_TEMPORARY = "TFX_TFLITE_TESTS_TEMPORARY"
+# Multiprocessing's own clean-up when a process ends has -100 and higher.
+_AFTER_ALL_ELSE = -1000
+# Seconds from which on one wants to know what a session does with its time.
+_LONG = 600
 
 # The files that take longest, in this order: begun last, one of them would keep one worker busy
 # while the others have nothing to do.
 LONGEST = (
+    "pipelines/engines/test_cluster.py",
+    "pipelines/runs/test_artifacts_elsewhere.py",
+    "pipelines/runs/test_nothing_left.py",
     "pipelines/kubeflow/test_run.py",
-    "pipelines/runs/test_swapped_bytes.py",
     "pipelines/runs/test_shipped_configs.py",
     "pipelines/runs/test_bad_input.py",
     "components/quantization_evaluator/test_executor.py",
@@ -33,6 +45,7 @@ LONGEST = (
     "examples/test_existing_pipeline.py",
     "components/quantization/audit/test_audit.py",
     "pipelines/runs/test_retraining.py",
+    "pipelines/runs/test_swapped_bytes.py",
     "components/quantization_evaluator/test_matrix.py",
     "pipelines/runs/test_rolling_pipeline.py",
     "components/destinations/stores/test_faults.py",
@@ -55,6 +68,18 @@ def pytest_configure() -> None:
     # start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Libraries and killed programs leave files in the temporary folder: they go with the session.
+    # The processes that xdist starts have the same folder.
+    if _TEMPORARY not in os.environ:
+        above, folder = tempfile.gettempdir(), tempfile.mkdtemp(prefix="tests-")
+        for variables in (os.environ, ENVIRONMENT):
+            variables.update({_TEMPORARY: folder, "TMPDIR": folder})
+        # Pytest's own folders stay where one looks for them.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", above)
+        tempfile.tempdir = None
+        # At the very end, after multiprocessing has removed its own folders.
+        last = {"ignore_errors": True}
+        Finalize(None, shutil.rmtree, (folder,), last, exitpriority=_AFTER_ALL_ELSE)
 
 
 @pytest.hookimpl(trylast=True)
@@ -76,14 +101,29 @@ class _Failures:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forked_converters() -> Iterator[None]:
-    """Spares conversions the import of TensorFlow; see `forked.py`.
+def _forked_children() -> Iterator[None]:
+    """Spares conversions and pushes the import of TensorFlow; see `forked.py`.
 
     A few tests do not pay for a fork server, and each test run has both kinds.
     """
-    from tests.forked import forked_converters
+    from tests.forked import forked_children
 
-    with forked_converters(by_command=2):
+    with forked_children(by_command=2):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _options_parsed_once() -> Iterator[None]:
+    """Spares pipelines of Beam that no run makes what runs spare them, too.
+
+    A session that has not loaded Beam when it begins does not load it for this.
+    """
+    if "apache_beam" not in sys.modules:
+        yield
+        return
+    from tfx_tflite.pipelines.tfx import patches
+
+    with patches.options_parsed_once():
         yield
 
 
@@ -284,7 +324,15 @@ def as_a_user(tmp_path: Path) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what tests want to be seen of them, such as how often something was tried."""
+    """Prints what tests want to be seen of them, and of a long session which files it went to."""
+    seconds: Counter[str] = Counter()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    if seconds.total() > _LONG:
+        terminalreporter.section("files that took longest")
+        for file, taken in seconds.most_common(60):
+            terminalreporter.write_line(f"{taken:6.0f} s  {file}")
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if name == "summary":

@@ -26,14 +26,16 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tfx_tflite.components.models import smoke_test
 from tfx_tflite.components.models.environment import without_secrets
 from tfx_tflite.components.process_end import run_to_the_end
 from tfx_tflite.components.quantization.conversion import early_start
 from tfx_tflite.components.quantization.conversion.child_process import ChildProcess
 
 LOADED = ("tests.loaded",)
-# How the package starts a process of the converter.
+# How the package starts a process of the converter, and one that tries a model before a push.
 STARTED_BY_COMMAND = ChildProcess._started
+TRIED_BY_COMMAND = smoke_test._ended
 _COMMAND = early_start.COMMAND
 _INTERVAL = 0.002
 # Stages start the converter's processes in threads.
@@ -78,10 +80,25 @@ def processes(modules: Sequence[str] = LOADED) -> ForkServerContext:
     return multiprocessing.get_context("forkserver")
 
 
+def address() -> str:
+    """Returns where a process that is forked reaches the fork server it comes from."""
+    return str(_server(LOADED)._forkserver_address)
+
+
+@contextlib.contextmanager
+def forked_from(server: str) -> Iterator[None]:
+    """Has the children of this process, which is forked, forked from where it comes from."""
+    global _of_parent
+    _of_parent = _ServerOfParent(server)
+    with forked_children(by_command=0):
+        yield
+
+
 def tfx_tflite(
     *command: object,
     variables: Mapping[str, str] | None = None,
     main: Callable[[], None] | None = None,
+    place: Path = ROOT,
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command in the checkout, as `python -m tfx_tflite` would.
 
@@ -89,13 +106,13 @@ def tfx_tflite(
         command: What follows the name of the program.
         variables: Environment variables beside those of this process.
         main: What is run in the place of the command; a function of a module.
+        place: Where it is run, if not in the checkout.
     """
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory, name) for name in ("stdout", "stderr")]
         call = tuple(map(str, command))
         environment = {**os.environ, **(variables or {})}
-        address = _server(LOADED)._forkserver_address
-        arguments = (address, call, environment, files, main)
+        arguments = (address(), call, environment, place, files, main)
         process = processes().Process(target=_command, args=arguments)
         process.start()
         process.join()
@@ -108,38 +125,42 @@ def _command(
     server: str,
     arguments: Sequence[str],
     environment: Mapping[str, str],
+    place: Path,
     files: Sequence[Path],
     main: Callable[[], None] | None,
 ) -> None:
-    global _of_parent
-    _of_parent = _ServerOfParent(server)
-    _begin(environment, ROOT, *files)
+    _begin(environment, place, *files)
     sys.argv = ["tfx-tflite", *arguments]
     from tfx_tflite.pipelines.cli.entry import command_line
 
-    with forked_converters(by_command=0):
+    with forked_from(server):
         (main or command_line)()
 
 
-def _begin(environment: Mapping[str, str], directory: Path, stdout: Path, stderr: Path) -> None:
+def _begin(environment: Mapping[str, str], directory: Path, *outputs: Path) -> None:
     """Gives this process what `subprocess` gives a new one."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
-    for descriptor, file in ((1, stdout), (2, stderr)):
+    for descriptor, file in enumerate(outputs, 1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     # What was looked up with the variables of the fork server.
     tempfile.tempdir = None
 
 
 @contextlib.contextmanager
-def forked_converters(by_command: int) -> Iterator[None]:
-    """Has the converter's processes forked while the block runs.
+def forked_children(by_command: int) -> Iterator[None]:
+    """Has the package's own children forked while the block runs: converters, and trials of models.
 
     Args:
-        by_command: So many of them are started by their command before.
+        by_command: So many of each kind are started by their command before.
     """
-    started_before = itertools.count()
+    started_before, tried_before = itertools.count(), itertools.count()
+
+    def ended(directory: Path, trial: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
+        if next(tried_before) < by_command:
+            return TRIED_BY_COMMAND(directory, trial, time_limit)
+        return _tried(directory, trial, time_limit)
 
     def started(self: ChildProcess, command: Sequence[str], pipe: int) -> Any:
         if command != _COMMAND or next(started_before) < by_command:
@@ -156,7 +177,43 @@ def forked_converters(by_command: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChildProcess, "_started", started)
+        patch.setattr(smoke_test, "_ended", ended)
         yield
+
+
+def _tried(directory: Path, trial: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
+    """Runs the program of the smoke test, forked, as `smoke_test._ended` does."""
+    with contextlib.ExitStack() as stack:
+        # Files without a name: whatever ends this process, they are gone.
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        files[0].write(trial.encode())
+        files[0].seek(0)
+        # What is pickled for another process takes its descriptor along.
+        streams = [stack.enter_context(Connection(os.dup(file.fileno()))) for file in files]
+        process = processes().Process(
+            target=_trial, args=(streams, without_secrets(), directory), daemon=True
+        )
+        process.start()
+        try:
+            process.join(time_limit)
+            if process.exitcode is None:
+                raise subprocess.TimeoutExpired(str(directory), time_limit)
+        finally:
+            process.kill()
+            process.join()
+        for file in files[1:]:
+            file.seek(0)
+        stdout, stderr = (file.read().decode() for file in files[1:])
+        return subprocess.CompletedProcess(str(directory), process.exitcode, stdout, stderr)
+
+
+def _trial(streams: Sequence[Connection], environment: Mapping[str, str], directory: Path) -> None:
+    for descriptor, stream in enumerate(streams):
+        os.dup2(stream.fileno(), descriptor)
+    _begin(environment, directory)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.argv = [smoke_test.__name__, str(directory)]
+    run_to_the_end(smoke_test.main)
 
 
 def _converter(pipe: Connection, environment: Mapping[str, str], log: Path) -> None:

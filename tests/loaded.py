@@ -16,6 +16,7 @@ MODULES = (
     "tfx_tflite.pipelines.kubeflow.entry_point",
     "tfx_tflite.pipelines.kubeflow.verdict",
     "tfx_tflite.components.quantization.conversion.child_main",
+    "tfx_tflite.components.models.smoke_test",
     # What those import when they need it.
     "tfx_tflite.components.quantization.conversion.from_ranges",
     "tfx_tflite.components.quantization.conversion.stock",
@@ -29,6 +30,15 @@ MODULES = (
     "tfx.components.trainer.executor",
 )
 
+# What the libraries of a run import in its middle.
+IN_THE_MIDDLE = (
+    # The digits and the tables that come along.
+    "sklearn.datasets",
+    "apache_beam.runners.portability.fn_api_runner.fn_runner",
+)
+
 with deferred_imports(UNUSED_BY_RUNS), uncollected_imports():
-    for _name in MODULES:
+    for _name in (*MODULES, *IN_THE_MIDDLE):
         importlib.import_module(_name)
+    # Every pipeline of Beam asks it whether this is a notebook.
+    _ = importlib.import_module("IPython").get_ipython

@@ -34,14 +34,17 @@ class CalibrationSampler(base_beam_component.BaseBeamComponent):
     Component `outputs` contains:
         - `calibration_examples`: `Examples` with one split, `calibration`, and the custom
           properties `sample_digest`, `sample_size`, `sample_strata` (JSON: for each stratum how
-          many were `seen` and `drawn`) and `sample_seed`.
+          many were `seen` and `drawn`) and `sample_seed`. With `seeds: n` also the splits
+          `calibration_draw_1` to `calibration_draw_{n - 1}`, and the properties `sample_draws`
+          (JSON: a digest of each draw) and `sample_shared` (which share of the examples is in
+          several draws); `calibration` is then the first draw, and `sample_size` the size of each.
 
     Args:
         examples: The `Examples` to draw from.
         schema: The `Schema` of the examples; needed with `stratify_by` on mixed data.
         settings: Which examples are drawn.
         **options: The fields of `SamplePlan`, instead of `settings`: `split`, `samples`,
-            `stratify_by`, `allocation`, `seed`.
+            `stratify_by`, `allocation`, `seed`, `seeds`.
 
     Raises:
         ConfigError: A value is out of its range.

@@ -36,7 +36,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Raises:
             ArtifactError: An input is not what it was when it was made.
-            DataError: The split is not there, is empty, or lacks the stratifying feature.
+            DataError: The split is not there, is empty, lacks the stratifying feature, or has too
+                few examples for draws that differ.
         """
         plan = SamplePlan.from_property(exec_properties)
         output = artifact_utils.get_single_instance(output_dict["calibration_examples"])
@@ -54,14 +55,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Draw" >> DrawCalibrationSample(plan)
                 | "Write" >> beam.Map(sample_file.write_sample, output.uri, CALIBRATION)
             )
-        _describe(output, _read_summary(output.uri, plan.split), plan)
+        _describe(output, _read_summary(output.uri, plan), plan)
 
 
-def _read_summary(uri: str, split: str) -> SampleSummary:
+def _read_summary(uri: str, plan: SamplePlan) -> SampleSummary:
     with fileio.open(sample_file.summary_path(uri), "r") as file:
         summary = SampleSummary.model_validate_json(file.read())
     if not summary.size:
-        raise DataError(f"split {split!r} holds no examples; nothing to calibrate with")
+        raise DataError(f"split {plan.split!r} holds no examples; nothing to calibrate with")
+    if plan.seeds > 1 and summary.size == sum(each.seen for each in summary.strata.values()):
+        raise DataError(
+            f"split {plan.split!r} holds {summary.size} examples, all of which "
+            f"calibration.samples: {plan.samples} takes, so that the {plan.seeds} draws of "
+            "calibration.seeds would be the same; take fewer samples, or leave seeds out"
+        )
     return summary
 
 
@@ -70,7 +77,20 @@ def _describe(output: types.Artifact, summary: SampleSummary, plan: SamplePlan) 
         logging.warning(
             "Only %d examples to calibrate with, %d were asked for.", summary.size, plan.samples
         )
-    output.split_names = artifact_utils.encode_split_names([CALIBRATION])
+    if summary.shared:
+        logging.warning(
+            "%.0f %% of the calibration examples are in several draws, as there are too few for "
+            "%d draws of %d: the draws differ less than they would with more.",
+            100 * summary.shared,
+            plan.seeds,
+            summary.size,
+        )
+    output.split_names = artifact_utils.encode_split_names(
+        [sample_file.split_of_draw(CALIBRATION, draw) for draw in range(plan.seeds)]
+    )
+    if summary.draws:
+        output.set_string_custom_property(layout.SAMPLE_DRAWS, json.dumps(summary.draws))
+        output.set_string_custom_property(layout.SAMPLE_SHARED, str(summary.shared))
     examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(output, "tfrecords_gzip")
     output.set_string_custom_property(layout.SAMPLE_DIGEST, summary.digest)

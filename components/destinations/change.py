@@ -4,14 +4,21 @@ The order of the steps makes every state that a killed process leaves a good one
 
 - a version is whole before it is pointed to;
 - the pointer is what makes it current: `LATEST.signed` at a signed destination, then LATEST;
-- that it was released is recorded after that. The next change makes up for what is missing
-  (`Change.settle`), before it does anything else.
+- that it was released is recorded after that;
+- that a version waits for approval is recorded once it is whole, and nothing points to it;
+- an approval is recorded before the pointer, and one without the pointer is finished;
+- an alias is recorded before its file.
+
+The next change makes up for what is missing (`Change.settle`), before it does anything else.
 """
 
 import contextlib
 import dataclasses
 import uuid
+from collections.abc import Sequence
 
+from tfx_tflite.components.destinations import ledger
+from tfx_tflite.components.destinations.aliases import write_aliases
 from tfx_tflite.components.destinations.ledger import Event, last_current, ledger_digest
 from tfx_tflite.components.destinations.ledger_files import LedgerFiles
 from tfx_tflite.components.destinations.pointer import (
@@ -23,6 +30,7 @@ from tfx_tflite.components.destinations.pointer import (
 from tfx_tflite.components.destinations.state import State
 from tfx_tflite.components.destinations.stores.store import Store
 from tfx_tflite.components.destinations.trust import Trust, signed_latest_of
+from tfx_tflite.components.destinations.verification import version_problems
 from tfx_tflite.components.destinations.writing import UnfinishedError, put, reason
 from tfx_tflite.components.errors import DestinationError, NotKnownError
 from tfx_tflite.components.presence import ABSENT
@@ -56,12 +64,18 @@ class Change:
         """
         self._cut()
         state = self.state
-        if state.statement is not None and state.latest != state.pointed and state.pointed:
-            put(self.store, LATEST, f"{state.pointed}\n".encode("ascii"))
+        if state.statement is not None and state.latest != state.pointed:
+            if state.pointed:
+                put(self.store, LATEST, f"{state.pointed}\n".encode("ascii"))
+            else:
+                # Nothing was approved yet, so nobody may take what somebody wrote there.
+                self.store.delete(LATEST)
             self.state = dataclasses.replace(state, latest=state.pointed)
         self._count_releases()
         if state.pointed in state.numbers:
             self._record_release()
+        self._finish_approval()
+        self.write_aliases()
 
     def refresh(self) -> None:
         """Reads the destination again, after something failed.
@@ -86,11 +100,22 @@ class Change:
         if self._is_stale:
             self.refresh()
         self._is_stale = True
-        ledger = self.state.ledger.appended(self.store, *events)
+        files = self.state.ledger.appended(self.store, *events)
         if self.state.statement is not None:
-            self._sign(self.state.statement.version, ledger)
-        self.state = dataclasses.replace(self.state, ledger=ledger)
+            self._sign(self.state.statement.version, files)
+        elif self._signs_before_a_release(events):
+            self._sign(0, files)
+        self.state = dataclasses.replace(self.state, ledger=files)
         self._is_stale = False
+
+    def _signs_before_a_release(self, events: Sequence[Event]) -> bool:
+        """Returns whether signatures begin with some events, before anything is current.
+
+        Judgements of models that were refused before the first push must not be forgotten either.
+        """
+        is_new = self.state.pointed is None and not self.state.numbers
+        is_judged = any(event.kind == "judged" for event in events)
+        return self._trust.signer is not None and is_new and is_judged
 
     def point_to(self, number: int) -> str:
         """Makes a version the current one.
@@ -122,6 +147,31 @@ class Change:
             notes.append(f"the history does not have it yet: {reason(error)}")
         return "; ".join(filter(None, notes))
 
+    def begin_signing(self) -> None:
+        """Signs that nothing is current, at a new destination whose first version is to wait.
+
+        What is recorded there is signed from then on. Where something is current already, that has
+        no signature yet, and signing begins with the next version that becomes current.
+
+        Raises:
+            OSError: The destination fails.
+        """
+        state = self.state
+        if self._trust.signer is None or state.statement is not None or state.pointed is not None:
+            return
+        self._sign(0, state.ledger)
+        self.record(Event.now("signing_started", 0))
+
+    def write_aliases(self) -> None:
+        """Makes the files of aliases what the ledger says.
+
+        Raises:
+            OSError: The destination fails.
+        """
+        aliases = ledger.aliases(self.state.events)
+        if aliases or self.state.has_alias_files:
+            write_aliases(self.store, aliases)
+
     def remove(self, number: int) -> None:
         """Removes a version."""
         self.store.remove(str(number))
@@ -137,8 +187,20 @@ class Change:
 
     def _cut(self) -> None:
         """Removes events that no pointer covers: the change that wrote them stopped."""
-        ledger = self.state.ledger.cut(self.store, len(self.state.entries))
-        self.state = dataclasses.replace(self.state, ledger=ledger)
+        files = self.state.ledger.cut(self.store, len(self.state.entries))
+        self.state = dataclasses.replace(self.state, ledger=files)
+
+    def _finish_approval(self) -> None:
+        """Makes a version current whose approval stopped before that."""
+        approved = ledger.unfinished_approval(self.state.events)
+        if approved is None or approved.version not in self.state.numbers:
+            return
+        verifier = self._trust.verifier
+        if verifier is not None and self.state.statement is None:
+            # Nobody has signed that it was approved.
+            return
+        if not version_problems(self.store, approved.version, verifier):
+            self.point_to(approved.version)
 
     def _count_releases(self) -> None:
         if not any(event.kind == "releases_counted" for event in self.state.events):
@@ -156,7 +218,7 @@ class Change:
             missing.append(Event.now("released", pointed))
         self.record(*missing)
 
-    def _sign(self, version: int, ledger: LedgerFiles) -> str:
+    def _sign(self, version: int, files: LedgerFiles) -> str:
         """Replaces the signed pointer, and begins to have one where there is none."""
         signer, before = self._trust.signer, self.state.statement
         assert signer is not None
@@ -164,8 +226,8 @@ class Change:
             chain=uuid.uuid4().hex if before is None else before.chain,
             counter=1 if before is None else before.counter + 1,
             version=version,
-            events=len(ledger.entries),
-            ledger=ledger_digest(ledger.entries),
+            events=len(files.entries),
+            ledger=ledger_digest(files.entries),
         )
         pointer = signer.pointer(statement)
         note = put(self.store, SIGNED_LATEST, pointer.content)

@@ -7,7 +7,8 @@ DESTINATION/VERSION/model.tflite       the model
 DESTINATION/VERSION/manifest.json      what it is, with the digest of every file beside
 DESTINATION/VERSION/manifest.sig       its signature
 DESTINATION/VERSION/golden/            samples to try the model with
-DESTINATION/.history/                  releases, rollbacks, sign-offs and removals
+DESTINATION/aliases/NAME               the number of the version that an alias names
+DESTINATION/.history/                  releases, approvals, rollbacks, removals, judgements …
 ```
 
 What is signed is there if there is a key. A version is whole or it is not there, and never changes.
@@ -22,11 +23,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE, MODEL_FILE
 from tfx_tflite.components.destinations import ledger
+from tfx_tflite.components.destinations.aliases import alias_name, alias_path
+from tfx_tflite.components.destinations.approval import (
+    Approval,
+    undecided_reason,
+    waiting_versions,
+)
 from tfx_tflite.components.destinations.change import Change, note_seen
 from tfx_tflite.components.destinations.ledger import Event
 from tfx_tflite.components.destinations.manifest import Manifest, SmokeTest
 from tfx_tflite.components.destinations.pointer import LATEST, read_latest, version_number
-from tfx_tflite.components.destinations.push import Candidate, Push, PushedVersion
+from tfx_tflite.components.destinations.push import Candidate, Judge, Push, PushedVersion, count
 from tfx_tflite.components.destinations.reading import (
     Reading,
     read_file,
@@ -54,12 +61,27 @@ if TYPE_CHECKING:
 __all__ = [
     "LATEST",
     "SIGNATURE_FILE",
+    "Approved",
     "Candidate",
     "Destination",
     "PushedVersion",
     "RolledBack",
     "Trust",
 ]
+
+
+class Approved(NamedTuple):
+    """What came of an approval.
+
+    Attributes:
+        before: The version that was current; None if none was.
+        after: The version that is current now.
+        note: What the user should know of beside; empty if there is nothing.
+    """
+
+    before: int | None
+    after: int
+    note: str = ""
 
 
 class RolledBack(NamedTuple):
@@ -269,8 +291,9 @@ class Destination:
         keep: int | None = None,
         key: "Ed25519PrivateKey | None" = None,
         trial: Callable[[Path], SmokeTest] | None = None,
+        approval: bool = False,
     ) -> PushedVersion:
-        """Makes a model the current version.
+        """Makes a model the current version, or one that waits until somebody approves it.
 
         Args:
             candidate: The model.
@@ -282,6 +305,7 @@ class Destination:
             trial: Is called with the directory of the files as they will be shipped, and returns
                 what it was tried with, for the manifest; it raises PushError if the model does not
                 do what it should.
+            approval: Whether the model is to wait; even so it is not pushed where it is current.
 
         Raises:
             PushError: The model was not pushed, and the pointer is as it was; or, if the message
@@ -290,11 +314,30 @@ class Destination:
         trust = self._trust.signing_with(key)
         try:
             with self._changing(trust) as change:
-                return Push(change, trust, candidate, force, keep, trial).run()
+                return Push(change, trust, candidate, force, keep, trial, approval).run()
         except UnfinishedError as error:
             raise PushError(str(error)) from error
         except (OSError, DestinationError, NotKnownError) as error:
             raise PushError(f"the model was not pushed: {reason(error)}") from error
+
+    def count(self, judge: Judge) -> None:
+        """Counts the judgement of a model that is not pushed, so that the next one knows of it.
+
+        Args:
+            judge: As of `Candidate`.
+
+        Raises:
+            PushError: It could not be counted.
+        """
+        try:
+            with self._changing(self._trust) as change:
+                change.settle()
+                count(change, judge)
+        except (OSError, DestinationError, NotKnownError) as error:
+            raise PushError(
+                f"the model was refused, but that could not be counted at {self.uri}: "
+                f"{reason(error)}; run again"
+            ) from error
 
     def check_writable(self) -> None:
         """Makes sure that it can be changed as pushes do, by keeping others from it for a moment.
@@ -350,6 +393,130 @@ class Destination:
                 ) from error
             return RolledBack(pointed, target, said)
 
+    def approve(
+        self,
+        number: int,
+        by: str,
+        note: str | None = None,
+        force: bool = False,
+        key: "Ed25519PrivateKey | None" = None,
+    ) -> Approved:
+        """Makes a version that waits the current one.
+
+        Args:
+            number: The version.
+            by: Who approves it.
+            note: Why.
+            force: Whether to do so though it is older than the current one, or was compared with
+                another one than that.
+            key: What to sign with; None takes what the destination was opened with.
+
+        Raises:
+            DestinationError: There is no such version, it does not wait, it is not what was pushed,
+                or the current one has overtaken it; nothing was changed. Or, if the message says
+                so, it is approved but not current yet.
+        """
+        trust = self._trust.signing_with(key)
+        with self._changed(trust) as change:
+            reading = Reading(self._store, change.state)
+            known, before = self._known(reading, number), reading.current()
+            said = Approval(change, trust, known, by, note).approve(force)
+            return Approved(before, known, said)
+
+    def reject(
+        self,
+        number: int,
+        by: str,
+        note: str | None = None,
+        key: "Ed25519PrivateKey | None" = None,
+    ) -> None:
+        """Keeps a version that waits, and its model, from ever becoming current.
+
+        Args:
+            number: The version.
+            by: Who rejects it.
+            note: Why.
+            key: What to sign with; None takes what the destination was opened with.
+
+        Raises:
+            DestinationError: There is no such version, or it does not wait.
+        """
+        trust = self._trust.signing_with(key)
+        with self._changed(trust) as change:
+            known = self._known(Reading(self._store, change.state), number)
+            Approval(change, trust, known, by, note).reject()
+
+    def waiting(self) -> list[ledger.Waiting]:
+        """Returns the versions that wait and are newer than the current one, rising.
+
+        Raises:
+            DestinationError: Pointer or ledger are not what was signed, or damaged.
+            NotKnownError: The destination cannot be read.
+        """
+        return waiting_versions(self.reading())
+
+    def aliases(self) -> dict[str, int]:
+        """Returns the version that each alias names, as the ledger has it.
+
+        Raises:
+            DestinationError: Pointer or ledger are not what was signed, or damaged.
+            NotKnownError: The destination cannot be read.
+        """
+        return ledger.aliases(self.reading().state.events)
+
+    def set_alias(
+        self,
+        name: str,
+        number: int | None,
+        by: str,
+        key: "Ed25519PrivateKey | None" = None,
+    ) -> int | None:
+        """Has an alias name a version, or removes it.
+
+        Args:
+            name: The alias.
+            number: The version, which must be released or wait; None removes the alias.
+            by: Who does it.
+            key: What to sign with; None takes what the destination was opened with.
+
+        Returns:
+            The version that it named before; None if it named none.
+
+        Raises:
+            ConfigError: No alias may have that name.
+            DestinationError: There is no such version or alias, or the version is not what was
+                pushed, or never was and never will be current; nothing was changed.
+        """
+        name, trust = alias_name(name), self._trust.signing_with(key)
+        with self._changed(trust) as change:
+            reading = Reading(self._store, change.state)
+            known = ledger.aliases(change.state.events)
+            before = known.get(name)
+            if number is None:
+                if before is None:
+                    raise DestinationError(
+                        f"{self.uri} has no alias {name}; it has: {listed(known) or 'none'}"
+                    )
+                change.record(Event.now("alias_removed", before, alias=name, by=by))
+            elif number != before:
+                self._check_may_be_named(reading, trust, number)
+                change.record(Event.now("alias_set", number, alias=name, by=by))
+            try:
+                change.write_aliases()
+            except OSError as error:
+                raise UnfinishedError(
+                    f"{alias_path(self._store, name)} could not be written, but the history has "
+                    f"the change: {reason(error)}; the next push, rollback or sign-off writes it"
+                ) from error
+            return before
+
+    def _check_may_be_named(self, reading: Reading, trust: Trust, number: int) -> None:
+        known = self._known(reading, number)
+        if known not in ledger.waiting(reading.state.events):
+            self._released(reading, known)
+        if problems := version_problems(self._store, known, trust.verifier):
+            raise DestinationError(f"no alias names version {known}: {problems[0]}")
+
     def sign_off(
         self,
         number: int,
@@ -390,10 +557,7 @@ class Destination:
         """Returns a number, if it is of a version that is or was the current one."""
         known = self._known(reading, number)
         if known not in reading.state.releases:
-            raise DestinationError(
-                f"version {known} at {self.uri} was never released: the push that made it stopped; "
-                "push its model again"
-            )
+            raise DestinationError(undecided_reason(reading, known))
         return known
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What was done at a destination: which versions were current, rollbacks, sign-offs, removals.
+"""What was done at a destination: releases, approvals, rollbacks, removals, and what was judged.
 
 A version is released once it has been the current one. That is recorded, because a push that stops
 between the version and the pointer leaves a whole version that nobody was ever given.
@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -37,7 +37,84 @@ Kind = Literal[
     "released",
     "releases_counted",
     "signing_started",
+    "judged",
+    "waiting",
+    "approved",
+    "rejected",
+    "alias_set",
+    "alias_removed",
 ]
+KINDS = frozenset(get_args(Kind))
+
+# A pointer beside LATEST; never a number.
+AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class JudgedRule(Part):
+    """A rule with a confidence as it was judged, on all of its slices and targets.
+
+    Attributes:
+        rule: What tells it from others: `MetricRule.identity`.
+        alpha: One minus the confidence that the rule asks for.
+        look: The how manyeth judgement of the model by this rule it was, from 1.
+        level: The probability of a wrong blessing at which it was judged.
+        p_value: The largest p-value of "the drop is the bound or more" on any slice and target; a
+            p-value below the level blesses.
+    """
+
+    rule: Text
+    alpha: float = Field(gt=0, lt=0.5)
+    look: int = Field(ge=1)
+    level: float = Field(gt=0, lt=0.5)
+    p_value: float = Field(ge=0, le=1)
+
+
+class Night(Part):
+    """A model's place among those that share a budget of false pushes.
+
+    Attributes:
+        false_pushes: The probability that any of them is pushed wrongly.
+        over: Among how many models.
+        block: Which budget it is, from 1: once so many models were judged, another one begins.
+        number: The model's place, from 1.
+        level: How much of the probability the model has for all of its looks.
+    """
+
+    false_pushes: float = Field(gt=0, lt=0.5)
+    over: int = Field(ge=1)
+    block: int = Field(ge=1)
+    number: int = Field(ge=1)
+    level: float = Field(gt=0, lt=0.5)
+
+
+class JudgedModel(Part):
+    """A judgement of a quantized model by rules with a confidence.
+
+    Attributes:
+        float_model: The digest of the float32 TensorFlow Lite model that was quantized or, if that
+            is not known, of the float model.
+        quantized_model: The digest of the quantized model.
+        examples: The digest of the examples that it was judged on, and of what they were judged by:
+            labels, weights and groups.
+        rules: What the rules said.
+        night: Its place in the budget; None if there is none.
+        blessed: Whether the whole gate held.
+    """
+
+    float_model: Text
+    quantized_model: Text
+    examples: Text
+    rules: tuple[JudgedRule, ...] = Field(min_length=1)
+    night: Night | None = None
+    blessed: bool
+
+    def repeats(self, other: "JudgedModel") -> bool:
+        """Returns whether another judgement already says all of this one."""
+        names = ("float_model", "quantized_model", "examples", "blessed")
+        is_same = all(getattr(self, name) == getattr(other, name) for name in names)
+        # A place in a budget that is not recorded would be given to the next model, too.
+        is_same = is_same and self.night in (None, other.night)
+        return is_same and {each.rule for each in self.rules} <= {each.rule for each in other.rules}
 
 
 class Event(Part):
@@ -47,14 +124,23 @@ class Event(Part):
         kind: What was done. `rolled_back` is about the version that was made the current one.
             `released`: a version became the current one in another way. `releases_counted`: from
             here on releases are recorded, and all versions up to this one count as released.
-            `signing_started`: from here on the pointer is signed.
-        version: To which version; 0 for `releases_counted` at a new destination.
+            `signing_started`: from here on the pointer is signed. `judged`: a gate judged a model,
+            whatever came of it. `waiting`: somebody has to approve the version, or its model was
+            judged once more. `approved`: it becomes the current one after this event. `rejected`:
+            it never does.
+        version: To which version; 0 for `releases_counted` and `signing_started` at a new
+            destination, and for `judged`.
         at: When, in UTC.
-        instead_of: For `rolled_back`: which version was current before.
-        digest: For `removed`: the model's.
+        instead_of: For `rolled_back` and `approved`: which version was current before.
+        digest: For `removed`, `approved` and `rejected`: the model's.
         scheme: For `removed`: the model's.
         pushed_at: For `removed`: when it was pushed.
         note: Why, in the words of who did it.
+        judged: For `judged`: which model, and what was said of it.
+        by: For `approved`, `rejected` and aliases: who did it.
+        compared_with: For `waiting`: the current version that the model was found to be no worse
+            than, 0 if there was none; None if it was not compared.
+        alias: For `alias_set` and `alias_removed`: its name.
     """
 
     kind: Kind
@@ -65,9 +151,13 @@ class Event(Part):
     scheme: Text | None = None
     pushed_at: Text | None = None
     note: Annotated[Text, AfterValidator(_short)] | None = None
+    judged: JudgedModel | None = None
+    by: Annotated[Text, AfterValidator(_short)] | None = None
+    compared_with: int | None = None
+    alias: AliasName | None = None
 
     @classmethod
-    def now(cls, kind: Kind, version: int, **details: str | int | None) -> "Event":
+    def now(cls, kind: Kind, version: int, **details: str | int | JudgedModel | None) -> "Event":
         """Returns an event of this moment.
 
         Raises:
@@ -103,6 +193,15 @@ def ledger_digest(entries: Iterable[Entry]) -> str:
     return bytes_digest("".join(f"{entry.line}\n" for entry in entries).encode("utf-8"))
 
 
+def judgements(events: Iterable[Event]) -> tuple[JudgedModel, ...]:
+    """Returns what was judged, in the order in which it was.
+
+    Args:
+        events: In the order in which they happened.
+    """
+    return tuple(event.judged for event in events if event.judged is not None)
+
+
 def signed_off(events: Iterable[Event]) -> set[int]:
     """Returns the versions that are signed off.
 
@@ -116,6 +215,67 @@ def signed_off(events: Iterable[Event]) -> set[int]:
         elif event.kind == "sign_off_withdrawn":
             found.discard(event.version)
     return found
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A version that somebody has to approve.
+
+    Attributes:
+        version: Its number.
+        since: When it was pushed, in UTC.
+        compared_with: As of `Event`.
+    """
+
+    version: int
+    since: str
+    compared_with: int | None
+
+
+def waiting(events: Iterable[Event]) -> dict[int, Waiting]:
+    """Returns the versions about which nobody has decided yet, by their numbers.
+
+    Args:
+        events: In the order in which they happened.
+    """
+    found: dict[int, Waiting] = {}
+    for event in events:
+        if event.kind == "waiting":
+            first = found.get(event.version)
+            since = event.at if first is None else first.since
+            found[event.version] = Waiting(event.version, since, event.compared_with)
+        elif event.kind in ("approved", "rejected", "removed", "released", "rolled_back"):
+            found.pop(event.version, None)
+    return found
+
+
+def decisions(events: Iterable[Event]) -> dict[int, Event]:
+    """Returns the versions that were approved or rejected, with the last event that says so."""
+    return {event.version: event for event in events if event.kind in ("approved", "rejected")}
+
+
+def rejections(events: Iterable[Event]) -> dict[str, Event]:
+    """Returns what was rejected and not approved since, by the models' digests."""
+    last = {event.digest: event for event in events if event.kind in ("approved", "rejected")}
+    return {digest: event for digest, event in last.items() if digest and event.kind == "rejected"}
+
+
+def unfinished_approval(events: Sequence[Event]) -> Event | None:
+    """Returns the approval that stopped before its version became the current one, if one did."""
+    kinds = ("approved", "rolled_back", "released")
+    last = next((event for event in reversed(events) if event.kind in kinds), None)
+    return last if last is not None and last.kind == "approved" else None
+
+
+def aliases(events: Iterable[Event]) -> dict[str, int]:
+    """Returns the version that each alias names."""
+    found: dict[str, int] = {}
+    for event in events:
+        if event.alias is not None and event.kind == "alias_set":
+            found[event.alias] = event.version
+        elif event.alias is not None and event.kind == "alias_removed":
+            found.pop(event.alias, None)
+    return dict(sorted(found.items()))
 
 
 def last_current(events: Sequence[Event]) -> int | None:
@@ -147,7 +307,8 @@ def finished(events: Sequence[Event]) -> list[Event]:
 def withdrawn(events: Sequence[Event], versions: Iterable[int]) -> set[int]:
     """Returns those of some versions that were rolled back from, and not made current since.
 
-    A rollback withdraws an interval of numbers, which are seconds: it is never spelled out.
+    A rollback withdraws an interval of numbers, which are seconds: it is never spelled out. So does
+    the approval of a version that is older than the one that was current.
 
     Args:
         events: In the order in which they happened.
@@ -156,7 +317,7 @@ def withdrawn(events: Sequence[Event], versions: Iterable[int]) -> set[int]:
     undecided, found = sorted(versions), set[int]()
     # The last event that is about a version decides.
     for event in reversed(finished(events)):
-        if event.kind not in ("rolled_back", "released"):
+        if event.kind not in ("rolled_back", "released", "approved"):
             continue
         start = bisect.bisect_left(undecided, event.version)
         if undecided[start : start + 1] == [event.version]:

@@ -18,9 +18,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
-from tfx_tflite.components.destinations.ledger import Entry, Event
+from tfx_tflite.components.destinations.ledger import KINDS, Entry, Event
 from tfx_tflite.components.destinations.stores.store import Store
 from tfx_tflite.components.destinations.writing import put
 from tfx_tflite.components.errors import DestinationError
@@ -28,6 +28,7 @@ from tfx_tflite.components.presence import ABSENT, not_known
 
 HISTORY = ".history"
 _EVENT = re.compile(r"([0-9]{20})\.json")
+_KIND = re.compile(r"[a-z][a-z_]{0,60}")
 _SEGMENT = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl")
 # So many files of one event, or segments, stay as they are.
 LOOSE, SEGMENTS = 64, 16
@@ -172,6 +173,11 @@ def _entries(store: Store, files: Iterable[_File]) -> tuple[Entry, ...] | None:
         try:
             for entry in _parsed(file, content.decode("utf-8")):
                 found[entry.id] = entry
+        except UnknownKindError as error:
+            raise DestinationError(
+                f"{_place(store, file.name)} tells of {error.kind!r}, which this version of "
+                "tfx-tflite does not know: a newer one wrote it; update tfx-tflite"
+            ) from error
         except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DestinationError(
                 f"{_place(store, file.name)} is not an event of the history; put it back, or "
@@ -180,14 +186,32 @@ def _entries(store: Store, files: Iterable[_File]) -> tuple[Entry, ...] | None:
     return tuple(found[each] for each in sorted(found))
 
 
+class UnknownKindError(Exception):
+    """An event of a kind that this version of the package does not know.
+
+    Args:
+        kind: What its writer called it.
+    """
+
+    def __init__(self, kind: str):
+        super().__init__(kind)
+        self.kind = kind
+
+
+def _event(document: JsonValue) -> Event:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if isinstance(kind, str) and _KIND.fullmatch(kind) and kind not in KINDS:
+        raise UnknownKindError(kind)
+    return Event.model_validate(document)
+
+
 def _parsed(file: _File, content: str) -> list[Entry]:
     if not file.is_segment:
-        event = Event.model_validate_json(content)
-        return [Entry(file.first, _line(file.first, content), event)]
+        return [Entry(file.first, _line(file.first, content), _event(json.loads(content)))]
     entries = []
     for line in filter(None, content.split("\n")):
         document = json.loads(line)
-        event = Event.model_validate(document["event"])
+        event = _event(document["event"])
         entries.append(Entry(str(document["id"]), line, event))
     if not entries or (entries[0].id, entries[-1].id) != (file.first, file.last):
         raise ValueError("it does not hold the events of its name")

@@ -5,10 +5,11 @@ docs/manifest.schema.json.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_serializer, model_validator
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.documents import Document, Part
@@ -113,6 +114,9 @@ class Golden(Part):
     runtime: Runtime | Text
     inputs: tuple[GoldenTensor, ...]
     outputs: tuple[GoldenTensor, ...]
+    # The digests of the examples that the samples are, in their order; if there are more samples,
+    # they are these again. None in versions of before.
+    examples: tuple[Text, ...] | None = None
 
 
 class KernelsDeviate(Part):
@@ -151,6 +155,19 @@ class JudgedOutput(Part):
     example_weight: str | None = None
     # How much all examples count together; None if all count 1.
     weight: float | None = None
+    # The feature that says which examples belong together, and how many such groups there are. The
+    # keys are left out if examples are in no groups.
+    group_by: str | None = None
+    groups: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_groups(
+        self, own_keys: Callable[["JudgedOutput"], dict[str, object]]
+    ) -> dict[str, object]:
+        keys = own_keys(self)
+        if self.group_by is None:
+            del keys["group_by"], keys["groups"]
+        return keys
 
 
 class JudgedTarget(Part):
@@ -250,6 +267,10 @@ class Manifest(Document, Description, Version):
     error = DestinationError
 
     smoke_test: SmokeTest | None = None
+    # That a person had to approve the version before it may become the current one (`push.approval`
+    # of the config). Who did, when and why is in the destination's history, as a version never
+    # changes.
+    approval: Literal["required"] | None = None
 
     @model_validator(mode="after")
     def _model_is_listed(self) -> "Manifest":

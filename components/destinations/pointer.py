@@ -26,6 +26,8 @@ from tfx_tflite.components.presence import ABSENT, Presence
 
 LATEST = "LATEST"
 SIGNED_LATEST = "LATEST.signed"
+# A directory with a file like LATEST for each alias.
+ALIASES = "aliases"
 # TensorFlow Serving's versions are int64; nothing else that is named by digits is one.
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
 LARGEST = 2**63 - 2

@@ -1,13 +1,14 @@
 """A push: files are staged and published, the pointer is changed, old versions are removed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE, MODEL_FILE
 from tfx_tflite.components.destinations import ledger, retention
 from tfx_tflite.components.destinations.change import Change
+from tfx_tflite.components.destinations.ledger import Event, JudgedModel
 from tfx_tflite.components.destinations.manifest import (
     Description,
     FileEntry,
@@ -23,6 +24,9 @@ from tfx_tflite.components.destinations.writing import reason
 from tfx_tflite.components.digests import bytes_digest, file_digest
 from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
 
+# From the judgements that were counted before, the oldest first, to the one that is made now.
+Judge: TypeAlias = Callable[[Sequence[JudgedModel]], JudgedModel]
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -34,12 +38,15 @@ class Candidate:
         description: What is known of the model, for the manifest.
         compared_with: The current version that it was found to be no worse than, 0 if there was
             none; None if it was not compared with what is pushed.
+        judge: Returns the judgement of the model beside those that were made before, for the
+            ledger; None if judgements are not counted.
     """
 
     files: Mapping[str, Path]
     digests: Mapping[str, str]
     description: Description
     compared_with: int | None = None
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,23 @@ class PushedVersion:
     Attributes:
         number: The version that holds the model.
         uri: Where it is.
-        outcome: `pushed`; `present`, where it is there already and current; `withdrawn`, where
-            it is there but the destination was rolled back from it, which a push leaves alone.
+        outcome: `pushed`; `present`, where it is there already and current; `waiting`, where it is
+            there already and waits; `withdrawn`, where it is there but the destination was rolled
+            back from it, and `rejected`, where somebody rejected it, which a push leaves alone.
         note: What the user should know of beside; empty if there is nothing.
+        waits: Whether it becomes current once somebody approves it.
     """
 
     number: int
     uri: str
-    outcome: Literal["pushed", "present", "withdrawn"]
+    outcome: Literal["pushed", "present", "waiting", "withdrawn", "rejected"]
     note: str = ""
+    waits: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is at the destination to be used, or to be approved."""
+        return self.outcome not in ("withdrawn", "rejected")
 
     def with_note(self, note: str) -> "PushedVersion":
         """Returns the same with another note after those that there are."""
@@ -75,6 +90,7 @@ class Push:
         force: Whether to push it though it is there already.
         keep: How many of the newest versions stay; None keeps all.
         trial: As of `Destination.push`.
+        approval: Whether somebody has to approve the model before it becomes current.
     """
 
     change: Change
@@ -83,9 +99,10 @@ class Push:
     force: bool
     keep: int | None
     trial: Callable[[Path], SmokeTest] | None
+    approval: bool = False
 
     def run(self) -> PushedVersion:
-        """Makes the model the current version, and removes old ones.
+        """Makes the model the current version or one that waits, and removes old ones.
 
         Raises:
             OSError, DestinationError, NotKnownError, PushError: The model was not pushed.
@@ -97,7 +114,7 @@ class Push:
             if error.errno not in retention.FULL or not self._made_room():
                 raise
             pushed = self._pushed()
-        if self.keep is None or pushed.outcome == "withdrawn":
+        if self.keep is None or not pushed.is_there:
             return pushed
         try:
             retention.prune(self.change, self.keep)
@@ -115,11 +132,14 @@ class Push:
 
     def _pushed(self) -> PushedVersion:
         self.change.settle()
+        self._check_judgement()
         present = None if self.force else self._present()
         if present is not None:
             return present
         self._check_compared()
         number = self._publish()
+        if self.approval:
+            return self._waiting(number, "pushed")
         note = self.change.point_to(number)
         return PushedVersion(number, self._path(number), "pushed", note)
 
@@ -139,12 +159,47 @@ class Push:
                     f"it; {current} stays; use --force to push it, or roll back to {number}"
                 )
                 return PushedVersion(number, self._path(number), "withdrawn", note)
-            if number > (current or 0) and self._holds(number):
-                # A push was killed between the version and the pointer.
+            if number > (current or 0) and self._holds(number) and self._is_as_asked(number):
+                # It waits, or a push was killed between the version and what is done about it.
                 self._check_compared()
+                if self.approval:
+                    found = self._waiting(number, "waiting")
+                    return found.with_note(self._missing_files(number))
                 note = self.change.point_to(number)
                 return PushedVersion(number, self._path(number), "present", note)
-        return None
+        return self._rejected()
+
+    def _is_as_asked(self, number: int) -> bool:
+        """Returns whether a version waits, or waits not, as this push would have it."""
+        if not self.approval:
+            return self._reading().manifest(number).approval is None
+        state = self.change.state
+        decision = ledger.decisions(state.events).get(number)
+        return (
+            self._reading().manifest(number).approval == "required"
+            and number not in state.releases
+            and (decision is None or decision.kind != "rejected")
+        )
+
+    def _waiting(self, number: int, outcome: Literal["pushed", "waiting"]) -> PushedVersion:
+        """Records that a version waits, and with what its model was compared last."""
+        change, compared_with = self.change, self.candidate.compared_with
+        known = ledger.waiting(change.state.events).get(number)
+        if known is None or compared_with not in (None, known.compared_with):
+            change.begin_signing()
+            change.record(Event.now("waiting", number, compared_with=compared_with))
+        return PushedVersion(number, self._path(number), outcome, waits=True)
+
+    def _rejected(self) -> PushedVersion | None:
+        digest = self.candidate.digests[MODEL_FILE]
+        event = ledger.rejections(self.change.state.events).get(digest)
+        if event is None:
+            return None
+        note = (
+            f"version {event.version} holds this model, but {event.by or 'somebody'} rejected it"
+            f"{f': {event.note}' if event.note else ''}; use --force to push it all the same"
+        )
+        return PushedVersion(event.version, self._path(event.version), "rejected", note)
 
     def _missing_files(self, number: int) -> str:
         """Returns what is said of files that would be shipped today and that a version lacks."""
@@ -155,6 +210,26 @@ class Push:
         return (
             f"version {number} holds this model without {listed(missing)}; use --force to push "
             "all of it"
+        )
+
+    def _check_judgement(self) -> None:
+        """Counts the judgement, and checks that it still holds beside those made meanwhile."""
+        if self.candidate.judge is None:
+            return
+        judged = count(self.change, self.candidate.judge)
+        if judged.blessed:
+            return
+        failed = next((rule for rule in judged.rules if rule.p_value >= rule.level), None)
+        why = "another run refused it meanwhile"
+        if failed is not None:
+            why = (
+                f"by now this is look {failed.look} at it, where {failed.rule.partition(':')[0]} "
+                f"must hold at a level of {failed.level:.2g}, and its p-value is "
+                f"{failed.p_value:.2g}; evaluate it on more examples"
+            )
+        raise PushError(
+            f"the model was not pushed: other judgements were counted at {self.change.store.uri} "
+            f"since it was judged, and {why}"
         )
 
     def _check_compared(self) -> None:
@@ -198,6 +273,7 @@ class Push:
                 model=ModelEntry(**files[MODEL_FILE].model_dump()),
                 files=files,
                 smoke_test=smoke_test,
+                approval="required" if self.approval else None,
                 **{**dict(known), "versions": versions},
             )
             content = (manifest.to_json() + "\n").encode("utf-8")
@@ -229,6 +305,23 @@ class Push:
 
     def _path(self, number: int) -> str:
         return version_path(self.change.store, number)
+
+
+def count(change: Change, judge: Judge) -> JudgedModel:
+    """Counts a judgement in the ledger, once however often it is asked for, and returns it.
+
+    Args:
+        change: The destination, under its lock.
+        judge: As of `Candidate`.
+
+    Raises:
+        OSError: The destination fails.
+    """
+    past = ledger.judgements(change.state.events)
+    judged = judge(past)
+    if not any(judged.repeats(other) for other in past):
+        change.record(Event.now("judged", 0, judged=judged))
+    return judged
 
 
 def _versions(smoke_test: SmokeTest | None) -> dict[str, str]:

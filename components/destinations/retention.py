@@ -22,13 +22,15 @@ def expendable(reading: Reading, keep: int) -> list[int]:
 
     Args:
         reading: The destination.
-        keep: How many of the newest versions stay. The current one and those that are signed off
-            stay in any case.
+        keep: How many of the newest versions stay. The current one, those that are signed off or
+            that an alias names, and those that wait and are newer than the current one stay in any
+            case.
     """
     versions, state = reading.versions(), reading.state
     released = [number for number in versions if number in state.releases]
     current = reading.current()
-    stay = {*released[max(len(released) - keep, 0) :], current, *ledger.signed_off(state.events)}
+    named = {*ledger.signed_off(state.events), *ledger.aliases(state.events).values()}
+    stay = {*released[max(len(released) - keep, 0) :], current, *named}
     gone = {number for number in released if number not in stay}
     leftovers = {
         number

@@ -1,14 +1,17 @@
 """How a blessed model is pushed."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tfx_tflite.components.object_stores.places import TIMEOUT
 from tfx_tflite.components.settings import Count, Settings
 
-# Seconds until a store that has not answered is given up.
-DEFAULT_TIMEOUT = 30.0
+DEFAULT_TIMEOUT = TIMEOUT
 Timeout = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+# Whether a person must approve a version before it becomes the current one.
+Approval = Literal["none", "required"]
 
 
 class RetentionConfig(Settings):
@@ -46,8 +49,11 @@ class PusherSettings(TrustSettings):
             one and those that are signed off stay in any case.
         force: Whether to push a model that is there already.
         timeout: Seconds until an object store that does not answer is given up.
+        approval: Whether a person must approve what is pushed before it becomes the current
+            version.
     """
 
     keep: Count | None = None
     force: bool = False
     timeout: Timeout = DEFAULT_TIMEOUT
+    approval: Approval = "none"

@@ -14,7 +14,9 @@ from tfx_tflite.components.destinations.ledger import (
     ledger_digest,
 )
 from tfx_tflite.components.destinations.ledger_files import HISTORY, LedgerFiles
+from tfx_tflite.components.destinations.manifest import Manifest
 from tfx_tflite.components.destinations.pointer import (
+    ALIASES,
     SignedPointer,
     Statement,
     read_latest,
@@ -39,6 +41,7 @@ class State:
         ledger: The ledger with all its events.
         numbers: The entries that are named like versions, rising.
         newest: The newest version, where it takes the place of a pointer that is lost; else None.
+        has_alias_files: Whether there is a directory of aliases.
     """
 
     latest: int | None
@@ -47,6 +50,7 @@ class State:
     ledger: LedgerFiles
     numbers: tuple[int, ...]
     newest: int | None = None
+    has_alias_files: bool = False
 
     @classmethod
     def read(cls, store: Store, verifier: Verifier | None = None) -> "State":
@@ -67,8 +71,16 @@ class State:
         else:
             pointer, statement, ledger = _signed(store, verifier)
         latest = read_latest(store)
-        numbers = sorted(filter(None, map(version_number, store.entries())))
-        state = cls(latest, pointer, statement, ledger, tuple(numbers))
+        names = store.entries()
+        numbers = sorted(filter(None, map(version_number, names)))
+        state = cls(
+            latest,
+            pointer,
+            statement,
+            ledger,
+            tuple(numbers),
+            has_alias_files=ALIASES in names,
+        )
         return dataclasses.replace(state, newest=state._newest(store))
 
     def _newest(self, store: Store) -> int | None:
@@ -76,7 +88,14 @@ class State:
         is_recorded = any(event.kind == "releases_counted" for event in self.events)
         if is_recorded or self.pointed in self.numbers:
             return None
-        return next((number for number in reversed(self.numbers) if is_whole(store, number)), None)
+        return next(
+            (
+                number
+                for number in reversed(self.numbers)
+                if is_whole(store, number) and not _asks_for_approval(store, number)
+            ),
+            None,
+        )
 
     @property
     def pointed(self) -> int | None:
@@ -112,6 +131,17 @@ class State:
 def is_whole(store: Store, number: int) -> bool:
     """Returns whether an entry has a manifest, without which it is not a version."""
     return MANIFEST_FILE in store.entries(str(number))
+
+
+def _asks_for_approval(store: Store, number: int) -> bool:
+    """Returns whether a version is not to be current before somebody approves it."""
+    content = store.read(f"{number}/{MANIFEST_FILE}")
+    if not isinstance(content, bytes):
+        return False
+    try:
+        return Manifest.parse(content, str(number)).approval is not None
+    except DestinationError:
+        return False
 
 
 def _signed(

@@ -1,9 +1,13 @@
 """Whether what lies at a destination is what was pushed."""
 
+import contextlib
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tfx_tflite.components.artifact_layout import MANIFEST_FILE
+from tfx_tflite.components.destinations import ledger
+from tfx_tflite.components.destinations.aliases import alias_problems
 from tfx_tflite.components.destinations.ledger_files import HISTORY
 from tfx_tflite.components.destinations.manifest import Manifest
 from tfx_tflite.components.destinations.pointer import LATEST
@@ -50,7 +54,10 @@ def destination_problems(
             return _without_manifest(destination, [number])
         if number not in versions:
             raise DestinationError(f"{destination.uri} has no version {number}")
-        return version_problems(destination.store, number, verifier)
+        return [
+            *version_problems(destination.store, number, verifier),
+            *_unapproved(destination, verifier, [number]),
+        ]
     if not versions and not damaged:
         raise DestinationError(f"there is no version at {destination.uri}")
     problems = {each: version_problems(destination.store, each, verifier) for each in versions}
@@ -61,6 +68,7 @@ def destination_problems(
         if problems_of_one and destination.is_version(each)
         for problem in problems_of_one
     ]
+    found += _unapproved(destination, verifier, versions)
     return [*pointers, *_without_manifest(destination, damaged), *found]
 
 
@@ -80,6 +88,7 @@ def _pointer_problems(destination: "Destination", verifier: Verifier | None) -> 
             return [str(error)]
         problems = [
             *_latest_problems(Reading(destination.store, state)),
+            *alias_problems(destination.store, ledger.aliases(state.events)),
             *(_signed_problems(destination.uri, state) if verifier is not None else []),
         ]
         if not problems:
@@ -89,7 +98,13 @@ def _pointer_problems(destination: "Destination", verifier: Verifier | None) -> 
 
 def _latest_problems(reading: Reading) -> list[str]:
     state, uri = reading.state, reading.store.uri
-    if state.latest in reading.versions():
+    versions = reading.versions()
+    if state.latest in versions:
+        return []
+    is_released = any(number in state.releases for number in versions)
+    is_undecided = ledger.waiting(state.events) or ledger.decisions(state.events)
+    if state.latest is None and not is_released and is_undecided:
+        # Nobody has approved anything yet.
         return []
     if state.latest is None:
         return [f"{uri}/{LATEST} does not name a version; `tfx-tflite rollback` can set it"]
@@ -99,15 +114,38 @@ def _latest_problems(reading: Reading) -> list[str]:
     ]
 
 
+def _unapproved(
+    destination: "Destination", verifier: Verifier | None, numbers: Iterable[int]
+) -> list[str]:
+    """Returns what was current without the approval that its manifest says it needs."""
+    try:
+        reading = Reading(destination.store, State.read(destination.store, verifier))
+    except DestinationError:
+        # That is said of the pointer.
+        return []
+    state, found = reading.state, []
+    approvals = {event.version for event in state.events if event.kind == "approved"}
+    for number in numbers:
+        if number in approvals or (number not in state.releases and number != state.latest):
+            continue
+        with contextlib.suppress(DestinationError):
+            if reading.manifest(number).approval == "required":
+                found.append(
+                    f"{version_path(reading.store, number)} is or was current, but its manifest "
+                    "asks for an approval, and the history has none"
+                )
+    return found
+
+
 def _signed_problems(uri: str, state: State) -> list[str]:
     if state.statement is None:
         return [f"{signed_latest_of(uri)} is not there: {LATEST} is not signed"]
     found = []
-    if state.latest != state.statement.version:
+    if state.latest != state.pointed:
         found.append(
-            f"{uri}/{LATEST} names {state.latest or 'no version'}, but {state.statement.version} "
-            "is signed as the current one: a push or rollback was stopped, or somebody else "
-            "changed it; the next push, rollback or sign-off sets it"
+            f"{uri}/{LATEST} names {state.latest or 'no version'}, but "
+            f"{state.pointed or 'no version'} is signed as the current one: a push or rollback was "
+            "stopped, or somebody else changed it; the next push, rollback or sign-off sets it"
         )
     found += [
         f"{uri}/{HISTORY}: event {entry.id} is not covered by {signed_latest_of(uri)}: a change "

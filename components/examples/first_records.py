@@ -10,6 +10,7 @@ import gzip
 import io
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -194,6 +195,16 @@ def _taken(stream: BinaryIO, size: int, file: str) -> bytes:
 def _not_records(file: str, number: int, begin: bytes) -> str:
     if number:
         return f"record {number} of {file} is damaged: its length has a wrong checksum"
+    return what_it_is(file, begin)
+
+
+def what_it_is(file: str, begin: bytes) -> str:
+    """Returns what a file is that does not begin with a TFRecord, and what to do.
+
+    Args:
+        file: The file.
+        begin: How it begins.
+    """
     if begin.startswith(_PARQUET):
         return f"{file} is a Parquet file, not TFRecords"
     if begin.startswith(_ZIP):
@@ -207,6 +218,19 @@ def _not_records(file: str, number: int, begin: bytes) -> str:
     if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in begin):
         return f"{file} is a text file, not TFRecords; CSV needs data.format: csv"
     return f"{file} is not a TFRecord file: the length of its first record has a wrong checksum"
+
+
+def check_example(content: bytes, where: str) -> None:
+    """Checks that a record is a tf.Example, or a SequenceExample.
+
+    Args:
+        content: The record.
+        where: What messages call it.
+
+    Raises:
+        DataError: It is neither.
+    """
+    _example(content, where)
 
 
 def _example(content: bytes, where: str) -> _Record:
@@ -304,7 +328,7 @@ def _header(line: str, file: str) -> list[str]:
         )
     if len(names) == 1 and (other := next((sign for sign in ";\t|" if sign in line), None)):
         raise DataError(f"{file} separates its columns by {other!r}, expected a comma")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{file} has two columns {twice[0]!r} in its header")
     return names

@@ -102,9 +102,24 @@ def _is_compressed(file: str) -> bool:
     return file.endswith((".gz", ".gzip"))
 
 
+def batches(file: str, batch_size: int) -> Iterator[list[bytes]]:
+    """Yields the records of a file.
+
+    Args:
+        file: A TFRecord file, gzipped if its name ends in `.gz`.
+        batch_size: Records in a batch; the last one may have fewer.
+    """
+    dataset = _dataset(file).batch(batch_size, drop_remainder=False)
+    for batch in dataset.prefetch(1).as_numpy_iterator():
+        yield batch.tolist()
+
+
 def _records(file: str) -> Iterator[bytes]:
-    compression = "GZIP" if _is_compressed(file) else ""
-    yield from tf.data.TFRecordDataset(file, compression).as_numpy_iterator()
+    yield from _dataset(file).as_numpy_iterator()
+
+
+def _dataset(file: str) -> tf.data.TFRecordDataset:
+    return tf.data.TFRecordDataset(file, "GZIP" if _is_compressed(file) else "")
 
 
 def _kinds_of(schema: bytes) -> dict[str, str]:

@@ -6,12 +6,18 @@ good as a random draw, but the same for any number of shards, workers and any or
 is enough, in memory for some `samples` examples a stratum. Copies of an example have its rank, so
 they tend to be drawn together.
 
+With `seeds` of more than one, several samples are drawn in the same pass. The first is that of the
+lowest ranks, the second that of the next ones, and so on, so that no two have an example in common.
+What a stratum has too few examples for is drawn from all of them anew, by a hash of its own.
+
 Only Beam and NumPy are imported here, because workers import this module.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import apache_beam as beam
 import numpy as np
@@ -27,7 +33,7 @@ MISSING = "(missing)"
 ALL = "all"
 
 _RANK_BYTES = 16
-# Every stratum keeps up to `samples` candidates, so their number bounds the memory.
+# Every stratum keeps up to `samples` candidates a draw, so their number bounds the memory.
 _MAX_STRATA = 1000
 
 
@@ -39,16 +45,30 @@ class CalibrationSample:
         records: Serialized tf.Examples.
         seen: How many examples each stratum has in the data.
         drawn: How many of them are in the sample.
+        others: The records of the second draw and of those that follow, as many in each.
     """
 
     records: tuple[bytes, ...]
     seen: Mapping[str, int]
     drawn: Mapping[str, int]
+    others: tuple[tuple[bytes, ...], ...] = ()
+
+    @property
+    def draws(self) -> tuple[tuple[bytes, ...], ...]:
+        """The records of each draw."""
+        return (self.records, *self.others)
 
     @property
     def digest(self) -> str:
-        """A digest of the records in their order."""
-        return records_digest(self.records)
+        """A digest of the records in their order, those of all draws."""
+        return records_digest(chain(*self.draws))
+
+    @property
+    def shared(self) -> float:
+        """The share of the draws' examples that more than one draw has."""
+        counts = Counter(chain(*map(set, self.draws)))
+        total = sum(counts.values())
+        return sum(count for count in counts.values() if count > 1) / total if total else 0.0
 
 
 @dataclass
@@ -86,7 +106,9 @@ class SampleCalibrationExamples(beam.CombineFn):
 
     def __init__(self, plan: SamplePlan):
         self._plan = plan
-        self._key = hashlib.blake2b(str(plan.seed).encode()).digest()
+        self._key = _key(plan.seed)
+        # What the draws may take of a stratum.
+        self._limit = plan.samples * plan.seeds
 
     def create_accumulator(self) -> _Accumulator:
         """Returns no strata."""
@@ -97,7 +119,7 @@ class SampleCalibrationExamples(beam.CombineFn):
     ) -> _Accumulator:
         """Adds a batch: the stratum of each example, or None for one stratum, and the examples."""
         strata, records = element
-        ranked = [(self._rank(record), record) for record in records]
+        ranked = [(_rank(record, self._key), record) for record in records]
         if strata is None:
             self._add(accumulator, ALL, ranked)
             return accumulator
@@ -120,14 +142,34 @@ class SampleCalibrationExamples(beam.CombineFn):
         """Returns the sample, which is empty if there were no examples."""
         seen = {name: accumulator[name].seen for name in sorted(accumulator)}
         quotas = allocate(seen, self._plan.samples, self._plan.allocation)
-        drawn: list[tuple[bytes, bytes]] = []
-        for name, stratum in accumulator.items():
-            drawn.extend(sorted(stratum.candidates)[: quotas[name]])
-        records = tuple(record for _, record in sorted(drawn))
-        return CalibrationSample(records, seen, quotas)
+        ranked = {name: sorted(stratum.candidates) for name, stratum in accumulator.items()}
+        draws = [self._draw(ranked, quotas, draw) for draw in range(self._plan.seeds)]
+        return CalibrationSample(draws[0], seen, quotas, tuple(draws[1:]))
 
-    def _rank(self, record: bytes) -> bytes:
-        return hashlib.blake2b(record, digest_size=_RANK_BYTES, key=self._key).digest()
+    def _draw(
+        self,
+        ranked: Mapping[str, Sequence[tuple[bytes, bytes]]],
+        quotas: Mapping[str, int],
+        draw: int,
+    ) -> tuple[bytes, ...]:
+        """Returns the records of a draw by ascending rank.
+
+        Args:
+            ranked: The candidates of each stratum by ascending rank.
+            quotas: How many of each.
+            draw: Which draw, from 0.
+        """
+        drawn: list[tuple[bytes, bytes]] = []
+        for name, candidates in ranked.items():
+            quota = quotas[name]
+            part = candidates[draw * quota : (draw + 1) * quota]
+            if len(part) < quota:
+                # Fewer than all draws ask for, so that all examples of the stratum are candidates.
+                key = _key(f"{self._plan.seed}/{draw}")
+                anew = sorted((_rank(record, key), rank, record) for rank, record in candidates)
+                part = [(rank, record) for _, rank, record in anew[:quota]]
+            drawn.extend(part)
+        return tuple(record for _, record in sorted(drawn))
 
     def _add(
         self,
@@ -144,7 +186,15 @@ class SampleCalibrationExamples(beam.CombineFn):
                 )
             accumulator[name] = _Stratum()
         count = len(pairs) if seen is None else seen
-        accumulator[name].add(pairs, count, self._plan.samples)
+        accumulator[name].add(pairs, count, self._limit)
+
+
+def _key(seed: int | str) -> bytes:
+    return hashlib.blake2b(str(seed).encode()).digest()
+
+
+def _rank(record: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(record, digest_size=_RANK_BYTES, key=key).digest()
 
 
 def allocate(seen: Mapping[str, int], samples: int, allocation: str) -> dict[str, int]:

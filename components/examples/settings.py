@@ -35,6 +35,18 @@ class RollingSettings(Settings):
     ] = ()
 
 
+class StatisticsSettings(Settings):
+    """Of which examples statistics are computed.
+
+    Attributes:
+        sample: How many examples of each split are drawn.
+        seed: Another seed gives another sample.
+    """
+
+    sample: Count
+    seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)
+
+
 # How files hold examples, and the stage that reads them.
 DataFormat = Literal["tfrecord", "csv", "parquet", "npz"]
 EXAMPLE_GENS: Mapping[DataFormat, str] = {
@@ -58,6 +70,10 @@ class DataConfig(Settings):
     hash_buckets: dict[str, Count] | None = Field(default=None, min_length=2)
     # Of rolling data, on how many of the newest spans is trained.
     spans: Count = 1
+    # Whether TFX's ExampleGen takes TFRecords, which gives them in another order every time.
+    shuffle: bool = Field(default=False, strict=True)
+    # Of how many examples of each split the statistics are that a schema is inferred from.
+    statistics: Literal["all", "none"] | Count = "all"
     # Not `schema`, which is a method of pydantic's models.
     schema_file: LocalPath | None = Field(default=None, alias="schema")
 
@@ -65,6 +81,11 @@ class DataConfig(Settings):
     def example_gen(self) -> str:
         """The stage that reads the data."""
         return EXAMPLE_GENS[self.format]
+
+    @property
+    def are_records_copied(self) -> bool:
+        """Whether files hold tf.Examples that are taken as they are, in their order."""
+        return self.format == "tfrecord" and not self.shuffle and self.hash_buckets is None
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -100,6 +121,31 @@ class DataConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _shuffled_are_records(self) -> Self:
+        if self.shuffle and self.format != "tfrecord":
+            raise problem(
+                "data.shuffle",
+                f"is for format tfrecord; examples of {self.format} are shuffled anyway",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _statistics_are_for_a_schema(self) -> Self:
+        if self.statistics == "none" and self.schema_file is None:
+            raise problem(
+                "data.statistics",
+                "is none, but without statistics no schema can be inferred; name one in "
+                "data.schema, or write a number of examples",
+            )
+        if isinstance(self.statistics, int) and self.schema_file is not None:
+            raise problem(
+                "data.statistics",
+                f"is {self.statistics}, but with data.schema no statistics are computed; leave one "
+                "of the two out",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _placeholders_are_those_of_example_gen(self) -> Self:
         for split, pattern in self.splits.items():
             try:
@@ -129,6 +175,7 @@ class SamplePlan(Settings):
         allocation: `equal`: the same number from each stratum as far as it goes round;
             `proportional`: as many as the stratum's share of the data.
         seed: Another seed gives another sample.
+        seeds: How many such samples, called draws; the first is the one that 1 gives.
     """
 
     split: str = "train"
@@ -136,3 +183,4 @@ class SamplePlan(Settings):
     stratify_by: str | None = None
     allocation: Literal["equal", "proportional"] = "equal"
     seed: int = Field(default=0, strict=True, ge=-(2**63), lt=2**63)
+    seeds: int = Field(default=1, strict=True, ge=1, le=100)

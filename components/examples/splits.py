@@ -3,6 +3,7 @@
 Workers import this module, so it knows nothing of TFX, which takes them 20 seconds to load.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,16 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx_bsl.tfxio import dataset_options, tf_example_record
+from tfx_bsl.coders import example_coder
+from tfx_bsl.tfxio import dataset_options, record_based_tfxio, tf_example_record
 
 from tfx_tflite.components.errors import DataError, in_one_line
 from tfx_tflite.components.examples import records
 from tfx_tflite.components.examples.tensors import (
     EXAMPLES_A_FILE,
-    FILE_KEY,
     POSITION_COLUMN,
     RAW_RECORD_COLUMN,
+    Array,
+    file_key,
 )
+from tfx_tflite.components.object_stores import any_place
 
 # The one split of the examples that a model is calibrated with.
 CALIBRATION = "calibration"
@@ -70,7 +74,7 @@ class SplitFiles:
             yield from self.batches_of(place, batch_size)
 
     def batches_of(self, place: int, batch_size: int) -> Iterator[pa.RecordBatch]:
-        """Yields the examples of one file, with the position and the file's name of each batch.
+        """Yields the examples of one file, with their positions and the file's name.
 
         Args:
             place: Which file, by its place among the split's.
@@ -84,43 +88,103 @@ class SplitFiles:
             batch_size=batch_size, drop_final_batch=False, num_epochs=1, shuffle=False
         )
         size = examples = 0
+        with any_place.local_file(file) as here:
+            with self._problems_explained(file, here):
+                for batch in self.tfxio([here]).RecordBatches(options):
+                    start = place * EXAMPLES_A_FILE + examples
+                    yield self._placed(batch, np.arange(start, start + batch.num_rows))
+                    examples += batch.num_rows
+                    size += _size_in_file(batch)
+            self._check_end(file, here, size, examples)
+
+    def records_of(self, place: int, batch_size: int = 1000) -> Iterator[tuple[int, list[bytes]]]:
+        """Yields the serialized examples of one file, and the position of the first of each batch.
+
+        They are not decoded, which takes most of the time of reading.
+
+        Args:
+            place: Which file, by its place among the split's.
+            batch_size: Examples in a batch; the last one may have fewer.
+
+        Raises:
+            DataError: The file cannot be read or breaks off.
+        """
+        file = self.files[place]
+        size = examples = 0
+        with any_place.local_file(file) as here:
+            with self._problems_explained(file, here):
+                for batch in records.batches(here, batch_size):
+                    yield place * EXAMPLES_A_FILE + examples, batch
+                    examples += len(batch)
+                    size += sum(map(len, batch)) + records.FRAME * len(batch)
+            self._check_end(file, here, size, examples)
+
+    def decoded(self, examples: Sequence[bytes], positions: Sequence[int]) -> pa.RecordBatch:
+        """Returns serialized examples of any files as `batches_of` yields those of one.
+
+        Args:
+            examples: At least one.
+            positions: Where they are in the split.
+
+        Raises:
+            DataError: One is not a tf.Example, or has a feature of another type; it is named.
+        """
         try:
-            for batch in self.tfxio([file]).RecordBatches(options):
-                yield _placed(batch, file, place * EXAMPLES_A_FILE + examples)
-                examples += batch.num_rows
-                size += _size_in_file(batch)
+            decoded = example_coder.ExamplesToRecordBatchDecoder(self.schema).DecodeBatch(examples)
+        except RuntimeError as error:
+            # Reading them where they are names the record.
+            for place in sorted({position // EXAMPLES_A_FILE for position in positions}):
+                for _ in self.batches_of(place, len(examples)):
+                    pass
+            raise DataError(f"split {self.split!r} cannot be read: {in_one_line(error)}") from error
+        batch = record_based_tfxio.AppendRawRecordColumn(decoded, RAW_RECORD_COLUMN, examples)
+        return self._placed(batch, np.array(positions))
+
+    @contextlib.contextmanager
+    def _problems_explained(self, file: str, here: str) -> Iterator[None]:
+        """Has what a reader of a file raises say what is wrong with it.
+
+        Args:
+            file: The file.
+            here: The path that it is read at.
+        """
+        try:
+            yield
         # TFXIO raises what its decoder finds as RuntimeError.
         except (tf.errors.OpError, RuntimeError) as error:
-            problem = records.problem_in(file, self.schema) or f"{file}: {in_one_line(error)}"
+            problem = records.problem_in(here, self.schema) or f"{here}: {in_one_line(error)}"
+            problem = problem.replace(here, file)
             raise DataError(f"split {self.split!r} cannot be read: {problem}") from error
-        if not records.is_whole(file, size):
+
+    def _check_end(self, file: str, here: str, size: int, examples: int) -> None:
+        """Checks that a file ends with what was read of it; see `records.is_whole`."""
+        if not records.is_whole(here, size):
             raise DataError(
                 f"split {self.split!r} cannot be read: {records.broken_off(file, examples)}"
             )
 
-    def first_batch(self, batch_size: int) -> pa.RecordBatch:
-        """Returns the first examples of the first file that has any, as `ReadBatches` gives them.
+    def _placed(self, batch: pa.RecordBatch, positions: Array) -> pa.RecordBatch:
+        """Returns a batch that says where each of its examples is, and what those files are called.
 
-        Raises:
-            DataError: The split holds no examples, or cannot be read.
+        Args:
+            batch: The batch.
+            positions: Of its examples.
         """
-        for place in range(len(self.files)):
-            for batch in self.batches_of(place, batch_size):
-                return batch
-        raise DataError(f"split {self.split!r} holds no examples")
-
-    def place(self, position: int) -> tuple[str, int]:
-        """Returns the file's name and the number in it of an example at a position."""
-        file, number = divmod(position, EXAMPLES_A_FILE)
-        return self.files[file].rpartition("/")[2], number
+        column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)
+        placed = pa.RecordBatch.from_arrays(
+            [*batch.columns, column], [*batch.schema.names, POSITION_COLUMN]
+        )
+        places = np.unique(positions // EXAMPLES_A_FILE).tolist()
+        names = {file_key(place): self.files[place].rpartition("/")[2] for place in places}
+        return placed.replace_schema_metadata(names)
 
 
 class ReadBatches(beam.PTransform):
     """Reads a split as RecordBatches, a file a work item.
 
     ExampleGen writes gzipped files, which cannot be split anyway; read whole, examples never pass
-    through Beam one by one. Each batch has a column `POSITION_COLUMN`, for `SplitFiles.place`,
-    and its file's name in the metadata of its schema, for `tensors.place_of`.
+    through Beam one by one. Each batch has a column `POSITION_COLUMN`, and its file's name in the
+    metadata of its schema, for `tensors.place_of`.
 
     Args:
         source: The split's files.
@@ -155,19 +219,3 @@ def with_position(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
 
 def _read_file(place: int, source: SplitFiles, batch_size: int) -> Iterator[pa.RecordBatch]:
     yield from source.batches_of(place, batch_size)
-
-
-def _placed(batch: pa.RecordBatch, file: str, position: int) -> pa.RecordBatch:
-    """Returns a batch that says which file it is of, and where each of its examples is.
-
-    Args:
-        batch: The batch.
-        file: The file.
-        position: Of its first example.
-    """
-    positions = np.arange(position, position + batch.num_rows)
-    column = pa.ListArray.from_arrays(np.arange(batch.num_rows + 1, dtype=np.int32), positions)
-    placed = pa.RecordBatch.from_arrays(
-        [*batch.columns, column], [*batch.schema.names, POSITION_COLUMN]
-    )
-    return placed.replace_schema_metadata({FILE_KEY: file.rpartition("/")[2].encode()})

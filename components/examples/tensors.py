@@ -25,10 +25,17 @@ Tensors = Mapping[str, Array]
 RAW_RECORD_COLUMN = "__raw_record__"
 # The column under which `splits.ReadBatches` keeps where in the split each example is.
 POSITION_COLUMN = "__position__"
-# The key of a batch's schema metadata under which it keeps which file the batch is of.
-FILE_KEY = b"file"
 # A position is a file's place among the split's and an example's place in the file, in one number.
 EXAMPLES_A_FILE = 1 << 40
+
+
+def file_key(place: int) -> bytes:
+    """Returns the key of a batch's schema metadata under which it keeps the name of a file.
+
+    Args:
+        place: The file's place among the split's.
+    """
+    return b"file %d" % place
 
 
 @dataclass(frozen=True)
@@ -303,9 +310,9 @@ def place_of(batch: pa.RecordBatch, row: int) -> str:
     index = batch.schema.get_field_index(POSITION_COLUMN)
     if index < 0:
         return f"example {row} of a batch"
-    number = batch.column(index)[row].as_py()[0] % EXAMPLES_A_FILE
-    file = (batch.schema.metadata or {}).get(FILE_KEY, b"a file").decode("utf-8", "replace")
-    return f"record {number} of {file}"
+    file, number = divmod(batch.column(index)[row].as_py()[0], EXAMPLES_A_FILE)
+    name = (batch.schema.metadata or {}).get(file_key(file), b"a file")
+    return f"record {number} of {name.decode('utf-8', 'replace')}"
 
 
 Predict = Callable[[Tensors], dict[str, Array]]

@@ -5,7 +5,6 @@ All counts are whole numbers, so that no order of the examples rounds them diffe
 Only NumPy and pydantic are imported here, because workers import this module.
 """
 
-import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +62,8 @@ class Differing(NamedTuple):
 
     Attributes:
         difference: The largest absolute difference of its output's values.
-        position: Where it is in the split.
+        digest: Its name.
+        position: Where it is in the split; of copies, where the first is.
         label: Its label; of several the first.
         before: What the float model answers.
         after: What the quantized model answers.
@@ -71,11 +71,25 @@ class Differing(NamedTuple):
     """
 
     difference: float
+    digest: str
     position: int
     label: float
     before: float
     after: float
     is_turned: bool
+
+
+@dataclass(frozen=True)
+class NamedExamples:
+    """What the examples of a batch are called.
+
+    Attributes:
+        digests: Their names.
+        positions: Where they are in the split, shape (n,); -1 of one that is not to be shown.
+    """
+
+    digests: Sequence[bytes]
+    positions: Array
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,7 @@ class AnswerSums:
             known.update(found)
         self.bins = self.bins + other.bins
         for kept, more in zip(self.differing, other.differing, strict=True):
-            kept[:] = heapq.nlargest(MOST_DIFFERING, {*kept, *more})
+            kept[:] = _most_differing([*kept, *more])
         self.of_answers = self.of_answers or other.of_answers
         self.not_probabilities += other.not_probabilities
         self.columns = max(self.columns, other.columns)
@@ -166,7 +180,7 @@ def answer_sums(
     labels: Array | None,
     float_output: Array,
     quantized_output: Array,
-    positions: Array | None = None,
+    named: NamedExamples | None = None,
 ) -> AnswerSums:
     """Returns the counts of a batch; there are none if the labels do not fit the output.
 
@@ -175,20 +189,28 @@ def answer_sums(
         labels: Shape (n, …); None if there are none.
         float_output: Shape (n, …).
         quantized_output: Of the same shape.
-        positions: Where the examples are in the split, shape (n,); None keeps none of them.
+        named: What the examples are called; None keeps none of them.
     """
     if labels is None or not labels.size or labels.dtype.kind not in "biuf":
         return AnswerSums()
     outputs = (float_output, quantized_output)
     if kind.decision is None:
-        return _of_numbers(labels, outputs, positions)
+        return _of_numbers(labels, outputs, named)
     if not kind.decision.fits(float_output):
         return AnswerSums()
-    return _of_classes(kind, kind.decision, labels, outputs, positions)
+    return _of_classes(kind, kind.decision, labels, outputs, named)
+
+
+def _most_differing(examples: Iterable[Differing]) -> list[Differing]:
+    """Returns the examples that differ most, of equal ones the lowest digests, each once."""
+    first: dict[str, Differing] = {}
+    for found in sorted(examples, key=lambda each: (-each.difference, each.digest, each.position)):
+        first.setdefault(found.digest, found)
+    return list(first.values())[:MOST_DIFFERING]
 
 
 def _differing(
-    positions: Array | None,
+    named: NamedExamples | None,
     outputs: tuple[Array, Array],
     labels: Array,
     answers: Sequence[Array],
@@ -197,36 +219,38 @@ def _differing(
     """Returns the examples of a batch that differ most, as `AnswerSums.differing`.
 
     Args:
-        positions: Shape (n,).
+        named: What the examples are called; None keeps none of them.
         outputs: Both models', shape (n, …).
         labels: Shape (n, answers).
         answers: Both models', of that shape.
         turned: Which answers are right of the float model alone, of that shape.
     """
-    if positions is None:
+    if named is None:
         return [], []
-    n = len(positions)
+    n = len(named.positions)
     before, after = (output.reshape(n, -1).astype(np.float64) for output in outputs)
     differences = np.abs(before - after).max(axis=1)
     # Of an example with several answers one that turned is shown, or else the first.
     places = turned.argmax(axis=1)
+
+    def differing(row: int) -> Differing:
+        place = places[row]
+        return Differing(
+            float(differences[row]),
+            named.digests[row].hex(),
+            int(named.positions[row]),
+            float(labels[row, place]),
+            float(answers[0][row, place]),
+            float(answers[1][row, place]),
+            bool(turned[row, place]),
+        )
+
     found: tuple[list[Differing], list[Differing]] = ([], [])
     for kept, rows in zip(found, (turned.any(axis=1), differences > 0), strict=True):
-        known = np.flatnonzero(rows & (positions >= 0))
-        # Of equal differences the later examples, as merged parts keep them.
-        order = np.lexsort((positions[known], differences[known]))[::-1]
-        for row in known[order][:MOST_DIFFERING]:
-            place = places[row]
-            kept.append(
-                Differing(
-                    float(differences[row]),
-                    int(positions[row]),
-                    float(labels[row, place]),
-                    float(answers[0][row, place]),
-                    float(answers[1][row, place]),
-                    bool(turned[row, place]),
-                )
-            )
+        known = np.flatnonzero(rows & (named.positions >= 0))
+        # Examples of so many differences are at least as many examples.
+        least = np.unique(differences[known])[-MOST_DIFFERING:][:1]
+        kept += _most_differing(map(differing, known[differences[known] >= least]))
     return found
 
 
@@ -238,7 +262,7 @@ def _of_classes(
     decision: Decision,
     labels: Array,
     outputs: tuple[Array, Array],
-    positions: Array | None,
+    named: NamedExamples | None,
 ) -> AnswerSums:
     truth = _truth(decision, labels, outputs[0])
     if truth is None:
@@ -250,7 +274,7 @@ def _of_classes(
     sums = AnswerSums(of_answers=decision.threshold is None)
     both = [decision.of(output) for output in outputs]
     turned = counted & (both[0] == truth) & (both[1] != truth)
-    sums.differing = _differing(positions, outputs, truth, both, turned)
+    sums.differing = _differing(named, outputs, truth, both, turned)
     for index, (output, answers) in enumerate(zip(outputs, both, strict=True)):
         sums.pairs[index].update(_counted_pairs(truth[counted], answers[counted]))
         if decision.is_output:
@@ -400,7 +424,9 @@ def _matrix(
 # --- Numbers --------------------------------------------------------------------------------------
 
 
-def _of_numbers(labels: Array, outputs: tuple[Array, Array], positions: Array | None) -> AnswerSums:
+def _of_numbers(
+    labels: Array, outputs: tuple[Array, Array], named: NamedExamples | None
+) -> AnswerSums:
     if labels.size != outputs[0].size:
         return AnswerSums()
     n = len(labels)
@@ -419,7 +445,7 @@ def _of_numbers(labels: Array, outputs: tuple[Array, Array], positions: Array | 
     return AnswerSums(
         residuals=[ResidualSums.of(*group) for group in groups],
         columns=columns,
-        differing=_differing(positions, outputs, flat, answers, nothing),
+        differing=_differing(named, outputs, flat, answers, nothing),
     )
 
 

@@ -14,6 +14,7 @@ from tfx_tflite.components.judgement.gate import (
     OutputLimit,
 )
 from tfx_tflite.components.judgement.judging import GateResult
+from tfx_tflite.components.judgement.looks import merged
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target
 from tfx_tflite.components.verdict import RuleResult, Verdict
 from tfx_tflite.components.versions import Kernels
@@ -88,6 +89,7 @@ class Candidate:
             examples=found.examples,
             rules=rules,
             reasons=(self.problem, *others),
+            tests=found.tests,
         )
 
     def _named(self, rule: RuleResult) -> RuleResult:
@@ -148,4 +150,5 @@ def together(results: Sequence[tuple[Candidate, GateResult]]) -> GateResult:
         examples=results[0][1].examples,
         rules=tuple(rule for _, result in results for rule in result.rules),
         reasons=tuple(reasons),
+        tests=merged(test for _, result in results for test in result.tests),
     )

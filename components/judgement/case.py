@@ -1,7 +1,7 @@
 """A quantized model before its gate: what is compared, on which examples, and the verdict."""
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -9,6 +9,7 @@ from itertools import chain
 import apache_beam as beam
 from tensorflow_model_analysis.proto import config_pb2
 
+from tfx_tflite.components.destinations.ledger import JudgedModel
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
 from tfx_tflite.components.judgement.candidate import Candidate, together
@@ -23,6 +24,7 @@ from tfx_tflite.components.judgement.evidence import ComparisonEvidence
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, Reference
 from tfx_tflite.components.judgement.judging import GateResult, ModelFigures, judge
+from tfx_tflite.components.judgement.looks import Looks, record
 from tfx_tflite.components.judgement.metric_plan import MetricPlan
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.metrics.label_schema import check_schema
@@ -65,11 +67,13 @@ class Judgement:
         result: The verdict of all rules.
         targets: What was found on each target.
         directions: Which way the metric of each rule is better.
+        judged: What the ledger at the destination is told; None if nothing is counted there.
     """
 
     result: GateResult
     targets: tuple[OnTarget, ...]
     directions: Mapping[str, Direction]
+    judged: JudgedModel | None = None
 
     @property
     def evaluation(self) -> Evaluation:
@@ -174,7 +178,10 @@ class Case:
         return compare_here(extracts, self.comparisons, self.eval_config)
 
     def judge(
-        self, of_model: Sequence[ModelFigures], evaluations: Sequence[Evaluation] | None = None
+        self,
+        of_model: Sequence[ModelFigures],
+        evaluations: Sequence[Evaluation] | None = None,
+        looks: Callable[[Evaluation], Looks] | None = None,
     ) -> Judgement:
         """Returns what the gate says of the comparisons.
 
@@ -182,6 +189,8 @@ class Case:
             of_model: Figures of the quantized model on each target; see
                 `evidence.ComparisonEvidence`.
             evaluations: What each comparison found; None takes it from the result files.
+            looks: Returns the judgements of the model that were made before, by what was found;
+                None judges it as if there were none.
 
         Raises:
             DataError: The split holds no examples.
@@ -192,12 +201,14 @@ class Case:
             ]
         found = tuple(zip(self.comparisons, evaluations, strict=True))
         directions = metric_directions(self.eval_config, self.gate)
+        looked_at = None if looks is None else looks(evaluations[0])
         targets = tuple(
-            self._judged(candidate, figures, directions, found)
+            self._judged(candidate, figures, directions, found, looked_at)
             for candidate, figures in zip(self.pair.candidates, of_model, strict=True)
         )
         result = together([(target.candidate, target.result) for target in targets])
-        return Judgement(result, targets, directions)
+        judged = None if looked_at is None else record(looked_at, result.tests, result.blessed)
+        return Judgement(result, targets, directions, judged)
 
     def _judged(
         self,
@@ -205,6 +216,7 @@ class Case:
         figures: ModelFigures,
         directions: Mapping[str, Direction],
         compared: Sequence[tuple[PlannedComparison, Evaluation]],
+        looks: Looks | None,
     ) -> OnTarget:
         """Returns what the rules that are judged on one target say."""
         gate = candidate.gate(self.gate)
@@ -222,7 +234,9 @@ class Case:
         def judged(reference: Reference) -> GateResult:
             own = found[reference]
             evidence = ComparisonEvidence(own, figures)
-            return judge(gate, own.values, own.examples, directions, evidence, reference)
+            return judge(
+                gate, own.values, own.examples, directions, evidence, reference, looks, own.groups
+            )
 
         result = judged("float")
         if isinstance(self.looked, PushedReference):

@@ -31,16 +31,18 @@ from tfx_tflite.components.judgement.evaluation import (
 from tfx_tflite.components.judgement.gate import Reference
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
-from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores
+from tfx_tflite.components.judgement.metrics.paired_scores import Buckets, Cells
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, by_name, slice_name
 from tfx_tflite.components.judgement.output_differences import ComparedBatch
 from tfx_tflite.components.judgement.prediction import (
+    DIGESTS_KEY,
     FLOAT,
     HOST,
     INPUTS_SEEN_KEY,
     PUSHED,
     QUANTIZED,
+    SCORES_KEY,
     ByOutput,
     Extracts,
     ModelPair,
@@ -227,6 +229,9 @@ def _combine(comparison: PlannedComparison, config: config_pb2.EvalConfig) -> be
                 output.judged.target.example_weight is not None,
                 output.origins,
                 output.answers if comparison.is_main else None,
+                output.grouping,
+                output.score_sums,
+                comparison.plan.min_slice_examples,
             )
             for output in comparison.plan.outputs
         )
@@ -237,9 +242,12 @@ def _chosen(extracts: tfma.Extracts, comparison: PlannedComparison) -> tfma.Extr
     """Returns extracts with the predictions that one comparison compares."""
     chosen = comparison.chosen(extracts[tfma.PREDICTIONS_KEY])
     found = {**extracts, tfma.PREDICTIONS_KEY: chosen}
+    if SCORES_KEY in extracts:
+        found[SCORES_KEY] = comparison.chosen(extracts[SCORES_KEY])
     if not comparison.is_main:
         # The inputs are the same, and counted once.
         found.pop(INPUTS_SEEN_KEY, None)
+        found.pop(DIGESTS_KEY, None)
     return found
 
 
@@ -280,6 +288,10 @@ def _compared_batches(
     predictions = extracts[tfma.PREDICTIONS_KEY]
     seen = extracts.get(INPUTS_SEEN_KEY)
     inputs = InputsSeen(**seen) if seen else None
+    of_models = extracts.get(SCORES_KEY)
+    scores = None
+    if of_models:
+        scores = of_models[FLOAT][:, 0], of_models[QUANTIZED][:, 0]
     found = []
     for index, key in enumerate(keys):
         weights = of_output(extracts.get(tfma.EXAMPLE_WEIGHTS_KEY), key)
@@ -292,6 +304,8 @@ def _compared_batches(
                 # The inputs are the same for all outputs, and counted once.
                 None if index else inputs,
                 None if weights is None else weights[:, 0],
+                scores,
+                None if index else extracts.get(DIGESTS_KEY),
             )
         )
     return tuple(found)
@@ -317,25 +331,21 @@ def _metrics_of(output: OutputPlan, comparison: Comparison, key: SliceKey) -> Va
         )
         for model in (FLOAT, QUANTIZED)
     }
-    histograms = {
-        class_id: _histograms(scores, output)
-        for class_id, scores in comparison.scores.get(key, {}).items()
-    }
+    counted: dict[object, tuple[Array, Buckets]] = {}
     for metric in output.batched:
         if isinstance(metric, ScoreMetric):
-            found = histograms[metric.class_id]
-            before, after = (metric.value(model, output.buckets) for model in found)
+            kind = _kind(comparison, metric)
+            if kind not in counted:
+                cells, buckets = _cells(comparison, key, metric, output)
+                counted[kind] = cells.histograms(cells.counts, buckets.count), buckets
+            found, buckets = counted[kind]
+            before, after = (metric.value(model, buckets) for model in found)
         else:
             sums = comparison.sums(key, metric.name)
             before, after = (metric.value(total, sums.weight) for total in (sums.f, sums.q))
         is_weighted = output.judged.target.example_weight is not None
         values.update(_both(_metric_key(metric, name, is_weighted), before, after))
     return values
-
-
-def _histograms(scores: PairedScores, output: OutputPlan) -> Array:
-    cells = scores.cells()
-    return cells.histograms(cells.counts, output.buckets.count)
 
 
 def _metric_key(metric: BatchedMetric, output: str, is_weighted: bool) -> tfma.metrics.MetricKey:
@@ -376,27 +386,56 @@ def _write_comparison(comparisons: Comparisons, path: str, plan: MetricPlan) -> 
 def _record(output: OutputPlan, comparison: Comparison) -> OutputRecord:
     tested = tuple(
         (metric, slice_name(key), evidence)
-        for key, by_class in sorted(comparison.scores.items(), key=by_name)
-        for metric, evidence in _score_evidence(
-            output, key, by_class, comparison.examples(key)
-        ).items()
+        for key in sorted(comparison.slices, key=lambda key: by_name((key, None)))
+        for metric, evidence in _score_evidence(output, key, comparison).items()
     )
     return OutputRecord(comparison, tested)
 
 
 def _score_evidence(
-    output: OutputPlan,
-    key: SliceKey,
-    by_class: Mapping[int | None, PairedScores],
-    examples: int,
+    output: OutputPlan, key: SliceKey, comparison: Comparison
 ) -> dict[str, ScoreEvidence]:
-    wanted = [tested for tested in output.tested if tested.wanted_on(key, examples)]
-    signs = {tested.metric.name: tested.sign for tested in wanted}
+    count = comparison.groups.get(key, comparison.examples(key))
+    tested = {
+        each.metric: each.sign
+        for each in output.tested
+        if isinstance(each.metric, ScoreMetric) and each.wanted_on(key, count)
+    }
+    signs = {metric.name: sign for metric, sign in tested.items()}
     found: dict[str, ScoreEvidence] = {}
-    for class_id, scores in by_class.items():
-        metrics = [tested.metric for tested in wanted if tested.metric.class_id == class_id]
-        found.update(score_evidence(metrics, signs, scores, output.buckets))
+    for kind in dict.fromkeys(_kind(comparison, metric) for metric in tested):
+        metrics = [metric for metric in tested if _kind(comparison, metric) == kind]
+        cells, buckets = _cells(comparison, key, metrics[0], output)
+        if key in comparison.grouped_scores:
+            cells = comparison.grouped_scores[key][metrics[0].class_id]
+        found.update(score_evidence(metrics, signs, cells, buckets))
+    if key in comparison.group_scores:
+        # Each of them is a group itself.
+        update = {"groups": comparison.groups[key]}
+        found = {name: evidence.model_copy(update=update) for name, evidence in found.items()}
     return found
+
+
+def _kind(comparison: Comparison, metric: ScoreMetric) -> object:
+    """Returns what metrics have in common that are computed from the same counts."""
+    return metric.area is not None if comparison.group_scores else metric.class_id
+
+
+def _cells(
+    comparison: Comparison, key: SliceKey, metric: ScoreMetric, output: OutputPlan
+) -> tuple[Cells, Buckets]:
+    """Returns the scores of a slice that a metric looks at, and what they are counted in."""
+    if key not in comparison.group_scores:
+        return comparison.scores[key][metric.class_id].cells(), output.buckets
+    groups = comparison.group_scores[key]
+    return (
+        groups.ranked()
+        if metric.area is not None
+        else (
+            groups.bucketed(output.buckets),
+            output.buckets,
+        )
+    )
 
 
 def _shared_model(name: str, path: str) -> tfma.types.EvalSharedModel:

@@ -142,13 +142,14 @@ def _check_made(metric: config_pb2.MetricConfig, eval_config: config_pb2.EvalCon
 
 
 def for_keras(metric: config_pb2.MetricConfig) -> config_pb2.MetricConfig:
-    """Returns a metric as Keras can build it, without a class to ignore if that is done here.
+    """Returns a metric as Keras can build it: with its module, and no class to ignore.
 
     Keras has `ignore_class` for the crossentropy alone, and not in each version.
     """
     settings = json.loads(metric.config)
     found = config_pb2.MetricConfig()
     found.CopyFrom(metric)
+    found.module = found.module or row_of(metric.class_name).module
     if not metric.module and row_of(metric.class_name).label is LabelKind.CLASS_INDEX:
         settings.pop("ignore_class", None)
         found.config = json.dumps(settings)

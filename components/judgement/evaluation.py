@@ -12,11 +12,13 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.judgement.comparison import Comparison
+from tfx_tflite.components.judgement.judging import GroupsSeen
 from tfx_tflite.components.judgement.metric_plan import MetricPlan, OutputPlan
 from tfx_tflite.components.judgement.metrics.batched_metrics import BatchedMetric
 from tfx_tflite.components.judgement.metrics.slices import SliceKey, plain_value, slice_name
 from tfx_tflite.components.judgement.prediction import FLOAT, QUANTIZED
 from tfx_tflite.components.judgement.statistics.resampling import ScoreEvidence
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.verdict import OVERALL, MetricValues
 
 EXAMPLE_COUNT = "example_count"
@@ -84,6 +86,18 @@ class Evaluation:
         """The comparison of the first output, which also has what is known of slices and inputs."""
         return self.outputs[0].comparison
 
+    @property
+    def digest(self) -> str:
+        """A digest of the examples, which no order changes."""
+        return f"blake2b-sum:{self.comparison.outputs.digest:032x}"
+
+    @property
+    def groups(self) -> GroupsSeen | None:
+        """The groups that the examples are in; None if they are in none."""
+        output = self.outputs[0]
+        by = output.plan.judged.target.group_by
+        return None if by is None else GroupsSeen(by, output.comparison.groups.get((), 0))
+
     def output(self, key: str | None) -> OutputEvaluation:
         """Returns what is known of an output."""
         return next(output for output in self.outputs if output.key == key)
@@ -104,7 +118,8 @@ def load_evaluation(output_path: str, plan: MetricPlan) -> Evaluation:
         return Evaluation(0, (), tuple(nothing))
     with FileSystems.open(posixpath.join(output_path, COMPARISON_FILE)) as file:
         records = RECORDS.validate_python(json.loads(file.read()))
-    return evaluation_of(records, tfma.load_metrics(output_path), plan)
+    with any_place.local_copy(output_path) as here:
+        return evaluation_of(records, tfma.load_metrics(here), plan)
 
 
 def evaluation_of(
@@ -158,6 +173,9 @@ def _values(
 ) -> Iterator[MetricValues]:
     """Yields the metrics of one slice that have one number for each model."""
     key, numbers = _slice_key(record.slice_key), _numbers(record)
+    if comparison.left_out and key not in comparison.slices:
+        # TFMA's own metrics are of all slices.
+        return
     for output in outputs:
         names = {metric for metric, of, _ in numbers if of == (output or "")} - {EXAMPLE_COUNT}
         for metric in sorted(names):
@@ -170,6 +188,7 @@ def _values(
                     output=output,
                     slice=slice_name(key),
                     examples=comparison.examples(key),
+                    groups=comparison.groups.get(key),
                     float_value=before,
                     quantized_value=after,
                 )

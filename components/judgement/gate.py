@@ -3,6 +3,7 @@
 Nothing here needs TensorFlow or NumPy: a gate is parsed from a config. `judging` judges by it.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_serializer, model_validator
 
+from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError, listed
 from tfx_tflite.components.judgement.metrics.catalog import Direction, direction_of, row_of
 from tfx_tflite.components.releases import release_name, release_number
-from tfx_tflite.components.settings import Count, Settings
+from tfx_tflite.components.settings import Count, Settings, problem
 from tfx_tflite.components.verdict import Side
 
 Reference = Literal["float", "pushed"]
@@ -22,6 +24,12 @@ WhenNothingPushed = Literal["pass", "refuse"]
 _FromZero = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _AboveZero = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def alpha_of(confidence: float) -> float:
+    """Returns one minus a confidence."""
+    # Not 0.050000000000000044, and never 0.
+    return round(1 - confidence, 12) or 1 - confidence
 
 
 class _Rule(Settings):
@@ -93,6 +101,23 @@ class MetricRule(_Rule):
             better = str(self.direction).replace("_", " ")
             raise ValueError(f"{self.value_key} does not go with direction: {better}; {_MEANINGS}")
         return self
+
+    @property
+    def identity(self) -> str:
+        """A name that a rule on the same metric with the same bound has, and no other one.
+
+        How sure the verdict must be is not part of it: a rule that is asked again with another
+        confidence is the same question.
+        """
+        asked = self.model_dump(exclude={"confidence", "when_nothing_pushed"})
+        content = json.dumps({key: asked[key] for key in sorted(asked) if asked[key] is not None})
+        return f"{self.metric}:{bytes_digest(content.encode()).partition(':')[2][:12]}"
+
+    @property
+    def alpha(self) -> float:
+        """How often the rule may err: one minus its confidence, which it must have."""
+        assert self.confidence is not None
+        return alpha_of(self.confidence)
 
     @property
     def value_key(self) -> str:
@@ -424,18 +449,72 @@ def _check_alone(kind: type[LimitRule], given: Mapping[str, object]) -> None:
         raise ValueError(f"{kind.key} needs a rule of its own{beside}")
 
 
+class Budget(Settings):
+    """How many models may share which probability of a wrong push.
+
+    Attributes:
+        false_pushes: The probability that any of so many judged models is pushed although it is
+            beyond the bound of a rule with a confidence.
+        over: How many models that is, for example 365 for a year of nightly retrains.
+    """
+
+    false_pushes: Annotated[float, Field(strict=True, gt=0, lt=0.5)]
+    over: Count
+
+
 class Gate(Settings):
     """What a quantized model must satisfy to be blessed.
 
     Attributes:
+        looks: Whether each further judgement of the same model counts, so that a model that is
+            judged again and again is not pushed by chance: `counted` in the ledger at the
+            destination, or `not_counted`, as if each were the first.
+        budget: The probability of a wrong push over many models; None if each model has that of its
+            own, which is one minus the confidence.
         min_examples: The fewest examples that the verdict may rest on.
         min_slice_examples: A slice with fewer examples is reported and not judged.
+        min_class_examples: If fewer examples are of the rarer class, a metric that compares the
+            scores of two classes, such as AUC, is undecided with a confidence. The default is where
+            the simulated rate of false pushes is at most 5 %; see `bootstrap_interval`.
         rules: All of them must hold.
     """
 
     min_examples: int = Field(default=100, strict=True, ge=1)
     min_slice_examples: int = Field(default=20, strict=True, ge=1)
+    min_class_examples: int = Field(default=40, strict=True, ge=1)
+    looks: Literal["counted", "not_counted"] = "counted"
+    budget: Budget | None = None
     rules: tuple[Annotated[GateRule, BeforeValidator(rule_of)], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _budget_can_be_kept(self) -> "Gate":
+        if self.budget is None:
+            return self
+        if self.looks != "counted":
+            raise problem(
+                "gate.budget", "needs gate.looks: counted, because judgements are counted for it"
+            )
+        if not self.confident:
+            raise problem(
+                "gate.budget",
+                "needs a rule with a confidence: without one nothing is known of how often a rule "
+                "errs",
+            )
+        return self
+
+    @property
+    def confident(self) -> tuple[MetricRule, ...]:
+        """The rules with a confidence."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if isinstance(rule, MetricRule) and rule.confidence is not None
+        )
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether judgements are counted in the ledger at the destination."""
+        return self.looks == "counted" and bool(self.confident)
 
     def against(self, reference: Reference) -> tuple[GateRule, ...]:
         """Returns the rules that compare with one reference, maybe none."""

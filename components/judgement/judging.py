@@ -17,6 +17,7 @@ from tfx_tflite.components.judgement.gate import (
     Reference,
     is_within,
 )
+from tfx_tflite.components.judgement.looks import Look, Looks, RuleTest
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 
@@ -32,12 +33,14 @@ class GateResult(Part):
         examples: The number of examples that both models were compared on.
         rules: The result of each rule on each of its slices.
         reasons: Why the model was refused, one a line; empty if it was blessed.
+        tests: What the tests of the rules with a confidence found, one a rule.
     """
 
     verdict: Verdict
     examples: int
     rules: tuple[RuleResult, ...]
     reasons: tuple[str, ...]
+    tests: tuple[RuleTest, ...] = ()
 
     @property
     def blessed(self) -> bool:
@@ -61,6 +64,7 @@ class GateResult(Part):
             examples=self.examples,
             rules=(*self.rules, *noted),
             reasons=reasons,
+            tests=(*self.tests, *other.tests),
         )
 
 
@@ -85,6 +89,19 @@ class Measured:
 
 # By what the gate calls them; None if one is not known.
 ModelFigures = Mapping[str, float | Measured | None]
+
+
+@dataclass(frozen=True)
+class GroupsSeen:
+    """The groups that the examples are in.
+
+    Attributes:
+        by: The feature whose values they are.
+        count: How many there are.
+    """
+
+    by: str
+    count: int
 
 
 class Evidence(Protocol):
@@ -122,6 +139,8 @@ def judge(
     directions: Mapping[str, Direction],
     evidence: Evidence,
     against: Reference = "float",
+    looks: Looks | None = None,
+    groups: GroupsSeen | None = None,
 ) -> GateResult:
     """Returns whether a quantized model passes the rules of a gate against one reference.
 
@@ -139,17 +158,25 @@ def judge(
         evidence: What else is known.
         against: What the quantized model was compared with. Whether there are enough examples is
             judged against the float model alone, so that it is said once.
+        looks: The judgements of the model that were made before; None judges each rule at its
+            confidence, as if there were none and will be none.
+        groups: The groups that the examples are in, which then count where examples would; None if
+            each example stands for itself.
     """
     results: list[RuleResult] = []
+    tests: list[RuleTest] = []
     reasons: list[str] = []
-    if against == "float" and examples < gate.min_examples:
+    counted = _Counted(examples) if groups is None else _Counted(groups.count, groups.by)
+    if against == "float" and counted.count < gate.min_examples:
         reasons.append(
-            f"{examples} examples are too few to judge; gate.min_examples is {gate.min_examples}"
+            f"{counted} {counted.are} too few to judge; gate.min_examples is {gate.min_examples}"
         )
     for rule in gate.against(against):
         if isinstance(rule, MetricRule):
-            found = _judge_metric(rule, gate, values, directions, evidence)
+            by = None if groups is None else groups.by
+            found = _judge_metric(rule, gate, values, directions, evidence, looks, by)
             reasons += _why_not_at_all(rule, found)
+            tests += _tests(rule, found)
         else:
             found = _judge_limit(rule, examples, evidence)
         results += found
@@ -159,10 +186,43 @@ def judge(
         examples=examples,
         rules=tuple(results),
         reasons=tuple(reasons),
+        tests=tuple(tests),
     )
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """So many examples, or groups of them, as messages say it."""
+
+    count: int
+    by: str | None = None
+
+    @classmethod
+    def of(cls, value: MetricValues, by: str | None) -> "_Counted":
+        """Returns what counts on a slice."""
+        return cls(value.examples if value.groups is None else value.groups, by)
+
+    def __str__(self) -> str:
+        one, of = ("example", "") if self.by is None else ("group", f" of {self.by}")
+        return f"{self.count:,} {one}{'' if self.count == 1 else 's'}{of}"
+
+    @property
+    def are(self) -> str:
+        """The verb that goes with them."""
+        return "is" if self.count == 1 else "are"
+
+
 _AGAINST = (Verdict.REFUSED, Verdict.UNDECIDED)
+
+
+def _tests(rule: MetricRule, results: Sequence[RuleResult]) -> list[RuleTest]:
+    """Returns what the test of a rule found on all slices; nothing if it was not tested."""
+    if rule.confidence is None:
+        return []
+    judged = [result for result in results if result.verdict is not Verdict.NOT_JUDGED]
+    # A figure that is no number is no evidence to bless.
+    found = [1.0 if result.p_value is None else result.p_value for result in judged]
+    return [RuleTest(rule=rule.identity, alpha=rule.alpha, p_value=max(found, default=1.0))]
 
 
 def _why_not_at_all(rule: MetricRule, results: Sequence[RuleResult]) -> list[str]:
@@ -258,6 +318,8 @@ def _judge_metric(
     values: Sequence[MetricValues],
     directions: Mapping[str, Direction],
     evidence: Evidence,
+    looks: Looks | None,
+    by: str | None,
 ) -> list[RuleResult]:
     sign = rule.sign(directions)
     wanted = [
@@ -267,14 +329,15 @@ def _judge_metric(
         and rule.output in (None, value.output)
         and (value.slice == OVERALL) == (rule.slices == "overall")
     ]
-    left_out = {v.slice: _why_not_judged(v, gate, evidence) for v in wanted}
+    left_out = {v.slice: _why_not_judged(v, gate, evidence, by) for v in wanted}
     judged = [value for value in wanted if not left_out[value.slice]]
     found = {v.slice: _no_number(rule, v, sign) for v in judged if not _is_finite(rule, v)}
     judged = [value for value in judged if value.slice not in found]
     if rule.confidence is None:
         found |= {value.slice: _compare(rule, value, sign) for value in judged}
     else:
-        found |= _test(rule, judged, sign, evidence)
+        look = Look.only(rule) if looks is None else looks.at(rule)
+        found |= _test(rule, judged, sign, evidence, look, gate.min_class_examples, by)
     return [
         found.get(value.slice)
         or _result(rule, value, sign, Verdict.NOT_JUDGED, left_out[value.slice])
@@ -282,12 +345,13 @@ def _judge_metric(
     ]
 
 
-def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence) -> str:
+def _why_not_judged(value: MetricValues, gate: Gate, evidence: Evidence, by: str | None) -> str:
     """Returns why a slice is only reported; empty if it is judged."""
     if value.slice == OVERALL:
         return ""
-    if value.examples < gate.min_slice_examples:
-        return f"{value.examples} examples, fewer than gate.min_slice_examples"
+    counted = _Counted.of(value, by)
+    if counted.count < gate.min_slice_examples:
+        return f"{counted}, fewer than gate.min_slice_examples"
     if evidence.has_no_figure(value):
         return f"none of the {value.examples} examples are of a class that {value.metric} needs"
     return ""
@@ -364,41 +428,92 @@ def _where(value: MetricValues) -> str:
 
 
 def _test(
-    rule: MetricRule, values: Sequence[MetricValues], sign: int, evidence: Evidence
+    rule: MetricRule,
+    values: Sequence[MetricValues],
+    sign: int,
+    evidence: Evidence,
+    look: Look,
+    min_class_examples: int,
+    by: str | None,
 ) -> dict[str, RuleResult]:
     """Returns what a rule with a confidence says of each slice."""
     from tfx_tflite.components.judgement.statistics.paired_tests import holm
 
-    assert rule.confidence is not None
-    intervals = [evidence.interval(rule, value, sign) for value in values]
-    alpha = 1 - rule.confidence
-    accused = holm([interval.p_refused for interval in intervals], alpha)
+    at_level = rule.model_copy(update={"confidence": look.confidence})
+    intervals = [evidence.interval(at_level, value, sign) for value in values]
+    accused = holm([interval.p_refused for interval in intervals], look.level)
     results = {}
     for value, interval, is_accused in zip(values, intervals, accused, strict=True):
-        verdict, reason, more = _weigh(rule, value, interval, bool(is_accused))
-        bounds = {"lower": interval.lower, "upper": interval.upper, "method": interval.method}
+        verdict, reason, more = _too_few_of_a_class(value, interval, min_class_examples) or _weigh(
+            rule, value, interval, bool(is_accused), look, by
+        )
+        found = {
+            "lower": interval.lower,
+            "upper": interval.upper,
+            "method": interval.method,
+            "p_value": interval.p_blessed,
+            "deviation": interval.deviation,
+            "changed": interval.changed,
+            "carried_by": interval.carried_by if is_carried_by_few(interval.carried_by) else None,
+            "look": look.number,
+            "level": None if look.number is None else look.level,
+            "more_examples": more,
+        }
         result = _result(rule, value, sign, verdict, reason)
-        results[value.slice] = result.model_copy(update={**bounds, "more_examples": more})
+        results[value.slice] = result.model_copy(update=found)
     return results
 
 
+def _too_few_of_a_class(
+    value: MetricValues, interval: "DropInterval", least: int
+) -> tuple[Verdict, str, int] | None:
+    """Returns why a metric of two classes is undecided however it looks; None if it is not."""
+    if interval.rarer is None or interval.rarer[1] >= least:
+        return None
+    label, count = interval.rarer
+    # So many more have as many of the class as are missing, if its share stays what it is.
+    more = math.ceil((least - count) * interval.examples / max(count, 1))
+    are = f"{count:,.0f} {interval.unit} are" if count != 1 else f"1 {interval.unit[:-1]} is"
+    reason = (
+        f"{_where(value)} is undecided: {are} of class {label}, fewer than "
+        f"gate.min_class_examples, which is {least}; some {more:,} more {interval.unit} would do"
+    )
+    return Verdict.UNDECIDED, reason, more
+
+
+def is_carried_by_few(carried_by: float | None) -> bool:
+    """Returns whether so few examples carry a drop that a person should know."""
+    return carried_by is not None and carried_by < FEW
+
+
+# With fewer examples that carry a drop, its test has less than ten degrees of freedom.
+FEW = 20
+
+
 def _weigh(
-    rule: MetricRule, value: MetricValues, interval: "DropInterval", is_accused: bool
+    rule: MetricRule,
+    value: MetricValues,
+    interval: "DropInterval",
+    is_accused: bool,
+    look: Look,
+    by: str | None,
 ) -> tuple[Verdict, str, int | None]:
     """Returns verdict, reason, and how many more examples would settle it."""
     from tfx_tflite.components.judgement.statistics.paired_tests import examples_to_settle
 
-    assert rule.confidence is not None
     bound = rule.allowed_drop(value.float_value)
-    if interval.p_blessed < 1 - rule.confidence:
+    if interval.p_blessed < look.level:
         return Verdict.BLESSED, "", None
     if is_accused:
         reason = _how_far(rule, value, interval.drop, bound)
-        return Verdict.REFUSED, f"{reason} at {rule.confidence:.0%} confidence", None
-    more = examples_to_settle(interval, bound, rule.confidence)
+        return Verdict.REFUSED, f"{reason} {at_confidence(look)}", None
+    # One alone says nothing of how much they differ.
+    is_known = interval.examples > 1
+    more = examples_to_settle(interval, bound, 1 - look.following) if is_known else None
+    counted = _Counted(interval.examples, by)
     reason = (
-        f"{_where(value)} is undecided: {_how_sure(rule, value, interval, bound)}; "
-        f"{interval.examples:,} examples are too few"
+        f"{_where(value)} is undecided: {_how_sure(rule, value, interval, bound, look)}; "
+        f"{counted} {counted.are} too few"
     )
     return (
         Verdict.UNDECIDED,
@@ -407,15 +522,36 @@ def _weigh(
     )
 
 
-def _how_sure(rule: MetricRule, value: MetricValues, interval: "DropInterval", bound: float) -> str:
+def at_confidence(look: Look) -> str:
+    """Returns how sure a verdict is, and by which look that is asked for."""
+    text = f"at {as_percentage(look.confidence, look.level)} confidence"
+    return text if look.number is None else f"{text} (look {look.number} at this model)"
+
+
+def as_percentage(share: float, level: float) -> str:
+    """Returns a share to two digits of what it lacks, or has: 95%, 99.17%, 0.83%.
+
+    Args:
+        share: The share.
+        level: What tells how many digits it takes: the share itself, or one minus it.
+    """
+    decimals = max(0, 1 - math.floor(math.log10(100 * level)))
+    text = f"{100 * share:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if decimals else text) + "%"
+
+
+def _how_sure(
+    rule: MetricRule, value: MetricValues, interval: "DropInterval", bound: float, look: Look
+) -> str:
     """Returns what an undecided rule asks for, and what is known."""
-    assert rule.confidence is not None
-    at = f"at {rule.confidence:.0%} confidence"
+    at = at_confidence(look)
+    no_bound = "" if math.isfinite(interval.upper) else f"without any bound {at}"
     if rule.limit is None:
-        return (
-            f"the drop is {interval.drop:.4g}, at most {interval.upper:.4g} {at}, and {bound:.4g} "
-            "is allowed"
-        )
+        most = no_bound or f"at most {interval.upper:.4g} {at}"
+        return f"the drop is {interval.drop:.4g}, {most}, and {bound:.4g} is allowed"
+    if no_bound:
+        asked = f"{rule.side} {rule.limit:g}"
+        return f"it is {value.quantized_value:.4g}, {no_bound}, and {asked} is asked for"
     reference = rule.reference(value.float_value)
     worst = reference - interval.upper if rule.side == "at least" else reference + interval.upper
     sure, limit = _apart(worst, rule.limit)

@@ -29,14 +29,17 @@ from tfx_tflite.components.judgement.metrics.batched_metrics import (
     MeanMetric,
     batched_metric,
 )
-from tfx_tflite.components.judgement.metrics.catalog import Direction, LabelKind
+from tfx_tflite.components.judgement.metrics.catalog import Direction, LabelKind, row_of
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision, decision_of
+from tfx_tflite.components.judgement.metrics.group_metrics import is_of_groups, metrics_of_groups
+from tfx_tflite.components.judgement.metrics.group_scores import ScoreSums
+from tfx_tflite.components.judgement.metrics.groups import AGGREGATE_KEY, FixedPoint, Grouping
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.metrics.paired_scores import ScoreBuckets
 from tfx_tflite.components.judgement.metrics.score_metrics import ScoreMetric, score_buckets
 from tfx_tflite.components.judgement.metrics.slices import SliceKey
-from tfx_tflite.components.judgement.metrics.targets import JudgedOutput
+from tfx_tflite.components.judgement.metrics.targets import Aggregate, JudgedOutput
 from tfx_tflite.components.judgement.prediction import QUANTIZED
 
 # Only the metric knows what such a label is to it.
@@ -45,22 +48,22 @@ _UNKNOWN = (LabelKind.ANY, LabelKind.OWN)
 
 @dataclass(frozen=True)
 class TestedMetric:
-    """A metric of scores whose drop is tested.
+    """A metric of scores, or any of examples in groups, that is tested.
 
     Attributes:
         metric: The metric.
         sign: 1 if higher is better, else -1.
         on_slices: Whether it is tested on each slice, or on all examples at once.
-        min_examples: Slices with fewer are not judged.
+        min_examples: Slices with fewer examples, or groups, are not judged.
     """
 
-    metric: ScoreMetric
+    metric: BatchedMetric
     sign: int
     on_slices: bool
     min_examples: int
 
     def wanted_on(self, key: SliceKey, examples: int) -> bool:
-        """Returns whether it is tested on a slice with so many examples."""
+        """Returns whether it is tested on a slice with so many examples, or groups."""
         if bool(key) != self.on_slices:
             return False
         return not key or examples >= self.min_examples
@@ -75,9 +78,10 @@ class OutputPlan:
         batched: The metrics that are computed on batches.
         check: What its labels must be.
         decision: What the metrics take for a model's answer; None if they take none.
-        tested: The metrics of scores for which a rule asks for a confidence: overall, or on each
-            slice.
+        tested: The metrics of scores, or all if examples are in groups, for which a rule asks for
+            a confidence: overall, or on each slice.
         origins: By metric, about what its mean is; see `metric_sums`.
+        score_size: About what the mean score of an example is, if metrics are of groups.
     """
 
     judged: JudgedOutput
@@ -86,6 +90,7 @@ class OutputPlan:
     decision: Decision | None
     tested: tuple[TestedMetric, ...] = ()
     origins: Mapping[str, float] = field(default_factory=dict)
+    score_size: float = 0.0
 
     @cached_property
     def buckets(self) -> ScoreBuckets:
@@ -93,8 +98,32 @@ class OutputPlan:
         return score_buckets(self.batched)
 
     @property
-    def answers(self) -> AnswerKind:
-        """What the answers are that are counted beside the labels."""
+    def grouping(self) -> Grouping | None:
+        """What is to be known of groups of examples; None if they are in none."""
+        by = self.judged.target.group_by
+        if by is None:
+            return None
+        if self.judged.target.aggregate is not None:
+            # A group has one score, which is kept as such.
+            return Grouping(by, key=AGGREGATE_KEY)
+        return Grouping(by, frozenset((one.metric.name, one.on_slices) for one in self.tested))
+
+    @property
+    def score_sums(self) -> ScoreSums | None:
+        """How groups get scores; None if metrics are of examples."""
+        aggregate = self.judged.target.aggregate
+        return None if aggregate is None else ScoreSums(aggregate, FixedPoint.near(self.score_size))
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether examples have weights."""
+        return self.judged.target.example_weight is not None
+
+    @property
+    def answers(self) -> AnswerKind | None:
+        """What the answers are that are counted beside the labels; None if labels are of groups."""
+        if self.judged.target.aggregate is not None:
+            return None
         ignored = (metric.ignore_class for metric in self.check.metrics)
         return AnswerKind(self.decision, next((c for c in ignored if c is not None), None))
 
@@ -111,10 +140,12 @@ class MetricPlan:
     Attributes:
         outputs: The metrics of each output.
         rest: The config with the metrics that go through TFMA; None if there are none.
+        min_slice_examples: A slice with fewer examples is not judged.
     """
 
     outputs: tuple[OutputPlan, ...]
     rest: config_pb2.EvalConfig | None
+    min_slice_examples: int = 1
 
     @property
     def keys(self) -> tuple[str | None, ...]:
@@ -136,7 +167,7 @@ class MetricPlan:
             DataError: A label is missing or out of range.
             EvaluationError: A metric cannot be computed from labels and outputs like these.
         """
-        plans = tuple(replace(plan, origins=_origins(plan, first)) for plan in self.outputs)
+        plans = tuple(_with_origins(plan, first) for plan in self.outputs)
         return replace(self, outputs=plans)
 
     @classmethod
@@ -170,36 +201,61 @@ class MetricPlan:
             plans.append(replace(plan, tested=tested))
         _check_confidences(confident, plans)
         _check_agreement(rules, plans)
-        return cls(tuple(plans), _rest(eval_config, plans))
+        return cls(tuple(plans), _rest(eval_config, plans), gate.min_slice_examples)
 
 
-def _origins(plan: OutputPlan, first: FirstExamples) -> dict[str, float]:
+def _with_origins(plan: OutputPlan, first: FirstExamples) -> OutputPlan:
     outputs = first.outputs[plan.judged.spec.name]
     labels = plan.check.reader.labels(first.batch, first.inputs, first.prepared)
+    if plan.judged.target.aggregate is not None:
+        read = plan.check.scores
+        scores = read({QUANTIZED: outputs}, first.batch, first.inputs, first.prepared)
+        plan.check(labels, scores, first.batch)
+        return replace(plan, score_size=float(scores[QUANTIZED].mean()))
     plan.check(labels, {QUANTIZED: outputs}, first.batch)
     means = {
         metric.name: float(metric.values(labels, outputs).mean())
         for metric in plan.batched
         if isinstance(metric, MeanMetric)
     }
-    return {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    origins = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    return replace(plan, origins=origins)
 
 
 def _output_plan(metrics: Sequence[EvaluatedMetric], judged: JudgedOutput) -> OutputPlan:
     batched: list[BatchedMetric] = []
     configured: list[ConfiguredMetric] = []
+    aggregate = judged.target.aggregate
     for evaluated in metrics:
         found = _batched(evaluated, judged)
+        if aggregate is not None:
+            _check_of_groups(evaluated.metric, found, aggregate)
         if found is not None:
             batched.append(found)
         is_area = isinstance(found, ScoreMetric) and found.is_area
+        # Errors may be of any size, as areas are of their order.
+        is_area = is_area and (aggregate is None or not aggregate.is_error)
         configured.append(replace(evaluated.metric, is_area=is_area))
     return OutputPlan(
         judged,
         tuple(batched),
         LabelCheck(judged, tuple(configured)),
-        decision_of(configured) or _class_of_unknown(configured, judged),
+        None
+        if aggregate is not None and aggregate.is_error
+        else decision_of(configured) or _class_of_unknown(configured, judged),
     )
+
+
+def _check_of_groups(
+    metric: ConfiguredMetric, batched: BatchedMetric | None, aggregate: Aggregate
+) -> None:
+    """Checks that a metric can be had of the scores of groups."""
+    is_known = isinstance(batched, ScoreMetric)
+    if not is_known or not is_of_groups(metric.class_name, metric.settings, aggregate):
+        raise EvaluationError(
+            f"evaluation.aggregate: {metric.name!r} is not a metric of groups' scores; "
+            f"{metrics_of_groups(aggregate)}"
+        )
 
 
 def _batched(evaluated: EvaluatedMetric, judged: JudgedOutput) -> BatchedMetric | None:
@@ -233,6 +289,8 @@ def _rest(
             metric for metric in spec.metrics if json.loads(metric.config)["name"] not in batched
         ]
         del spec.metrics[:]
+        for metric in others:
+            metric.module = metric.module or row_of(metric.class_name).module
         spec.metrics.extend(others)
     left = [spec for spec in rest.metrics_specs if spec.metrics]
     del rest.metrics_specs[:]
@@ -251,7 +309,7 @@ def _tested(
 ) -> tuple[TestedMetric, ...]:
     found = []
     for rule, metric in _confidences(rules, plan):
-        if isinstance(metric, ScoreMetric):
+        if isinstance(metric, ScoreMetric) or plan.judged.target.group_by is not None:
             sign = 1 if directions[metric.name] == "higher_is_better" else -1
             found.append(TestedMetric(metric, sign, rule.slices == "each", min_examples))
     return tuple(dict.fromkeys(found))
@@ -287,7 +345,8 @@ def _check_confidences(rules: Sequence[MetricRule], plans: Sequence[OutputPlan])
 
 def _why_untested(plan: OutputPlan, metric: BatchedMetric) -> str:
     """Returns why the bootstrap of a metric of scores would be wrong; empty if it is right."""
-    if not isinstance(metric, ScoreMetric):
+    if not isinstance(metric, ScoreMetric) or plan.judged.target.group_by is not None:
+        # Of groups whole ones are drawn, however their scores depend on each other.
         return ""
     if plan.judged.target.example_weight is not None:
         return "beside evaluation.example_weight"

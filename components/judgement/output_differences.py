@@ -5,18 +5,19 @@ How they differ is sums that merge in any order.
 Only NumPy and Arrow are imported here, because workers import this module.
 """
 
-import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BeforeValidator, PlainSerializer
 
+from tfx_tflite.components.digests import example_digest
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN, Array
 from tfx_tflite.components.judgement.metrics.decisions import Decision
 from tfx_tflite.components.judgement.saturation import InputsSeen
@@ -40,6 +41,8 @@ class ComparedBatch:
         quantized_output: The quantized model's, of the same shape.
         inputs: What the inputs are like beside their ranges; None if they have none.
         weights: How much each example counts, shape (n,); None if all count the same.
+        digests: By which copies are found, shape (n, kinds); None if nobody asks.
+        scores: Both models' score of each example, each of shape (n,), if metrics are of groups.
     """
 
     batch: pa.RecordBatch
@@ -48,6 +51,14 @@ class ComparedBatch:
     quantized_output: Array
     inputs: InputsSeen | None = None
     weights: Array | None = None
+    scores: tuple[Array, Array] | None = None
+    digests: Array | None = None
+
+    @cached_property
+    def names(self) -> list[bytes]:
+        """The digest of each example, by which reports name it."""
+        index = self.batch.schema.get_field_index(RAW_RECORD_COLUMN)
+        return list(map(example_digest, self.batch.column(index).flatten().to_pylist()))
 
 
 # JSON has no pairs as keys, so they are written as triples.
@@ -73,8 +84,8 @@ class OutputSums:
             the float distribution, in nats.
         distributions: The number of examples whose two outputs are distributions.
         transitions: How often each pair of (float, quantized) decisions was made.
-        worst: (difference, digest, position in the split) of the examples that differ most; the
-            position is -1 if it is not known.
+        worst: (difference, digest) of the examples that differ most, of equal ones the lowest
+            digests; an example that is there more than once is one of them.
         digest: The sum of the examples' digests, which no order changes.
     """
 
@@ -87,7 +98,7 @@ class OutputSums:
     divergence: float = 0.0
     distributions: int = 0
     transitions: _Transitions = field(default_factory=Counter)
-    worst: list[tuple[float, str, int]] = field(default_factory=list)
+    worst: list[tuple[float, str]] = field(default_factory=list)
     digest: int = 0
 
     def merge(self, other: "OutputSums") -> None:
@@ -96,7 +107,7 @@ class OutputSums:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.largest = max(self.largest, other.largest)
         self.transitions.update(other.transitions)
-        self.worst = heapq.nlargest(_WORST_EXAMPLES, {*self.worst, *other.worst})
+        self.worst = _most_different({*self.worst, *other.worst})
         self.digest = (self.digest + other.digest) % (1 << 8 * _DIGEST_BYTES)
 
     @property
@@ -143,17 +154,17 @@ def differences(element: ComparedBatch, decision: Decision | None) -> tuple[Outp
     distributions, divergence = _divergences(
         _by_position(a, element.float_output), _by_position(b, element.quantized_output)
     )
-    worst = np.argsort(-per_example, kind="stable")[:_WORST_EXAMPLES]
-    positions = positions_of(element.batch)
-    digests = _digests(element.batch)
+    # Examples of so many differences are at least as many examples.
+    large = np.flatnonzero(per_example >= np.unique(per_example)[-_WORST_EXAMPLES:][0])
+    worst = {(float(per_example[row]), element.names[row].hex()) for row in large}
     outputs = OutputSums(
         examples=len(a),
         values=a.size,
         largest=float(per_example.max(initial=0.0)),
         distributions=int(distributions.sum()),
         transitions=_transitions(element, decision),
-        worst=[(float(per_example[row]), digests[row].hex(), int(positions[row])) for row in worst],
-        digest=sum(int.from_bytes(digest, "little") for digest in digests)
+        worst=_most_different(worst),
+        digest=sum(int.from_bytes(digest, "little") for digest in element.names)
         % (1 << 8 * _DIGEST_BYTES),
     )
     terms = [np.square(a).sum(axis=1), np.square(difference).sum(axis=1)]
@@ -230,9 +241,8 @@ def _is_distribution(values: Array) -> Array:
     return near_one & (values >= 0).all(axis=-1) & (values.shape[-1] > 1)
 
 
-def _digests(batch: pa.RecordBatch) -> list[bytes]:
-    records = batch.column(batch.schema.get_field_index(RAW_RECORD_COLUMN)).flatten().to_pylist()
-    return [hashlib.blake2b(record, digest_size=_DIGEST_BYTES).digest() for record in records]
+def _most_different(examples: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
+    return heapq.nsmallest(_WORST_EXAMPLES, examples, key=lambda found: (-found[0], found[1]))
 
 
 def positions_of(batch: pa.RecordBatch) -> Array:

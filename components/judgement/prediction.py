@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.utils import shared
 
@@ -18,6 +17,7 @@ from tfx_tflite.components.examples import finite
 from tfx_tflite.components.examples.matching import FeatureMatch
 from tfx_tflite.components.examples.tensors import Array, InputSpec, Tensors, format_shape
 from tfx_tflite.components.judgement.candidate import FIRST, Candidate
+from tfx_tflite.components.judgement.copies import CopyFinder
 from tfx_tflite.components.judgement.metrics.label_kinds import for_tfma
 from tfx_tflite.components.judgement.metrics.labels import LabelCheck
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
@@ -31,6 +31,7 @@ from tfx_tflite.components.models.float_model import (
 )
 from tfx_tflite.components.models.input_normalization import normalized
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.progress import Step
 from tfx_tflite.components.versions import Kernels
 
@@ -48,6 +49,10 @@ CHOSEN = (Kernels.REFERENCE, Kernels.MICRO)
 _EXAMPLES_A_STEP = 50
 # Where extracts hold what the inputs are like, beside TFMA's own keys.
 INPUTS_SEEN_KEY = "inputs_seen"
+# And the examples' scores by model, if metrics are of groups, which are those of the only output.
+SCORES_KEY = "scores"
+# And digests by which copies are found.
+DIGESTS_KEY = "digests"
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ class ModelPair:
         input_ranges: What the quantized model's inputs were calibrated for, if that is known.
         saved_model_stored_at: Where others find the SavedModel, if that is a copy.
         tflite_stored_at: Where others find the quantized model's file, if that is a copy.
-        digests: Of TFLite files, by path (a float one's by `saved_model`); a worker runs no other
-            bytes than those that were checked.
+        digests: Of TFLite files, by path (a float one's by `saved_model`), and of a SavedModel that
+            is in an object store; a worker runs no other bytes than those that were checked.
+        copy_finder: What finds examples that are copies of others; None if nobody asks.
     """
 
     saved_model: str
@@ -86,6 +92,7 @@ class ModelPair:
     saved_model_stored_at: str | None = None
     tflite_stored_at: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    copy_finder: CopyFinder | None = None
 
     def reader(self, beside: Sequence[str] = ()) -> InputReader:
         """Returns how examples become both models' inputs; see `float_model.input_reader`."""
@@ -96,6 +103,7 @@ class ModelPair:
             self.schema,
             beside,
             self.match.features,
+            self.digests.get(self.saved_model),
         )
 
     def float_model(self) -> FloatModel | TFLiteModel:
@@ -128,8 +136,7 @@ class ModelPair:
         return [*chosen, *self.candidates][0].key(QUANTIZED)
 
     def _tflite_model(self, path: str, kernels: Kernels | None = None) -> TFLiteModel:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
+        content = any_place.read(path)
         if path in self.digests and bytes_digest(content) != self.digests[path]:
             raise EvaluationError(
                 f"{path} was changed while it was being evaluated; find out what writes there and "
@@ -256,6 +263,8 @@ class Predictor:
         for model, outputs in predictions.items():
             finite.check_outputs(batch, inputs, outputs, model)
         extracts = self._judged(batch, inputs, prepared, predictions)
+        if self._pair.copy_finder is not None:
+            extracts[DIGESTS_KEY] = self._pair.copy_finder.digests(inputs)
         if self._pair.input_ranges:
             # In what the quantized model takes, as the ranges are.
             taken = normalized(inputs, slowest.normalizations)
@@ -278,6 +287,7 @@ class Predictor:
         judged: dict[str, dict[str | None, Array]] = {model: {} for model in predictions}
         labels: dict[str | None, Array] = {}
         weights: dict[str | None, Array] = {}
+        scores: dict[str, Array] = {}
         for check in self._checks:
             key, name = check.judged.key, check.judged.spec.name
             outputs = {model: found[name] for model, found in predictions.items()}
@@ -285,7 +295,11 @@ class Predictor:
                 _check_batch_axis(name, values, batch.num_rows, model)
                 judged[model][key] = values
             own_labels = check.reader.labels(batch, inputs, prepared)
-            check(own_labels, outputs, batch)
+            if check.judged.target.aggregate is not None:
+                scores = check.scores(outputs, batch, inputs, prepared)
+                check(own_labels, scores, batch)
+            else:
+                check(own_labels, outputs, batch)
             labels[key] = for_tfma(own_labels, outputs[FLOAT])
             own_weights = check.reader.weights(batch)
             if own_weights is not None:
@@ -295,6 +309,7 @@ class Predictor:
             tfma.PREDICTIONS_KEY: {model: _keyed(values) for model, values in judged.items()},
             tfma.LABELS_KEY: _keyed(labels),
             **({tfma.EXAMPLE_WEIGHTS_KEY: _keyed(weights)} if weights else {}),
+            **({SCORES_KEY: scores} if scores else {}),
         }
 
 

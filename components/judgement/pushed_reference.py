@@ -222,6 +222,7 @@ def without_reference(
         examples=result.examples,
         rules=(*result.rules, *unjudged),
         reasons=reasons,
+        tests=result.tests,
     )
 
 

@@ -3,6 +3,7 @@
 Nothing here needs TensorFlow or NumPy: the settings are those of a config, too.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
@@ -15,10 +16,31 @@ from tfx_tflite.components.destinations.settings import (
 )
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.components.judgement.gate import Gate, MetricInQuestion
-from tfx_tflite.components.judgement.metrics.targets import Target
+from tfx_tflite.components.judgement.metrics.group_metrics import (
+    is_of_groups,
+    metrics_of_groups,
+)
+from tfx_tflite.components.judgement.metrics.targets import Aggregate, LabelInputConfig, Target
 from tfx_tflite.components.models.settings import FedSignatureSettings, GoldenSettings
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Targets
 from tfx_tflite.components.settings import LocalPath, Settings, problem
+
+
+class Tolerance(Settings):
+    """How far off a value may be for the metric `WithinTolerance`."""
+
+    relative: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] | None = None
+    absolute: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if self.relative is None and self.absolute is None:
+            raise ValueError("give relative (0.2 for 20 %), or absolute in the label's unit")
+        return self
+
+
+# What settings of metrics must be that Keras would not refuse, or only late.
+_SETTINGS_OF: Mapping[str, type[Settings]] = {"WithinTolerance": Tolerance}
 
 
 class MetricConfig(Settings):
@@ -28,16 +50,21 @@ class MetricConfig(Settings):
     module: str | None = None
     config: dict[str, JsonValue] = {}
 
+    @model_validator(mode="after")
+    def _settings_are_the_metrics(self) -> Self:
+        wanted = _SETTINGS_OF.get(self.class_name)
+        if wanted is not None and self.module is None:
+            settings = {key: value for key, value in self.config.items() if key != "name"}
+            try:
+                wanted.given(None, settings)
+            except ConfigError as error:
+                raise ValueError(f"{self.class_name}: {error}") from error
+        return self
+
     @property
     def name(self) -> str:
         """What gate rules and reports call it."""
         return str(self.config.get("name", self.class_name))
-
-
-class LabelInputConfig(Settings):
-    """A label that is an input of the model, such as an autoencoder's own."""
-
-    input: str = Field(min_length=1)
 
 
 def _distinct(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,6 +110,10 @@ class EvaluationConfig(Settings):
 
     split: str = "eval"
     slices: tuple[tuple[str, ...], ...] = ()
+    # The feature whose value says which examples belong together, such as frames of one clip.
+    group_by: Annotated[str, Field(min_length=1)] | None = None
+    # Metrics are of groups, by the scores of their examples.
+    aggregate: Aggregate | None = None
     # Of one output, these keys; of several, a list of outputs with the keys of each.
     label: Label | None = None
     output: str | None = None
@@ -127,6 +158,26 @@ class EvaluationConfig(Settings):
                 of = "" if self.outputs is None else f"outputs.{index}."
                 raise problem(
                     f"evaluation.{of}metrics", "two have one name; give one a config.name"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _aggregate_stands_alone(self) -> Self:
+        if self.aggregate is None:
+            return self
+        key = "evaluation.aggregate"
+        if self.group_by is not None:
+            raise problem(key, "has groups of its own (by); leave evaluation.group_by out")
+        if self.outputs is not None:
+            raise problem(key, "is for one output; name it as evaluation.output, without outputs")
+        if self.example_weight is not None:
+            raise problem(key, "has no weights; leave evaluation.example_weight out")
+        for index, metric in enumerate(self.metrics or ()):
+            if not is_of_groups(metric.class_name, metric.config, self.aggregate):
+                raise problem(
+                    f"evaluation.metrics.{index}",
+                    f"{metric.class_name} is not a metric of groups' scores; "
+                    f"{metrics_of_groups(self.aggregate)}",
                 )
         return self
 
@@ -176,7 +227,10 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
         pushed_version: Which version that must be, 0 for none; None takes whichever it is. It is
             part of what TFX's cache goes by, so that an evaluation against another version is not
             taken for this one.
-        pushed_trust: Whose signature that version must have.
+        counted_at: The destination in whose ledger judgements of rules with a confidence are
+            counted; it is read here, and written by the Pusher. None judges each model as if it had
+            not been judged before.
+        pushed_trust: Whose signature that version, and the ledger, must have.
         pushed_timeout: Seconds until a destination that does not answer is given up.
         show_examples: Whether the report has images of the examples that differ most.
         devices: What will run the model; the rules must hold on each of these.
@@ -189,6 +243,7 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
     targets: tuple[Target, ...] | None = None
     pushed_destination: str | None = None
     pushed_version: int | None = None
+    counted_at: str | None = None
     pushed_trust: TrustSettings = TrustSettings()
     pushed_timeout: Timeout = DEFAULT_TIMEOUT
     show_examples: bool = Field(default=False, strict=True)
@@ -199,6 +254,12 @@ class EvaluatorSettings(FedSignatureSettings, GoldenSettings):
     def compared_destination(self) -> str | None:
         """Where the pushed model is that a rule compares with; None if none does."""
         return self.pushed_destination if self.gate.against("pushed") else None
+
+    @model_validator(mode="after")
+    def _judgements_are_counted(self) -> Self:
+        if self.gate.budget is not None and self.counted_at is None:
+            raise ConfigError("gate.budget needs counted_at, where judgements are counted")
+        return self
 
     @model_validator(mode="after")
     def _destination_is_known(self) -> Self:

@@ -75,12 +75,13 @@ def write_shipped_files(
     recorded: list[GoldenSamples] = []
     if settings.golden_samples:
         inputs = model.quantize(first.take(settings.golden_samples))
+        examples = first.digests[: settings.golden_samples]
         recorded = [
             GoldenSamples.record(model.content, inputs, candidate.kernels)
             for candidate in candidates
         ]
         goldens = tuple(
-            golden.write(directory, _golden_directory(candidate))
+            golden.write(directory, _golden_directory(candidate), examples)
             for golden, candidate in zip(recorded, candidates, strict=True)
         )
     if "c_array" in settings.extras:

@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from tfx_tflite.components.errors import ModelError
 from tfx_tflite.components.models import saved_model_proto
 from tfx_tflite.components.models.saved_model_proto import Function, MetaGraph, Node
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.uris import is_local
 
 _ASSETS = "assets"
@@ -149,11 +150,11 @@ def _content(file: str) -> bytes:
     import tensorflow as tf
 
     try:
-        with tf.io.gfile.GFile(file, "rb") as reader:
-            content: bytes = reader.read()
+        return any_place.read(file)
     except tf.errors.OpError as error:
         raise ModelError(f"{file} cannot be read: {error.message}") from error
-    return content
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no {file}") from error
 
 
 def _check_asset(path: str | Path, name: str) -> None:

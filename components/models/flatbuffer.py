@@ -172,6 +172,7 @@ class Operator:
         outputs: What it writes.
         intermediates: What it keeps for itself.
         version: Of its kind; 0 for a custom operator, whose versions are its author's.
+        activation: What it applies to its result, as the schema names it.
     """
 
     index: int
@@ -180,6 +181,7 @@ class Operator:
     outputs: tuple[Tensor, ...]
     intermediates: tuple[Tensor, ...] = ()
     version: int = 1
+    activation: str = "NONE"
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -320,6 +322,7 @@ class Graph:
             _at(tensors, tree.outputs),
             _at(tensors, tree.intermediates),
             object_tree.version_of(self._tree, tree),
+            object_tree.activation_of(tree),
         )
 
     @property

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfx_tflite.components.digests import bytes_digest
+from tfx_tflite.components.digests import bytes_digest, directory_digest
 from tfx_tflite.components.errors import DataError, ModelError, listed
 from tfx_tflite.components.examples.matching import FeatureMatch, features_of, match_features
 from tfx_tflite.components.examples.tensors import (
@@ -33,6 +33,7 @@ from tfx_tflite.components.examples.tensors import (
 from tfx_tflite.components.models import float_tflite
 from tfx_tflite.components.models.settings import FedSignatureSettings
 from tfx_tflite.components.models.tflite_model import TFLiteModel
+from tfx_tflite.components.object_stores import any_place
 
 _SERVE_TAG = "serve"
 # Every SavedModel carries this pseudo-signature for its initialisation.
@@ -71,9 +72,8 @@ def read_signatures(path: str | Path) -> dict[str, Signature]:
         return {name: Signature(name, inputs, outputs)}
     file = f"{path}/saved_model.pb"
     try:
-        with tf.io.gfile.GFile(file, "rb") as reader:
-            proto = saved_model_pb2.SavedModel.FromString(reader.read())
-    except tf.errors.OpError as error:
+        proto = saved_model_pb2.SavedModel.FromString(any_place.read(file))
+    except (tf.errors.OpError, FileNotFoundError) as error:
         raise ModelError(f"no SavedModel at {path}: saved_model.pb cannot be read") from error
     except DecodeError as error:
         raise ModelError(f"{file} is not a SavedModel: {error}") from error
@@ -198,6 +198,7 @@ def input_reader(
     schema: bytes | None = None,
     beside: Sequence[str] = (),
     features: FeatureNames | None = None,
+    digest: str | None = None,
 ) -> InputReader:
     """Returns how a batch of examples becomes the inputs of `signature`.
 
@@ -212,8 +213,10 @@ def input_reader(
         beside: Outputs of the preprocessing signature that are given beside the inputs, as they
             are; those that it does not have are left out.
         features: Which feature feeds which input if it is not the feature of its name.
+        digest: Of the SavedModel, if it is in an object store and must be what was checked.
 
     Raises:
+        ArtifactError: It is not.
         ModelError: The preprocessing signature is not there or does not give what is needed.
     """
     if preprocessing_signature is None:
@@ -223,7 +226,8 @@ def input_reader(
             "a TensorFlow Lite file has no preprocessing_signature; let model.inputs name features "
             "that hold what its inputs take"
         )
-    return _Preprocessing(path, signature, preprocessing_signature, beside)
+    with any_place.local_copy(str(path), digest) as here:
+        return _Preprocessing(here, signature, preprocessing_signature, beside)
 
 
 def _feature_shapes(schema: bytes | None) -> FeatureShapes:
@@ -338,6 +342,17 @@ def raw_records(batch: pa.RecordBatch) -> Array:
     return records
 
 
+def float_model_digests(path: str) -> dict[str, str]:
+    """Returns the digest of a SavedModel in an object store by its URI, for those who fetch it.
+
+    Of one that is not fetched there is none.
+    """
+    if not any_place.is_served(path):
+        return {}
+    with any_place.local_copy(path) as here:
+        return {path: directory_digest(here)}
+
+
 def runs_in_threads(path: str | Path) -> bool:
     """Returns whether several threads may share one float model, as no interpreter can be."""
     return float_tflite.file_in(path) is None
@@ -351,14 +366,16 @@ def open_float_model(
     Args:
         path: The SavedModel, the TensorFlow Lite file, or the directory that the file is in.
         signature: The signature to call.
-        digest: Of the TensorFlow Lite file as it was checked.
+        digest: Of the TensorFlow Lite file as it was checked, or of a SavedModel that is in an
+            object store.
 
     Raises:
-        ModelError: The TensorFlow Lite file is another one by now.
+        ArtifactError, ModelError: It is another one by now.
     """
     file = float_tflite.file_in(path)
     if file is None:
-        return FloatModel(path, signature)
+        with any_place.local_copy(str(path), digest) as here:
+            return FloatModel(here, signature)
     content = float_tflite.read(file)
     if digest not in (None, bytes_digest(content)):
         raise ModelError(f"{file} was changed while it was being evaluated; run again")

@@ -19,6 +19,7 @@ from tfx_tflite.components.models import object_tree, soundness
 from tfx_tflite.components.models.draft import Draft
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
 from tfx_tflite.components.models.object_tree import TensorTree, numbers, text
+from tfx_tflite.components.object_stores import any_place
 
 # What LiteRT's converter of PyTorch leaves for its own later steps. If it is there, TensorFlow's
 # quantizer keeps all constants in float, and so the convolutions that read them.
@@ -37,12 +38,12 @@ def file_in(path: str | Path) -> str | None:
         path: The file itself, or the directory that it is in.
     """
     place = str(path)
-    if tf.io.gfile.exists(f"{place}/saved_model.pb"):
+    if any_place.exists(f"{place}/saved_model.pb"):
         return None
     for file in (f"{place}/{FLOAT_MODEL_FILE}", f"{place}/tflite"):
-        if tf.io.gfile.exists(file):
+        if any_place.exists(file):
             return file
-    is_file = tf.io.gfile.exists(place) and not tf.io.gfile.isdir(place)
+    is_file = any_place.exists(place) and not any_place.is_directory(place)
     return place if is_file else None
 
 
@@ -67,10 +68,11 @@ def read(file: str) -> bytes:
         ModelError: It cannot be read, or is none that can be quantized.
     """
     try:
-        with tf.io.gfile.GFile(file, "rb") as reader:
-            content: bytes = reader.read()
+        content = any_place.read(file)
     except tf.errors.OpError as error:
         raise ModelError(f"{file} cannot be read: {error.message}") from error
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no {file}") from error
     return as_float_model(content, file)
 
 

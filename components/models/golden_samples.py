@@ -77,12 +77,15 @@ class GoldenSamples:
                 )
         return cls(rows, outputs, batch_size, Runtime.of(kernels))
 
-    def write(self, directory: Path, place: str = GOLDEN_DIRECTORY) -> Golden:
+    def write(
+        self, directory: Path, place: str = GOLDEN_DIRECTORY, examples: Sequence[str] = ()
+    ) -> Golden:
         """Writes the files and returns their description.
 
         Args:
             directory: Of all that is shipped.
             place: The folder in it; the files' names in the description begin with it.
+            examples: The digests of the examples that the samples are.
         """
         (directory / place).mkdir(parents=True, exist_ok=True)
         return Golden(
@@ -91,6 +94,7 @@ class GoldenSamples:
             runtime=self.runtime,
             inputs=_written(directory, f"{place}/input", self.inputs),
             outputs=_written(directory, f"{place}/output", self.outputs),
+            examples=tuple(examples[: len(next(iter(self.inputs.values())))]) or None,
         )
 
 

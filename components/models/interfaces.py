@@ -4,6 +4,7 @@
 (`float_model.py`, `flatbuffer.py`), and a test compares the two.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class TensorForm:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+    @property
+    def values(self) -> int | None:
+        """How many values an example has; None if that is not fixed, or not known."""
+        sizes = [size for size in self.shape[1:] if size is not None]
+        is_fixed = bool(self.shape) and len(sizes) == len(self.shape) - 1
+        return math.prod(sizes) if is_fixed else None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tfx_tflite.components.artifact_layout import MODEL_FILE
+from tfx_tflite.components.deferred_imports import TENSORFLOW, deferred_imports
 from tfx_tflite.components.destinations.manifest import Golden, KernelsDeviate, SmokeTest
 from tfx_tflite.components.documents import Part
 from tfx_tflite.components.errors import ModelError, PushError
@@ -71,19 +72,9 @@ def try_model(
         PushError: It cannot be loaded or run, takes too long, gives other outputs with the kernels
             that its golden samples were recorded with, or NaN or infinity with the default ones.
     """
-    command = [sys.executable, "-m", __name__, str(directory.resolve())]
     trial = _Trial(goldens=tuple(goldens), shapes={k: tuple(v) for k, v in (shapes or {}).items()})
     try:
-        # Python looks for modules where it is started, and a folder there may have any name.
-        done = subprocess.run(
-            command,
-            input=trial.model_dump_json(),
-            capture_output=True,
-            text=True,
-            timeout=time_limit,
-            cwd=directory,
-            env=without_secrets(),
-        )
+        done = _ended(directory.resolve(), trial.model_dump_json(), time_limit)
     except subprocess.TimeoutExpired as error:
         raise PushError(
             f"the model was not pushed: trying it took more than {time_limit:.0f} s"
@@ -100,6 +91,20 @@ def try_model(
     if outcome.found is None:
         raise PushError(f"the model was not pushed: {outcome.problem}")
     return outcome.found
+
+
+def _ended(directory: Path, trial: str, time_limit: float) -> "subprocess.CompletedProcess[str]":
+    """Runs this module as a program to its end; tests replace it by one that need not import."""
+    return subprocess.run(
+        [sys.executable, "-m", __name__, str(directory)],
+        input=trial,
+        capture_output=True,
+        text=True,
+        timeout=time_limit,
+        # Python looks for modules where it is started, and a folder there may have any name.
+        cwd=directory,
+        env=without_secrets(),
+    )
 
 
 def _try(directory: Path, trial: _Trial) -> _Outcome:
@@ -162,7 +167,9 @@ def _replay(content: bytes, directory: Path, golden: Golden) -> _Outcome:
 def main() -> None:
     """Tries one model; see the module's docstring."""
     trial = _Trial.model_validate_json(sys.stdin.read())
-    print(_try(Path(sys.argv[1]), trial).model_dump_json())
+    # An interpreter needs little of TensorFlow, whose package imports all of it.
+    with deferred_imports(TENSORFLOW):
+        print(_try(Path(sys.argv[1]), trial).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class TFLitePusher(tfx_pusher.Pusher):
     Component `outputs` contains:
         - `pushed_model`: `PushedModel` with a copy of what was pushed and the custom properties of
           TFX's Pusher (`pushed`, `pushed_destination`, `pushed_version`), `push_outcome` and
-          `push_note`, as of `PushedVersion`; what was rolled back from is not pushed again.
+          `push_note`, as of `PushedVersion`, and `approve_command` if the version waits for
+          approval; what was rolled back from or rejected is not pushed again.
 
     Args:
         model: The `Model` with the quantized model.
@@ -44,7 +45,7 @@ class TFLitePusher(tfx_pusher.Pusher):
         infra_blessing: As in TFX's Pusher.
         settings: How the push is made.
         **options: The fields of `PusherSettings`, instead of `settings`: `keep`,
-            `signing_key`, `verify_key`, `force`, `timeout`.
+            `signing_key`, `verify_key`, `force`, `timeout`, `approval`.
 
     Raises:
         ConfigError: A value is out of its range.

@@ -1,5 +1,6 @@
 """The TFLitePusher executor: the blessing checked against the bytes, then the push."""
 
+import contextlib
 import functools
 import posixpath
 from pathlib import Path
@@ -17,19 +18,23 @@ from tfx_tflite.components import artifact_files
 from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import check_all
 from tfx_tflite.components.artifact_files import Artifacts
+from tfx_tflite.components.destinations.approval import approve_command_at
 from tfx_tflite.components.destinations.destination import (
     Candidate,
     Destination,
     PushedVersion,
     Trust,
 )
+from tfx_tflite.components.destinations.ledger import Waiting
 from tfx_tflite.components.destinations.manifest import MetadataIds
+from tfx_tflite.components.destinations.push import Judge
 from tfx_tflite.components.destinations.settings import PusherSettings
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError, listed
+from tfx_tflite.components.judgement.looks import judged_again
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.report import page
-from tfx_tflite.components.report.document import Pushed, Report
+from tfx_tflite.components.report.document import Pushed, Report, WaitingVersion
 from tfx_tflite.components.report.version_trend import with_history
 from tfx_tflite.components.verdict import Verdict
 
@@ -57,7 +62,7 @@ class Executor(tfx_pusher.Executor):
             return
         report = _blessed_report(input_dict)
         _check_agreement(input_dict, report)
-        if not is_blessed:
+        if not is_blessed and report.judged is None:
             self._MarkNotPushed(pushed)
             return
         destination = Destination.open(
@@ -65,6 +70,12 @@ class Executor(tfx_pusher.Executor):
             settings.timeout,
             Trust.of(settings),
         )
+        judge = _judge(report, destination)
+        if not is_blessed:
+            if judge is not None:
+                destination.count(judge)
+            self._MarkNotPushed(pushed)
+            return
         blessing = artifact_utils.get_single_uri(input_dict["model_blessing"])
         with (
             artifact_files.readable(self.GetModelPath(input_dict)) as model,
@@ -77,21 +88,28 @@ class Executor(tfx_pusher.Executor):
                     model / "tflite",
                     shipped,
                     _compared_with(report, destination),
+                    judge,
                 ),
                 force=settings.force,
                 keep=settings.keep,
+                approval=settings.approval == "required",
                 trial=functools.partial(
                     try_model, goldens=report.goldens, shapes=report.example_shapes
                 ),
             )
-        if version.outcome == "withdrawn":
+        if not version.is_there:
             self._MarkNotPushed(pushed)
         else:
+            where = _pushed(destination, version)
             _copy(destination, version, pushed.uri)
-            _write_report(with_history(report, destination), version, pushed.uri)
+            _write_report(with_history(report, destination), where, pushed.uri)
             self._MarkPushed(pushed, version.uri, str(version.number))
         pushed.set_string_custom_property(layout.PUSH_OUTCOME, version.outcome)
         pushed.set_string_custom_property(layout.PUSH_NOTE, version.note)
+        if version.waits:
+            pushed.set_string_custom_property(
+                layout.APPROVE_COMMAND, approve_command_at(destination, version.number)
+            )
         logging.info("%s at %s. %s", version.outcome, version.uri, version.note)
 
     def CheckBlessing(self, input_dict: Artifacts) -> bool:
@@ -121,6 +139,7 @@ class Executor(tfx_pusher.Executor):
         model: Path,
         shipped: Path,
         compared_with: int | None,
+        judge: Judge | None,
     ) -> Candidate:
         model_artifact = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
@@ -136,6 +155,7 @@ class Executor(tfx_pusher.Executor):
                 )
             ),
             compared_with=compared_with,
+            judge=judge,
         )
 
     def _execution_id(self) -> int | None:
@@ -211,6 +231,22 @@ def _compared_with(report: Report, destination: Destination) -> int | None:
     return report.pushed_reference.version if report.pushed_reference else 0
 
 
+def _judge(report: Report, destination: Destination) -> Judge | None:
+    """Returns what judges the model beside those at a destination; None if nothing is counted.
+
+    Raises:
+        PushError: Judgements are counted at another destination.
+    """
+    if report.judged is None or report.counted_at is None:
+        return None
+    if Destination.open(report.counted_at).uri != destination.uri:
+        raise PushError(
+            f"judgements of the model are counted at {report.counted_at}, but it is to be pushed "
+            f"to {destination.uri}; give QuantizationEvaluator the same place as counted_at"
+        )
+    return functools.partial(judged_again, report.judged)
+
+
 def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
     """Copies a pushed version to where artifacts are, from the store that it was pushed to.
 
@@ -236,9 +272,31 @@ def _copy(destination: Destination, version: PushedVersion, uri: str) -> None:
         ) from error
 
 
-def _write_report(report: Report, version: PushedVersion, uri: str) -> None:
+def _pushed(destination: Destination, version: PushedVersion) -> Pushed:
+    """Returns what the report says of a pushed version, and of all that wait if it does."""
+    waiting: list[Waiting] = []
+    if version.waits:
+        # That they cannot be listed is no reason to call the push failed.
+        with contextlib.suppress(NotKnownError, DestinationError):
+            waiting = destination.waiting()
+    return Pushed(
+        version=version.number,
+        uri=version.uri,
+        waits=version.waits,
+        waiting=tuple(
+            WaitingVersion(
+                version=each.version,
+                since=each.since,
+                approve=approve_command_at(destination, each.version),
+            )
+            for each in waiting
+        ),
+    )
+
+
+def _write_report(report: Report, where: Pushed, uri: str) -> None:
     """Writes the report once more beside the pushed model, now that its version is known."""
-    pushed = report.model_copy(update={"pushed": Pushed(version=version.number, uri=version.uri)})
+    pushed = report.model_copy(update={"pushed": where})
     io_utils.write_string_file(posixpath.join(uri, layout.REPORT_FILE), pushed.to_json())
     io_utils.write_string_file(posixpath.join(uri, layout.PAGE_FILE), page.render(pushed))
 

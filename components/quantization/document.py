@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tfx_tflite.components.destinations.manifest import CalibrationSample
 from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import TuningReport
 
@@ -109,6 +110,8 @@ class QuantizationReport(Document):
     # How the model was made, and how that was found if a search found it.
     recipe: Recipe | None = None
     tuning: TuningReport | None = None
+    # What several draws of the calibration examples came to.
+    draws: DrawsReport | None = None
     # What breaks the scheme's promise; nothing in what is written.
     audit: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()

@@ -83,12 +83,14 @@ class Recipe:
         repairs: What is done to the float graph, or to the quantized one, so that less is lost.
         float_edges: Keys of tensors that stay float, and with them what writes and reads them.
         float_layers: Keys or names of layers that stay float between integers.
+        draw: Which draw of the calibration examples the model is made with, from 0, if there are
+            several (`calibration.seeds`); None takes the first.
         structure: A digest of the structure of the float graph that the keys are of; None fits any
             graph that has them.
         format: Of the document.
 
     Raises:
-        ConfigError: The scheme does not offer the I/O type, floats or a repair.
+        ConfigError: The scheme does not offer the I/O type, floats, a repair or a draw.
     """
 
     __pydantic_config__ = _STRICT
@@ -103,6 +105,7 @@ class Recipe:
     repairs: tuple[Repair, ...] = ()
     float_edges: tuple[str, ...] = ()
     float_layers: tuple[str, ...] = ()
+    draw: Annotated[int, Field(strict=True, ge=0)] | None = None
     structure: str | None = None
     format: Literal[1] = 1
 
@@ -129,6 +132,11 @@ class Recipe:
                 f"repairs and weights do not go with scheme {name!r}, whose activations are float; "
                 "leave them out"
             )
+        if self.draw is not None and not self.scheme.needs_calibration:
+            raise ConfigError(
+                f"draw does not go with scheme {name!r}, which takes no calibration examples; "
+                "leave it out"
+            )
 
     @property
     def allows_float(self) -> bool:
@@ -149,6 +157,7 @@ class Recipe:
             or self.tensor_ranges
             or self.float_edges
             or self.float_layers
+            or self.draw is not None
         )
 
     def having(self, *repairs: Repair) -> "Recipe":

@@ -27,8 +27,9 @@ from tfx_tflite.components.quantization.layer_noise import (
     rounding_noise,
 )
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange, TensorRanges
+from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import same_scale_groups
+from tfx_tflite.components.quantization.ranges.tensor_range import TensorRange
 from tfx_tflite.components.quantization.rounding import Rounding, with_rounded
 from tfx_tflite.components.quantization.structure import layer_keys, tensor_keys
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
+from tfx_tflite.components.examples.settings import SamplePlan
 from tfx_tflite.components.models.settings import FedSignatureSettings
 from tfx_tflite.components.quantization.conversion.limits import Limits
 from tfx_tflite.components.quantization.ranges.policy import PolicyKind, RangePolicy
@@ -142,7 +143,8 @@ class QuantizationSettings(ConversionSettings):
 
     Attributes:
         recipe: A file with the recipe to be applied, which says the scheme and all besides.
-        auto: How `scheme: auto` looks for one.
+        auto: How `scheme: auto` looks for one; of it, draws of the calibration examples take the
+            tuning split, too, which is why `PipelineConfig` says when it may be given.
     """
 
     recipe: LocalPath | None = None
@@ -171,23 +173,17 @@ class QuantizationSettings(ConversionSettings):
         """What configs and messages call the scheme."""
         return "recipe" if self.recipe is not None else super().scheme_name
 
-    @model_validator(mode="after")
-    def _only_a_search_takes_how(self) -> Self:
-        if "auto" in self.model_fields_set and self.scheme != AUTO:
-            raise problem(
-                "quantization.auto", "is of quantization.scheme: auto; set that, or leave it out"
-            )
-        return self
-
 
 class QuantizerSettings(RangeSettings, ConversionSettings, FedSignatureSettings):
     """What TFLiteQuantizer is asked for: which signature, what to convert it to, and how.
 
     Attributes:
         given_recipe: The recipe to be applied instead of the plain scheme.
+        seeds: How many draws of calibration examples there are, see `SamplePlan`.
     """
 
     given_recipe: Recipe | None = None
+    seeds: Count = SamplePlan.model_fields["seeds"].default
 
     @property
     def recipe(self) -> Recipe:

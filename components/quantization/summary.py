@@ -19,12 +19,13 @@ from tfx_tflite.components.quantization.document import (
     QuantizationReport,
     SizeParts,
 )
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.fidelity import Agreement
 from tfx_tflite.components.quantization.float_parts import float_operators
 from tfx_tflite.components.quantization.layer_noise import LayerNoise
 from tfx_tflite.components.quantization.multiply_adds import multiply_adds
 from tfx_tflite.components.quantization.ranges.policy import PERCENTILE, RangePolicy
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange
+from tfx_tflite.components.quantization.ranges.tensor_range import TensorRange
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization.tuning import TuningReport
@@ -39,6 +40,7 @@ def summarize(
     agreements: Sequence[Agreement] = (),
     recipe: Recipe | None = None,
     tuning: TuningReport | None = None,
+    draws: DrawsReport | None = None,
 ) -> QuantizationReport:
     """Returns settings, digests, sizes, ranges and layers of a conversion.
 
@@ -51,6 +53,7 @@ def summarize(
         agreements: How far the outputs' answers agree with the float model's.
         recipe: What was made of the model; None if that is what the settings say.
         tuning: How the recipe was found, if a search found it.
+        draws: What several draws of the calibration examples came to.
     """
     graph = read_graph(models.quantized)
     recipe = recipe or settings.recipe
@@ -62,6 +65,7 @@ def summarize(
         scheme=recipe.scheme.value,
         recipe=recipe,
         tuning=tuning,
+        draws=draws,
         io_type=recipe.resolved_io_type,
         batch_size=settings.batch_size,
         float_fallback=recipe.float_fallback,

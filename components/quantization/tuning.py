@@ -9,7 +9,8 @@ from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.verdict import RuleResult, Verdict
 
 FORMAT = 1
-# In the order in which they are climbed; `quantization_tuner.ladder` says when.
+# In the order in which they are climbed; `quantization_tuner.ladder` says when. The last is none of
+# a search: what it found, with a draw of the calibration examples.
 Rung = Literal[
     "last recipe",
     "plain",
@@ -23,6 +24,7 @@ Rung = Literal[
     "float edges",
     "dynamic range",
     "float16",
+    "draw",
 ]
 # What came of it: the plain scheme holds, the recipe of before holds, a repair was found, or none.
 Outcome = Literal["plain", "confirmed", "rescued", "not found"]

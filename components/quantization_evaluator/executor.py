@@ -1,6 +1,7 @@
 """The QuantizationEvaluator executor: artifacts in, evaluation, verdict and blessing out."""
 
 import dataclasses
+import functools
 import json
 import math
 import posixpath
@@ -21,19 +22,24 @@ from tfx_tflite.components import artifact_layout as layout
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.ledger import utc_now
+from tfx_tflite.components.destinations.ledger import JudgedModel, judgements, utc_now
 from tfx_tflite.components.destinations.manifest import Evaluated
 from tfx_tflite.components.destinations.trust import Trust
 from tfx_tflite.components.digests import bytes_digest, records_digest
 from tfx_tflite.components.errors import ArtifactError, EvaluationError, listed
 from tfx_tflite.components.example_artifacts import read_schema, split_files
+from tfx_tflite.components.examples.lowest_digests import Workers
 from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.candidate import candidates_on
 from tfx_tflite.components.judgement.case import AGAINST_PUSHED, Case
+from tfx_tflite.components.judgement.copies import CopyFinder
 from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_of, two_model_config
+from tfx_tflite.components.judgement.evaluation import Evaluation
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.gate import Gate, LatencyLimit, LatencyMsLimit
 from tfx_tflite.components.judgement.judging import GateResult
+from tfx_tflite.components.judgement.looks import Looks, Question
+from tfx_tflite.components.judgement.metrics.targets import Target as EvalTarget
 from tfx_tflite.components.judgement.prediction import CHOSEN, ModelPair
 from tfx_tflite.components.judgement.pushed_reference import REMEDY, Looked, PushedReference, look
 from tfx_tflite.components.judgement.settings import EvaluatorSettings
@@ -42,7 +48,11 @@ from tfx_tflite.components.models import effects, float_tflite, latency
 from tfx_tflite.components.models import kernel_differences as kernels
 from tfx_tflite.components.models.facts import facts_of
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
-from tfx_tflite.components.models.float_model import matched, read_tensor_signature
+from tfx_tflite.components.models.float_model import (
+    float_model_digests,
+    matched,
+    read_tensor_signature,
+)
 from tfx_tflite.components.models.target import Target
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
 from tfx_tflite.components.progress import Step
@@ -99,12 +109,14 @@ class Executor(tfx_evaluator.Executor):
         settings = EvaluatorSettings.from_property(exec_properties)
         gate = settings.gate
         source = _source(input_dict, settings)
-        _check_slices(eval_config, source)
-        pair = _model_pair(input_dict, settings, source)
         targets = settings.targets or targets_of(eval_config, settings.output)
+        _check_features(eval_config, targets, source)
+        pair = _model_pair(input_dict, settings, source)
         judged = judged_outputs(pair, eval_config, targets)
         samples = settings.golden_samples
-        first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS))
+        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+        workers = Workers(self._make_beam_pipeline, output_path)
+        first = FirstExamples.read(source, pair, judged, max(samples, _COMPARED_KERNELS), workers)
         float_digests = _checked_float_file(pair, first)
         with fileio.open(pair.tflite, "rb") as file:
             content = file.read()
@@ -115,22 +127,25 @@ class Executor(tfx_evaluator.Executor):
         # machine that does something else says little of latency.
         effort = _latency_effort(gate, settings.devices)
         model = _model_properties(input_dict, content, first, effort)
-        _check_origin(input_dict, settings, model)
+        float_digest = _check_origin(input_dict, settings, model)
+        identity = _float_identity(input_dict) or float_digest
         host = default_kernels(content, first.take(2))
         candidates = candidates_on(settings.devices, host, [found.problem for found in facts])
         chosen = [each for each in CHOSEN if each in {one.kernels for one in candidates}]
         for each in chosen:
             check_target_run(content, name, first.take(2), each)
+        groups_are_known = any(target.group_by for target in targets)
         pair = dataclasses.replace(
             pair,
             input_ranges=model.input_ranges,
             digests={pair.tflite: bytes_digest(content), **float_digests},
             candidates=candidates,
+            copy_finder=None if groups_are_known else CopyFinder.of(first.inputs),
             host=host if any(each.kernels is not host for each in candidates) else None,
         )
         quantized = TFLiteModel(content, pair.candidates[0].kernels)
         first = dataclasses.replace(first, outputs=quantized.predict(first.inputs))
-        output_path = artifact_utils.get_single_uri(output_dict["evaluation"])
+        past = _past_judgements(settings)
         looked = _looked(settings)
         if isinstance(looked, PushedReference):
             check_first_run(looked.content, looked.name, first.take(2))
@@ -145,7 +160,12 @@ class Executor(tfx_evaluator.Executor):
         progress.tell(Step(progress.PREDICTED, split=settings.split, is_first=True))
         with self._make_beam_pipeline() as pipeline:
             case.compare(pipeline)
-        judgement = case.judge([figures_on(model, found) for found in facts])
+        judgement = case.judge(
+            [figures_on(model, found) for found in facts],
+            looks=None
+            if past is None
+            else functools.partial(_looks, past, identity, model, settings),
+        )
         document = build(
             Findings(
                 case=case,
@@ -181,6 +201,7 @@ class Executor(tfx_evaluator.Executor):
             ),
             config_digest=_config_digest(properties),
             pushed_destination=settings.compared_destination,
+            counted_at=settings.counted_at if settings.gate.is_counted else None,
             provenance=Provenance.model_validate_json(str(provenance)) if provenance else None,
             run=self._context.pipeline_run_id if self._context else None,
             evaluated_at=utc_now(),
@@ -196,10 +217,54 @@ def _looked(settings: EvaluatorSettings) -> Looked | None:
     return look(destination, settings.pushed_version, trust, settings.pushed_timeout)
 
 
+def _past_judgements(settings: EvaluatorSettings) -> tuple[JudgedModel, ...] | None:
+    """Returns what the ledger at the destination has; None if nothing is counted there.
+
+    Raises:
+        DestinationError: It is damaged, or not what was signed.
+        NotKnownError: It cannot be read.
+    """
+    if settings.counted_at is None or not settings.gate.is_counted:
+        return None
+    return judgements(_opened(settings.counted_at, settings).events())
+
+
+def _float_identity(input_dict: Artifacts) -> str | None:
+    """Returns the digest of the float32 TensorFlow Lite model that was quantized.
+
+    Of the same weights it is the same file each time, where every export of a SavedModel has other
+    bytes. None if it is not beside the quantized model.
+    """
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    path = posixpath.join(model.uri, layout.FLOAT_TFLITE_FILE)
+    if not fileio.exists(path):
+        return None
+    with fileio.open(path, "rb") as file:
+        return bytes_digest(file.read())
+
+
+def _looks(
+    past: tuple[JudgedModel, ...],
+    float_model: str,
+    model: ModelProperties,
+    settings: EvaluatorSettings,
+    evaluation: Evaluation,
+) -> Looks:
+    """Returns the looks at a model."""
+    # The same examples by another label, or in other groups, are another test.
+    asked = settings.model_dump_json(include={"targets", "output"}).encode()
+    examples = f"{evaluation.digest}, {bytes_digest(asked).partition(':')[2][:12]}"
+    return Looks(Question(float_model, model.digest, examples), past, settings.gate.budget)
+
+
 def _destination(settings: EvaluatorSettings) -> Destination:
     """Returns where the pushed model is that a rule is against."""
+    return _opened(str(settings.compared_destination), settings)
+
+
+def _opened(destination: str, settings: EvaluatorSettings) -> Destination:
     trust = Trust.of(settings.pushed_trust)
-    return Destination.open(str(settings.compared_destination), settings.pushed_timeout, trust)
+    return Destination.open(destination, settings.pushed_timeout, trust)
 
 
 def _copied(reference: PushedReference, output_path: str) -> str:
@@ -217,18 +282,29 @@ def _source(input_dict: Artifacts, settings: EvaluatorSettings) -> SplitFiles:
     return split_files(input_dict["examples"], settings.split, schema, _COMPONENT)
 
 
-def _check_slices(eval_config: config_pb2.EvalConfig, source: SplitFiles) -> None:
-    """Checks that slices are by features that there are; others would have no examples."""
+def _check_features(
+    eval_config: config_pb2.EvalConfig, targets: Sequence[EvalTarget], source: SplitFiles
+) -> None:
+    """Checks that slices and groups are by features that there are.
+
+    A slice by another would have no examples.
+    """
     if source.schema is None:
         return
     known = {feature.name for feature in schema_pb2.Schema.FromString(source.schema).feature}
-    for spec in eval_config.slicing_specs:
-        for name in (*spec.feature_keys, *spec.feature_values):
-            if name not in known:
-                raise EvaluationError(
-                    f"evaluation.slices: there is no feature {name!r}; the schema has: "
-                    f"{listed(sorted(known))}"
-                )
+    named = [
+        ("evaluation.slices", name)
+        for spec in eval_config.slicing_specs
+        for name in (*spec.feature_keys, *spec.feature_values)
+    ]
+    for target in targets:
+        key = "evaluation.group_by" if target.aggregate is None else "evaluation.aggregate.by"
+        named += [(key, target.group_by)] if target.group_by else []
+    for key, name in named:
+        if name not in known:
+            raise EvaluationError(
+                f"{key}: there is no feature {name!r}; the schema has: {listed(sorted(known))}"
+            )
 
 
 def _model_pair(
@@ -256,10 +332,13 @@ def _model_pair(
 
 
 def _checked_float_file(pair: ModelPair, first: FirstExamples) -> dict[str, str]:
-    """Returns the digest of a float TensorFlow Lite file after a first run, by its model."""
+    """Returns the digest of the float model by its place, of a file after a first run.
+
+    Of a SavedModel only if workers fetch it.
+    """
     file = float_tflite.file_in(pair.saved_model)
     if file is None:
-        return {}
+        return float_model_digests(pair.saved_model)
     content = float_tflite.read(file)
     check_first_run(content, pair.saved_model_stored_at or file, first.take(2))
     return {pair.saved_model: bytes_digest(content)}
@@ -315,8 +394,12 @@ def _model_properties(
 
 def _check_origin(
     input_dict: Artifacts, settings: EvaluatorSettings, model: ModelProperties
-) -> None:
-    """Checks that the model is the one that was made, from this very float model and signature."""
+) -> str:
+    """Checks that the model is the one that was made, from this very float model and signature.
+
+    Returns:
+        The float model's digest.
+    """
     with artifact_files.readable(
         artifact_files.float_model_uri(input_dict["baseline_model"])
     ) as directory:
@@ -341,6 +424,7 @@ def _check_origin(
                 f"the quantized model was made from {name} {value}, but is to be compared with "
                 f"{found[name]}; did the float model change in between?"
             )
+    return found["float model"]
 
 
 def _lineage(input_dict: Artifacts) -> dict[str, str]:
@@ -426,4 +510,4 @@ def _bless(
     )
     io_utils.write_string_file(posixpath.join(blessing.uri, name), "")
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
-    logging.info("The quantized model is %s. %s", result.verdict.value, " ".join(result.reasons))
+    logging.info("The quantized model is %s. %s", result.verdict.value, " ".join(document.reasons))

@@ -84,6 +84,28 @@ class RecipeBench:
             _ROUNDED + recipe.to_json(), Tried.model_validate(named), lambda: content
         )
 
+    def observe_draws(self, recipe: Recipe, draws: int) -> None:
+        """Measures the ranges of so many draws, in one pass if they have one float model."""
+        self.workshop.observe_draws(recipe, range(draws))
+
+    def try_draw(self, recipe: Recipe, draw: int, of: int) -> Tried:
+        """Returns what the rules say of a recipe with a draw of the calibration examples.
+
+        The budget is that of a search: so many draws are what was asked for.
+
+        Args:
+            recipe: The recipe, without a draw.
+            draw: Which draw, from 0.
+            of: How many draws there are.
+        """
+        candidate = replace(recipe, draw=draw)
+        what = f"draw {draw} of the calibration examples"
+        progress.tell(Step(progress.DRAWS, draw, of=of, note=what))
+        named = Tried.model_validate({"rung": "draw", "what": what, "recipe": candidate})
+        # Without a draw the first one is taken, so that a search has judged it.
+        key = (candidate if draw else recipe).to_json()
+        return self._kept_or_judged(key, named, lambda: self.models(candidate).quantized)
+
     def changes(self, repair: Repair, recipe: Recipe) -> bool:
         """Returns whether a repair changes the float model that a recipe gives."""
         before = self.workshop.repaired(recipe)
@@ -181,18 +203,22 @@ class RecipeBench:
             raise BudgetSpentError
         self._tell(named)
         self.evaluations += 1
+        found = self._kept_or_judged(key, named, make)
+        self.seconds += found.seconds
+        if found.is_allowed and (self._best is None or order(found) < order(self._best)):
+            self._best = found
+        return found
+
+    def _kept_or_judged(self, key: str, named: Tried, make: Callable[[], bytes]) -> Tried:
+        """Returns what was kept of a candidate; judges it, and keeps that, if there is nothing."""
         found = self.memory.tried(key)
         if found is None:
             found = self._judged(named, make)
             if not found.problem:
                 self.memory.keep(key, found)
-        self.seconds += found.seconds
-        found = found.model_copy(
+        return found.model_copy(
             update={name: getattr(named, name) for name in ("rung", "what", "recipe", "is_allowed")}
         )
-        if found.is_allowed and (self._best is None or order(found) < order(self._best)):
-            self._best = found
-        return found
 
     def _tell(self, next_one: Tried) -> None:
         """Tells which candidate is tried next, and which was the best so far."""
@@ -226,7 +252,8 @@ class RecipeBench:
                 update={"problem": str(error), "excess": 1e9, "distance": 1e9, "seconds": seconds}
             )
         cost = None
-        if named.recipe is not None:
+        # What a model costs does not depend on the draw.
+        if named.recipe is not None and named.rung != "draw":
             shapes = self.ground.first.shapes
             cost = costs(self.workshop.rewritten, content, shapes, self.ground.devices)
         logging.info("Candidate %s: rules %s, excess %.3f", named.what, judged.holds, judged.excess)

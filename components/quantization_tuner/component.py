@@ -38,23 +38,28 @@ class QuantizationTunerSpec(ComponentSpec):
 class QuantizationTuner(base_beam_component.BaseBeamComponent):
     """Looks for a recipe by which the gate's rules hold, on examples that the gate does not see.
 
+    With `seeds` of more than one, the recipe that it finds, or the scheme if that is not `auto`, is
+    made with as many draws of the calibration examples, and the one in the middle is taken.
+
     Component `outputs` contains:
         - `recipe`: `HyperParameters` with `recipe.json`, to be given to `TFLiteQuantizer`, what was
-          tried in `tuning.json`, and the models that it makes (`quantized.tflite`,
+          tried in `tuning.json` and `draws.json`, and the models that it makes (`quantized.tflite`,
           `float32.tflite`) with the ranges they were made from (`ranges.json`); custom properties
           `scheme`, `model_digest`, `float_model_digest` and `sample_digest`.
 
     Args:
         examples: The `Examples` with the split that candidates are judged on.
         model: The `Model` with the float SavedModel.
-        calibration_examples: `Examples` with a split `calibration`.
+        calibration_examples: `Examples` with a split `calibration`; with `seeds` as
+            `CalibrationSampler` gives them.
         eval_config: The metrics, as `QuantizationEvaluator` takes them.
         schema: The `Schema` of the examples.
         settings: What to convert, how to search, and the rules.
         **options: The fields of `TunerSettings`, instead of `settings`.
 
     Raises:
-        ConfigError: A value is out of its range, or the ranges are left to the stock calibrator.
+        ConfigError: A value is out of its range, the ranges are left to the stock calibrator, or
+            the scheme takes no calibration examples that there could be several draws of.
         EvaluationError: A metric is none that TFMA has, or the gate does not go with the metrics.
     """
 
@@ -73,7 +78,13 @@ class QuantizationTuner(base_beam_component.BaseBeamComponent):
     ):
         settings = TunerSettings.given(settings, options)
         if settings.policy is None:
-            raise ConfigError("ranges: stock does not go with a search; take robust or minmax")
+            what = "seeds" if settings.is_given else "a search"
+            raise ConfigError(f"ranges: stock does not go with {what}; take robust or minmax")
+        if settings.is_given and not settings.needs_calibration:
+            raise ConfigError(
+                f"seeds is {settings.seeds}, but scheme {settings.scheme_name!r} takes no "
+                "calibration examples; leave seeds out"
+            )
         if settings.search.tuning_split == settings.evaluation_split:
             raise ConfigError(
                 f"tuning_split is {settings.evaluation_split!r}, on which the gate judges; a "

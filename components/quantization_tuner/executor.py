@@ -20,7 +20,7 @@ from tfx_tflite.components.calibration_inputs import (
     FloatModelInput,
     SampleInput,
 )
-from tfx_tflite.components.digests import stream_digest
+from tfx_tflite.components.digests import bytes_digest, stream_digest
 from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.example_artifacts import read_schema, split_files
 from tfx_tflite.components.examples import sample_file
@@ -29,6 +29,7 @@ from tfx_tflite.components.examples.sampling import DrawCalibrationSample
 from tfx_tflite.components.examples.settings import SamplePlan
 from tfx_tflite.components.examples.splits import ReadBatches, SplitFiles
 from tfx_tflite.components.judgement.eval_config import two_model_config
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.quantization_tuner.search import Found, Task, search
 from tfx_tflite.components.quantization_tuner.settings import TunerSettings
 
@@ -53,6 +54,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             DataError: The tuning split is empty or has files of the split that the gate judges on,
                 or its examples do not fit the signature or the metrics.
             ConversionError: The float model does not convert.
+            ConfigError: There are fewer draws of calibration examples than were asked for.
             EvaluationError: The config does not fit the model.
         """
         settings = TunerSettings.from_property(exec_properties)
@@ -78,21 +80,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     calibration=CalibrationInput(
                         model, sample, output.uri, self._make_beam_pipeline
                     ),
-                    calibration_digest=sample.described.digest or "",
+                    calibration_digest=sample.digest,
                     directory=settings.search.memory or _beside(output.uri),
                     beam_pipeline=self._make_beam_pipeline,
+                    draw_size=sample.described.size or 0,
+                    shared=sample.shared,
+                    place=output.uri if any_place.is_served(output.uri) else None,
                 )
             )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, found)
         for name, text in {
             layout.SCHEME: found.recipe.scheme.value,
-            layout.MODEL_DIGEST: found.report.choice.digest,
+            layout.MODEL_DIGEST: bytes_digest(found.models.quantized),
             layout.FLOAT_MODEL_DIGEST: found.float_model_digest,
-            layout.SAMPLE_DIGEST: sample.described.digest or "",
+            layout.SAMPLE_DIGEST: sample.of_draw(found.recipe.draw or 0).described.digest or "",
         }.items():
             output.set_string_custom_property(name, text)
-        logging.info("The search ended: %s, %s", found.report.outcome, found.report.choice.what)
+        if found.report is not None:
+            logging.info("The search ended: %s, %s", found.report.outcome, found.report.choice.what)
+        if found.draws is not None:
+            logging.info("Draw %d is taken; %s", found.draws.chosen, found.draws.verdict)
 
     def _draw(
         self, input_dict: Artifacts, settings: TunerSettings, uri: str
@@ -147,7 +155,9 @@ def _digest(path: str) -> str:
 
 def _write(directory: Path, found: Found) -> None:
     (directory / layout.RECIPE_FILE).write_text(found.recipe.to_json(), encoding="utf-8")
-    (directory / layout.TUNING_FILE).write_text(found.report.to_json(), encoding="utf-8")
+    for name, report in ((layout.TUNING_FILE, found.report), (layout.DRAWS_FILE, found.draws)):
+        if report is not None:
+            (directory / name).write_text(report.to_json(), encoding="utf-8")
     (directory / layout.QUANTIZED_TFLITE_FILE).write_bytes(found.models.quantized)
     (directory / layout.FLOAT_TFLITE_FILE).write_bytes(found.models.float32)
     if found.models.ranges is not None:

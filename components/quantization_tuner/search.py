@@ -1,5 +1,6 @@
-"""The search for a recipe, from a float model and its examples to what was found."""
+"""The search for a recipe and a draw, from a float model and its examples to what was found."""
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from tfx_tflite.components.judgement.eval_config import judged_outputs, targets_
 from tfx_tflite.components.judgement.first_examples import FirstExamples
 from tfx_tflite.components.judgement.prediction import ModelPair
 from tfx_tflite.components.models import float_tflite
-from tfx_tflite.components.models.float_model import Signature, matched
+from tfx_tflite.components.models.float_model import Signature, float_model_digests, matched
 from tfx_tflite.components.quantization.conversion.backends import (
     Calibration,
     ConvertedModels,
@@ -25,9 +26,12 @@ from tfx_tflite.components.quantization.conversion.backends import (
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.culprit import Culprit
 from tfx_tflite.components.quantization.diagnosis import culprits
+from tfx_tflite.components.quantization.draws import DrawsReport, middle
 from tfx_tflite.components.quantization.recipe import Recipe
+from tfx_tflite.components.quantization.settings import SearchSettings
 from tfx_tflite.components.quantization.tuning import TuningReport
 from tfx_tflite.components.quantization_tuner.bench import RecipeBench
+from tfx_tflite.components.quantization_tuner.draws import try_draws
 from tfx_tflite.components.quantization_tuner.ladder import Climb, Ladder
 from tfx_tflite.components.quantization_tuner.memory import Memory
 from tfx_tflite.components.quantization_tuner.settings import TunerSettings
@@ -50,10 +54,13 @@ class Task:
         eval_config: The metrics, as `two_model_config` returns it.
         tuning: The examples that candidates are judged on.
         tuning_digest: Of their records.
-        calibration: The calibration examples.
-        calibration_digest: Of their records.
+        calibration: The calibration examples, of several draws the first.
+        calibration_digest: Of the records of all draws.
         directory: Where finished evaluations are kept.
         beam_pipeline: Makes a Beam pipeline.
+        draw_size: How many examples a draw has.
+        shared: The share of the draws' examples that several have.
+        place: As of `TrialGround`.
     """
 
     saved_model: Path
@@ -67,6 +74,9 @@ class Task:
     calibration_digest: str
     directory: str
     beam_pipeline: Callable[[], beam.Pipeline]
+    draw_size: int = 0
+    shared: float = 0.0
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +86,22 @@ class Found:
     Attributes:
         recipe: The recipe; the best one if none holds.
         models: The models that it makes.
-        report: What was tried.
+        report: What was tried; None if the scheme was given.
         float_model_digest: Of the float model's files.
+        draws: What several draws of the calibration examples came to; None of one.
     """
 
     recipe: Recipe
     models: ConvertedModels
-    report: TuningReport
+    report: TuningReport | None
     float_model_digest: str
+    draws: DrawsReport | None = None
 
 
 def search(task: Task) -> Found:
-    """Returns the first recipe on the ladder that the rules hold for.
+    """Returns the first recipe on the ladder that the rules hold for, or the scheme that is given.
+
+    With several draws of the calibration examples it is made with the one in the middle.
 
     Args:
         task: What is searched for.
@@ -101,7 +115,10 @@ def search(task: Task) -> Found:
     settings = task.settings
     policy = settings.policy
     if policy is None:
-        raise ConfigError("calibration.ranges: stock does not go with quantization.scheme: auto")
+        raise ConfigError(
+            "calibration.ranges: stock goes neither with quantization.scheme: auto nor with "
+            "calibration.seeds"
+        )
     float_model_digest = float_tflite.digest_of(task.saved_model)
     with (
         tempfile.TemporaryDirectory() as working_directory,
@@ -140,21 +157,57 @@ def search(task: Task) -> Found:
             settings.search.budget,
             policy,
         )
-        last = bench.memory.last_recipe()
-        climb = Ladder(bench, start, settings.search, last).run()
-        assert climb.best is not None and climb.best.recipe is not None
+        climb = None if settings.is_given else _climb(bench, start, settings.search)
+        best = start if climb is None else _best(climb)
+        draws = _draws(bench, best, task)
+        chosen = best if draws is None else replace(best, draw=draws.chosen)
         # Even one that cannot be made is made once more: its error is the run's.
         try:
-            models = bench.models(climb.best.recipe)
+            models = bench.models(chosen)
         except ConversionError as error:
-            possible = _possible(climb)
+            possible = "" if climb is None else _possible(climb)
             raise ConversionError(f"{error}; {possible}" if possible else str(error)) from error
-        recipe = replace(climb.best.recipe, structure=workshop.structure)
-        report = _report(climb, recipe, bench, task)
-    if climb.found:
-        bench.memory.remember(recipe)
+        report = None
+        if climb is not None:
+            chosen = replace(chosen, structure=workshop.structure)
+            report = _report(climb, chosen, bench, task)
+    if climb is not None and climb.found:
+        # Of other examples a draw is another one.
+        bench.memory.remember(replace(chosen, draw=None))
     bench.memory.forget_others()
-    return Found(recipe, models, report, float_model_digest)
+    return Found(chosen, models, report, float_model_digest, draws)
+
+
+def _climb(bench: RecipeBench, start: Recipe, settings: SearchSettings) -> Climb:
+    return Ladder(bench, start, settings, bench.memory.last_recipe()).run()
+
+
+def _best(climb: Climb) -> Recipe:
+    assert climb.best is not None and climb.best.recipe is not None
+    return climb.best.recipe
+
+
+def _draws(bench: RecipeBench, recipe: Recipe, task: Task) -> DrawsReport | None:
+    """Returns what a recipe comes to with several draws; None if there are none to be tried."""
+    count = task.settings.seeds
+    if count == 1 or not recipe.scheme.needs_calibration:
+        return None
+    found = try_draws(bench, recipe, count, judged_here(task.settings.gate))
+    return DrawsReport(
+        split=task.settings.search.tuning_split,
+        examples=_rows(task.tuning),
+        examples_digest=task.tuning_digest,
+        size=task.draw_size,
+        shared=task.shared,
+        rule="" if found.rule is None else found.rule.title,
+        bound=math.nan if found.rule is None else found.rule.bound,
+        draws=found.draws,
+        chosen=middle(found.draws),
+    )
+
+
+def _rows(split: SplitFiles) -> int:
+    return sum(batch.num_rows for batch in split.batches())
 
 
 def _key(*parts: str) -> str:
@@ -171,6 +224,7 @@ def _ground(task: Task) -> TrialGround:
         tflite="",
         schema=task.tuning.schema,
         match=matched(task.signature, settings, task.tuning.schema),
+        digests=float_model_digests(task.uri),
     )
     targets = settings.targets or targets_of(task.eval_config, settings.output)
     judged = judged_outputs(pair, task.eval_config, targets)
@@ -184,6 +238,7 @@ def _ground(task: Task) -> TrialGround:
         first,
         settings.devices,
         task.beam_pipeline,
+        task.place,
     )
 
 
@@ -214,7 +269,7 @@ def _report(climb: Climb, recipe: Recipe, bench: RecipeBench, task: Task) -> Tun
         outcome=climb.outcome,
         chosen=climb.tried.index(climb.best),
         split=task.settings.search.tuning_split,
-        examples=sum(batch.num_rows for batch in task.tuning.batches()),
+        examples=_rows(task.tuning),
         examples_digest=task.tuning_digest,
         tried=tuple(
             each.model_copy(update={"recipe": recipe}) if each is climb.best else each

@@ -1,10 +1,12 @@
 """Candidates judged on the tuning examples by the gate's own rules, as the evaluator judges."""
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +36,8 @@ from tfx_tflite.components.judgement.prediction import CHOSEN, FloatSide, ModelP
 from tfx_tflite.components.models.first_run import check_first_run, check_target_run
 from tfx_tflite.components.models.target import Targets
 from tfx_tflite.components.models.tflite_model import TFLiteModel, default_kernels
+from tfx_tflite.components.object_stores import any_place
+from tfx_tflite.components.object_stores import files as objects
 from tfx_tflite.components.quantization.tuning import FAR, share_of_bound
 from tfx_tflite.components.verdict import RuleResult, Verdict
 
@@ -98,6 +102,7 @@ class TrialGround:
         devices: What will run the model.
         beam_pipeline: Makes a Beam pipeline, for metrics that go through TFMA. Others are computed
             in this process: to set up Beam and TFMA takes longer than to judge 1,000 examples.
+        place: Where in an object store candidates are put for workers; None if they share a disk.
     """
 
     pair: ModelPair
@@ -108,6 +113,7 @@ class TrialGround:
     first: FirstExamples
     devices: Targets
     beam_pipeline: Callable[[], beam.Pipeline]
+    place: str | None = None
 
     @cached_property
     def tested_gate(self) -> Gate:
@@ -151,13 +157,14 @@ class TrialGround:
             self.first,
             outputs=TFLiteModel(content, candidates[0].kernels).predict(self.first.inputs),
         )
-        with tempfile.TemporaryDirectory(prefix="tfx-tflite-tuning-") as name:
-            path = Path(name) / "candidate.tflite"
-            path.write_bytes(content)
+        with self._folder() as folder:
+            path = f"{folder}/candidate.tflite"
+            with any_place.written_file(path) as here:
+                Path(here).write_bytes(content)
             pair = dataclasses.replace(
                 self.pair,
-                tflite=str(path),
-                digests={**self.pair.digests, str(path): bytes_digest(content)},
+                tflite=path,
+                digests={**self.pair.digests, path: bytes_digest(content)},
                 candidates=candidates,
             )
             case = Case(
@@ -168,7 +175,7 @@ class TrialGround:
                 self.source,
                 first,
                 None,
-                str(Path(name) / "result"),
+                f"{folder}/result",
             )
             evaluations = None
             if case.is_batched:
@@ -179,6 +186,19 @@ class TrialGround:
             size = len(content) if size is None else size
             figures = {"size_bytes": float(size), "size_ratio": size / float_size}
             return _judged(case.judge([figures for _ in candidates], evaluations))
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[str]:
+        """Yields a folder for a candidate, which goes with the block, where workers find it."""
+        if self.place is None:
+            with tempfile.TemporaryDirectory(prefix="tfx-tflite-tuning-") as name:
+                yield name
+            return
+        uri = f"{self.place}/candidate-{uuid.uuid4().hex}"
+        try:
+            yield uri
+        finally:
+            objects.remove_all(uri)
 
     @cached_property
     def _float_side(self) -> FloatSide:

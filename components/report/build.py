@@ -19,10 +19,11 @@ from tfx_tflite.components.destinations.manifest import (
 )
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import EvaluationError
-from tfx_tflite.components.examples.splits import SplitFiles
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
 from tfx_tflite.components.judgement.case import Case, Judgement, OnTarget
+from tfx_tflite.components.judgement.comparison import Comparison
 from tfx_tflite.components.judgement.evaluation import Evaluation, OutputEvaluation
+from tfx_tflite.components.judgement.gate import MetricRule
 from tfx_tflite.components.judgement.judging import Measured
 from tfx_tflite.components.judgement.metrics.slices import slice_name
 from tfx_tflite.components.judgement.output_differences import OutputSums
@@ -39,8 +40,10 @@ from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, QuantizationReport
 from tfx_tflite.components.releases import release_number
 from tfx_tflite.components.report import document
+from tfx_tflite.components.report.counted_looks import notes_of
 from tfx_tflite.components.report.document import Report
-from tfx_tflite.components.verdict import OVERALL
+from tfx_tflite.components.report.kept_slices import kept_reasons, kept_rules, kept_values
+from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult
 from tfx_tflite.components.versions import Runtime
 
 _THREADS = (1, 2)
@@ -209,6 +212,7 @@ class Request:
         evaluated: The split, the signature and the output.
         config_digest: Of all that decides the verdict.
         pushed_destination: Whose current version rules compare with; None without such rules.
+        counted_at: The destination in whose ledger judgements are counted; None if none is.
         provenance: The pipeline, its config and the command line; None if that is not known.
         run: The run as TFX names it; None if it has no name.
         evaluated_at: When, in UTC.
@@ -217,6 +221,7 @@ class Request:
     evaluated: Evaluated
     config_digest: str
     pushed_destination: str | None
+    counted_at: str | None
     provenance: document.Provenance | None
     run: str | None
     evaluated_at: str
@@ -254,16 +259,19 @@ def build(found: Findings, asked: Request) -> Report:
     comparison, quantization = evaluation.comparison, model.quantization
     inputs = adequacy(comparison.saturation, model.input_ranges, evaluation.examples)
     latencies = tuple(map(_latency, model.latencies))
-    outputs = [_of_output(output, case.source) for output in evaluation.outputs]
+    outputs = list(map(_of_output, evaluation.outputs))
     first = outputs[0]
+    rules, left_out = kept_rules(result.rules)
     return Report(
         verdict=result.verdict,
-        reasons=result.reasons,
+        reasons=kept_reasons(result.reasons),
         scheme=quantization.scheme,
         io_type=quantization.io_type,
         examples=result.examples,
-        rules=result.rules,
-        metrics=evaluation.values,
+        rules=rules,
+        metrics=kept_values(evaluation.values, rules),
+        slices_left_out=left_out,
+        slices_not_evaluated=comparison.left_out,
         size_bytes=model.sizes,
         latency_ms=latencies[0] if latencies else None,
         latency_by_threads=latencies,
@@ -280,13 +288,22 @@ def build(found: Findings, asked: Request) -> Report:
         calibration=quantization.calibration,
         recipe=quantization.recipe,
         tuning=quantization.tuning,
+        draws=quantization.draws,
         saturation=_saturation(evaluation, inputs),
+        copies=comparison.copies,
         warnings=(
             *quantization.warnings,
             *(warning for warning in (known.warning() for known in inputs) if warning),
             *_unjudged_outputs(case),
+            *_copies(case, comparison),
+            *(warning for warning in map(_carried_by_few, rules) if warning),
         ),
-        notes=case.pair.match.notes,
+        notes=(
+            *case.pair.match.notes,
+            *notes_of(found.judgement.judged),
+            *(each.in_words for each in left_out),
+            *_not_evaluated(case, comparison),
+        ),
         digests=_digests(found, asked),
         evaluated=_evaluated(asked.evaluated, evaluation),
         calibration_sample=quantization.calibration_sample,
@@ -301,9 +318,24 @@ def build(found: Findings, asked: Request) -> Report:
         pushed_destination=asked.pushed_destination,
         pushed_reference=_reference(case.reference),
         pushed_problem=case.looked.reason if isinstance(case.looked, UnknownReference) else None,
+        judged=found.judgement.judged,
+        counted_at=asked.counted_at,
         provenance=asked.provenance,
         run=asked.run,
         evaluated_at=asked.evaluated_at,
+    )
+
+
+def _carried_by_few(rule: RuleResult) -> str:
+    """Returns a warning if few examples decide a rule; empty if not."""
+    if rule.carried_by is None:
+        return ""
+    what = "drop" if rule.limit is None else "value"
+    where = "" if rule.slice == OVERALL else f" on {rule.slice}"
+    about, (count, one) = max(round(rule.carried_by), 1), rule.counted
+    return (
+        f"the {what} of {rule.title}{where} rests on about {about:,} of {count:,} {one}s, so that "
+        f"other {one}s may show quite another one"
     )
 
 
@@ -326,12 +358,17 @@ def _on_target(
     return document.TargetReport(
         **dict(facts),
         verdict=target.result.verdict,
-        metrics=target.evaluation.values if is_run else (),
+        metrics=_kept_on(target) if is_run else (),
         latency_ms=latency_on[0] if latency_on else None,
         latency_source=latency_on[1] if latency_on else None,
         host=None if target.host is None else _beside_this_machine(found.case, target.host),
         golden=golden,
     )
+
+
+def _kept_on(target: OnTarget) -> tuple[MetricValues, ...]:
+    rules, _ = kept_rules(target.result.rules)
+    return kept_values(target.evaluation.values, rules)
 
 
 def _beside_this_machine(case: Case, host: Evaluation) -> document.HostDifference:
@@ -343,7 +380,7 @@ def _beside_this_machine(case: Case, host: Evaluation) -> document.HostDifferenc
         examples=host.examples,
         decisions=sum(each.decisions or 0 for each in known) if known else None,
         differing=sum(flip.examples for each in known for flip in each.flips) if known else None,
-        metrics=host.values,
+        metrics=kept_values(host.values, ()),
     )
 
 
@@ -362,17 +399,14 @@ def with_shown_examples(report: Report, case: Case, evaluation: Evaluation) -> R
         found = pictures(case.pair, case.source, evaluation)
     except EvaluationError as error:
         return report.model_copy(update={"shown_examples_problem": str(error)})
-    shown = (_shown(picture, case.source) for picture in found)
-    return report.model_copy(update={"shown_examples": tuple(shown)})
+    return report.model_copy(update={"shown_examples": tuple(map(_shown, found))})
 
 
-def _shown(picture: Picture, source: SplitFiles) -> document.ShownExample:
+def _shown(picture: Picture) -> document.ShownExample:
     example = picture.example
-    file, index = source.place(example.position)
     return document.ShownExample(
         output=picture.output,
-        file=file,
-        index=index,
+        digest=example.digest,
         difference=example.difference,
         label=example.label,
         float_answer=example.before,
@@ -380,6 +414,26 @@ def _shown(picture: Picture, source: SplitFiles) -> document.ShownExample:
         turned_wrong=example.is_turned,
         png=picture.png,
     )
+
+
+def _not_evaluated(case: Case, comparison: Comparison) -> list[str]:
+    """Returns what is said of slices that are only counted."""
+    if not comparison.left_out:
+        return []
+    return [
+        f"{comparison.left_out:,} slices have fewer examples than gate.min_slice_examples "
+        f"({case.gate.min_slice_examples}); no rule judges them, and they have no figures"
+    ]
+
+
+def _copies(case: Case, comparison: Comparison) -> list[str]:
+    """Returns a warning if so many examples are copies that rules err more than they say."""
+    rules = (rule for rule in case.gate.rules if isinstance(rule, MetricRule))
+    confidences = [rule.confidence for rule in rules if rule.confidence is not None]
+    if comparison.copies is None:
+        return []
+    warning = comparison.copies.warning(case.source.split, confidences)
+    return [warning] if warning else []
 
 
 def _unjudged_outputs(case: Case) -> list[str]:
@@ -393,7 +447,7 @@ def _unjudged_outputs(case: Case) -> list[str]:
     ]
 
 
-def _of_output(output: OutputEvaluation, source: SplitFiles) -> document.OutputReport:
+def _of_output(output: OutputEvaluation) -> document.OutputReport:
     sums = output.comparison.outputs
     return document.OutputReport(
         output=output.key,
@@ -405,7 +459,10 @@ def _of_output(output: OutputEvaluation, source: SplitFiles) -> document.OutputR
             max_absolute_difference=sums.largest,
             kl_divergence=sums.kl_divergence,
         ),
-        worst_examples=tuple(_worst(source, *entry) for entry in sums.worst),
+        worst_examples=tuple(
+            document.WorstExample(digest=digest, difference=difference)
+            for difference, digest in sums.worst
+        ),
         answers=_named(output),
     )
 
@@ -429,7 +486,7 @@ def _digests(found: Findings, asked: Request) -> dict[str, str | None]:
     return {
         **found.model.quantization.digests,
         "quantized_model": found.model.digest,
-        "eval_split": f"blake2b-sum:{found.judgement.evaluation.comparison.outputs.digest:032x}",
+        "eval_split": found.judgement.evaluation.digest,
         "config": asked.config_digest,
         **of_config,
     }
@@ -455,14 +512,9 @@ def _judged(output: OutputEvaluation) -> JudgedOutput:
         vocabulary=len(target.vocabulary),
         example_weight=target.example_weight,
         weight=None if target.example_weight is None else output.comparison.weight(()),
+        group_by=target.group_by,
+        groups=output.comparison.groups.get(()),
     )
-
-
-def _worst(
-    source: SplitFiles, difference: float, digest: str, position: int
-) -> document.WorstExample:
-    file, index = (None, None) if position < 0 else source.place(position)
-    return document.WorstExample(file=file, index=index, digest=digest, difference=difference)
 
 
 def _saturation(

@@ -139,7 +139,7 @@ class Check:
         """What the verdict needs said; empty if it speaks for itself."""
         rule = self.rule
         if rule.verdict is Verdict.UNDECIDED and rule.more_examples is not None:
-            return f"some {count(rule.more_examples)} more examples would settle it"
+            return f"some {count(rule.more_examples)} more {rule.counted[1]}s would settle it"
         has_figures = not math.isnan(rule.drop) and not math.isnan(rule.quantized_value)
         if rule.verdict is Verdict.BLESSED or (rule.verdict is Verdict.REFUSED and has_figures):
             return ""
@@ -216,6 +216,7 @@ def interval_methods(rules: Iterable[RuleResult]) -> dict[tuple[str, float | Non
     found: dict[tuple[str, float | None], list[str]] = {}
     for rule in rules:
         if rule.method:
-            metrics = found.setdefault((rule.method, rule.confidence), [])
+            sure = rule.confidence if rule.level is None else 1 - rule.level
+            metrics = found.setdefault((rule.method, sure), [])
             metrics += [rule.title] * (rule.title not in metrics)
     return found

@@ -11,11 +11,13 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from tfx_tflite.components.destinations.last_versions import PastVersion
+from tfx_tflite.components.destinations.ledger import JudgedModel
 from tfx_tflite.components.destinations.manifest import (
     CalibrationSample,
     Description,
     Evaluated,
     Golden,
+    JudgedOutput,
     JudgedTarget,
     KernelComparison,
     MetadataIds,
@@ -23,10 +25,14 @@ from tfx_tflite.components.destinations.manifest import (
 )
 from tfx_tflite.components.documents import Document, Part, json_value
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures
+from tfx_tflite.components.judgement.copies_found import Copies
+from tfx_tflite.components.judgement.gate import Budget
 from tfx_tflite.components.models.target_facts import Source, TargetFacts
 from tfx_tflite.components.quantization.document import Bytes, Calibration, Layer, SizeParts
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import TuningReport
+from tfx_tflite.components.report.kept_slices import SlicesLeftOut
 from tfx_tflite.components.verdict import OVERALL, MetricValues, RuleResult, Verdict
 from tfx_tflite.components.versions import Runtime
 
@@ -111,9 +117,10 @@ class OutputDifferences(Part):
 class WorstExample(Part):
     """An example whose outputs differ most."""
 
-    # In which file of the split, and as which of its records from 0.
+    # Only in reports of before: the file of the split, and which of its records from 0.
     file: str | None = None
     index: int | None = None
+    # BLAKE2b of its bytes, 128 bits: whatever files the examples are in, it is the same.
     digest: str
     difference: float
 
@@ -135,6 +142,8 @@ class ShownExample(Part):
     """The image of an example whose outputs differ, which was asked for."""
 
     output: str | None = None
+    # As of a worst example; reports of before have file and index instead.
+    digest: str | None = None
     file: str | None = None
     index: int | None = None
     difference: float
@@ -240,6 +249,9 @@ class AskedGate(Part):
 
     min_examples: int | None = None
     min_slice_examples: int | None = None
+    min_class_examples: int | None = None
+    looks: str | None = None
+    budget: Budget | None = None
     rules: tuple[dict[str, JsonValue], ...] = ()
 
 
@@ -251,11 +263,25 @@ class PushedReference(Part):
     digest: str
 
 
+class WaitingVersion(Part):
+    """A version that somebody has to approve."""
+
+    version: int
+    # In UTC.
+    since: str
+    # What is typed to approve it.
+    approve: str
+
+
 class Pushed(Part):
     """Which version the model is; only in the copy of the report beside a pushed model."""
 
     version: int
     uri: str
+    # Whether it becomes current once somebody approves it; then all versions that waited when it
+    # was pushed, itself among them.
+    waits: bool = False
+    waiting: tuple[WaitingVersion, ...] = ()
 
 
 class Report(Document):
@@ -273,8 +299,12 @@ class Report(Document):
     scheme: str | None = None
     io_type: str | None = None
     examples: int | None = None
+    # Of very many slices those that are worst by each rule and metric.
     rules: tuple[RuleResult, ...] = ()
     metrics: tuple[MetricValues, ...] = ()
+    slices_left_out: tuple[SlicesLeftOut, ...] = ()
+    # How many of very many slices have too few examples to be judged, and therefore no figures.
+    slices_not_evaluated: int = 0
     size_bytes: Bytes = Bytes()
     # With one thread.
     latency_ms: Latency | None = None
@@ -302,7 +332,11 @@ class Report(Document):
     recipe: Recipe | None = None
     # How that was found; None if nobody searched.
     tuning: TuningReport | None = None
+    # What several draws of the calibration examples came to; None of one.
+    draws: DrawsReport | None = None
     saturation: tuple[InputSaturation, ...] = ()
+    # How many examples are copies of others; None if nobody looked.
+    copies: Copies | None = None
     warnings: tuple[str, ...] = ()
     # What was decided without anybody having said so.
     notes: tuple[str, ...] = ()
@@ -327,6 +361,9 @@ class Report(Document):
     pushed_destination: str | None = None
     pushed_reference: PushedReference | None = None
     pushed_problem: str | None = None
+    # What the ledger at the destination is told of the judgement; None if nothing is counted there.
+    judged: JudgedModel | None = None
+    counted_at: str | None = None
     # The versions that were pushed last, the oldest first; only if the destination was read anyway.
     history: tuple[PastVersion, ...] = ()
     history_problem: str | None = None
@@ -357,6 +394,11 @@ class Report(Document):
     def labels(self) -> tuple[str, ...]:
         """The labels that outputs were judged by, each once."""
         return tuple(dict.fromkeys(each.label for each in self.evaluated.outputs if each.label))
+
+    @property
+    def grouped(self) -> JudgedOutput | None:
+        """An output that says which groups the examples are in; None if they are in none."""
+        return next((each for each in self.evaluated.outputs if each.groups is not None), None)
 
     @property
     def example_shapes(self) -> Mapping[str, tuple[int, ...]]:

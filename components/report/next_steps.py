@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from tfx_tflite.components.judgement.gate import LIMITS
 from tfx_tflite.components.quantization.document import Layer
+from tfx_tflite.components.report.calibration_draws import advice
 from tfx_tflite.components.report.document import Report, TargetReport
 from tfx_tflite.components.report.memory_plot import fullest
 from tfx_tflite.components.report.wording import (
@@ -43,8 +44,9 @@ def next_steps(report: Report) -> tuple[str, ...]:
         return ()
     found: list[str] = []
     minimum = report.gate.min_examples
-    if report.examples is not None and minimum is not None and report.examples < minimum:
-        found.append(_too_few_examples(report.examples, minimum, report))
+    known, what = _counted(report)
+    if known is not None and minimum is not None and known < minimum:
+        found.append(_too_few(known, what, minimum, report))
     by_kind: dict[str, list[RuleResult]] = {}
     for rule in report.rules:
         if rule.verdict in (Verdict.REFUSED, Verdict.UNDECIDED):
@@ -54,6 +56,8 @@ def next_steps(report: Report) -> tuple[str, ...]:
         if kind in _FAR_FROM_FLOAT:
             found += _search(report)
         found.append(SUGGESTIONS[kind](report, by_kind[kind]))
+    if (_FAR_FROM_FLOAT | _UNDECIDED).intersection(kinds):
+        found += _draws(report)
     if _FAR_FROM_FLOAT.intersection(kinds):
         found.append(_closer_to_float(report))
     return tuple(dict.fromkeys(found))
@@ -89,45 +93,53 @@ def _kind_of_value(rule: RuleResult) -> str:
 # --- Examples -------------------------------------------------------------------------------------
 
 
-def _too_few_examples(examples: int, minimum: int, report: Report) -> str:
+def _counted(report: Report) -> tuple[int | None, str]:
+    """Returns how many there are of what counts as independent, and what one of these is called."""
+    if report.grouped is None:
+        return report.examples, "example"
+    return report.grouped.groups, "group"
+
+
+def _too_few(known: int, what: str, minimum: int, report: Report) -> str:
     split = f"split {report.evaluated.split}" if report.evaluated.split else "evaluated split"
     return (
-        f"The {split} has {counted(examples, 'example', 'examples')}, and gate.min_examples is "
-        f"{count(minimum)}: give it {count(minimum - examples)} more."
+        f"The {split} has {counted(known, what, f'{what}s')}, and gate.min_examples is "
+        f"{count(minimum)}: give it {count(minimum - known)} more."
     )
 
 
 def _undecided(report: Report, rules: Sequence[RuleResult]) -> str:
     hardest = max(rules, key=lambda rule: rule.more_examples or 0)
+    _, what = hardest.counted
     where = f"{hardest.title} ({clip(hardest.slice, _NAME_CHARACTERS)})"
     if hardest.more_examples is None:
         return (
             f"{where} has a drop of {number(hardest.drop)}, and {number(hardest.bound)} is "
-            "allowed, which is so close that hardly any number of examples would settle it: allow "
+            f"allowed, which is so close that hardly any number of {what}s would settle it: allow "
             "a larger drop, or bring the model closer to float."
         )
     of_slice = "" if hardest.slice == OVERALL else " of that slice"
     others = f"{count(len(rules))} checks are undecided; of these " if len(rules) > 1 else ""
-    needs = "needs the most examples" if others else "is undecided"
+    needs = f"needs the most {what}s" if others else "is undecided"
     return (
-        f"{others}{where} {needs}: evaluate on about {count(hardest.more_examples)} more examples"
+        f"{others}{where} {needs}: evaluate on about {count(hardest.more_examples)} more {what}s"
         f"{of_slice}, or allow a larger drop than {number(hardest.bound)} if your use can bear it."
     )
 
 
 def _undecided_value(report: Report, rules: Sequence[RuleResult]) -> str:
     hardest = max(rules, key=lambda rule: rule.more_examples or 0)
-    said = _value(hardest)
+    said, (known, what) = _value(hardest), hardest.counted
     relax = f"or ask for {'less' if hardest.side == 'at least' else 'more'}"
     if hardest.more_examples is None:
         return (
-            f"{said}, which is so close that hardly any number of examples would settle it: "
+            f"{said}, which is so close that hardly any number of {what}s would settle it: "
             f"improve the model, {relax}."
         )
     of_slice = "" if hardest.slice == OVERALL else " of that slice"
     return (
-        f"{said}, and {counted(hardest.examples, 'example does', 'examples do')} not show that: "
-        f"evaluate on about {count(hardest.more_examples)} more examples{of_slice}, {relax}."
+        f"{said}, and {counted(known, f'{what} does', f'{what}s do')} not show that: evaluate on "
+        f"about {count(hardest.more_examples)} more {what}s{of_slice}, {relax}."
     )
 
 
@@ -300,6 +312,14 @@ def _search(report: Report) -> list[str]:
         "Try quantization.scheme: auto, which looks for a recipe that repairs what int8 loses and "
         "keeps the integers."
     ]
+
+
+def _draws(report: Report) -> list[str]:
+    """Returns what to do if other calibration examples would have turned the verdict."""
+    if report.draws is None or not report.draws.is_decisive:
+        return []
+    ranges = None if report.calibration is None else report.calibration.ranges
+    return [advice(report.draws, ranges)]
 
 
 def _of_search(report: Report) -> str:
@@ -587,6 +607,7 @@ SUGGESTIONS: Mapping[str, _Suggestion] = {
     "figure not known": _not_known,
 }
 # After these it is said, too, how the model comes closer to the float one.
+_UNDECIDED = frozenset({"undecided", "undecided value"})
 _FAR_FROM_FLOAT = frozenset(
     {
         "value",

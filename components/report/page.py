@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.report import wording
 from tfx_tflite.components.report.answer_plots import SquareScale, answer_plots, class_name
+from tfx_tflite.components.report.calibration_draws import draws_shown
 from tfx_tflite.components.report.checks import (
     PlotScale,
     checks_of,
@@ -21,7 +22,9 @@ from tfx_tflite.components.report.checks import (
     interval_methods,
     is_limit,
 )
+from tfx_tflite.components.report.counted_looks import level_text, night_text
 from tfx_tflite.components.report.document import Agreement, Latency, Report
+from tfx_tflite.components.report.examples_needed import PowerScale, power_plot
 from tfx_tflite.components.report.findings import by_reason
 from tfx_tflite.components.report.layer_plots import layer_strips
 from tfx_tflite.components.report.memory_plot import memory_strip
@@ -57,6 +60,7 @@ _LIMITS = {
     "MAX_LAYERS": 500,
     "MAX_CANDIDATES": MAX_CANDIDATES,
     "MAX_CULPRITS": MAX_CULPRITS,
+    "MAX_DRAWS": 100,
     "MAX_REASON_CHARACTERS": MAX_REASON_CHARACTERS,
 }
 
@@ -80,6 +84,7 @@ def render(report: Report) -> str:
         folded_checks=hidden,
         next_steps=next_steps(report),
         search=search_shown(report.tuning),
+        draws=draws_shown(report.draws),
         trend=version_trend(report),
         needs_more_examples=any(
             rule.verdict is Verdict.UNDECIDED and not is_limit(rule.metric)
@@ -89,6 +94,7 @@ def render(report: Report) -> str:
         lacks_target=_lacks_target(report),
         nothing_pushed=Verdict.NOT_JUDGED in without,
         methods=interval_methods(report.rules),
+        power=power_plot(report.rules, report.judged.night if report.judged else None),
         has_limits=any(check.side for check in checks),
         slice_groups=worst_slices(report.metrics, report.rules),
         strips=layer_strips(report.layers),
@@ -154,6 +160,8 @@ def _template() -> "Template":
         wording.speed,
         wording.cost,
         wording.provenance,
+        level_text,
+        night_text,
         memory_strip,
         by_reason,
         decisions,
@@ -169,6 +177,7 @@ def _template() -> "Template":
         SQUARE=SquareScale,
         TREND=TrendScale,
         SCATTER=ScatterScale,
+        POWER=PowerScale,
         MODEL_FILE=MODEL_FILE,
     )
     return environment.get_template(TEMPLATE)

@@ -235,6 +235,8 @@ def recipe_in_brief(recipe: Recipe) -> str:
         parts.append("a scale for each output channel of dense weights")
     if recipe.ranges is not None:
         parts.append(f"{recipe.ranges.ranges} ranges")
+    if recipe.draw is not None:
+        parts.append(f"draw {recipe.draw} of the calibration examples")
     if floats := len(recipe.float_edges) + len(recipe.float_layers):
         parts.append(f"{counted(floats, 'tensor or layer', 'tensors or layers')} in float")
     if not parts:
@@ -259,6 +261,8 @@ def in_words(recipe: Recipe) -> tuple[str, ...]:
             channel = " for each output channel" if keys is recipe.weights else ""
             own = " of its own" if keys is recipe.tensor_ranges else ""
             found.append(f"{counted(len(keys), one, more)}{channel}{own}: {_named(list(keys))}")
+    if recipe.draw is not None:
+        found.append(f"calibrated with draw {recipe.draw} of the calibration examples")
     if recipe.allows_float:
         found.append("operators without an integer form stay float")
     return tuple(found)

@@ -9,9 +9,9 @@ from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_tflite.components.judgement.case import Case, Judgement
 from tfx_tflite.components.judgement.gate import Gate
-from tfx_tflite.components.judgement.judging import GateResult
 from tfx_tflite.components.judgement.metrics.catalog import Direction
 from tfx_tflite.components.judgement.prediction import QUANTIZED
+from tfx_tflite.components.object_stores import any_place
 from tfx_tflite.components.verdict import OVERALL, RuleResult, Verdict
 
 # Where TFMA's own writer puts the record.
@@ -28,8 +28,11 @@ def write_validation(case: Case, judgement: Judgement) -> None:
     result, slices = judgement.result, judgement.evaluation.comparison.slices_by_name
     found = validation_result_pb2.ValidationResult(validation_ok=result.blessed)
     failed: dict[str, list[validation_result_pb2.ValidationFailure]] = {}
-    if result.examples < case.gate.min_examples:
-        failed[OVERALL] = [_too_few_examples(case.gate, result)]
+    groups = judgement.evaluation.groups
+    known = result.examples if groups is None else groups.count
+    if known < case.gate.min_examples:
+        what = "examples" if groups is None else f"groups of {groups.by}"
+        failed[OVERALL] = [_too_few(case.gate, known, what)]
     for rule in result.rules:
         if rule.verdict in (Verdict.REFUSED, Verdict.UNDECIDED):
             failed.setdefault(rule.slice, []).append(_failure(rule, judgement.directions))
@@ -37,20 +40,21 @@ def write_validation(case: Case, judgement: Judgement) -> None:
         found.metric_validations_per_slice.add(
             slice_key=slicer_lib.serialize_slice_key(slices.get(name, ())), failures=failures
         )
-    with tf.io.TFRecordWriter(posixpath.join(case.output_path, FILE_NAME)) as writer:
+    path = posixpath.join(case.output_path, FILE_NAME)
+    with any_place.written_file(path) as here, tf.io.TFRecordWriter(here) as writer:
         writer.write(found.SerializeToString(deterministic=True))
 
 
-def _too_few_examples(gate: Gate, result: GateResult) -> validation_result_pb2.ValidationFailure:
+def _too_few(gate: Gate, known: int, what: str) -> validation_result_pb2.ValidationFailure:
     return validation_result_pb2.ValidationFailure(
         metric_key=metrics_for_slice_pb2.MetricKey(name="example_count", model_name=QUANTIZED),
-        metric_value=_number(result.examples),
+        metric_value=_number(known),
         metric_threshold=config_pb2.MetricThreshold(
             value_threshold=config_pb2.GenericValueThreshold(
                 lower_bound={"value": gate.min_examples}
             )
         ),
-        message=f"{result.examples} examples are too few to judge",
+        message=f"{known} {what} are too few to judge",
     )
 
 

@@ -64,7 +64,7 @@ class _RollingExampleGen(component.FileBasedExampleGen):
             spec=RollingExampleGenSpec(
                 input_base=input_base,
                 input_config=input_config,
-                output_config=output_config or utils.make_default_output_config(input_config),
+                output_config=output_config or self._default_output_config(input_config),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
                 settings=RollingSettings.given(settings, options).to_property(),
@@ -72,11 +72,31 @@ class _RollingExampleGen(component.FileBasedExampleGen):
             ),
         )
 
+    @staticmethod
+    def _default_output_config(input_config: example_gen_pb2.Input) -> example_gen_pb2.Output:
+        """Returns how splits are divided: TFX divides a single one by a hash of each example."""
+        return utils.make_default_output_config(input_config)
+
 
 class RollingImportExampleGen(_RollingExampleGen):
     """Takes the newest spans of TFRecords of tf.Example; see the base class."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.ImportExecutor)
+
+
+class RollingRecordExampleGen(_RollingExampleGen):
+    """Takes the newest spans of TFRecords as they are; see the base class and `RecordExampleGen`.
+
+    The examples of the newest span come first. Splits are those of `input_config`, also if it is a
+    single one.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.RecordExecutor)
+
+    @staticmethod
+    def _default_output_config(input_config: example_gen_pb2.Input) -> example_gen_pb2.Output:
+        """Returns that no split is divided, because no example is looked at."""
+        return example_gen_pb2.Output()
 
 
 class RollingCsvExampleGen(_RollingExampleGen):

@@ -3,31 +3,14 @@
 import posixpath
 
 from tfx.components.example_gen import driver, utils
-from tfx.dsl.io import fileio
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
 from tfx_tflite.components.examples.settings import RollingSettings
-from tfx_tflite.components.examples.spans import RollingSplits, local_glob
-from tfx_tflite.components.uris import is_local
-
-# Between the patterns of several spans, in the one text that ExampleGen has for a split's pattern.
-SEPARATOR = "\n"
-
-
-def list_files(directory: str, pattern: str) -> list[str]:
-    """Returns the files that match a pattern below a directory, wherever TFX's file I/O reaches.
-
-    Raises:
-        NotKnownError: The directory is on this machine, and a folder in it cannot be read, which to
-            TFX's file I/O is an empty one.
-    """
-    if is_local(directory):
-        return local_glob(directory, pattern)
-    base = directory.rstrip("/") + "/"
-    return sorted(str(path).removeprefix(base) for path in fileio.glob(base + pattern))
+from tfx_tflite.components.examples.spans import RollingSplits
+from tfx_tflite.components.input_files import SEPARATOR, list_files
 
 
 class Driver(driver.FileBasedDriver):

@@ -7,10 +7,11 @@ import apache_beam as beam
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.components.example_gen.import_example_gen import executor as import_executor
 
+from tfx_tflite.components import example_records
 from tfx_tflite.components.artifact_digests import on_known_bytes
 from tfx_tflite.components.artifact_files import Artifacts
 from tfx_tflite.components.example_tables import TableExecutor
-from tfx_tflite.components.rolling_example_gen.driver import SEPARATOR
+from tfx_tflite.components.input_files import SEPARATOR
 
 # Of execution properties and a pattern, a transform that reads it.
 _Read = Callable[[dict[str, object], str], beam.PTransform]
@@ -48,6 +49,10 @@ class ImportExecutor(import_executor.Executor):
     def GetInputSourceToExamplePTransform(self) -> _Read:
         """Returns how a split is read, given execution properties and patterns."""
         return functools.partial(_read_spans, super().GetInputSourceToExamplePTransform())
+
+
+class RecordExecutor(example_records.RecordExecutor):
+    """Copies TFRecords of several spans."""
 
 
 class CsvExecutor(csv_executor.Executor):

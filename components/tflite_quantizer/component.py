@@ -46,11 +46,12 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
         calibration_examples: `Examples` with a split `calibration`; needed by the schemes that
             quantize activations.
         schema: The `Schema` of the examples.
-        recipe: What `QuantizationTuner` found; needed by `scheme: auto`.
+        recipe: What `QuantizationTuner` found; needed by `scheme: auto`, and to take the draw in
+            the middle of several.
         settings: What to convert, to what, and how.
         **options: The fields of `QuantizerSettings`, instead of `settings`: `signature`,
             `preprocessing_signature`, `scheme`, `io_type`, `batch_size`, `float_fallback`,
-            `ranges`, `percentile`, `time_limit`, `memory_limit`, `given_recipe`.
+            `ranges`, `percentile`, `time_limit`, `memory_limit`, `given_recipe`, `seeds`.
 
     Raises:
         ConfigError: The scheme is not known, does not go with the I/O type, or needs calibration
@@ -74,6 +75,11 @@ class TFLiteQuantizer(base_beam_component.BaseBeamComponent):
             raise ConfigError(f"scheme {settings.scheme_name!r} needs calibration_examples")
         if settings.is_searched and recipe is None:
             raise ConfigError("scheme 'auto' needs a recipe, which QuantizationTuner finds")
+        has_draws = settings.seeds > 1 and settings.recipe.scheme.needs_calibration
+        if has_draws and settings.given_recipe is None and recipe is None:
+            raise ConfigError(
+                f"seeds: {settings.seeds} needs a recipe, which QuantizationTuner finds"
+            )
         super().__init__(
             TFLiteQuantizerSpec(
                 model=model,

@@ -26,6 +26,7 @@ from tfx_tflite.components.quantization.conversion.backends import ConvertedMode
 from tfx_tflite.components.quantization.conversion.converter import Converter
 from tfx_tflite.components.quantization.conversion.first_run import check_runs
 from tfx_tflite.components.quantization.document import QuantizationReport
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.settings import QuantizerSettings
@@ -53,6 +54,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ModelError: The float model or the signature is not usable.
             DataError: The calibration examples do not fit the signature, or give NaN or infinity.
             ConversionError: The model does not convert, or not to what the scheme promises.
+            ConfigError: The recipe takes a draw of calibration examples that there is not.
         """
         settings = QuantizerSettings.from_property(exec_properties)
         tuned = _Tuned.of(input_dict)
@@ -60,7 +62,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output = artifact_utils.get_single_instance(output_dict["quantized_model"])
         uri = artifact_files.float_model_uri(input_dict["model"])
         needs_sample = recipe.scheme.needs_calibration
-        sample = SampleInput.of(input_dict, _COMPONENT) if needs_sample else None
+        sample = None
+        if needs_sample:
+            sample = SampleInput.of(input_dict, _COMPONENT).of_draw(recipe.draw or 0)
         with (
             artifact_files.readable(uri) as saved_model,
             tempfile.TemporaryDirectory() as working_directory,
@@ -99,6 +103,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             agreements,
             recipe,
             None if tuned is None else tuned.report,
+            None if tuned is None else tuned.draws,
         )
         with artifact_files.writable(output.uri) as directory:
             _write(directory, models, summary)
@@ -112,12 +117,14 @@ class _Tuned:
     Attributes:
         artifact: Its output.
         recipe: The recipe.
-        report: What was tried.
+        report: What was tried; None if the scheme was given.
+        draws: What several draws of the calibration examples came to; None of one.
     """
 
     artifact: types.Artifact
     recipe: Recipe
     report: TuningReport | None
+    draws: DrawsReport | None
 
     @classmethod
     def of(cls, input_dict: Artifacts) -> "_Tuned | None":
@@ -126,12 +133,15 @@ class _Tuned:
             return None
         artifact = artifact_utils.get_single_instance(input_dict["recipe"])
         with artifact_files.readable(artifact.uri) as directory:
-            file, tried = directory / layout.RECIPE_FILE, directory / layout.TUNING_FILE
+            file = directory / layout.RECIPE_FILE
+            tried, drawn = directory / layout.TUNING_FILE, directory / layout.DRAWS_FILE
             recipe = Recipe.parse(file.read_bytes(), str(file))
-            report = None
+            report = draws = None
             if tried.exists():
                 report = TuningReport.parse(tried.read_bytes(), str(tried))
-        return cls(artifact, recipe, report)
+            if drawn.exists():
+                draws = DrawsReport.parse(drawn.read_bytes(), str(drawn))
+        return cls(artifact, recipe, report, draws)
 
     def models(self, float_model: str, sample: SampleInput | None) -> ConvertedModels | None:
         """Returns the models that were tried, so that these very bytes are shipped.

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfx_tflite.components.errors import listed
 from tfx_tflite.components.judgement.metrics.catalog import row_of
-from tfx_tflite.components.judgement.settings import LabelInputConfig, OutputConfig
+from tfx_tflite.components.judgement.metrics.targets import LabelInputConfig
+from tfx_tflite.components.judgement.settings import OutputConfig
+from tfx_tflite.components.models.interfaces import TensorForm
 from tfx_tflite.pipelines.checks import known_names
 from tfx_tflite.pipelines.checks.data import feature_is_known
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean
@@ -122,6 +125,93 @@ def slices_are_by_features(subject: Subject) -> Iterator[Mistake]:
             yield from feature_is_known(subject, key, name, evaluation.split)
 
 
+def groups_are_by_a_feature(subject: Subject) -> Iterator[Mistake]:
+    """Checks that each example has a feature that says which group it is in."""
+    evaluation = subject.config.evaluation
+    if evaluation.group_by is not None:
+        yield from _group_feature(subject, "evaluation.group_by", evaluation.group_by)
+    if evaluation.aggregate is not None:
+        yield from _group_feature(subject, "evaluation.aggregate.by", evaluation.aggregate.by)
+
+
+def targets_of_scores_are_there(subject: Subject) -> Iterator[Mistake]:
+    """Checks what the scores of groups are errors from: an input, or a feature."""
+    aggregate, output = subject.config.evaluation.aggregate, _judged_output(subject)
+    if aggregate is None:
+        return
+    key = "evaluation.aggregate.target"
+    if not aggregate.is_error:
+        if output is not None and output.values not in (None, 1):
+            yield Mistake(
+                "evaluation.aggregate.score",
+                f"is output, but output {output.name!r} has {output.values} values an example, and "
+                "a score is one",
+            )
+    elif isinstance(aggregate.target, LabelInputConfig):
+        yield from _label_input(subject, key, aggregate.target.input)
+    elif aggregate.target is not None:
+        split = subject.config.evaluation.split
+        yield from feature_is_known(subject, key, aggregate.target, split)
+        yield from _target_feature(subject, key, aggregate.target, output)
+    elif subject.signature is not None and len(subject.signature.inputs) > 1:
+        known = listed(tensor.name for tensor in subject.signature.inputs)
+        yield Mistake(
+            "evaluation.aggregate",
+            f"the model has several inputs, say which is the target: {known}",
+        )
+
+
+def _judged_output(subject: Subject) -> TensorForm | None:
+    """Returns the output that is judged; None if it is not known, or there are several."""
+    asked = subject.config.evaluation.output
+    outputs = () if subject.signature is None else subject.signature.outputs
+    found = [tensor for tensor in outputs if asked in (None, tensor.name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _target_feature(
+    subject: Subject, key: str, name: str, output: TensorForm | None
+) -> Iterator[Mistake]:
+    """Finds features that no error of an output can be from."""
+    look = subject.look_of(subject.config.evaluation.split)
+    if look is None or not look.is_known:
+        return
+    found = look.found(name)
+    if any(feature.kind == "text" for feature in found):
+        yield Mistake(key, f"feature {name!r} holds texts or bytes; a target is numbers")
+        return
+    wanted = None if output is None else output.values
+    others = {size for feature in found for size in feature.sizes} - {wanted}
+    if output is not None and wanted is not None and others:
+        yield Mistake(
+            key,
+            f"feature {name!r} has {min(others)} values in an example, but output {output.name!r} "
+            f"has {wanted}",
+        )
+
+
+def _group_feature(subject: Subject, key: str, name: str) -> Iterator[Mistake]:
+    split = subject.config.evaluation.split
+    look = subject.look_of(split)
+    if look is None or not look.is_known:
+        return
+    if look.lacks(name):
+        hint = "give each example one" if look.found(name) else did_you_mean(name, look.features)
+        yield Mistake(key, f"feature {name!r} is not in every example of split {split!r}; {hint}")
+    elif any(feature.kind == "float" for feature in look.found(name)):
+        yield Mistake(
+            key,
+            f"feature {name!r} holds numbers that need not be whole; groups are strings or whole "
+            "numbers",
+        )
+    elif others := {size for feature in look.found(name) for size in feature.sizes if size != 1}:
+        yield Mistake(
+            key,
+            f"feature {name!r} has {max(others)} values in an example of split {split!r}, expected "
+            "one: the example's group",
+        )
+
+
 def metrics_are_known(subject: Subject) -> Iterator[Mistake]:
     """Checks that there is each metric in TFMA or Keras, or else the module that it is in."""
     trainer = subject.config.model.trainer
@@ -138,7 +228,9 @@ def metrics_are_known(subject: Subject) -> Iterator[Mistake]:
                     place,
                     f"TFMA cannot merge Keras' {metric.class_name!r} over batches; use {instead}",
                 )
-            elif not known_names.has_metric(metric.class_name):
+            elif not row_of(metric.class_name).module and not known_names.has_metric(
+                metric.class_name
+            ):
                 hint = did_you_mean(metric.class_name, known_names.usual_metrics())
                 yield Mistake(
                     place, f"neither TFMA nor Keras has a metric {metric.class_name!r}; {hint}"

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfx_tflite.components.errors import ConfigError, NotKnownError
+from tfx_tflite.components.errors import ConfigError, EngineError, NotKnownError
 from tfx_tflite.pipelines.checks.mistake import Mistake
 
 
@@ -52,7 +52,7 @@ def is_writable(key: str, path: str) -> Iterator[Mistake]:
         yield Mistake(key, f"{existing} cannot be written: {error.strerror}")
 
 
-def keyed(error: ConfigError | NotKnownError) -> Mistake:
+def keyed(error: ConfigError | NotKnownError | EngineError) -> Mistake:
     """Returns an error whose message begins with its key as a mistake."""
     key, _, problem = str(error).partition(": ")
     return Mistake(key, problem, type(error))

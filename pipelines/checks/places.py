@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfx_tflite.components.destinations.stores.object_requests import SCHEMES
 from tfx_tflite.components.errors import ConfigError, ModelError, NotKnownError
 from tfx_tflite.components.models import effects
+from tfx_tflite.components.object_stores.places import SCHEMES
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.checks import files
 from tfx_tflite.pipelines.checks.mistake import Mistake, did_you_mean
@@ -105,11 +105,40 @@ def vocabularies_are_there(config: PipelineConfig) -> Iterator[Mistake]:
 
 
 def recipe_is_one(config: PipelineConfig) -> Iterator[Mistake]:
-    """Checks that the file of a recipe is there and holds one."""
+    """Checks that the file of a recipe is there and holds one, whose draw there will be."""
     try:
-        given_recipe(config.quantization.recipe)
+        recipe = given_recipe(config.quantization.recipe)
     except (ConfigError, NotKnownError) as error:
         yield files.keyed(error)
+        return
+    seeds = config.calibration.seeds
+    if recipe is None or not recipe.scheme.needs_calibration:
+        return
+    if (recipe.draw or 0) >= seeds:
+        yield Mistake(
+            "quantization.recipe",
+            f"takes draw {recipe.draw} of the calibration examples, and calibration.seeds: {seeds} "
+            f"makes no more than {seeds}, from 0; set calibration.seeds: {(recipe.draw or 0) + 1}",
+        )
+    elif recipe.draw is None and seeds > 1:
+        yield Mistake(
+            "calibration.seeds",
+            f"is {seeds}, and quantization.recipe says no draw, so that the first is taken and the "
+            "others are for nothing; add draw to the recipe, or leave seeds out",
+        )
+
+
+def draws_are_taken(config: PipelineConfig) -> Iterator[Mistake]:
+    """Warns if there are to be several draws of calibration examples that nobody takes."""
+    scheme = config.quantization.plain_recipe.scheme
+    is_given = config.quantization.recipe is not None
+    if config.calibration.seeds > 1 and not is_given and not scheme.needs_calibration:
+        yield Mistake(
+            "calibration.seeds",
+            f"is {config.calibration.seeds} to no effect: scheme {scheme.value} takes no "
+            "calibration examples",
+            is_warning=True,
+        )
 
 
 def destination_is_writable(config: PipelineConfig) -> Iterator[Mistake]:
@@ -147,6 +176,8 @@ def password_is_there(config: PipelineConfig) -> Iterator[Mistake]:
 def root_is_writable(config: PipelineConfig) -> Iterator[Mistake]:
     """Checks that runs can write."""
     yield from files.is_writable("root", config.root)
+    if config.artifacts is not None and is_local(config.artifacts):
+        yield from files.is_writable("artifacts", config.artifacts)
 
 
 def file_systems_are_known(config: PipelineConfig) -> Iterator[Mistake]:
@@ -156,6 +187,7 @@ def file_systems_are_known(config: PipelineConfig) -> Iterator[Mistake]:
         "push.destination": config.push.destination,
         "model.saved_model": config.model.saved_model,
         "root": config.root,
+        "artifacts": config.artifacts,
     }
     for key, place in places.items():
         if place is None:
@@ -180,6 +212,7 @@ PLACES = (
     keras_file_is_one,
     schema_is_there,
     recipe_is_one,
+    draws_are_taken,
     vocabularies_are_there,
     destination_is_writable,
     keys_can_be_used,

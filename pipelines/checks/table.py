@@ -49,11 +49,14 @@ CHECKS = (
     Check(evaluation.labels_are_there, ("model", "data", "evaluation")),
     Check(evaluation.weights_are_there, ("data", "evaluation")),
     Check(evaluation.slices_are_by_features, ("data", "evaluation")),
+    Check(evaluation.groups_are_by_a_feature, ("data", "evaluation")),
+    Check(evaluation.targets_of_scores_are_there, ("model", "data", "evaluation")),
     Check(evaluation.metrics_are_known, ("evaluation", "model")),
     Check(targets.packages_are_installed, ("target", "targets", "kubeflow")),
     Check(targets.schemes_are_run, ("quantization", "target", "targets")),
     Check(targets.shapes_are_fixed, ("model", "quantization", "target", "targets")),
     Check(beam.options_are_beams, ("beam",)),
+    Check(beam.engine_can_be_started, ("beam",)),
 )
 
 

@@ -232,12 +232,16 @@ class RunPrinter:
             self.say(f"refused: {line}", style="red")
         for place, line in enumerate(result.recipe.to_lines() if result.recipe else ()):
             self.note(f"{'' if place else 'recipe':<9} {line}")
+        for place, line in enumerate(result.draws.to_lines() if result.draws else ()):
+            self.note(f"{'' if place else 'draws':<9} {line}")
         if result.next_steps:
             self.note(f"try next: {result.next_steps[0]}")
         self.note(_sizes(result.scheme, result.size_bytes))
         for target in result.targets:
             self.note(_on_target(target))
         self.say(f"pushed to {result.pushed_to}" if result.pushed_to else "nothing was pushed")
+        if result.waits_for_approval:
+            self.say(f"version {result.version} waits for approval: {result.approve_command}")
         self.note(f"report    {result.page}")
 
 

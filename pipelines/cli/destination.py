@@ -1,6 +1,7 @@
-"""The commands on a destination: what was pushed there, whether it is whole, and the way back."""
+"""The commands on a destination: what was pushed there, what becomes current, and the way back."""
 
 import functools
+import getpass
 import json
 import sys
 from pathlib import Path
@@ -30,6 +31,14 @@ _KEY = click.option(
 _SIGNING_KEY = click.option(
     "--signing-key", help="A PEM file with the private key, at a destination that is signed."
 )
+# A decision only signs, so that --key can mean nothing else there.
+_DECIDING_KEY = click.option(
+    "--signing-key",
+    "--key",
+    "signing_key",
+    help="A PEM file with the private key, at a destination that is signed.",
+)
+_BY = click.option("--by", help="Who decides; by default the user of this machine.")
 _NOTE = click.option("--note", help="Why; it is kept in the history.")
 
 
@@ -73,19 +82,28 @@ def verify(
     Exit codes: 0 all is as it was pushed, 1 something is not and is named.
     """
     from tfx_tflite.components.destinations.verification import destination_problems
+    from tfx_tflite.pipelines.cli.destination_history import decisions_on
 
     with errors_in_a_line(as_json):
         opened = _opened(destination, timeout, verify_key=key)
         problems = destination_problems(opened, version)
         checked = [version] if version is not None else opened.versions()
+        decided = decisions_on(opened, checked)
         if as_json:
-            document = {"destination": opened.uri, "versions": checked, "problems": problems}
+            document = {
+                "destination": opened.uri,
+                "versions": checked,
+                "problems": problems,
+                "decisions": [decision.to_keys() for decision in decided],
+            }
             say(json.dumps(document))
         for problem in problems:
             say(f"error: {problem}", err=True)
         if not problems and not as_json:
             signed = "" if opened.verifier is None else ", signed by the key"
             say(f"{opened.uri}: {_counted(checked)} as pushed{signed}")
+            for decision in decided:
+                say(f"version {decision.version} was {decision.in_words()}")
     sys.exit(EXIT_FAILED if problems else 0)
 
 
@@ -155,7 +173,144 @@ def sign_off(
         say(f"version {version} is {'no longer ' if withdraw else ''}signed off")
 
 
-COMMANDS = (history, verify, rollback, sign_off)
+@examples(
+    'tfx-tflite approve mine.yaml 1795724395 --note "tried on twenty phones"',
+    "tfx-tflite approve s3://models/mine 1795724395 --signing-key key.pem --by release-team",
+)
+@click.command(short_help="Make a version that waits the current one.")
+@_DESTINATION
+@_version(required=True)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Approve it though it is older than the current one, or was compared with another one.",
+)
+@_BY
+@_NOTE
+@_DECIDING_KEY
+@TIMEOUT
+@_JSON
+def approve(
+    destination: str,
+    version: int,
+    force: bool,
+    by: str | None,
+    note: str | None,
+    signing_key: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Approve VERSION, which waits at DESTINATION because of push.approval: it becomes current.
+
+    Who, when and why is kept in the history, which is signed at a destination that is signed.
+    """
+    with errors_in_a_line(as_json):
+        who = _who(by)
+        opened = _opened(destination, timeout, signing_key=signing_key, to_change=True)
+        before, after, said = opened.approve(version, who, note, force)
+        if as_json:
+            say(json.dumps({"destination": opened.uri, "from": before, "to": after, "by": who}))
+        elif before == after:
+            say(f"version {after} is the current one already")
+        else:
+            was = f"it was {before}" if before else "none was before"
+            say(f"version {after} is approved by {who} and current at {opened.uri}; {was}")
+        if said:
+            say(f"note: {said}", err=True)
+
+
+@examples('tfx-tflite reject mine.yaml 1795724395 --note "too slow on old phones"')
+@click.command(short_help="Keep a version that waits from ever becoming current.")
+@_DESTINATION
+@_version(required=True)
+@_BY
+@_NOTE
+@_DECIDING_KEY
+@TIMEOUT
+@_JSON
+def reject(
+    destination: str,
+    version: int,
+    by: str | None,
+    note: str | None,
+    signing_key: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Reject VERSION, which waits at DESTINATION because of push.approval.
+
+    A later run that makes the very same model does not push it again.
+    """
+    with errors_in_a_line(as_json):
+        who = _who(by)
+        opened = _opened(destination, timeout, signing_key=signing_key, to_change=True)
+        opened.reject(version, who, note)
+        if as_json:
+            say(json.dumps({"destination": opened.uri, "rejected": version, "by": who}))
+        else:
+            say(f"version {version} is rejected by {who}; it never becomes current")
+
+
+@examples(
+    "tfx-tflite alias mine.yaml shadow 1795724395",
+    "tfx-tflite alias mine.yaml shadow --remove",
+)
+@click.command(short_help="Name a version, or end that.")
+@_DESTINATION
+@click.argument("name")
+@_version(required=False)
+@click.option("--remove", is_flag=True, help="Remove the alias.")
+@_BY
+@_SIGNING_KEY
+@TIMEOUT
+@_JSON
+def alias(
+    destination: str,
+    name: str,
+    version: int | None,
+    remove: bool,
+    by: str | None,
+    signing_key: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Have NAME, such as champion or shadow, stand for VERSION at DESTINATION.
+
+    DESTINATION/aliases/NAME holds the number. Retention never removes a version that has a name.
+    `history` lists all aliases.
+    """
+    if remove == (version is not None):
+        raise click.UsageError("give either a VERSION or --remove")
+    with errors_in_a_line(as_json):
+        who = _who(by)
+        opened = _opened(destination, timeout, signing_key=signing_key, to_change=True)
+        before = opened.set_alias(name, version, who)
+        if as_json:
+            keys = {"destination": opened.uri, "alias": name, "from": before, "to": version}
+            say(json.dumps(keys))
+        elif version is None:
+            say(f"{name} is removed; it was version {before}")
+        elif before == version:
+            say(f"{name} is version {version} already")
+        else:
+            say(f"{name} is version {version}{f'; it was {before}' if before else ''}")
+
+
+COMMANDS = (history, verify, approve, reject, rollback, sign_off, alias)
+
+
+def _who(by: str | None) -> str:
+    """Returns who decides, for the history.
+
+    Raises:
+        ConfigError: That is not said, and the user has no name.
+    """
+    if by is not None and by.strip():
+        return by.strip()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError) as error:
+        raise ConfigError("this user has no name; say who decides with --by NAME") from error
 
 
 def _opened(

@@ -9,8 +9,8 @@ import click
 _Command = TypeVar("_Command", bound=click.Command)
 # The commands in the order in which people come to need them.
 SECTIONS = {
-    "Runs": ("init", "validate", "run", "report", "clean"),
-    "Pushed versions": ("history", "verify", "rollback", "sign-off"),
+    "Runs": ("init", "validate", "plan", "run", "report", "clean"),
+    "Pushed versions": ("history", "verify", "approve", "reject", "rollback", "sign-off", "alias"),
     "On a clock, on a cluster": ("schedule", "compile", "submit"),
     "Any model": ("inspect",),
     "This installation": ("doctor", "schema"),

@@ -41,7 +41,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, as_j
 
         check_suffix(output)
         settings = load_checked(config, overrides).config
-        warnings = warn_of_secrets(settings)
+        warnings = warn_of_pipeline(settings)
         compiled = compile_logged(settings)
         compiled.write(output)
         good_for = compiled.good_for(output)
@@ -96,7 +96,7 @@ def submit(
         # What a run is given must be as possible as what a config says.
         settings = load_checked(config, (*overrides, *kubeflow.as_overrides(values))).config
         kubeflow.container_places(settings)
-        warn_of_secrets(settings)
+        warn_of_pipeline(settings)
         server = kubeflow_client.connect(
             kubeflow.kubeflow_of(settings), host, timeout or kubeflow_client.DEFAULT_TIMEOUT
         )
@@ -106,10 +106,10 @@ def submit(
         _print_result(link, {"status": "submitted", "run": link, "parameters": arguments}, as_json)
 
 
-def warn_of_secrets(config: "PipelineConfig") -> list[str]:
-    """Prints what of a config looks like a secret and goes into a pipeline, and returns the lines.
+def warn_of_pipeline(config: "PipelineConfig") -> list[str]:
+    """Prints what somebody should know of a config that becomes a pipeline, and returns the lines.
 
-    The values are not repeated.
+    That is what looks like a secret, the values of which are not repeated, and what has no effect.
 
     Args:
         config: The config.
@@ -121,6 +121,10 @@ def warn_of_secrets(config: "PipelineConfig") -> list[str]:
         "containers its Kubernetes Secret, kubeflow.secrets"
         for key in secrets_in_pipeline(config)
     ]
+    if config.artifacts is not None:
+        warnings.append(
+            "artifacts has no effect on Kubeflow, where kubeflow.pipeline_root says where they are"
+        )
     for warning in warnings:
         say(f"warning: {warning}", err=True)
     return warnings

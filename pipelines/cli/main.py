@@ -37,12 +37,14 @@ from tfx_tflite.pipelines.cli.outcome import (
     print_failure,
     stoppable,
 )
+from tfx_tflite.pipelines.cli.plan import plan
 from tfx_tflite.pipelines.cli.schedule import schedule
 from tfx_tflite.pipelines.cli.schema import schema
 from tfx_tflite.pipelines.cli.text import in_a_line, printable, say
 from tfx_tflite.pipelines.cli.verbosity import Verbosity
 from tfx_tflite.pipelines.cli.version import VERSION
 from tfx_tflite.pipelines.runs import RUN_LOCK
+from tfx_tflite.pipelines.runs.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.config.preflight import Preflight
@@ -163,7 +165,7 @@ def run(
         found = load_checked(config, with_timeout(overrides, timeout))
         if not quiet:
             say_warnings(found)
-        with only_one(Path(found.config.root) / RUN_LOCK, "run"):
+        with only_one(Path(found.config.root) / RUN_LOCK, "run"), temporary_folder():
             code = _run(found, runner, as_json, force, no_cache, verbosity)
     sys.exit(code)
 
@@ -179,14 +181,18 @@ def run(
     "--destination",
     "with_destination",
     is_flag=True,
-    help="Try push.destination as well: whether it can be read and changed as a push needs it.",
+    help="Try push.destination as well, and artifacts in an object store: whether they can be read "
+    "and changed as a run needs it.",
 )
 @TIMEOUT
 def validate(
     config: Path, overrides: tuple[str, ...], with_destination: bool, timeout: float | None
 ) -> None:
     """Check CONFIG and the files it names, without running anything."""
+    from tfx_tflite.components.uris import is_local
     from tfx_tflite.pipelines.config.trust import try_destination
+    from tfx_tflite.pipelines.engines.engine import Engine
+    from tfx_tflite.pipelines.runs.artifacts_place import try_place
 
     with errors_in_a_line():
         found = load_checked(config, with_timeout(overrides, timeout))
@@ -196,9 +202,14 @@ def validate(
         say(f"{in_a_line(config)}: valid; {settings.name}, {scheme}, {pushes_to}")
         for line in found.lines():
             say(f"  {line}")
+        if (engine := Engine.of(settings.beam)) is not None:
+            say(f"  engine: {engine.description()}")
         say_warnings(found)
         if with_destination:
             say(f"  destination: {try_destination(settings)}")
+            if not is_local(settings.artifacts_path):
+                try_place(settings)
+                say(f"  artifacts: {settings.artifacts_path} can be written and read")
 
 
 @examples(
@@ -230,6 +241,7 @@ for _command in (
     doctor,
     init,
     inspect,
+    plan,
 ):
     main.add_command(_command)
 

@@ -11,13 +11,16 @@ from tfx_tflite.components.errors import TfxTfliteError
 from tfx_tflite.pipelines.cli.console import RunPrinter, save_result
 from tfx_tflite.pipelines.cli.outcome import message_of
 from tfx_tflite.pipelines.config.preflight import Preflight
+from tfx_tflite.pipelines.config.trust import open_to_read
 from tfx_tflite.pipelines.runs import last_run
+from tfx_tflite.pipelines.runs.artifacts_place import take_place
 from tfx_tflite.pipelines.runs.last_run import LastRun, Stage
 from tfx_tflite.pipelines.runs.new_data import RunInputs
 from tfx_tflite.pipelines.runs.results import RunResult
 from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 
 if TYPE_CHECKING:
+    from tfx_tflite.pipelines.engines.job_server import JobServer
     from tfx_tflite.pipelines.runs.runners import StageResult
 
 _CACHED_NOTE = "unchanged, from cache"
@@ -83,16 +86,29 @@ class OneRun:
         self._say_what_runs()
         self._printer.note(f"log       {self._log}")
         check_connection(self._found.config)
+        take_place(self._found.config)
+        if self._found.config.gate.is_counted:
+            # So does a ledger of judgements that is damaged, or cannot be read.
+            open_to_read(self._found.config).events()
         self._printer.started("loading TFX")
         start = time.monotonic()
-        with deferred_imports(UNUSED_BY_RUNS):
+        with self._job_server() as server, deferred_imports(UNUSED_BY_RUNS):
             with uncollected_imports():
                 from tfx_tflite.pipelines.runs.run import run
                 from tfx_tflite.pipelines.runs.runners import StageObserver
 
             self._printer.ended("loading TFX", time.monotonic() - start)
-            observer = StageObserver(self._printer.started, self._ended)
-            return run(self._found, runner, observer, force, takes_from_cache)
+            observer = StageObserver(self._printer.started, self._ended, self._printer.note)
+            return run(self._found, runner, observer, force, takes_from_cache, server)
+
+    def _job_server(self) -> "contextlib.AbstractContextManager[JobServer | None]":
+        """Returns what starts the job server while TFX is loaded, if an engine needs one."""
+        from tfx_tflite.pipelines.engines.engine import Engine
+        from tfx_tflite.pipelines.engines.job_server import job_server
+
+        config = self._found.config
+        engine = Engine.of(config.beam)
+        return job_server(engine, Path(config.root), self._log, self._printer.say)
 
     def _ended(self, stage: "StageResult") -> None:
         notes = {"done": "", "cached": _CACHED_NOTE}

@@ -76,11 +76,12 @@ class Counts:
         self.done = 0
         self.total: int | None = None
         self.rounds: Rounds | None = None
+        self.job = ""
 
     def restart(self) -> None:
         """Forgets what was told; another stage begins. The sizes of splits stay known."""
         self.poll()
-        self.what, self.done, self.total, self.rounds = "", 0, None, None
+        self.what, self.done, self.total, self.rounds, self.job = "", 0, None, None, ""
 
     def poll(self) -> None:
         """Reads what was told since the last time."""
@@ -97,6 +98,9 @@ class Counts:
     def _take(self, step: Step) -> None:
         if step.split is not None and step.of is not None:
             self._sizes[step.split] = step.of
+            return
+        if step.job is not None:
+            self.job = step.job
             return
         if step.note is not None:
             told = self._clock()
@@ -208,6 +212,7 @@ def running_line(name: str, seconds: float, counts: Counts, width: int) -> Text:
     line = Text(f"{frame} {shortened(f'{escaped(name):<{NAME_WIDTH}}', room)}{elapsed}")
     line.append_text(_rounds(counts, width - line.cell_len))
     line.append_text(_count(counts, width - line.cell_len))
+    line.append_text(_job(counts.job, width - line.cell_len))
     return line
 
 
@@ -245,6 +250,12 @@ def _count(counts: Counts, room: int) -> Text:
         if shown.cell_len <= room:
             return shown
     return Text()
+
+
+def _job(job: str, room: int) -> Text:
+    """Returns the job that is at work, as much of it as there is room for."""
+    shown = f"  {escaped(job)}" if job else ""
+    return Text(shortened(shown, room)) if room > _LEAST_NOTE else Text()
 
 
 def _left(seconds: float | None, limit: str = "") -> str:

@@ -12,7 +12,7 @@ from tfx_tflite.components.characters import escaped, first_command
 from tfx_tflite.components.errors import ConfigError
 from tfx_tflite.pipelines.cli.config import CONFIG, SERVER_TIMEOUT, SET
 from tfx_tflite.pipelines.cli.help import examples
-from tfx_tflite.pipelines.cli.kubeflow import warn_of_secrets
+from tfx_tflite.pipelines.cli.kubeflow import warn_of_pipeline
 from tfx_tflite.pipelines.cli.outcome import errors_in_a_line, stoppable
 from tfx_tflite.pipelines.cli.text import say
 
@@ -179,7 +179,7 @@ def _on_kubeflow(
     assert host is not None
     recurring = RecurringSchedule(settings, host, timeout or DEFAULT_TIMEOUT)
     if action is None:
-        warn_of_secrets(settings)
+        warn_of_pipeline(settings)
         say(recurring.apply(config))
     elif action == "list":
         for line in recurring.list_runs():

@@ -13,13 +13,14 @@ from tfx_tflite.pipelines.config import beam_arguments
 _PACKAGES = ("sdk_container_image", "extra_packages", "requirements_file", "setup_file")
 
 
-def check_beam_args(args: Sequence[str]) -> None:
+def check_beam_args(args: Sequence[str], implied: Sequence[str] = ()) -> None:
     """Checks that Beam knows every option, because it ignores those that it does not.
 
     `validate` checks the names of options and runners without Beam; here are the values, too.
 
     Args:
         args: As in the config's `beam.args`.
+        implied: The arguments that stand before them, which the other keys of `beam` stand for.
 
     Raises:
         ConfigError: It does not know one, an option's value is none that it takes, or Dataflow is
@@ -35,9 +36,9 @@ def check_beam_args(args: Sequence[str]) -> None:
         # Beam would end the process.
         parser.error = _refuse  # type: ignore[method-assign]
 
-    options = PipelineOptions(list(args))
+    options = PipelineOptions([*implied, *args])
     values = options.get_all_options(add_extra_args_fn=see_options)
-    _refuse_first(beam_arguments.problems(args, known, runners))
+    _refuse_first(beam_arguments.problems(args, known, runners, implied))
     name = options.view_as(StandardOptions).runner or ""
     runner = beam_arguments.runner_named(name, runners) or ""
     if runner.endswith("DataflowRunner") and not any(values.get(name) for name in _PACKAGES):

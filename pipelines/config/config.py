@@ -6,7 +6,7 @@ absolute against the directory given as `base` in the validation context, that o
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from tfx_tflite.components.destinations.settings import (
     DEFAULT_TIMEOUT,
+    Approval,
     RetentionConfig,
     Timeout,
 )
@@ -30,15 +31,24 @@ from tfx_tflite.components.judgement.gate import (
 from tfx_tflite.components.judgement.settings import EvaluationConfig
 from tfx_tflite.components.models.settings import GoldenSettings, SignatureSettings
 from tfx_tflite.components.models.target import DEFAULT_TARGETS, Target, Targets
-from tfx_tflite.components.quantization.settings import QuantizationSettings, RangeSettings
+from tfx_tflite.components.object_stores.places import PLAIN_SCHEMES, Place, scheme_of
+from tfx_tflite.components.quantization.settings import (
+    AUTO,
+    QuantizationSettings,
+    RangeSettings,
+)
 from tfx_tflite.components.report.document import Provenance
 from tfx_tflite.components.settings import AnyPath, Count, LocalPath, Settings, absolute, problem
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.config.beam import BeamConfig
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig, short_enough
 from tfx_tflite.pipelines.config.metadata import MetadataConfig
 from tfx_tflite.pipelines.config.plain_values import impossible_values, nodes
 from tfx_tflite.pipelines.config.retention import RunRetention
 from tfx_tflite.pipelines.config.schedule import ScheduleConfig
+
+# The keys of `quantization.auto` that draws of calibration examples take without a search.
+_OF_DRAWS = frozenset({"tuning_split", "tuning_samples", "memory"})
 
 
 class TrainerConfig(Settings):
@@ -98,6 +108,16 @@ class CalibrationConfig(RangeSettings, SamplePlan):
             self.policy.left_out(self.samples)
         return self
 
+    @model_validator(mode="after")
+    def _stock_takes_no_draws(self) -> Self:
+        if self.policy is None and self.seeds > 1:
+            raise problem(
+                "calibration.seeds",
+                f"is {self.seeds}, which does not go with calibration.ranges: stock; take robust "
+                "or minmax, or leave seeds out",
+            )
+        return self
+
     @property
     def plan(self) -> SamplePlan:
         """Which examples are drawn."""
@@ -109,6 +129,7 @@ class PushConfig(GoldenSettings):
     """Where a blessed model goes, and what goes along."""
 
     destination: AnyPath
+    approval: Approval = "none"
     retention: RetentionConfig | None = None
     signing_key: LocalPath | None = None
     verify_key: LocalPath | None = None
@@ -120,11 +141,23 @@ class PushConfig(GoldenSettings):
         return None if self.retention is None else self.retention.keep
 
 
-class BeamConfig(Settings):
-    """How Beam runs inside the components."""
+def _place_of_artifacts(place: str) -> str:
+    """Returns a path, or the URI of a place in an object store without a slash at its end.
 
-    # Named, because Beam's default would first look for a runner to download.
-    args: tuple[str, ...] = ("--runner=FnApiRunner",)
+    Raises:
+        ValueError: It is neither.
+    """
+    if is_local(place):
+        return place
+    scheme = scheme_of(place)
+    if scheme not in PLAIN_SCHEMES:
+        raise ValueError(
+            f"artifacts cannot be at {scheme}://; give a path, or a place at "
+            f"{', '.join(f'{each}://' for each in PLAIN_SCHEMES)}"
+        )
+    if "?" in place or "#" in place:
+        raise ValueError("expected a bucket and a folder, and nothing behind a ? or #")
+    return Place.of(place).uri
 
 
 class PipelineConfig(Settings):
@@ -132,6 +165,7 @@ class PipelineConfig(Settings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     root: LocalPath
+    artifacts: Annotated[AnyPath, AfterValidator(_place_of_artifacts)] | None = None
     data: DataConfig
     model: ModelConfig
     calibration: CalibrationConfig = CalibrationConfig()
@@ -183,7 +217,7 @@ class PipelineConfig(Settings):
             ("calibration.split", self.calibration.split),
             ("evaluation.split", self.evaluation.split),
         ]
-        if self.quantization.is_searched:
+        if self.is_tuned:
             wanted.append(("quantization.auto.tuning_split", self.quantization.auto.tuning_split))
         if self.model.trainer is not None:
             wanted += [("model.trainer", "train"), ("model.trainer", "eval")]
@@ -197,14 +231,15 @@ class PipelineConfig(Settings):
 
     @model_validator(mode="after")
     def _search_does_not_see_what_the_gate_judges_on(self) -> Self:
-        if not self.quantization.is_searched:
-            return self
-        if self.quantization.auto.tuning_split == self.evaluation.split:
+        if self.is_tuned and self.quantization.auto.tuning_split == self.evaluation.split:
+            who = "a search" if self.quantization.is_searched else "the choice of a draw"
             raise problem(
                 "quantization.auto.tuning_split",
-                f"is {self.evaluation.split!r}, on which the gate judges; a search must not see "
+                f"is {self.evaluation.split!r}, on which the gate judges; {who} must not see "
                 "it, so name another split",
             )
+        if not self.quantization.is_searched:
+            return self
         if self.calibration.split == self.evaluation.split:
             raise problem(
                 "calibration.split",
@@ -215,6 +250,22 @@ class PipelineConfig(Settings):
             raise problem(
                 "calibration.ranges",
                 "stock does not go with quantization.scheme: auto; take robust or minmax",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_search_takes_how(self) -> Self:
+        if "auto" not in self.quantization.model_fields_set or self.quantization.scheme == AUTO:
+            return self
+        if not self.tries_draws:
+            raise problem(
+                "quantization.auto", "is of quantization.scheme: auto; set that, or leave it out"
+            )
+        for key in sorted(self.quantization.auto.model_fields_set - _OF_DRAWS):
+            raise problem(
+                f"quantization.auto.{key}",
+                "is of quantization.scheme: auto; with calibration.seeds alone there are "
+                f"{listed(sorted(_OF_DRAWS))}",
             )
         return self
 
@@ -298,6 +349,20 @@ class PipelineConfig(Settings):
         return self.targets or ((self.target,) if self.target is not None else DEFAULT_TARGETS)
 
     @property
+    def tries_draws(self) -> bool:
+        """Whether several draws of calibration examples are tried; a given recipe takes one."""
+        return (
+            self.calibration.seeds > 1
+            and self.quantization.recipe is None
+            and self.quantization.needs_calibration
+        )
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether candidates are judged on tuning examples: of a search, or draws."""
+        return self.quantization.is_searched or self.tries_draws
+
+    @property
     def converted(self) -> QuantizationSettings:
         """What the model is converted to, with the batch size that the targets need."""
         is_given = "batch_size" in self.quantization.model_fields_set
@@ -318,8 +383,12 @@ class PipelineConfig(Settings):
         )
 
     def features_of_other_use(self) -> tuple[str, ...]:
-        """Returns the features that are labels, weights, slices or strata, sorted."""
+        """Returns the features that are labels, weights, slices, groups or strata, sorted."""
         found = {feature for features in self.evaluation.slices for feature in features}
+        found |= {self.evaluation.group_by} if self.evaluation.group_by else set()
+        if self.evaluation.aggregate is not None:
+            # Its target may be an input, as an autoencoder's is.
+            found.add(self.evaluation.aggregate.by)
         for judged in self.evaluation.judged:
             found |= {judged.label} if isinstance(judged.label, str) else set()
             found |= {judged.example_weight} if judged.example_weight else set()
@@ -333,8 +402,8 @@ class PipelineConfig(Settings):
 
     @property
     def artifacts_path(self) -> str:
-        """The directory below which TFX keeps artifacts."""
-        return str(Path(self.root) / "artifacts")
+        """The directory, or the URI, below which TFX keeps artifacts."""
+        return self.artifacts or str(Path(self.root) / "artifacts")
 
     def local_paths(self) -> dict[str, str]:
         """Returns the paths on this machine that a run reads or writes, by key.
@@ -350,7 +419,7 @@ class PipelineConfig(Settings):
 
 
 # What the places of one machine are in, and no container is given.
-OF_THIS_MACHINE = frozenset({"root", "metadata", "kubeflow"})
+OF_THIS_MACHINE = frozenset({"root", "artifacts", "metadata", "kubeflow"})
 # What is in the file becomes part of the pipeline, so that no container needs the file.
 _READ_AT_ONCE = frozenset({"evaluation.vocabulary", "quantization.recipe"})
 

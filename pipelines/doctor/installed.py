@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from tfx_tflite.pipelines.config.beam import FLINK_LOCAL
 from tfx_tflite.pipelines.doctor.document import Feature
+from tfx_tflite.pipelines.engines.engine import Engine, why_java_will_not_do
 
 PACKAGES = (
     *("tfx-tflite", "tfx", "tensorflow", "keras", "apache-beam", "tensorflow-model-analysis"),
     *("tfx-bsl", "ml-metadata", "protobuf", "numpy", "pyarrow", "ai-edge-litert", "obstore", "kfp"),
     *("tflite-micro", "ethos-u-vela"),
 )
+_BEAMS_OWN = "Beam fetches its own when a run needs it"
 # The releases of TFX that this package is tested with.
 GENERATIONS = ("1.16", "1.21")
 
@@ -64,9 +67,20 @@ _FEATURES = (
 )
 
 
+# Inside the job server, which is all that this machine needs for a cluster, too.
+_ENGINES = (Engine("flink", FLINK_LOCAL), Engine("spark", "local[1]"))
+
+
 def features() -> tuple[Feature, ...]:
     """Returns what can be done here, and what that which cannot lacks."""
-    return tuple(needs.feature() for needs in _FEATURES)
+    return (*(needs.feature() for needs in _FEATURES), *map(_feature_of, _ENGINES))
+
+
+def _feature_of(engine: Engine) -> Feature:
+    lacks = [problem] if (problem := why_java_will_not_do(engine.java)) is not None else []
+    if engine.jar() is None:
+        lacks.append(f"its job server: `make engines` in a checkout, or {_BEAMS_OWN}")
+    return Feature(name=f"Beam on {engine.title}", is_here=not lacks, lacks=tuple(lacks))
 
 
 def versions() -> dict[str, str | None]:

@@ -24,6 +24,7 @@ from tfx_tflite.components.settings import PROPERTY
 from tfx_tflite.components.uris import is_local
 from tfx_tflite.pipelines.config.config import OF_THIS_MACHINE, PipelineConfig
 from tfx_tflite.pipelines.config.kubeflow import KubeflowConfig
+from tfx_tflite.pipelines.engines.engine import Engine
 from tfx_tflite.pipelines.kubeflow import rules as kubeflow_rules
 from tfx_tflite.pipelines.kubeflow.cache import uncache_what_is_outside
 from tfx_tflite.pipelines.kubeflow.call import INPUTS_ARGUMENT, OUTPUTS_ARGUMENT
@@ -120,13 +121,14 @@ def _calibration_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter
 def _scheme_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     scheme = config.quantization.scheme
     # What a recipe says, found or given, is no choice of a run.
-    if isinstance(scheme, Scheme) and config.quantization.recipe is None:
+    is_chosen = config.is_tuned or config.quantization.recipe is not None
+    if isinstance(scheme, Scheme) and not is_chosen:
         yield RuntimeParameter(SCHEME, ("TFLiteQuantizer",), (PROPERTY, "scheme"), scheme.value)
 
 
 def _gate_parameters(config: PipelineConfig) -> Iterator[RuntimeParameter]:
     # A search must find what the gate will let pass.
-    searching = ("QuantizationTuner",) if config.quantization.is_searched else ()
+    searching = ("QuantizationTuner",) if config.is_tuned else ()
     for index, rule in enumerate(config.gate.rules):
         keys = rule.model_dump()
         for bound in _BOUNDS:
@@ -210,7 +212,8 @@ def kubeflow_of(config: PipelineConfig) -> KubeflowConfig:
     """Returns the section `kubeflow` of a config.
 
     Raises:
-        ConfigError: There is none, or the package for it is not installed.
+        ConfigError: There is none, or the package for it is not installed, or stages need a job
+            server.
     """
     if importlib.util.find_spec("kfp") is None:
         raise ConfigError(
@@ -218,6 +221,12 @@ def kubeflow_of(config: PipelineConfig) -> KubeflowConfig:
         )
     if config.kubeflow is None:
         raise ConfigError("kubeflow: this section is needed, with an image; see docs/kubeflow.md")
+    if (engine := Engine.of(config.beam)) is not None:
+        raise ConfigError(
+            f"beam.engine: Kubeflow's containers start no job server for {engine.title}; for "
+            "Kubeflow leave the engine out, or name a job server that is there, with "
+            "--job_endpoint in beam.args"
+        )
     return config.kubeflow
 
 
@@ -427,7 +436,7 @@ def _compile_with_tfx(
     from tfx_tflite.pipelines.pipeline import create_pipeline
     from tfx_tflite.pipelines.runs.runners import NEVER_CACHED
 
-    named = config.model_copy(update={"name": pipeline_name(config)})
+    named = config.model_copy(update={"name": pipeline_name(config), "artifacts": None})
     if config.provenance is not None:
         named.came_from(_without_this_machine(config.provenance, places))
     input_base = config.data.input_base or f"{BUILTIN_SCHEME}{config.data.builtin}"
@@ -444,7 +453,7 @@ def _compile_with_tfx(
     )
     job: PipelineJob = runner.run(pipeline, write_out=False)
     never_cached = set(NEVER_CACHED)
-    if config.gate.against("pushed"):
+    if config.gate.against("pushed") or config.gate.is_counted:
         # As a push does, it looks at the destination every time.
         never_cached.add("QuantizationEvaluator")
     for name, task in job["pipelineSpec"]["root"]["dag"]["tasks"].items():

@@ -66,6 +66,8 @@ def _of_push(pushed: Mapping[str, JsonValue], report: Report) -> Verdict:
         if pushed.get(layout.PUSH_OUTCOME) == "present"
         else f"pushed to {place}"
     )
+    if command := pushed.get(layout.APPROVE_COMMAND):
+        line = f"waits for approval: {place}; {command}"
     return Verdict(f"{line}; {note}" if note else line, is_good=True)
 
 

@@ -8,9 +8,7 @@ it, then moved aside at once, then deleted, then noted as deleted; whoever is ki
 leaves the rest to the next one.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ from pydantic import JsonValue
 from tfx_tflite.components.documents import json_value
 from tfx_tflite.components.errors import ConfigError, NotKnownError, TfxTfliteError
 from tfx_tflite.components.presence import ABSENT
-from tfx_tflite.components.settings import index_in
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.trust import open_to_read
 from tfx_tflite.pipelines.metadata.history import (
@@ -30,15 +27,20 @@ from tfx_tflite.pipelines.metadata.history import (
     StoredArtifact,
     StoredExecution,
 )
+from tfx_tflite.pipelines.runs.artifact_trees import (
+    artifact_tree,
+    directories_in,
+    entries_of,
+    remove_tree,
+    size_of,
+)
 from tfx_tflite.pipelines.runs.model_copy import DIRECTORY as MODEL_COPIES
+from tfx_tflite.pipelines.runs.reports import DIRECTORY as REPORTS
 from tfx_tflite.pipelines.schedule.records import FILE_NAME as RECORDS
 from tfx_tflite.pipelines.schedule.records import last_record
 
 _PUSHER = "Pusher"
-# Below the artifacts: what was moved aside to be deleted.
-_ASIDE = ".deleted"
-_SYSTEM = Path(".system", "executor_execution")
-_LOG = re.compile(r"\d{8}-\d{6}-\d+\.(?:log|json)")
+_LOG = re.compile(r"\d{8}-\d{6}-\d+(?:\.job-server)?\.(?:log|json)")
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class _Cleaning:
         self._config = config
         self._root = Path(config.root)
         self._below = Path(config.artifacts_path)
+        self._tree = artifact_tree(config.artifacts_path)
         self._history = history
         self._executions = history.executions
         self._notes: list[str] = []
@@ -157,13 +160,20 @@ class _Cleaning:
 
     def result(self, store: MetadataHistory | None) -> Cleaned:
         """Returns what goes, and removes it if there is a store to note it in."""
-        directories, copies = tuple(self._old_directories()), tuple(self._old_copies())
-        paths = (*(entry.path for entry in directories), *copies)
-        size = sum(map(_size, (*paths, *self._logs)))
+        directories = tuple(self._old_directories())
+        models = tuple(self._old_copies())
+        copies = (*models, *self._old_reports())
+        shared = ((path, self._read_by_workers(path)) for path in models)
+        elsewhere = [read for path, read in shared if read != path]
+        paths = (*(entry.path for entry in directories), *elsewhere, *copies)
+        size = sum(map(self._tree.size, (*(entry.path for entry in directories), *elsewhere)))
+        size += sum(map(size_of, (*copies, *self._logs)))
         if store is not None:
             self._remove(store, directories)
+            # Those here last: by them cleaning again finds what is left elsewhere.
+            self._tree.remove(elsewhere)
             for copy in copies:
-                _remove_tree(copy)
+                remove_tree(copy)
         return Cleaned(
             str(self._root),
             len(self._runs),
@@ -175,7 +185,11 @@ class _Cleaning:
         )
 
     def _shown(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix()
+        if path.is_relative_to(self._root):
+            return path.relative_to(self._root).as_posix()
+        # Artifacts that are elsewhere.
+        below = path.relative_to(self._below).as_posix()
+        return f"{self._config.artifacts_path}/{below}"
 
     # What stays
 
@@ -244,9 +258,10 @@ class _Cleaning:
         Raises:
             NotKnownError: A result cannot be read.
         """
+        old = frozenset(self._logs)
         results = [
             self._root / "last_run.json",
-            *(log for log in self._all_logs() if log.suffix == ".json" and log not in self._logs),
+            *(log for log in self._all_logs() if log.suffix == ".json" and log not in old),
         ]
         documents = [_document(path) for path in results]
         record = last_record(self._root / "schedule" / RECORDS)
@@ -268,7 +283,7 @@ class _Cleaning:
 
     def _all_logs(self) -> list[Path]:
         directory = self._root / "logs"
-        return sorted(path for path in _entries(directory) if _LOG.fullmatch(path.name))
+        return sorted(path for path in entries_of(directory) if _LOG.fullmatch(path.name))
 
     def _old_directories(self) -> Iterator[_Directory]:
         """Yields the directories below the root that nobody refers to.
@@ -292,8 +307,19 @@ class _Cleaning:
         Metadata, where such a run finds what it has imported before.
         """
         known = {Path(entry.uri) for entry in self._history.artifacts.values()}
-        for path in _directories(self._root / MODEL_COPIES):
-            if self._runs and path in known and path not in self._places:
+        places = frozenset(self._places)
+        for path in directories_in(self._root / MODEL_COPIES):
+            read = self._read_by_workers(path)
+            if self._runs and read in known and read not in places:
+                yield path
+
+    def _read_by_workers(self, path: Path) -> Path:
+        return self._tree.read_by_workers(path, self._root)
+
+    def _old_reports(self) -> Iterator[Path]:
+        """Yields the copies of reports that no result names, of artifacts in an object store."""
+        for path in directories_in(self._root / REPORTS):
+            if path not in self._used:
                 yield path
 
     def _is_old(self, execution: StoredExecution) -> bool:
@@ -305,13 +331,8 @@ class _Cleaning:
         return execution.run not in self._runs and is_here
 
     def _all_directories(self) -> Iterator[_Directory]:
-        for node in _directories(self._below):
-            outputs = [path for path in _directories(node) if not path.name.startswith(".")]
-            for output in (*outputs, node / _SYSTEM):
-                for path in _directories(output):
-                    number = index_in(path.name)
-                    if number is not None:
-                        yield _Directory(path, number)
+        for path in self._tree.directories():
+            yield _Directory(path, int(path.name))
 
     # Going
 
@@ -325,15 +346,11 @@ class _Cleaning:
             if not going_paths.isdisjoint(_with_parents(Path(artifact.uri)))
         ]
         store.mark([artifact.id for artifact in going], "marked")
-        aside = self._below / _ASIDE
-        for path in paths:
-            target = aside / path.relative_to(self._below)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_tree(target)
-            path.rename(target)
-        _remove_tree(aside)
+        self._tree.remove(paths)
         gone = [
-            artifact.id for artifact in (*self._marked(), *going) if not Path(artifact.uri).exists()
+            artifact.id
+            for artifact in (*self._marked(), *going)
+            if not self._tree.exists(artifact.uri)
         ]
         store.mark(gone, "gone")
         for log in self._logs:
@@ -353,23 +370,6 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
     return path, *path.parents
 
 
-def _entries(directory: Path) -> list[Path]:
-    """Returns what is in a directory; nothing if there is none.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _directories(directory: Path) -> list[Path]:
-    """Returns the directories in a directory, without links to others."""
-    return [path for path in _entries(directory) if path.is_dir() and not path.is_symlink()]
-
-
 def _document(path: Path) -> dict[str, JsonValue]:
     """Returns a result that was kept; nothing if there is none, or if it is damaged.
 
@@ -385,17 +385,3 @@ def _document(path: Path) -> dict[str, JsonValue]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _size(path: Path) -> int:
-    """Returns the bytes of a file, or of all files below a directory."""
-    if not path.is_dir():
-        return path.stat().st_size
-    return sum(
-        os.lstat(f"{parent}/{file}").st_size for parent, _, files in os.walk(path) for file in files
-    )
-
-
-def _remove_tree(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)

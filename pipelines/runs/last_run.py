@@ -136,6 +136,9 @@ def _is_repeatable(found: Preflight, result: RunResult) -> bool:
     # Of another version than the model was compared with, the evaluator may think otherwise.
     if found.compared_version not in (None, current):
         return False
+    if result.waits_for_approval:
+        # Whatever anybody decides about it shows in what is at the destination.
+        return True
     return result.status == "refused" or result.pushed_to == destination.path(current)
 
 
@@ -144,7 +147,7 @@ def _is_whole(result: RunResult, config: PipelineConfig) -> bool:
     if result.pushed_to is None:
         return True
     destination = open_to_read(config)
-    number = destination.current()
+    number = result.version if result.waits_for_approval else destination.current()
     return number is not None and not destination.problems(number)
 
 
@@ -161,7 +164,8 @@ def inputs_of(found: Preflight) -> str | None:
         OSError: A file was removed meanwhile.
     """
     config = found.config
-    places = (config.data.input_base or config.root, config.push.destination)
+    base = config.data.input_base or config.root
+    places = (base, config.push.destination, config.artifacts_path)
     if config.metadata.server is not None or not all(map(is_local, places)):
         return None
     parts: dict[str, JsonValue] = {

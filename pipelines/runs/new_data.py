@@ -16,6 +16,7 @@ from tfx_tflite.components.documents import Document
 from tfx_tflite.components.errors import DocumentError, telling_line
 from tfx_tflite.components.examples.spans import RollingSplits, Span, local_glob
 from tfx_tflite.components.presence import ABSENT, Presence, not_known
+from tfx_tflite.components.uris import is_local
 from tfx_tflite.components.versions import code_digest, code_version
 from tfx_tflite.pipelines.config.config import PipelineConfig
 from tfx_tflite.pipelines.config.preflight import Preflight
@@ -34,6 +35,7 @@ class UsedData(Document):
         spans: The spans that it took, the newest first.
         status: What came of it.
         current: The version that was current at the destination after it; None if none was.
+        waiting: The version that it pushed, if that waits for approval.
         finished: When, in UTC.
     """
 
@@ -43,6 +45,7 @@ class UsedData(Document):
     spans: tuple[Span, ...]
     status: str
     current: int | None
+    waiting: int | None = None
     finished: str
 
 
@@ -77,6 +80,11 @@ class RunInputs:
         config = found.config
         if config.data.input_base is None or not (rolling := config.rolling_splits()).is_rolling:
             return None
+        if not found.data and not is_local(config.artifacts_path):
+            # The same file systems as in the run.
+            from tfx_tflite.pipelines.tfx import object_files
+
+            object_files.register()
         spans = found.spans or rolling.newest(_remote_glob)
         files = _local_files(found) if found.data else _remote_files(rolling, spans)
         parts = {
@@ -129,7 +137,8 @@ class RunInputs:
             last = UsedData.parse(content, _FILE_NAME)
         except DocumentError:
             return None
-        is_same = last.digest == self.digest and not self._is_other(last.current)
+        is_approved = last.waiting is not None and last.waiting == self.current
+        is_same = last.digest == self.digest and (is_approved or not self._is_other(last.current))
         return last if is_same else None
 
     def _is_other(self, current: int | None) -> bool:
@@ -147,12 +156,13 @@ class RunInputs:
         """
         if not result.is_verdict:
             return
-        pushed = result.pushed_to
+        pushed = None if result.waits_for_approval else result.pushed_to
         used = UsedData(
             digest=self.digest,
             spans=self.spans,
             status=result.status,
             current=int(posixpath.basename(pushed)) if pushed else self.current,
+            waiting=result.version if result.waits_for_approval else None,
             finished=utc_now(),
         )
         write_whole(used, root / _FILE_NAME)
@@ -239,12 +249,12 @@ def _local_files(found: Preflight) -> Iterator[_File]:
 
 
 def _remote_files(rolling: RollingSplits, spans: tuple[Span, ...]) -> Iterator[_File]:
-    import tensorflow as tf
+    from tfx.dsl.io import fileio
 
     for split, patterns in rolling.filled(spans).items():
         for pattern in patterns:
             for path in _remote_glob(rolling.input_base, pattern):
-                status = tf.io.gfile.stat(f"{rolling.input_base.rstrip('/')}/{path}")
+                status = fileio.stat(f"{rolling.input_base.rstrip('/')}/{path}")
                 # To read it all would take as long as the run; a store's times are its own.
                 yield split, path, f"{status.length} {status.mtime_nsec}"
 
@@ -253,7 +263,7 @@ def _remote_glob(directory: str, pattern: str) -> list[str]:
     # Loads TFX: only its file I/O reaches there.
     import tensorflow as tf
 
-    from tfx_tflite.components.rolling_example_gen.driver import list_files
+    from tfx_tflite.components.input_files import list_files
 
     try:
         return list_files(directory, pattern)

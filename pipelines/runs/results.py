@@ -7,11 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from tfx_tflite.components.destinations.manifest import JudgedTarget
-from tfx_tflite.components.documents import Document, Part
+from tfx_tflite.components.documents import Document, Figure, Part
 from tfx_tflite.components.private_files import open_regular_file
 from tfx_tflite.components.quantization.document import Bytes
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.tuning import Outcome, TuningReport
+from tfx_tflite.components.report.calibration_draws import figures_in_brief
 from tfx_tflite.components.report.recipe_search import in_brief, recipe_in_brief
 from tfx_tflite.components.verdict import RuleResult
 
@@ -37,14 +39,20 @@ class FoundRecipe(Part):
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tuning: TuningReport | None, recipe: Recipe | None) -> "FoundRecipe | None":
+    def of(
+        cls,
+        tuning: TuningReport | None,
+        recipe: Recipe | None,
+        draws: DrawsReport | None = None,
+    ) -> "FoundRecipe | None":
         """Returns what a report says of a search or a recipe; None if a scheme says it all.
 
         Args:
             tuning: The search, if there was one.
             recipe: How the model was made.
+            draws: The draws of which the recipe's was chosen, if there were several.
         """
-        if tuning is None and (recipe is None or recipe.is_plain):
+        if tuning is None and (recipe is None or recipe.is_plain or draws is not None):
             return None
         if tuning is None:
             assert recipe is not None
@@ -79,6 +87,52 @@ class FoundRecipe(Part):
         return (closest, *self.notes, *filter(None, [self.possible]))
 
 
+class TriedDraws(Part):
+    """What several draws of calibration examples came to, on the tuning examples.
+
+    Attributes:
+        chosen: The draw in the middle, which was taken.
+        drops: What the gate's first rule on a metric says of each draw, in the metric's unit; NaN
+            (null) if it says nothing.
+        spread: The largest drop minus the smallest one; None without drops.
+        rule: What the drops are of.
+        bound: The largest drop that it allows.
+        holding: How many draws hold the rules.
+        verdict: Whether that depends on the draw, in words.
+        what: From what to what the drops go, in words.
+    """
+
+    chosen: int
+    drops: tuple[Figure, ...]
+    spread: float | None
+    rule: str
+    bound: Figure
+    holding: int
+    verdict: str
+    what: str
+
+    @classmethod
+    def of(cls, draws: DrawsReport | None) -> "TriedDraws | None":
+        """Returns what a report says of several draws; None if there was one."""
+        if draws is None:
+            return None
+        return cls(
+            chosen=draws.chosen,
+            drops=tuple(draw.drop for draw in draws.draws),
+            spread=draws.spread,
+            rule=draws.rule,
+            bound=draws.bound,
+            holding=draws.holding,
+            verdict=draws.verdict,
+            what=figures_in_brief(draws),
+        )
+
+    def to_lines(self) -> tuple[str, ...]:
+        """Returns the same as sentences for a terminal."""
+        last = len(self.drops) - 1
+        return (f"draw {self.chosen} is taken of 0 to {last}: {self.what}", self.verdict)
+
+
 class RunResult(Document):
     """What came of a run; a field that only an evaluation gives is empty if there was none.
 
@@ -92,12 +146,16 @@ class RunResult(Document):
         next_steps: What to try then, what matters most first.
         targets: What was found on each target, if the config names any.
         recipe: What the search for a recipe came to; None if there was none.
+        draws: What several draws of calibration examples came to; None of one.
         size_bytes: The sizes of both models.
         pushed_to: The directory of the pushed version; None if nothing was pushed.
         report: Where report.json is.
         page: Where the report's page is.
         warnings: What the user should know of though it is no failure.
         notes: What the run decided without anybody having said so.
+        version: The number of the pushed version; None if nothing was pushed.
+        waits_for_approval: Whether the pushed version is not current until somebody approves it.
+        approve_command: What is typed to approve it; empty if it does not wait.
         push_note: What the Pusher has to say, which is among the reasons or the warnings, too.
     """
 
@@ -111,12 +169,16 @@ class RunResult(Document):
     next_steps: tuple[str, ...] = ()
     targets: tuple[JudgedTarget, ...] = ()
     recipe: FoundRecipe | None = None
+    draws: TriedDraws | None = None
     size_bytes: Bytes = Bytes()
     pushed_to: str | None = None
     report: str | None = None
     page: str | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    version: int | None = None
+    waits_for_approval: bool = False
+    approve_command: str = ""
     push_note: str = Field(default="", exclude=True)
 
     @property

@@ -1,7 +1,9 @@
 """Running a TFX pipeline, one stage at a time, and telling an observer of each."""
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,22 +18,28 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Artifact
 
+from tfx_tflite.components.errors import EngineError, user_error_in
+from tfx_tflite.components.progress import VARIABLE
 from tfx_tflite.components.quantization.conversion.early_start import (
     EarlyConverter,
     early_converter,
 )
+from tfx_tflite.pipelines.engines.jobs import JobFailed, Jobs
+from tfx_tflite.pipelines.runs.damaged_data import may_be_damage
 from tfx_tflite.pipelines.runs.split_sizes import tell_split_sizes
 from tfx_tflite.pipelines.tfx import patches
 from tfx_tflite.pipelines.tfx.training_steps import told_training_steps
 
 # A push looks at the destination every time: what the cache remembers may be gone from there.
 NEVER_CACHED = frozenset({"Pusher"})
-_QUANTIZER, _STATISTICS_GEN = "TFLiteQuantizer", "StatisticsGen"
+_QUANTIZER = "TFLiteQuantizer"
+# The outputs, of ExampleGen and StatisticsGen, by which the sizes of splits are known.
+_WITH_SIZES = ("examples", "statistics")
 _CACHED = metadata_store_pb2.Execution.CACHED
 _FAILED = metadata_store_pb2.Execution.FAILED
 
 
-Outcome = Literal["done", "cached", "failed", "interrupted"]
+Outcome = Literal["done", "cached", "failed", "failed, tried again", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,20 @@ class StageObserver:
     Attributes:
         started: Called with the node's id.
         ended: Called with the result.
+        said: Called with what else people are to know, in a line.
     """
 
     started: Callable[[str], None]
     ended: Callable[[StageResult], None]
+    said: Callable[[str], None] = lambda line: None
 
 
 def run_pipeline(
-    pipeline: Pipeline, runner: str, observer: StageObserver
+    pipeline: Pipeline,
+    runner: str,
+    observer: StageObserver,
+    jobs: Jobs | None = None,
+    retries: int = 0,
 ) -> dict[str, StageResult]:
     """Runs a pipeline and returns the result of each stage by node id.
 
@@ -89,6 +103,8 @@ def run_pipeline(
         pipeline: The pipeline.
         runner: `beam` (TFX's BeamDagRunner) or `local` (LocalDagRunner).
         observer: Is told of each stage.
+        jobs: What stages give to an engine; None if they do all in this process.
+        retries: How often a stage is done again if the engine fails.
 
     Raises:
         StageFailed: A stage failed; those after it were not run.
@@ -105,11 +121,16 @@ def run_pipeline(
         early_converter() as early,
         patches.no_command_line(),
         patches.named_beam_runner(),
+        patches.options_parsed_once(),
+        patches.signatures_looked_at_once(),
         patches.no_package_of_tfx(),
         patches.features_in_order(),
         told_training_steps(),
+        nullcontext() if jobs is None else patches.kept_jobs(jobs),
         patches.observed_launches(
-            progress := _Progress(observer, early, _upstream_of(compiled, _QUANTIZER))
+            progress := _Progress(
+                observer, early, _upstream_of(compiled, _QUANTIZER), jobs, retries
+            )
         ),
     ):
         try:
@@ -145,21 +166,46 @@ class _Progress:
         observer: Is told of each stage.
         early: Is started when there will be a conversion.
         leads_to_conversion: The nodes after which there is one, if their outputs are new.
+        jobs: Is told of each stage; None if none is given to an engine.
+        retries: How often a stage is done again if the engine fails.
     """
 
     def __init__(
-        self, observer: StageObserver, early: EarlyConverter, leads_to_conversion: frozenset[str]
+        self,
+        observer: StageObserver,
+        early: EarlyConverter,
+        leads_to_conversion: frozenset[str],
+        jobs: Jobs | None,
+        retries: int,
     ):
         self._observer = observer
         self._early = early
         self._leads_to_conversion = leads_to_conversion
+        self._jobs = jobs
+        self._retries = retries
         self.results: dict[str, StageResult] = {}
         self.running = ""
         self.error: BaseException | None = None
 
     def launch(self, launch: patches.Launch) -> ExecutionInfo | None:
-        """Launches a node, and says how long it took and what came of it."""
+        """Launches a node, and says how long it took and what came of it.
+
+        If the engine fails it is launched again: TFX removes what a failed one left, and gives the
+        next one new places for its outputs.
+        """
+        for _ in range(self._retries):
+            try:
+                return self._launch_once(launch)
+            except Exception as error:
+                if not _is_the_engines(error):
+                    raise
+        return self._launch_once(launch, is_last=True)
+
+    def _launch_once(self, launch: patches.Launch, is_last: bool = False) -> ExecutionInfo | None:
         name = self.running = launch.node
+        self.error = None
+        if self._jobs is not None:
+            self._jobs.begin(name)
         self._observer.started(name)
         start = time.monotonic()
         try:
@@ -170,6 +216,8 @@ class _Progress:
         except BaseException as error:
             self.error = error
             outcome: Outcome = "interrupted" if _is_interrupt(error) else "failed"
+            if not is_last and _is_the_engines(error):
+                outcome = "failed, tried again"
             self._observer.ended(StageResult(name, time.monotonic() - start, outcome))
             raise
         self.results[name] = StageResult(
@@ -180,15 +228,39 @@ class _Progress:
             is_cacheable=not launch.is_system_node and name not in NEVER_CACHED,
         )
         self._observer.ended(self.results[name])
-        if name == _STATISTICS_GEN and info is not None:
-            for statistics in info.output_dict.get("statistics", ()):
-                tell_split_sizes(statistics)
+        if info is not None and VARIABLE in os.environ:
+            _tell_sizes(launch.connection, info)
         return info
 
     def executes(self, node: str) -> None:
         """Starts the converter's process if the outputs of a node lead to a conversion."""
         if node in self._leads_to_conversion:
             self._early.start()
+
+
+def _is_the_engines(error: BaseException) -> bool:
+    """Returns whether the engine failed, and not the data, the model or this package."""
+    cause = user_error_in(error)
+    if cause is not None:
+        return isinstance(cause, EngineError)
+    return isinstance(error, JobFailed) and not (
+        # A worker says what it raised, and Beam that somebody else cancelled the job.
+        "Traceback (most recent call last)" in str(error)
+        or "in state CANCELLED" in str(error)
+        or may_be_damage(error)
+    )
+
+
+def _tell_sizes(connection: metadata.Metadata, info: ExecutionInfo) -> None:
+    """Tells how many examples the splits have, if the outputs of a stage say it."""
+    if not any(key in info.output_dict for key in _WITH_SIZES):
+        return
+    with connection as handle:
+        # TFX's own objects lack what the executor recorded of them.
+        outputs = execution_lib.get_output_artifacts(handle, info.execution_id)
+    for key in _WITH_SIZES:
+        for artifact in outputs.get(key, ()):
+            tell_split_sizes(artifact)
 
 
 def _is_interrupt(error: BaseException) -> bool:

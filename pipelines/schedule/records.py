@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -23,6 +23,8 @@ from tfx_tflite.components.private_files import open_regular_file
 
 FILE_NAME = "runs.jsonl"
 _STARTED = "started.json"
+# So many bytes are read at once: most records have fewer.
+_BLOCK = 1 << 16
 _RECORD = TypeAdapter(dict[str, JsonValue])
 _Record = TypeVar("_Record")
 
@@ -74,7 +76,8 @@ class TickRecord:
             return ""
         reasons = self.result.get("reasons")
         first = reasons[0] if isinstance(reasons, list) and reasons else ""
-        return str(self.result.get("pushed_to") or first)
+        waits = "  waits for approval" if self.result.get("waits_for_approval") else ""
+        return str(self.result.get("pushed_to") or first) + waits
 
 
 def elapsed(start: datetime, end: datetime) -> timedelta:
@@ -159,11 +162,33 @@ def last_record(path: Path) -> Presence[dict[str, JsonValue]]:
 
 def _last_whole(path: Path, parse: Callable[[bytes], _Record]) -> Presence[_Record]:
     """Returns the last line of a file that can be read as a record."""
-    lines = _read(path)
-    for line in reversed([] if lines is ABSENT else lines.splitlines()):
-        with contextlib.suppress(ValidationError):
-            return parse(line)
+    try:
+        with os.fdopen(open_regular_file(path, os.O_RDONLY), "rb") as file:
+            for line in _lines_from_the_end(file):
+                with contextlib.suppress(ValidationError):
+                    return parse(line)
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        raise not_known(str(path), "read", error.strerror or str(error)) from error
     return ABSENT
+
+
+def _lines_from_the_end(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of a file, the last one first.
+
+    The file has a record of each tick that there ever was, and each tick reads only the last one.
+    """
+    start, begun = file.seek(0, os.SEEK_END), b""
+    while start:
+        size = min(start, _BLOCK)
+        start -= size
+        file.seek(start)
+        first, *lines = (file.read(size) + begun).split(b"\n")
+        yield from reversed(lines)
+        # The line goes on before this block, unless the file begins here.
+        begun = first
+    yield begun
 
 
 def write_started(tick: StartedTick, directory: Path) -> None:

@@ -5,9 +5,12 @@ looks at upstream for each, and fails if a name, a signature or the behaviour is
 Importing this loads nothing of theirs but the patched ML Metadata.
 """
 
+import copy
+import functools
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -21,7 +24,7 @@ from tfx_tflite.components.artifact_layout import (
     PROVENANCE,
     REFERENCE_NOT_KNOWN,
 )
-from tfx_tflite.components.errors import DataError
+from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.uris import is_local
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from tfx.types import Artifact
 
 _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
+# Seconds for a job server that listens already to answer.
+_SERVER_LIMIT = 60
 
 
 @contextmanager
@@ -93,6 +98,76 @@ def named_beam_runner() -> Iterator[None]:
     from apache_beam.options.pipeline_options import StandardOptions
 
     with _replaced(StandardOptions, "DEFAULT_RUNNER", "FnApiRunner"):
+        yield
+
+
+@contextmanager
+def options_parsed_once() -> Iterator[None]:
+    """Lets Beam parse the same arguments once for each kind of options while the block runs.
+
+    It asks the pipeline's options several times for every transform, and makes and runs a parser of
+    the command line each time: a quarter of what StatisticsGen takes for few examples.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    view_as = PipelineOptions.view_as
+    parsed: dict[tuple[type[PipelineOptions], tuple[str, ...]], Any] = {}
+
+    @functools.wraps(view_as)
+    def view(options: PipelineOptions, kind: type[PipelineOptions]) -> PipelineOptions:
+        if options._flags is None:
+            # Those of the command line, as it is then.
+            return view_as(options, kind)
+        key = (kind, tuple(options._flags))
+        if key not in parsed:
+            parsed[key] = copy.deepcopy(kind(options._flags)._visible_options)
+        found = object.__new__(kind)
+        found._flags, found._visible_options = options._flags, parsed[key]
+        for name, value in vars(parsed[key]).items():
+            if name not in options._all_options:
+                # Whoever adds to a list adds to that of these options alone.
+                options._all_options[name] = copy.deepcopy(value)
+        found._all_options = options._all_options
+        return found
+
+    with _replaced(PipelineOptions, "view_as", view):
+        yield
+
+
+@contextmanager
+def signatures_looked_at_once() -> Iterator[None]:
+    """Lets Beam look at the signature of a DoFn's function once while the block runs.
+
+    It looks at those of all methods several times for every transform; see `beam_lookups.py`.
+    """
+    from apache_beam.transforms import core
+
+    from tfx_tflite.pipelines.tfx.beam_lookups import RememberedSignatures
+
+    signatures = RememberedSignatures(core.get_function_args_defaults)
+    with _replaced(core, "get_function_args_defaults", signatures):
+        yield
+
+
+@contextmanager
+def workers_know_object_stores() -> Iterator[None]:
+    """Lets Beam's workers read and write object stores, whatever they run, while the block runs.
+
+    Beam knows the file systems of modules that were imported, and a worker imports what it
+    unpickles. Its option for more is for workers in containers alone.
+    """
+    from apache_beam.internal import pickler
+
+    from tfx_tflite.components.object_stores.for_workers import Sent
+
+    dumps = pickler.dumps
+
+    def dumps_sent(what: object, *arguments: Any, **settings: Any) -> bytes:
+        # Who unpickles says whether it is compressed; `Sent` has what it holds as it is.
+        inside = {name: value for name, value in settings.items() if name != "use_zlib"}
+        return bytes(dumps(Sent(dumps(what, **inside)), *arguments, **settings))
+
+    with _replaced(pickler, "dumps", dumps_sent):
         yield
 
 
@@ -247,8 +322,11 @@ def observed_launches(observer: LaunchObserver) -> Iterator[None]:
         observer: Is asked for every node.
     """
     from tfx.orchestration.portable import launcher
+    from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 
     from tfx_tflite.components import artifact_digests
+    from tfx_tflite.components.object_stores import any_place
+    from tfx_tflite.pipelines.tfx.local_artifacts import LocalArtifacts
 
     class ObservedLauncher(launcher.Launcher):
         def launch(self) -> Any:
@@ -264,10 +342,19 @@ def observed_launches(observer: LaunchObserver) -> Iterator[None]:
         def _run_executor(self, execution_info: Any) -> Any:
             node = self._pipeline_node.node_info
             observer.executes(node.id)
-            if artifact_digests.is_own(node.type.name):
+            with _kept_placeholders(self._executor_operator), any_place.kept_copies():
+                return self._run_with_digests(node.type.name, execution_info)
+
+        def _run_with_digests(self, node_type: str, execution_info: Any) -> Any:
+            if artifact_digests.is_own(node_type):
                 return super()._run_executor(execution_info)
             with artifact_digests.unchanged(execution_info.input_dict):
-                output = super()._run_executor(execution_info)
+                if isinstance(self._executor_operator, BeamExecutorOperator):
+                    output = super()._run_executor(execution_info)
+                else:
+                    with LocalArtifacts.of(execution_info) as local:
+                        output = super()._run_executor(execution_info)
+                        local.put(output)
             for entries in output.output_artifacts.values():
                 for artifact in entries.artifacts:
                     artifact_digests.record_in(artifact)
@@ -275,6 +362,24 @@ def observed_launches(observer: LaunchObserver) -> Iterator[None]:
 
     with _replaced(launcher, "Launcher", ObservedLauncher):
         yield
+
+
+@contextmanager
+def _kept_placeholders(operator: Any) -> Iterator[None]:
+    """Lets what runs an executor on Beam run it again.
+
+    It keeps Beam's arguments as placeholders until it resolves them, and then their values in the
+    same place, which a second run cannot resolve.
+
+    Args:
+        operator: Of a node; what is not Beam's is left alone.
+    """
+    placeholders = getattr(operator, "beam_pipeline_args", None)
+    try:
+        yield
+    finally:
+        if placeholders is not None:
+            operator.beam_pipeline_args = placeholders
 
 
 @contextmanager
@@ -471,3 +576,110 @@ def in_order_of(ids: Sequence[int], nodes: Iterable[_Node]) -> list[_Node]:
     """
     by_id = {node.id: node for node in nodes}
     return [by_id[id_] for id_ in dict.fromkeys(ids) if id_ in by_id]
+
+
+class JobKeeper(Protocol):
+    """Who knows where jobs are sent and waits for them."""
+
+    def name(self, given: str | None) -> str:
+        """Returns what the next job is called, if the user gives it this name, or none."""
+
+    def endpoint(self, download: Callable[[], str]) -> str | None:
+        """Returns where jobs are sent, if Beam is not to start a job server; None if it is."""
+
+    def wait(self, job: Any, until_it_ends: Callable[[], str]) -> str:
+        """Waits for a job, and returns its last state."""
+
+
+class _LookedAt:
+    """A job that may be looked at while somebody waits for it.
+
+    Beam notes the state that it is told in the job, and who waits takes what is noted for the last
+    one: an answer that was on its way when the job ended would make it one that failed.
+
+    Args:
+        result: Beam's own job, a `portable_runner.PipelineResult`.
+    """
+
+    def __init__(self, result: Any):
+        self._result = result
+
+    @property
+    def state(self) -> str:
+        """How it stands, asked of the job server."""
+        return str(copy.copy(self._result).state)
+
+    def cancel(self) -> None:
+        """Asks the job server to cancel it."""
+        self._result.cancel()
+
+
+@contextmanager
+def kept_jobs(keeper: JobKeeper) -> Iterator[None]:
+    """Lets somebody else start the job server and wait for jobs while the block runs.
+
+    Beam starts a job server for each pipeline, stops it when the process ends, and takes Ctrl-C's
+    handler for that. It waits for a job without end and leaves it running when it is interrupted.
+    What options a job server has is known when a job is sent; a value that one of them does not
+    take would end the process, and here it is a ConfigError of the job.
+
+    Args:
+        keeper: Is asked for the job server, and waits for each job.
+    """
+    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+    from apache_beam.runners.portability import (
+        flink_runner,
+        job_server,
+        portable_runner,
+        spark_runner,
+    )
+
+    create, wait, encoded = (
+        portable_runner.PortableRunner.create_job_service,
+        portable_runner.PipelineResult.wait_until_finish,
+        portable_runner.JobServiceHandle.get_pipeline_options,
+    )
+
+    def checked(handle: Any) -> Any:
+        said = io.StringIO()
+        try:
+            with redirect_stderr(said):
+                return encoded(handle)
+        except SystemExit as end:
+            reason = said.getvalue().rstrip().rpartition("error: ")[2]
+            raise ConfigError(f"beam.args: {reason}") from end
+
+    def named(runner: Any, options: PipelineOptions) -> Any:
+        job = options.view_as(GoogleCloudOptions)
+        job.job_name = keeper.name(job.job_name)
+        return create(runner, options)
+
+    def kept(result: Any, duration: int | None = None) -> str:
+        return keeper.wait(_LookedAt(result), lambda: str(wait(result, duration)))
+
+    def server_of(
+        server: Callable[[PipelineOptions], Any], default: Callable[..., Any]
+    ) -> Callable[[Any, PipelineOptions], Any]:
+        def default_job_server(runner: Any, options: PipelineOptions) -> Any:
+            def download() -> str:
+                own = server(options)
+                return str(own.local_jar(own.path_to_jar(), own._jar_cache_dir))
+
+            endpoint = keeper.endpoint(download)
+            if endpoint is None:
+                return default(runner, options)
+            return job_server.ExternalJobServer(endpoint, _SERVER_LIMIT)
+
+        return default_job_server
+
+    flink, spark = flink_runner.FlinkRunner, spark_runner.SparkRunner
+    of_flink = server_of(flink_runner.FlinkJarJobServer, flink.default_job_server)
+    of_spark = server_of(spark_runner.SparkJarJobServer, spark.default_job_server)
+    with (
+        _replaced(portable_runner.PortableRunner, "create_job_service", named),
+        _replaced(portable_runner.PipelineResult, "wait_until_finish", kept),
+        _replaced(portable_runner.JobServiceHandle, "get_pipeline_options", checked),
+        _replaced(flink, "default_job_server", of_flink),
+        _replaced(spark, "default_job_server", of_spark),
+    ):
+        yield

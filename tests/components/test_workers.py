@@ -11,7 +11,7 @@ from apache_beam.internal import pickler
 from apache_beam.utils import shared
 
 from tests.conftest import ROOT
-from tfx_tflite.components.examples import sample_file, sampling
+from tfx_tflite.components.examples import copy_records, record_sample, sample_file, sampling
 from tfx_tflite.components.judgement.comparison import CompareOutputs
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
@@ -31,9 +31,12 @@ METRICS = [
 
 
 def of_the_readers() -> list[object]:
+    from tfx_tflite.components.examples import lowest_digests
     from tfx_tflite.components.examples.splits import SplitFiles, _read_file, with_position
 
-    return [_read_file, with_position, SplitFiles("train", ("a.gz",), None, "CalibrationSampler")]
+    source = SplitFiles("train", ("a.gz",), None, "CalibrationSampler")
+    of_lowest = [lowest_digests._records_of, lowest_digests.LowestDigests(8), lowest_digests._write]
+    return [_read_file, with_position, source, *of_lowest]
 
 
 def of_the_evaluator() -> list[object]:
@@ -61,6 +64,22 @@ def of_the_evaluator() -> list[object]:
 
 
 CROSSING = {
+    "the copying of records": (
+        lambda: [
+            copy_records.Shard("Split-train/a.gz", "train", ("a",)),
+            copy_records._Copy("data", "artifact"),
+            copy_records._describe,
+        ],
+        ["tfx", "tensorflow", "tensorflow_model_analysis"],
+    ),
+    "the sample of records": (
+        lambda: [
+            record_sample._draw_of_file,
+            record_sample._Merge(10),
+            record_sample._write,
+        ],
+        ["tfx", "tensorflow", "tensorflow_model_analysis"],
+    ),
     "the sampler": (
         lambda: [
             sampling.strata_and_records,
@@ -73,8 +92,11 @@ CROSSING = {
         lambda: [
             ranges._ObserveDoFn(SOURCE, shared.Shared()),
             ranges.CombineExtremes(),
+            ranges.CombineExtremesOfFiles(),
             ranges.Extremes.ranges,
+            ranges._ranges_of_draws,
             ranges.write,
+            ranges.write_all,
         ],
         ["tfx", "tensorflow", "tensorflow_model_analysis"],
     ),

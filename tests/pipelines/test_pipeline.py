@@ -55,6 +55,36 @@ def test_a_schema_that_is_inferred_takes_statistics(nodes):
     assert found["SchemaGen"] == {"StatisticsGen"}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "component"),
+    [
+        ([], "RecordExampleGen"),
+        (["data.shuffle=true"], "ImportExampleGen"),
+        (["data.splits={all: '*'}", "data.hash_buckets={train: 2, eval: 1}"], "ImportExampleGen"),
+    ],
+)
+def test_records_are_copied_unless_they_are_shuffled_or_divided(
+    pipeline, overrides: list[str], component: str
+):
+    [example_gen] = [node for node in pipeline(*overrides).components if "ExampleGen" in node.id]
+    assert (type(example_gen).__name__, example_gen.id) == (component, "ImportExampleGen")
+
+
+def test_several_spans_of_records_are_copied_too(pipeline):
+    spans = ["data.splits={train: '{SPAN}/t/*', eval: '{SPAN}/e/*'}", "data.spans=2"]
+    for overrides, component in (
+        (spans, "RollingRecordExampleGen"),
+        ([*spans, "data.shuffle=true"], "RollingImportExampleGen"),
+    ):
+        nodes = {node.id: node for node in pipeline(*overrides).components}
+        assert type(nodes["ImportExampleGen"]).__name__ == component
+
+
+def test_statistics_of_a_sample_have_a_component_of_their_own(pipeline):
+    nodes = {node.id: node for node in pipeline("data.statistics=1000").components}
+    assert json.loads(nodes["StatisticsGen"].exec_properties["settings"])["sample"] == 1000
+
+
 @pytest.mark.parametrize("override", [(), ("data.schema=schema.pbtxt",)])
 def test_nothing_can_run_beside_the_evaluator_which_measures_latency(nodes, override):
     """Every other stage but the Pusher is one that it waits for."""
@@ -87,9 +117,19 @@ def test_a_scheme_without_calibration_has_no_sampler(nodes):
 
 
 @pytest.mark.parametrize(
+    ("scheme", "is_there"), [("int8", True), ("int16x8", True), ("auto", True), ("float16", False)]
+)
+def test_several_draws_are_tried_before_the_model_is_made(nodes, scheme: str, is_there: bool):
+    found = nodes("calibration.seeds=3", f"quantization.scheme={scheme}")
+    assert ("QuantizationTuner" in found) == is_there
+    assert ("QuantizationTuner" in found["TFLiteQuantizer"]) == is_there
+
+
+@pytest.mark.parametrize(
     ("override", "stages"),
     [
         ("calibration.samples=10", {"CalibrationSampler"}),
+        ("calibration.seeds=3", {"CalibrationSampler", "TFLiteQuantizer"}),
         # Of a random sample the strata are nobody's.
         ("calibration.stratify_by=label", set()),
         ("calibration.ranges=minmax", {"TFLiteQuantizer"}),
@@ -98,6 +138,7 @@ def test_a_scheme_without_calibration_has_no_sampler(nodes):
         ("gate.rules.0.max_drop=0.5", {"QuantizationEvaluator"}),
         ("push.golden_samples=3", {"QuantizationEvaluator"}),
         ("push.retention={keep: 3}", {"Pusher"}),
+        ("push.approval=required", {"Pusher"}),
         ("model.signature=other", {"TFLiteQuantizer", "QuantizationEvaluator"}),
         ("beam.args=['--runner=FlinkRunner']", set()),
     ],

@@ -9,13 +9,13 @@ import random
 import time
 from collections.abc import Callable
 
-from tfx_tflite.components.destinations.stores.object_requests import (
+from tfx_tflite.components.destinations.stores.store import UnknownOutcomeError
+from tfx_tflite.components.object_stores.requests import (
     ConflictError,
     ObjectRequests,
     ObjectVersion,
     RequestError,
 )
-from tfx_tflite.components.destinations.stores.store import UnknownOutcomeError
 from tfx_tflite.components.presence import ABSENT, Presence
 
 # Seconds before a write is sent again for the first time; then twice as many, and so on.

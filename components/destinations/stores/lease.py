@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from tfx_tflite.components.destinations.stores.conditional_writes import ConditionalWrites, once
-from tfx_tflite.components.destinations.stores.object_requests import (
+from tfx_tflite.components.object_stores.requests import (
     ConflictError,
     ObjectRequests,
     ObjectVersion,

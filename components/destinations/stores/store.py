@@ -108,7 +108,7 @@ def open_store(uri: str, timeout: float) -> Store:
         from tfx_tflite.components.destinations.stores.local import LocalStore
 
         return LocalStore(Path(uri.removeprefix("file://")))
-    from tfx_tflite.components.destinations.stores.object_requests import ObjectRequests
     from tfx_tflite.components.destinations.stores.objects import ObjectStore
+    from tfx_tflite.components.object_stores.requests import ObjectRequests
 
     return ObjectStore(uri, ObjectRequests(uri, timeout))

@@ -75,6 +75,7 @@ class MetricRow:
         aliases: Other classes that are the same.
         has_no_best: Whether it may be better without end. The best value of others is 1 if higher
             is better, and 0 if lower is.
+        module: The module that has its class, if neither TFMA nor Keras has it; else empty.
     """
 
     name: str
@@ -89,6 +90,7 @@ class MetricRow:
     instead: str = ""
     aliases: tuple[str, ...] = ()
     has_no_best: bool = False
+    module: str = ""
 
     @property
     def best(self) -> float | None:
@@ -134,6 +136,7 @@ def _share(name: str, better: Direction, label: int, side: Side, *aliases: str) 
     return replace(_score(name, better, *aliases), judging=Judging.SHARE, share=(label, side))
 
 
+_OWN_METRICS = "tfx_tflite.components.judgement.metrics.keras_metrics"
 _UP: Direction = "higher_is_better"
 _DOWN: Direction = "lower_is_better"
 _INDEX, _ONE_HOT = LabelKind.CLASS_INDEX, LabelKind.ONE_HOT
@@ -151,6 +154,7 @@ _TABLE = (
     MetricRow("TopKCategoricalAccuracy", _UP, _ONE_HOT, _COUNTS, "one_hot_top_k", decides=_CLASS),
     MetricRow("SparseCategoricalAccuracy", _UP, _INDEX, _COUNTS, "accuracy", decides=_CLASS),
     MetricRow("SparseTopKCategoricalAccuracy", _UP, _INDEX, _COUNTS, "top_k", decides=_CLASS),
+    MetricRow("WithinTolerance", _UP, _VALUE, _COUNTS, "within_tolerance", module=_OWN_METRICS),
     MetricRow("BinaryCrossentropy", _DOWN, _0_TO_1, _MEAN, "binary_log_loss", _SHARES, _LIKELY),
     MetricRow(
         "CategoricalCrossentropy", _DOWN, _ONE_HOT, _MEAN, "one_hot_log_loss", _SHARES, _CLASS

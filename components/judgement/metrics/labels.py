@@ -16,6 +16,7 @@ import pyarrow as pa
 from tfx_tflite.components.errors import DataError, EvaluationError, listed
 from tfx_tflite.components.examples.tensors import Array, feature_values, format_shape, place_of
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
+from tfx_tflite.components.judgement.metrics.group_scores import example_scores
 from tfx_tflite.components.judgement.metrics.label_kinds import LabelFit, refuse
 from tfx_tflite.components.judgement.metrics.targets import JudgedOutput, Target
 
@@ -76,6 +77,43 @@ class LabelReader:
                 "another, expected the same number in examples of one shape"
             )
         return self._encoded(values.reshape(batch.num_rows, -1), batch)
+
+    def score_target(
+        self,
+        batch: pa.RecordBatch,
+        inputs: Mapping[str, Array],
+        prepared: Mapping[str, Array],
+    ) -> Array | None:
+        """Returns what the scores of groups are errors from, shape (n, values).
+
+        None if they are no errors, but the output itself.
+
+        Args:
+            batch: The examples.
+            inputs: The model's inputs, by name.
+            prepared: What the preprocessing signature gives beside them; a feature goes first.
+
+        Raises:
+            EvaluationError: There is no such input, or it is not said which of several.
+            DataError: An example lacks the feature, or has another number of values than the rest.
+        """
+        aggregate = self.target.aggregate
+        assert aggregate is not None
+        if not aggregate.is_error:
+            return None
+        wanted = aggregate.target
+        if wanted is None and len(inputs) > 1:
+            raise EvaluationError(
+                "evaluation.aggregate: the model has several inputs, say which is the target: "
+                f"{listed(inputs)}"
+            )
+        if not isinstance(wanted, str):
+            name = next(iter(inputs)) if wanted is None else wanted.input
+            label = {"label": None, "label_input": name}
+        else:
+            label = {"label": wanted, "label_input": None}
+        plain = {"vocabulary": (), "aggregate": None, **label}
+        return LabelReader(self.target.model_copy(update=plain)).labels(batch, inputs, prepared)
 
     def _encoded(self, values: Array, batch: pa.RecordBatch) -> Array:
         """Returns numbers for labels that may be strings."""
@@ -162,6 +200,40 @@ class LabelCheck:
         """What reads the labels and the weights."""
         return LabelReader(self.judged.target)
 
+    def scores(
+        self,
+        outputs: Mapping[str, Array],
+        batch: pa.RecordBatch,
+        inputs: Mapping[str, Array],
+        prepared: Mapping[str, Array],
+    ) -> dict[str, Array]:
+        """Returns the score of each example for each model, shape (n, 1), if metrics are of groups.
+
+        Args:
+            outputs: By model, each of shape (n, …).
+            batch: The examples.
+            inputs: The model's inputs, by name.
+            prepared: What the preprocessing signature gives beside them.
+
+        Raises:
+            EvaluationError: The output does not fit the target, or is not one value.
+            DataError: An example lacks the target.
+        """
+        aggregate, output = self.judged.target.aggregate, self.judged.spec.name
+        assert aggregate is not None
+        target = self.reader.score_target(batch, inputs, prepared)
+        count = 1 if target is None else target.shape[1]
+        found = {}
+        for model, values in outputs.items():
+            if values[0].size != count:
+                what = "one value as the score" if target is None else f"{count} as the target has"
+                raise EvaluationError(
+                    f"evaluation.aggregate: output {output!r} has {values[0].size} values an "
+                    f"example, expected {what}; name another target, or another output"
+                )
+            found[model] = example_scores(aggregate.score, values, target)[:, None]
+        return found
+
     def _fit(self, count: int, shape: tuple[int, ...]) -> LabelFit:
         return LabelFit(self.judged.target.label_name, self.judged.spec.name, count, shape)
 
@@ -192,6 +264,9 @@ class LabelCheck:
             DataError: A label is out of range.
         """
         fit = self._fit(labels.shape[1], next(iter(outputs.values())).shape[1:])
+        if self.judged.target.aggregate is not None:
+            subject, expected = f"label {self.judged.target.label_name!r} is", "a group's is 0 or 1"
+            refuse(batch, labels, (labels != 0) & (labels != 1), subject, expected)
         for metric in self.metrics:
             fit.check(metric)
             fit.check_labels(metric, labels, batch)

@@ -24,8 +24,9 @@ _SEED = 0
 # A cell as one number of 64 bits, which sorts and compares as such.
 _CELL = np.dtype([("label", "<f4"), ("float", "<u2"), ("quantized", "<u2")])
 _CELL_CODE = np.dtype("<u8")
-# How much may wait to be sorted into the cells, as a multiple of them.
-_MOST_WAITING = 4
+# How much may wait to be sorted into the cells, as a multiple of them, and how much of the cells of
+# a small slice: what waits takes ten times the room.
+_MOST_WAITING, _FEW = 1, 200
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,33 @@ class ScoreBuckets:
         """Returns the first bucket of the scores above one of the thresholds."""
         place = self.thresholds.index(threshold)
         return int(_outer_bucket(np.array([threshold]))[0]) + place + 1
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreRanks:
+    """A bucket for each value that scores have, so that nothing of their order is lost.
+
+    Attributes:
+        values: The scores, each once, in ascending order.
+    """
+
+    values: Array
+
+    @property
+    def count(self) -> int:
+        """The number of buckets."""
+        return len(self.values)
+
+    def of(self, scores: Array) -> Array:
+        """Returns the bucket of each score, int64 of the same shape.
+
+        Args:
+            scores: Of any shape, all among the values.
+        """
+        return np.searchsorted(self.values, scores)
+
+
+Buckets = ScoreBuckets | ScoreRanks
 
 
 def _outer_bucket(scores: Array) -> Array:
@@ -119,7 +147,60 @@ class Cells:
             yield generator.poisson(self.counts)
 
 
-@dataclass
+@dataclass(frozen=True)
+class GroupedCells(Cells):
+    """Cells of examples that belong to groups, which a replicate takes or leaves as a whole.
+
+    Attributes:
+        groups: Which group each part of a cell is of, int64 of shape (parts,).
+        places: Which cell it is a part of, int64 of shape (parts,).
+        parts: How often the cell was seen in the group, or with which weight, shape (parts,).
+    """
+
+    groups: Array
+    places: Array
+    parts: Array
+
+    @property
+    def group_count(self) -> int:
+        """The number of groups."""
+        return int(self.groups.max()) + 1 if len(self.groups) else 0
+
+    def by_group(self, of_cells: Array) -> Array:
+        """Returns a sum over the examples of each group, float64 of shape (groups,).
+
+        Args:
+            of_cells: What an example of each cell adds, shape (cells,).
+        """
+        return np.bincount(self.groups, self.parts * of_cells[self.places], self.group_count)
+
+    def replicates(self) -> Iterator[Array]:
+        """Yields how often each cell counts in each replicate of a Poisson bootstrap of groups.
+
+        All examples of a group have one weight, which is Poisson with mean 1 (Field and Welsh 2007,
+        Journal of the Royal Statistical Society B 69:369: the bootstrap of clusters).
+        """
+        generator = np.random.Generator(np.random.Philox(_SEED))
+        for _ in range(REPLICATES):
+            weights = generator.poisson(1.0, self.group_count)
+            yield np.bincount(self.places, weights[self.groups] * self.parts, len(self.counts))
+
+
+def cell_codes(labels: Array, before: Array, after: Array) -> Array:
+    """Returns the cell of each score as one number of 64 bits, (n,); see `PairedScores.of`."""
+    cells = np.empty(len(labels), _CELL)
+    cells["label"], cells["float"], cells["quantized"] = labels, before, after
+    return cells.view(_CELL_CODE)
+
+
+def cells_of(codes: Array) -> tuple[Array, Array]:
+    """Returns the labels of some cells, shape (cells,), and their buckets, shape (2, cells)."""
+    cells = codes.view(_CELL)
+    buckets = np.stack([cells["float"], cells["quantized"]]).astype(np.int64)
+    return cells["label"].astype(np.float64), buckets
+
+
+@dataclass(slots=True)
 class PairedScores:
     """The cells of some examples; those of several parts add up.
 
@@ -154,9 +235,7 @@ class PairedScores:
             after: The buckets of the quantized model's scores, shape (n,).
             weights: How much each counts, shape (n,); None if each counts once.
         """
-        cells = np.empty(len(labels), _CELL)
-        cells["label"], cells["float"], cells["quantized"] = labels, before, after
-        codes = cells.view(_CELL_CODE)
+        codes = cell_codes(labels, before, after)
         if weights is None:
             return cls(*np.unique(codes, return_counts=True))
         distinct, places = np.unique(codes, return_inverse=True)
@@ -168,10 +247,17 @@ class PairedScores:
         self.waiting += [(other.codes, other.counts), *other.waiting]
         # Counted on the way: the parts that wait become more and more as the cells do.
         self.waiting_cells += len(other.codes) + other.waiting_cells
-        if self.waiting_cells > _MOST_WAITING * (len(self.codes) + 1000):
-            self._sort_in()
+        if self.waiting_cells > _MOST_WAITING * (len(self.codes) + _FEW):
+            self.compact()
 
-    def _sort_in(self) -> None:
+    def copy(self) -> "PairedScores":
+        """Returns the same, which others may be merged into."""
+        return PairedScores(self.codes, self.counts, [*self.waiting], self.waiting_cells)
+
+    def compact(self) -> None:
+        """Sorts in what waits."""
+        if not self.waiting:
+            return
         parts = [(self.codes, self.counts), *self.waiting]
         codes, places = np.unique(
             np.concatenate([codes for codes, _ in parts]), return_inverse=True
@@ -183,10 +269,5 @@ class PairedScores:
 
     def cells(self) -> Cells:
         """Returns the cells, in an order that depends on nothing but which they are."""
-        self._sort_in()
-        cells = self.codes.view(_CELL)
-        return Cells(
-            cells["label"].astype(np.float64),
-            np.stack([cells["float"], cells["quantized"]]).astype(np.int64),
-            self.counts,
-        )
+        self.compact()
+        return Cells(*cells_of(self.codes), self.counts)

@@ -103,3 +103,24 @@ def absolute_error(labels: Array, predictions: Array) -> Array:
 def squared_error(labels: Array, predictions: Array) -> Array:
     """Returns the square of how far off a value is."""
     return np.square(predictions.astype(np.float64) - labels)
+
+
+def within_tolerance(
+    labels: Array,
+    predictions: Array,
+    relative: float | None = None,
+    absolute: float | None = None,
+) -> Array:
+    """Returns 1 if a value is near enough to the label, else 0.
+
+    Args:
+        labels: Shape (n, values).
+        predictions: Of the same shape.
+        relative: How far off it may be, as a share of the label's size.
+        absolute: How far off it may be, in the label's unit. Of two tolerances one is enough.
+    """
+    errors = absolute_error(labels, predictions)
+    allowed = np.full(errors.shape, 0.0 if absolute is None else absolute)
+    if relative is not None:
+        allowed = np.maximum(allowed, relative * np.abs(labels))
+    return (errors <= allowed).astype(np.float64)

@@ -18,7 +18,12 @@ import numpy as np
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.judgement.metrics.catalog import Side, row_of
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
-from tfx_tflite.components.judgement.metrics.paired_scores import PairedScores, ScoreBuckets
+from tfx_tflite.components.judgement.metrics.paired_scores import (
+    Buckets,
+    Cells,
+    ScoreBuckets,
+    ScoreRanks,
+)
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.metrics import metric_types
@@ -68,7 +73,7 @@ class ScoreMetric:
         computation = _computation(self)
         return () if computation.is_histogram else computation.thresholds
 
-    def value(self, histograms: Array, buckets: ScoreBuckets) -> float:
+    def value(self, histograms: Array, buckets: Buckets) -> float:
         """Returns the metric, NaN if a curve has no positives or no negatives.
 
         TFMA gives 0 for such a curve, which would look like a model without a drop.
@@ -82,7 +87,9 @@ class ScoreMetric:
             return float("nan")
         return self._of_counts(self._above(histograms, buckets), totals)
 
-    def one_more_mistake(self, histograms: Array, buckets: ScoreBuckets, sign: int) -> float:
+    def one_more_mistake(
+        self, histograms: Array, buckets: Buckets, sign: int, mistake: float = 1.0
+    ) -> float:
         """Returns how much the metric drops where one example more is on the wrong side.
 
         That is the grain of a metric of counts, which a bootstrap of few mistakes, or none, does
@@ -92,15 +99,16 @@ class ScoreMetric:
             histograms: The quantized model's negatives and positives, shape (2, buckets).
             buckets: What was counted in.
             sign: 1 if higher is better, else -1.
+            mistake: How many examples a mistake is, as those of a group may go wrong together.
 
         Returns:
-            The largest drop that one example causes, in the metric's unit, 0 or more.
+            The largest drop that one mistake causes, in the metric's unit, 0 or more.
         """
         if self.area is not None:
             return 0.0
         above, totals = self._above(histograms, buckets), histograms.sum(axis=1)
         value = self._of_counts(above, totals)
-        negative, positive = np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
+        negative, positive = np.array([[mistake], [0.0]]), np.array([[0.0], [mistake]])
         mistakes = (
             np.minimum(above + negative, totals[:, None]),
             np.maximum(above - positive, 0),
@@ -108,46 +116,57 @@ class ScoreMetric:
         drops = [sign * (value - self._of_counts(mistake, totals)) for mistake in mistakes]
         return float(max([0.0, *(drop for drop in drops if np.isfinite(drop))]))
 
-    def disagreements(self, scores: PairedScores, buckets: ScoreBuckets) -> tuple[int, int, int]:
+    def disagreements(self, cells: Cells, buckets: ScoreBuckets) -> tuple[int, int, int]:
         """Returns, of a metric that is a share, what its test needs.
 
         Args:
-            scores: Both models' scores.
+            cells: Both models' scores.
             buckets: What was counted in.
 
         Returns:
             The examples of its class; on how many of them the quantized model alone is not on the
             side that counts; on how many the float model alone.
         """
-        counts, before, after = self._sides(scores, buckets)
+        is_of_class, before, after = self.sides(cells, buckets)
+        counts = np.where(is_of_class, cells.counts, 0)
         lost, won = int(counts[before & ~after].sum()), int(counts[after & ~before].sum())
         return int(counts.sum()), lost, won
 
-    def counted(self, scores: PairedScores, buckets: ScoreBuckets) -> int:
+    def counted(self, cells: Cells, buckets: ScoreBuckets) -> int:
         """Returns, of a metric that is a share, how many examples the quantized model counts.
 
         Args:
-            scores: Both models' scores.
+            cells: Both models' scores.
             buckets: What was counted in.
         """
-        counts, _, after = self._sides(scores, buckets)
-        return int(counts[after].sum())
+        is_of_class, _, after = self.sides(cells, buckets)
+        return int(cells.counts[is_of_class & after].sum())
 
-    def _sides(self, scores: PairedScores, buckets: ScoreBuckets) -> tuple[Array, Array, Array]:
-        """Returns of each cell how many examples of the class it has, and which models count it."""
+    def sides(self, cells: Cells, buckets: ScoreBuckets) -> tuple[Array, Array, Array]:
+        """Returns, of a metric that is a share, what each cell adds to it.
+
+        Args:
+            cells: Both models' scores.
+            buckets: What was counted in.
+
+        Returns:
+            Whether a cell is of the class; whether the float model's score is on the side that
+            counts; whether the quantized model's is. Each is bool of shape (cells,).
+        """
         assert self.share is not None
         label, side = self.share
         [threshold] = self.own_thresholds
-        cells = scores.cells()
-        counts = np.where((cells.labels > 0.5) == bool(label), cells.counts, 0)
         before, after = (cells.buckets >= buckets.first_above(threshold)) == (side == "above")
-        return counts, before, after
+        return (cells.labels > 0.5) == bool(label), before, after
 
-    def _above(self, histograms: Array, buckets: ScoreBuckets) -> Array:
+    def _above(self, histograms: Array, buckets: Buckets) -> Array:
         """Returns how many negatives and positives are above each threshold, (2, thresholds)."""
         from_each = np.cumsum(histograms[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
         # One more bucket, of nothing, for thresholds that no score is above.
         padded = np.concatenate([from_each, np.zeros((2, 1))], axis=1)
+        if isinstance(buckets, ScoreRanks):
+            # Of an area, which has a threshold at each score then.
+            return padded
         return padded[:, _first_buckets(self, buckets)]
 
     def _of_counts(self, above: Array, totals: Array) -> float:
@@ -156,7 +175,9 @@ class ScoreMetric:
         computation = _computation(self)
         fp, tp = above
         tn, fn = totals[:, None] - above
-        matrices = Matrices(list(computation.thresholds), tp, tn, fp, fn)
+        # Only their number matters to an area, which may have more of them than TFMA would choose.
+        thresholds = computation.thresholds if len(tp) == len(computation.thresholds) else tp
+        matrices = Matrices(list(thresholds), tp, tn, fp, fn)
         with np.errstate(invalid="ignore", divide="ignore"):
             found = computation.derived.result({computation.matrices: matrices})
         return float(found[computation.key])

@@ -85,10 +85,13 @@ def _escaped(part: str | int | float) -> str:
     return re.sub(r"([\\,:])", r"\\\1", str(part))
 
 
+def slice_key(pairs: Iterable[Sequence[str | int | float]]) -> SliceKey:
+    """Returns a slice of what JSON has of it."""
+    return tuple((str(feature), value) for feature, value in pairs)
+
+
 def _from_pairs(pairs: Iterable[tuple[SliceKey, list[float]]]) -> dict[SliceKey, Array]:
-    return {
-        tuple((feature, value) for feature, value in key): np.array(sums) for key, sums in pairs
-    }
+    return {slice_key(key): np.array(sums) for key, sums in pairs}
 
 
 # JSON has neither arrays nor slices as keys.
@@ -98,4 +101,9 @@ SumsBySlice = Annotated[
     PlainSerializer(
         lambda slices: [(key, sums.tolist()) for key, sums in sorted(slices.items(), key=by_name)]
     ),
+]
+CountsBySlice = Annotated[
+    dict[SliceKey, int],
+    PlainValidator(lambda pairs: {key: int(count) for key, count in _from_pairs(pairs).items()}),
+    PlainSerializer(lambda slices: sorted(slices.items(), key=by_name)),
 ]

@@ -48,7 +48,7 @@ def exact_layers(values: Array) -> Array:
     return np.stack(layers) if layers else np.zeros((0, *values.shape))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExactSums:
     """The exact sums of columns of numbers.
 

@@ -17,6 +17,7 @@ counts as a drop from 0, which is -value if higher is better and the value itsel
 import math
 from dataclasses import replace
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
@@ -92,12 +93,20 @@ def share_interval(
 
 
 def mean_interval(
-    moments: PairedMoments, sign: int, limit: float, confidence: float, is_root: bool = False
+    moments: PairedMoments,
+    sign: int,
+    limit: float,
+    confidence: float,
+    is_root: bool = False,
+    *,
+    best: float | None = None,
 ) -> DropInterval:
     """Returns how sure the mean of a loss or an error is, or the root of such a mean.
 
     Bounds are those of `paired_tests.mean_interval`. As a root rises with its mean, bounds of the
-    root are roots of the mean's.
+    root are roots of the mean's. How bad an example may be that is not in the sample is not known,
+    as there is no other model to tell; so it must at least be large enough to hold some of the bad
+    ones, if these are 3 % of all (`paired_tests.probability_unseen`).
 
     Args:
         moments: Of the quantized model's value alone; see `MetricSums.own_moments`.
@@ -105,6 +114,9 @@ def mean_interval(
         limit: The smallest value allowed, or the largest if lower is better.
         confidence: The confidence of each bound, above 0.5 and below 1.
         is_root: Whether the metric, and the limit, is the root of the mean.
+        best: The value of an example that nothing is wrong with, such as 1 of a share: then one
+            that loses as much as is typical may be missing, which is known. None if a value has no
+            such end.
 
     Returns:
         The interval of the metric as a drop from 0. Values that are all the same bound nothing, as
@@ -115,11 +127,19 @@ def mean_interval(
     """
     of_mean = math.copysign(limit**2, limit) if is_root else limit
     rise = PairedMoments(moments.count, -sign * moments.mean, moments.second, -sign * moments.third)
+    centred = replace(moments, mean=moments.mean - np.array([best or 0.0, 0.0]))
     found = replace(
-        paired_tests.mean_interval(rise, -sign * of_mean, confidence),
+        paired_tests.mean_interval(
+            rise,
+            -sign * of_mean,
+            confidence,
+            typical=centred.typical(),
+            unseen=paired_tests.probability_unseen(moments.count) if best is None else 0.0,
+        ),
         method="t, corrected for skewness (Hall 1992)",
     )
-    if not found.standard_error > 1e-12 * abs(found.drop):
+    spread = rise.less(0.0).standard_error
+    if not (math.isfinite(spread) and spread > 1e-12 * abs(found.drop)):
         found = replace(
             found,
             lower=-math.inf,
@@ -136,8 +156,9 @@ def mean_interval(
         drop=root,
         lower=_root(found.lower),
         upper=_root(found.upper),
-        # By the delta method; it only says how many more examples would do.
+        # By the delta method; they only say how many more examples would do.
         standard_error=found.standard_error / abs(2 * root) if root else math.inf,
+        correction=found.correction / abs(2 * root) if root else 0.0,
     )
 
 
@@ -168,7 +189,7 @@ def mean_of_shares_interval(
     Raises:
         ValueError: Limit or confidence is out of range.
     """
-    found = mean_interval(moments, sign, limit, confidence)
+    found = mean_interval(moments, sign, limit, confidence, best=1.0 if sign > 0 else 0.0)
     is_spread = math.isfinite(found.standard_error)
     if not effective >= 1 or (is_spread and not is_correctness):
         return found

@@ -1,6 +1,6 @@
 """The ways to make a quantized model of a float one; the table of schemes says which is whose."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,16 @@ class Calibration(Protocol):
     def ranges(self, float32: bytes) -> TensorRanges:
         """Returns what the activations of a float32 TFLite model take over them."""
 
+    def of_draw(self, draw: int) -> "Calibration":
+        """Returns one draw of the examples.
+
+        Raises:
+            ConfigError: There is no such draw.
+        """
+
+    def ranges_of_draws(self, float32: bytes, draws: Sequence[int]) -> Sequence[TensorRanges]:
+        """Returns what `ranges` returns of each of several draws."""
+
 
 class Workshop:
     """Makes quantized models of one float model; what several of them need is made once.
@@ -79,7 +89,8 @@ class Workshop:
         batch_size: A fixed batch size; None keeps the signature's.
         policy: How ranges follow from what was observed, if a recipe does not say; None leaves them
             to the converter's own calibrator.
-        calibration: The calibration examples; None if no recipe needs any.
+        calibration: The calibration examples, of several draws the first; None if no recipe needs
+            any.
     """
 
     def __init__(
@@ -99,6 +110,7 @@ class Workshop:
         self._calibration = calibration
         self._ranges: dict[bytes, TensorRanges] = {}
         self._repaired: dict[tuple[Repair, ...], bytes] = {}
+        self._draws: dict[int, Workshop] = {0: self}
 
     @cached_property
     def float32(self) -> bytes:
@@ -171,6 +183,47 @@ class Workshop:
             DataError: The calibration examples do not fit the signature.
             ConversionError: The converter refused the model, or the recipe is of another model.
         """
+        return self._of_draw(recipe.draw or 0)._make(recipe)
+
+    def observe_draws(self, recipe: Recipe, draws: Iterable[int]) -> None:
+        """Measures ranges with several draws, in one pass for all that have the same float model.
+
+        Repairs that look at the examples, such as equalization, give each draw a model of its own.
+
+        Args:
+            recipe: What is to be made with each draw.
+            draws: Which draws.
+        """
+        assert self._calibration is not None
+        draws_of: dict[bytes, list[int]] = {}
+        for draw in draws:
+            workshop = self._of_draw(draw)
+            float32 = workshop.repaired(recipe)
+            if float32 not in workshop._ranges:
+                draws_of.setdefault(float32, []).append(draw)
+        for float32, same in draws_of.items():
+            found = self._calibration.ranges_of_draws(float32, same)
+            for draw, ranges in zip(same, found, strict=True):
+                self._of_draw(draw)._ranges[float32] = ranges
+
+    def _of_draw(self, draw: int) -> "Workshop":
+        """Returns who makes models of the same float model with one draw of the examples."""
+        if draw not in self._draws:
+            assert self._calibration is not None
+            other = Workshop(
+                self._converter,
+                self._saved_model,
+                self._signature,
+                self._batch_size,
+                self._policy,
+                self._calibration.of_draw(draw),
+            )
+            other.float32, other.rewritten = self.float32, self.rewritten
+            self._draws[draw] = other
+        return self._draws[draw]
+
+    def _make(self, recipe: Recipe) -> ConvertedModels:
+        """Returns what `make` does, with the examples that are here."""
         policy = recipe.policy(self._policy)
         match recipe.scheme.traits.making:
             case Making.AS_IT_IS:

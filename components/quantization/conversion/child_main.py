@@ -8,11 +8,6 @@ import functools
 import sys
 from multiprocessing.connection import Connection
 
-from tfx_tflite.components.deferred_imports import (
-    OF_KERAS,
-    deferred_imports,
-    uncollected_imports,
-)
 from tfx_tflite.components.process_end import (
     end_with,
     run_to_the_end,
@@ -26,6 +21,7 @@ from tfx_tflite.components.quantization.conversion.messages import (
     Request,
     Step,
 )
+from tfx_tflite.components.quantization.conversion.parts_of_tensorflow import imported_in_parts
 
 
 def main(pipe: int, parent: int) -> None:
@@ -35,7 +31,7 @@ def main(pipe: int, parent: int) -> None:
     connection = Connection(pipe)
     try:
         # Only to find out whether it can be; it takes seconds and may fail.
-        with deferred_imports(OF_KERAS), uncollected_imports():
+        with imported_in_parts():
             from tfx_tflite.components.quantization.conversion import (  # noqa: F401
                 from_ranges,
                 stock,

@@ -8,10 +8,11 @@ thing that int8's quantizer does itself: a bias that several operators share is 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from tensorflow.lite.python import conversion_metadata_schema_py_generated as metadata_schema
 from tensorflow.lite.python import util
+from tensorflow.python.framework import dtypes
 
 from tfx_tflite.components.digests import bytes_digest
 from tfx_tflite.components.errors import ConversionError, listed, telling_line
@@ -34,11 +35,15 @@ from tfx_tflite.components.quantization.conversion.zero_scales import with_posit
 from tfx_tflite.components.quantization.float_parts import with_float_parts
 from tfx_tflite.components.quantization.ranges.masks import without_mask_values
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange, TensorRanges
 from tfx_tflite.components.quantization.ranges.scale_groups import harmonized, with_copied_constants
+from tfx_tflite.components.quantization.ranges.tensor_range import TensorRange
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.structure import tensors_by_key
+
+if TYPE_CHECKING:
+    # It imports Beam, which the converter's process does without.
+    from tfx_tflite.components.quantization.ranges.ranges import TensorRanges
 
 # What the quantizer for int16x8 says of a tensor that is an integer already.
 _UNCALIBRATED = "should be recorded during calibration"
@@ -46,7 +51,7 @@ _UNCALIBRATED = "should be recorded during calibration"
 
 def write_ranges(
     float_tflite: bytes,
-    ranges: TensorRanges,
+    ranges: "TensorRanges",
     policy: RangePolicy,
     scheme: Scheme = Scheme.INT8,
     of_tensors: Mapping[str, RangePolicy] = MappingProxyType({}),
@@ -90,7 +95,7 @@ def write_ranges(
 
 def _resolved(
     graph: Graph,
-    ranges: TensorRanges,
+    ranges: "TensorRanges",
     policy: RangePolicy,
     of_tensors: Mapping[str, RangePolicy],
 ) -> tuple[TensorRange, ...]:
@@ -130,7 +135,9 @@ def quantize(calibrated: bytes, recipe: Recipe) -> bytes:
     normalizations = normalizations_of(calibrated)
     calibrated, float_layers = with_float_parts(_without_metadata(calibrated), recipe)
     try:
-        quantized = quantizer.run(calibrated, tf.as_dtype(recipe.resolved_io_type), float_layers)
+        quantized = quantizer.run(
+            calibrated, dtypes.as_dtype(recipe.resolved_io_type), float_layers
+        )
     except (RuntimeError, ValueError, ConverterError) as error:
         said = telling_line(str(error)).rstrip(".")
         cause = "it takes floats alone, as inputs and inside; " if _UNCALIBRATED in said else ""
@@ -156,7 +163,7 @@ class _Quantizer:
         mode: What the converter's record in the model calls it, a ModelOptimizationMode.
     """
 
-    run: Callable[[bytes, tf.DType, Collection[str]], bytes]
+    run: Callable[[bytes, dtypes.DType, Collection[str]], bytes]
     mode: int
 
 

@@ -2,23 +2,28 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
+from tensorflow.lite.python import lite
+from tensorflow.python.framework import dtypes
 
 from tfx_tflite.components.errors import ConversionError, listed
 from tfx_tflite.components.examples.tensors import Array, Tensors
 from tfx_tflite.components.models.loops_and_state import LIST_COMPLAINT, explain_list_loop
+from tfx_tflite.components.quantization.conversion.parts_of_tensorflow import load_saved_model
 from tfx_tflite.components.quantization.conversion.tensorflow_lite import ConverterError
 from tfx_tflite.components.quantization.ranges.scale_groups import with_copied_constants
 from tfx_tflite.components.quantization.recipe import Recipe
 from tfx_tflite.components.quantization.schemes import Making
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 # What the converter calls operators with integer activations, by the type of those.
 _OPERATOR_SETS = {
-    "INT8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-    "INT16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    "INT8": lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "INT16": lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
 
 
@@ -43,7 +48,7 @@ def convert(
     function = _function(saved_model, signature, recipe.batch_size)
     # Not from_saved_model, which aborts on what tf.saved_model.save writes from a Keras 3 model
     # with batch normalisation.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], _load(saved_model))
+    converter = lite.TFLiteConverterV2.from_concrete_functions([function], _load(saved_model))
     _configure(converter, recipe)
     if not recipe.scheme.needs_calibration:
         return _converted(converter, function)
@@ -54,12 +59,12 @@ def convert(
 # A run asks for several conversions of the same SavedModel.
 @functools.lru_cache(maxsize=1)
 def _load(saved_model: str) -> Any:
-    return tf.saved_model.load(saved_model)
+    return load_saved_model(saved_model)
 
 
 def _function(
     saved_model: str, signature: str, batch_size: int | None
-) -> tf.types.experimental.ConcreteFunction:
+) -> "tf.types.experimental.ConcreteFunction":
     signatures = _load(saved_model).signatures
     if signature not in signatures:
         raise ConversionError(
@@ -69,6 +74,9 @@ def _function(
     function = signatures[signature]
     if batch_size is None:
         return function
+    # Rarely asked for, and all of TensorFlow's that it takes is imported then.
+    import tensorflow as tf
+
     _, arguments = function.structured_input_signature
     specs = {
         name: tf.TensorSpec([batch_size, *spec.shape[1:]], spec.dtype, name=name)
@@ -78,7 +86,7 @@ def _function(
 
 
 def _converted(
-    converter: tf.lite.TFLiteConverter, function: tf.types.experimental.ConcreteFunction
+    converter: lite.TFLiteConverterV2, function: "tf.types.experimental.ConcreteFunction"
 ) -> bytes:
     try:
         return bytes(converter.convert())
@@ -88,22 +96,22 @@ def _converted(
         raise ConversionError(explain_list_loop(function.graph.as_graph_def())) from error
 
 
-def _batch_size(function: tf.types.experimental.ConcreteFunction) -> int:
+def _batch_size(function: "tf.types.experimental.ConcreteFunction") -> int:
     """Returns the batch size that a function has built in, 1 if it takes any."""
     _, arguments = function.structured_input_signature
     return max((spec.shape[0] or 1) for spec in arguments.values())
 
 
-def _configure(converter: tf.lite.TFLiteConverter, recipe: Recipe) -> None:
+def _configure(converter: lite.TFLiteConverterV2, recipe: Recipe) -> None:
     traits = recipe.scheme.traits
     if traits.making is Making.AS_IT_IS:
         return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [lite.Optimize.DEFAULT]
     if traits.weights == "FLOAT16":
-        converter.target_spec.supported_types = [tf.float16]
+        converter.target_spec.supported_types = [dtypes.float16]
     if traits.activations in _OPERATOR_SETS:
         converter.target_spec.supported_ops = [_OPERATOR_SETS[traits.activations]]
-        io_type = tf.as_dtype(recipe.resolved_io_type)
+        io_type = dtypes.as_dtype(recipe.resolved_io_type)
         converter.inference_input_type = converter.inference_output_type = io_type
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import convert, lite
 from tensorflow.lite.python.optimize.calibrator import Calibrator
+from tensorflow.python.framework import dtypes, versions
 
 from tfx_tflite.components.models import object_tree
 
 ConverterError = convert.ConverterError
 # From TensorFlow 2.19 on the converter gives each output of a dense layer a scale of its own.
-DENSE_PER_CHANNEL = tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 19)
+DENSE_PER_CHANNEL = tuple(map(int, versions.VERSION.split(".")[:2])) >= (2, 19)
 # What the older quantizer is told last: that scales a channel are not disabled; and where dense
 # layers have them, a second time, of those.
 _PER_CHANNEL = (False,) * (2 if DENSE_PER_CHANNEL else 1)
@@ -28,7 +29,7 @@ _PER_CHANNEL = (False,) * (2 if DENSE_PER_CHANNEL else 1)
 _LEFT_IN_FLOAT = {"DIV"}
 
 
-def to_int8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[str] = ()) -> bytes:
+def to_int8(calibrated: bytes, io_type: dtypes.DType, float_layers: Collection[str] = ()) -> bytes:
     """Returns a model whose tensors have ranges, as the MLIR quantizer makes it int8.
 
     The public converter calls it after its own calibration alone.
@@ -52,7 +53,9 @@ def to_int8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[str] 
     )
 
 
-def to_int16x8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[str] = ()) -> bytes:
+def to_int16x8(
+    calibrated: bytes, io_type: dtypes.DType, float_layers: Collection[str] = ()
+) -> bytes:
     """Returns a model whose tensors have ranges, as the older quantizer makes it int16x8.
 
     It belongs to the calibrator, whose public methods feed examples first. Where none were fed, it
@@ -68,11 +71,11 @@ def to_int16x8(calibrated: bytes, io_type: tf.DType, float_layers: Collection[st
     """
     assert not float_layers
 
-    def number(dtype: tf.DType) -> int:
+    def number(dtype: dtypes.DType) -> int:
         return np.dtype(dtype.as_numpy_dtype).num
 
     quantizer = Calibrator(calibrated)._calibrator
-    types = (number(io_type), number(io_type), False, number(tf.int16), number(tf.int64))
+    types = (number(io_type), number(io_type), False, number(dtypes.int16), number(dtypes.int64))
     return bytes(quantizer.QuantizeModel(*types, *_PER_CHANNEL))
 
 
@@ -100,6 +103,7 @@ def operator_versions(model: bytes) -> list[int]:
         code.version = 0
     content = object_tree.pack(tree)
     buffer = ctypes.create_string_buffer(content, len(content))
+    # The package may be deferred; its place is known all the same.
     library = ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_cc.so.2")))
     update = library["_ZN6tflite15UpdateOpVersionEPh"]
     update.argtypes, update.restype = [ctypes.c_void_p], None

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 from apache_beam.utils import shared
 
 from tfx_tflite.components.errors import ConversionError, telling_line
@@ -28,18 +27,18 @@ from tfx_tflite.components.models.float_model import (
 from tfx_tflite.components.models.input_normalization import normalizations_of, normalized
 from tfx_tflite.components.models.loops_and_state import check_no_loops
 from tfx_tflite.components.models.runtime import open_observable
-from tfx_tflite.components.quantization.ranges.ranges import (
-    ActivationTensor,
-    BatchExtremes,
-    RangeSource,
-)
+from tfx_tflite.components.object_stores import any_place
+from tfx_tflite.components.quantization.ranges.following import following, not_negative
+from tfx_tflite.components.quantization.ranges.ranges import BatchExtremes, RangeSource
+from tfx_tflite.components.quantization.ranges.tensor_range import ActivationTensor
+
+# Among so many values of a ReLU there is a zero, but for odd layers.
+_FIRST_VALUES = 4096
 
 
 def read_tflite(source: RangeSource) -> bytes:
     """Returns the bytes of the float flatbuffer that `source` names."""
-    with tf.io.gfile.GFile(source.tflite, "rb") as file:
-        content: bytes = file.read()
-    return content
+    return any_place.read(source.tflite)
 
 
 def activation_tensors(float_tflite: bytes) -> tuple[ActivationTensor, ...]:
@@ -90,7 +89,20 @@ class ActivationObserver:
     def __init__(self, float_tflite: bytes):
         self.tensors = activation_tensors(float_tflite)
         graph = read_graph(float_tflite)
-        exposed = [graph.main.tensors[each.index] for each in self.tensors if not each.is_input]
+        columns = {each.index: column for column, each in enumerate(self.tensors)}
+        follows = following(graph, columns)
+        # The column of each such tensor, that of the one it follows from, and whether it has zeros.
+        self._following = [
+            (columns[index], columns[found.source], found.has_zeros)
+            for index, found in follows.items()
+        ]
+        self._observed = [
+            (columns[each.index], each) for each in self.tensors if each.index not in follows
+        ]
+        self._not_negative = not_negative(graph)
+        exposed = [
+            graph.main.tensors[each.index] for _, each in self._observed if not each.is_input
+        ]
         self._model = open_observable(graph.with_outputs(exposed))
         self._normalizations = normalizations_of(float_tflite)
 
@@ -127,12 +139,28 @@ class ActivationObserver:
         return given
 
     def _reduce(self, given: Tensors, minima: Array, maxima: Array) -> None:
-        for column, tensor in enumerate(self.tensors):
+        for column, tensor in self._observed:
             # A view, given up before the interpreter runs again.
             values = given[tensor.name] if tensor.is_input else self._model.activation(tensor.index)
+            minima[column], maxima[column] = self._extremes(values, tensor.index)
+        for column, source, has_zeros in self._following:
+            minima[column], maxima[column] = minima[source], maxima[source]
+            if has_zeros:
+                # What is not a number stays so.
+                minima[column] = np.minimum(minima[column], 0)
+                maxima[column] = np.maximum(maxima[column], 0)
+
+    def _extremes(self, values: Array, index: int) -> tuple[float, float]:
+        """Returns the smallest and the largest value of a tensor."""
+        if not values.size:
             # Every quantized range holds zero, so that a tensor without values has no say.
-            minima[column] = values.min() if values.size else 0
-            maxima[column] = values.max() if values.size else 0
+            return 0, 0
+        largest = values.max()
+        # Where nothing is negative, a zero among the first values tells without the others.
+        is_bounded = index in self._not_negative and not np.isnan(largest)
+        if is_bounded and values.reshape(-1)[:_FIRST_VALUES].min() == 0:
+            return 0, largest
+        return values.min(), largest
 
 
 def _reader(source: RangeSource) -> InputReader:
@@ -144,6 +172,7 @@ def _reader(source: RangeSource) -> InputReader:
         source.preprocessing_signature,
         source.schema,
         features=source.features,
+        digest=source.digest,
     )
 
 

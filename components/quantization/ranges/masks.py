@@ -14,7 +14,7 @@ import numpy as np
 
 from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models.flatbuffer import Graph, Operator, Tensor
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange
+from tfx_tflite.components.quantization.ranges.tensor_range import TensorRange
 
 # Scores are not so low, masks are (-1e4 in 16-bit training, -1e9 in Keras, -3e38 elsewhere).
 MASK = -9e3

@@ -11,7 +11,7 @@ Only Beam, NumPy and Arrow are imported here, because workers import this module
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import apache_beam as beam
 import numpy as np
@@ -31,34 +31,7 @@ from tfx_tflite.components.progress import Step
 from tfx_tflite.components.quantization.ranges.outermost import Lowest
 from tfx_tflite.components.quantization.ranges.outliers import most_outliers, outliers
 from tfx_tflite.components.quantization.ranges.policy import MINMAX, ROBUST, RangePolicy
-
-
-@dataclass(frozen=True)
-class ActivationTensor:
-    """A float32 tensor of the main graph that is an input or computed from the inputs.
-
-    Attributes:
-        index: Its place among the main graph's tensors.
-        name: Its name in the flatbuffer, or in the signature where it is an input.
-        is_input: Whether it is an input of the model.
-    """
-
-    index: int
-    name: str
-    is_input: bool = False
-
-    def __str__(self) -> str:
-        # The converter joins the names of what it fuses by `;`; the last one says most.
-        return f"{'input' if self.is_input else 'tensor'} {self.name.split(';')[-1]!r}"
-
-
-@dataclass(frozen=True)
-class TensorRange:
-    """The range of real values that a tensor is to be quantized for."""
-
-    tensor: ActivationTensor
-    minimum: float
-    maximum: float
+from tfx_tflite.components.quantization.ranges.tensor_range import ActivationTensor, TensorRange
 
 
 @dataclass(frozen=True)
@@ -359,6 +332,43 @@ class CombineExtremes(beam.CombineFn):
         return accumulator
 
 
+class CombineExtremesOfFiles(beam.CombineFn):
+    """Combines `BatchExtremes` into one `Extremes` for each file, in the order of the files.
+
+    Those of a file are what they would be if there were no other.
+    """
+
+    def __init__(self) -> None:
+        self._each = CombineExtremes()
+
+    def create_accumulator(self) -> dict[int, Extremes]:
+        """Returns no files."""
+        return {}
+
+    def add_input(
+        self, accumulator: dict[int, Extremes], element: BatchExtremes
+    ) -> dict[int, Extremes]:
+        """Adds a batch, which is of one file."""
+        file, position = divmod(element.position, EXAMPLES_A_FILE)
+        within = replace(element, position=position)
+        accumulator[file] = self._each.add_input(accumulator.get(file, Extremes()), within)
+        return accumulator
+
+    def merge_accumulators(
+        self, accumulators: Iterable[dict[int, Extremes]]
+    ) -> dict[int, Extremes]:
+        """Merges in any order to the same result."""
+        merged: dict[int, Extremes] = {}
+        for accumulator in accumulators:
+            for file, extremes in accumulator.items():
+                merged.setdefault(file, Extremes()).add(extremes)
+        return merged
+
+    def extract_output(self, accumulator: dict[int, Extremes]) -> tuple[Extremes, ...]:
+        """Returns the extremes of each file."""
+        return tuple(accumulator[file] for file in sorted(accumulator))
+
+
 def _first_non_finite(batch: BatchExtremes) -> _NonFinite | None:
     rows, tensors = np.nonzero(~(np.isfinite(batch.minima) & np.isfinite(batch.maxima)))
     if not len(rows):
@@ -378,6 +388,7 @@ class RangeSource:
         preprocessing_signature: As in `float_model.input_reader`.
         schema: The same.
         features: The same.
+        digest: The same.
     """
 
     tflite: str
@@ -386,6 +397,7 @@ class RangeSource:
     preprocessing_signature: str | None = None
     schema: bytes | None = None
     features: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 class _ObserveDoFn(beam.DoFn):
@@ -413,6 +425,12 @@ def write(ranges: TensorRanges, path: str) -> None:
         file.write(ranges.to_json().encode())
 
 
+def write_all(found: tuple[TensorRanges, ...], paths: Sequence[str]) -> None:
+    """Writes several ranges, each to a path of its own."""
+    for ranges, path in zip(found, paths, strict=True):
+        write(ranges, path)
+
+
 class CollectRanges(beam.PTransform):
     """PCollection of (position, RecordBatch) to a PCollection of one `TensorRanges`.
 
@@ -432,13 +450,70 @@ class CollectRanges(beam.PTransform):
         Raises:
             ConversionError: The model cannot be calibrated.
         """
-        from tfx_tflite.components.quantization.ranges import collection
-
-        content = collection.read_tflite(self._source)
-        digest, tensors = bytes_digest(content), collection.activation_tensors(content)
         return (
             batches
             | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))
             | "Combine" >> beam.CombineGlobally(CombineExtremes())
-            | "Ranges" >> beam.Map(Extremes.ranges, digest, tensors)
+            | "Ranges" >> beam.Map(Extremes.ranges, *_observed(self._source))
         )
+
+
+class CollectRangesOfDraws(beam.PTransform):
+    """PCollection of (position, RecordBatch) to one of a single tuple: the ranges of each draw.
+
+    Each draw is a file. Its ranges are what `CollectRanges` gives of that file alone.
+
+    Args:
+        source: The model, and how examples become its inputs.
+        draws: Which draws the files are, for messages.
+    """
+
+    def __init__(self, source: RangeSource, draws: Sequence[int]):
+        super().__init__()
+        self._source = source
+        self._draws = tuple(draws)
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Builds the transform.
+
+        Raises:
+            ConversionError: The model cannot be calibrated.
+        """
+        return (
+            batches
+            | "Observe" >> beam.ParDo(_ObserveDoFn(self._source, shared.Shared()))
+            | "Combine" >> beam.CombineGlobally(CombineExtremesOfFiles())
+            | "Ranges" >> beam.Map(_ranges_of_draws, self._draws, *_observed(self._source))
+        )
+
+
+def _observed(source: RangeSource) -> tuple[str, tuple[ActivationTensor, ...]]:
+    """Returns the digest of the model whose activations are observed, and which those are."""
+    from tfx_tflite.components.quantization.ranges import collection
+
+    content = collection.read_tflite(source)
+    return bytes_digest(content), collection.activation_tensors(content)
+
+
+def _ranges_of_draws(
+    found: tuple[Extremes, ...],
+    draws: Sequence[int],
+    model_digest: str,
+    tensors: tuple[ActivationTensor, ...],
+) -> tuple[TensorRanges, ...]:
+    if len(found) != len(draws):
+        raise DataError(f"{len(found)} of {len(draws)} draws of calibration examples hold any")
+    return tuple(
+        _ranges_of_draw(extremes, draw, model_digest, tensors)
+        for draw, extremes in zip(draws, found, strict=True)
+    )
+
+
+def _ranges_of_draw(
+    extremes: Extremes, draw: int, model_digest: str, tensors: tuple[ActivationTensor, ...]
+) -> TensorRanges:
+    try:
+        return extremes.ranges(model_digest, tensors)
+    except DataError as error:
+        # The number of an example is its number in the draw.
+        raise DataError(f"draw {draw}: {error}") from error

@@ -14,7 +14,7 @@ from tfx_tflite.components.examples.tensors import Array
 from tfx_tflite.components.models.flatbuffer import Graph, Tensor, read_graph
 from tfx_tflite.components.models.object_tree import numbers
 from tfx_tflite.components.quantization.audit import specification as spec
-from tfx_tflite.components.quantization.ranges.ranges import TensorRange
+from tfx_tflite.components.quantization.ranges.tensor_range import TensorRange
 from tfx_tflite.components.quantization.schemes import Scheme
 
 # The operators that the quantizer gives several scales, by what it quantizes to.

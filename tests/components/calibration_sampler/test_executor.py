@@ -29,15 +29,14 @@ def examples(tmp_path: Path, write_records):
 
 
 def run(artifact, output: Path, **options):
-    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
+    from tests.executors import on_beam
     from tfx_tflite.components.calibration_sampler.executor import Executor
 
     sample = standard_artifacts.Examples()
     sample.uri = str(output)
-    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner"])
-    Executor(context).Do(
+    on_beam(Executor).Do(
         {"examples": [artifact]},
         {"calibration_examples": [sample]},
         {"settings": SamplePlan.given(None, {"samples": 20, **options}).to_property()},
@@ -89,3 +88,40 @@ def test_fewer_examples_than_asked_for_are_all_taken_and_counted(examples, tmp_p
     sample = run(examples(ROWS[:7]), tmp_path / "out", samples=20)
     assert sample.get_int_custom_property("sample_size") == 7
     assert sample.get_int_custom_property("sample_requested") == 20
+
+
+def test_several_draws_are_splits_of_which_the_first_is_the_file_of_one(examples, tmp_path: Path):
+    artifact = examples(ROWS)
+    several = run(artifact, tmp_path / "several", stratify_by="label", seeds=3)
+    run(artifact, tmp_path / "one", stratify_by="label")
+    splits = ["calibration", "calibration_draw_1", "calibration_draw_2"]
+    assert json.loads(several.split_names) == splits
+    first, *others = (
+        (tmp_path / "several" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz").read_bytes()
+        for split in splits
+    )
+    [alone] = (tmp_path / "one" / "Split-calibration").iterdir()
+    assert first == alone.read_bytes() and first not in others and others[0] != others[1]
+    assert several.get_int_custom_property("sample_size") == 20
+
+
+def test_the_artifact_has_a_digest_of_each_draw_and_what_they_share(examples, tmp_path: Path):
+    artifact = examples(ROWS)
+    one = run(artifact, tmp_path / "one")
+    several = run(artifact, tmp_path / "several", seeds=3)
+    digests = json.loads(several.get_string_custom_property("sample_draws"))
+    assert digests[0] == one.get_string_custom_property("sample_digest")
+    assert len({*digests, several.get_string_custom_property("sample_digest")}) == 4
+    assert several.get_string_custom_property("sample_shared") == "0.0"
+    assert not one.has_custom_property("sample_draws")
+
+
+def test_draws_that_share_examples_say_so(examples, tmp_path: Path):
+    shared = run(examples(ROWS[:50]), tmp_path / "out", seeds=4)
+    assert 0 < float(shared.get_string_custom_property("sample_shared")) < 1
+
+
+def test_draws_that_would_all_be_the_same_are_an_error_with_the_number(examples, tmp_path: Path):
+    expected = "holds 20 examples, all of which calibration.samples: 30 takes, so that the 3 draws"
+    with pytest.raises(DataError, match=expected):
+        run(examples(ROWS[:20]), tmp_path / "out", samples=30, seeds=3)

@@ -12,17 +12,22 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.forked import processes
-from tfx_tflite.components.destinations.destination import Candidate, Destination, Trust
+from tfx_tflite.components.destinations.destination import (
+    Candidate,
+    Destination,
+    PushedVersion,
+    Trust,
+)
 from tfx_tflite.components.destinations.manifest import Description
 from tfx_tflite.components.destinations.stores.file_operations import FileOperations
 from tfx_tflite.components.destinations.stores.local import LocalStore
-from tfx_tflite.components.destinations.stores.object_requests import (
-    ObjectRequests,
-    ObjectVersion,
-)
 from tfx_tflite.components.destinations.stores.objects import ObjectStore
 from tfx_tflite.components.destinations.trust import Signer, Verifier
 from tfx_tflite.components.digests import file_digest
+from tfx_tflite.components.object_stores.requests import (
+    ObjectRequests,
+    ObjectVersion,
+)
 
 NEVER = 1 << 30
 
@@ -128,6 +133,25 @@ class StoppedAtFile(FileOperations):
         super().rename(source, target)
 
 
+def _end() -> None:
+    raise Stopped
+
+
+class DeadAfter(StoppedOperations):
+    """Lets nothing through from one point on, as in a process that is dead, in this process.
+
+    Args:
+        point: Which, counted from 0.
+    """
+
+    def __init__(self, point: int):
+        super().__init__(point, _end)
+
+    def _pass(self) -> bool:
+        self.points += 1
+        return self.points - 1 >= self._point
+
+
 def leave_orphan(root: Path, candidate: Candidate, trust: Trust | None = None) -> int:
     """Pushes until the version is there and nothing points to it, and returns its number."""
     name = "LATEST" if trust is None else "LATEST.signed"
@@ -160,6 +184,27 @@ def roll_back(destination: Destination) -> None:
 
 def sign_off(destination: Destination) -> None:
     destination.sign_off(destination.versions()[0])
+
+
+def push_waiting(destination: Destination, sources: Path, content: bytes) -> PushedVersion:
+    candidate = make_candidate(sources, content, {"golden/o.bin": b"g" + content})
+    return destination.push(candidate, approval=True)
+
+
+def approve(destination: Destination) -> None:
+    destination.approve(destination.waiting()[0].version, "ada", "why")
+
+
+def reject(destination: Destination) -> None:
+    destination.reject(destination.waiting()[0].version, "ada", "why")
+
+
+def set_alias(destination: Destination) -> None:
+    destination.set_alias("champion", destination.versions()[-1], "ada")
+
+
+def remove_alias(destination: Destination) -> None:
+    destination.set_alias("shadow", None, "ada")
 
 
 def push_many(root: Path, sources: Path, worker: int) -> None:
@@ -238,6 +283,21 @@ class StoppedRequests(ObjectRequests):
     def delete(self, name: str) -> None:
         self._stop_here()
         super().delete(name)
+
+
+class RequestsDeadAfter(StoppedRequests):
+    """Sends nothing that changes anything from one request on, as if this process were dead."""
+
+    def _stop_here(self) -> None:
+        self.points += 1
+        if self.points - 1 >= self._point:
+            _end()
+
+
+def destination_at(
+    uri: str, requests: ObjectRequests, is_signed: bool = False, lifetime: float = 60
+) -> Destination:
+    return Destination(ObjectStore(uri, requests, lifetime=lifetime), TRUST if is_signed else None)
 
 
 def push_to(

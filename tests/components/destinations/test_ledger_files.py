@@ -177,7 +177,8 @@ def test_who_reads_meanwhile_reads_each_event_once(store: LocalStore, tmp_path: 
     "damage",
     [
         lambda text: text[:-20],
-        lambda text: text.replace('"removed"', '"invented"', 1),
+        lambda text: text.replace('"removed"', '"In vented"', 1),
+        lambda text: text.replace('"removed"', "7", 1),
         lambda text: "\n".join(text.split("\n")[1:]),
         lambda text: "",
         lambda text: "[]\n",
@@ -201,3 +202,14 @@ def test_other_files_beside_are_left_alone(store: LocalStore, tmp_path: Path):
         (tmp_path / "to" / ".history" / name).write_text("mine")
     LedgerFiles.read(store).compacted(store)
     assert {"notes.txt", "123.json", "1-2.jsonl"} < {*history(tmp_path / "to")}
+
+
+@pytest.mark.parametrize("count", [1, LOOSE + 1], ids=["a file each", "one file"])
+def test_an_event_of_a_newer_release_asks_for_an_update(store, tmp_path: Path, count: int):
+    write_events(tmp_path / "to", count)
+    LedgerFiles.read(store).compacted(store)
+    [name] = history(tmp_path / "to")
+    file = tmp_path / "to" / ".history" / name
+    file.write_text(file.read_text().replace('"removed"', '"invented"', 1))
+    with pytest.raises(DestinationError, match=f"{name} tells of 'invented'.*update tfx-tflite"):
+        LedgerFiles.read(store)

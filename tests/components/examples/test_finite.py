@@ -6,7 +6,7 @@ import pytest
 
 from tfx_tflite.components.errors import DataError, EvaluationError
 from tfx_tflite.components.examples.finite import check_inputs, check_outputs
-from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE, FILE_KEY, POSITION_COLUMN
+from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE, POSITION_COLUMN, file_key
 
 FINE = np.zeros((3, 2), np.float32)
 
@@ -22,7 +22,7 @@ def bad(value: float) -> np.ndarray:
 def batch() -> pa.RecordBatch:
     positions = pa.array([[2 * EXAMPLES_A_FILE + 40 + row] for row in range(3)])
     named = pa.RecordBatch.from_arrays([positions], [POSITION_COLUMN])
-    return named.replace_schema_metadata({FILE_KEY: b"data-2.gz"})
+    return named.replace_schema_metadata({file_key(2): b"data-2.gz"})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -188,3 +188,69 @@ def test_the_transform_gives_what_the_combiner_gives():
             | DrawCalibrationSample(SamplePlan(samples=7, stratify_by="kind"))
         )
         assert_that(drawn, equal_to([expected]))
+
+
+@pytest.mark.parametrize("strata", [None, STRATA])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_the_first_of_several_draws_is_the_sample_of_one(strata: list[str] | None, seeds: int):
+    alone = sample(SamplePlan(samples=50), strata=strata)
+    several = sample(SamplePlan(samples=50, seeds=seeds), strata=strata)
+    assert several.records == alone.records and several.drawn == alone.drawn
+    assert len(several.draws) == seeds and alone.draws == (alone.records,)
+
+
+@pytest.mark.parametrize("samples", [50, 100])
+def test_each_draw_is_the_sample_of_what_the_draws_before_it_left(samples: int):
+    draws = sample(SamplePlan(samples=samples, seeds=5)).draws
+    left = set(RECORDS)
+    for draw in draws:
+        combine = SampleCalibrationExamples(SamplePlan(samples=samples))
+        accumulator = combine.add_input(combine.create_accumulator(), (None, sorted(left)))
+        assert draw == combine.extract_output(accumulator).records
+        left -= set(draw)
+
+
+@pytest.mark.parametrize("seeds", [3, 7])
+@pytest.mark.parametrize("allocation", ["equal", "proportional"])
+def test_every_draw_has_the_quota_of_every_stratum(seeds: int, allocation: str):
+    strata = ["rare" if index % 10 == 0 else "common" for index in range(500)]
+    found = sample(
+        SamplePlan(samples=40, seeds=seeds, allocation=allocation, stratify_by="kind"),
+        strata=strata,
+    )
+    of_record = dict(zip(RECORDS, strata, strict=True))
+    for draw in found.draws:
+        assert Counter(map(of_record.get, draw)) == found.drawn
+
+
+@pytest.mark.parametrize(("samples", "seeds"), [(50, 4), (200, 5)])
+def test_shards_and_order_do_not_change_the_draws(samples: int, seeds: int):
+    plan = SamplePlan(samples=samples, seeds=seeds)
+    shuffled = list(np.random.default_rng(1).permutation(len(RECORDS)))
+    assert sample(plan, 3, shuffled, STRATA) == sample(plan, strata=STRATA)
+
+
+def test_no_example_is_in_two_draws_while_there_are_enough():
+    assert sample(SamplePlan(samples=100, seeds=5)).shared == 0
+    assert sample(SamplePlan(samples=100)).shared == 0
+
+
+def test_draws_that_there_are_too_few_examples_for_are_drawn_anew_from_all():
+    found = sample(SamplePlan(samples=200, seeds=5))
+    first, second, *others = map(set, found.draws)
+    assert not first & second and len({*found.draws}) == 5
+    assert all(len(draw) == 200 for draw in others)
+    # Of those as much is as likely in the first draw as anywhere else: 200 of 500.
+    common = [len(draw & first) / 200 for draw in others]
+    assert abs(np.mean(common) - 0.4) < 0.1
+    counts = Counter(record for draw in found.draws for record in draw)
+    several = sum(count for count in counts.values() if count > 1)
+    assert found.shared == several / 1000
+
+
+def test_memory_is_bounded_by_the_draws():
+    combine = SampleCalibrationExamples(SamplePlan(samples=10, seeds=3))
+    accumulator = combine.create_accumulator()
+    for record in RECORDS:
+        accumulator = combine.add_input(accumulator, (None, [record]))
+        assert len(accumulator[ALL].candidates) <= 60

@@ -5,6 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
+from tfx_tflite.components.digests import example_digest
 from tfx_tflite.components.judgement.answer_figures import AnswerFigures, Bins
 from tfx_tflite.components.judgement.answer_sums import (
     MOST_CLASSES,
@@ -14,6 +15,7 @@ from tfx_tflite.components.judgement.answer_sums import (
     RESIDUAL_BINS,
     AnswerKind,
     AnswerSums,
+    NamedExamples,
     answer_sums,
 )
 from tfx_tflite.components.judgement.metrics.decisions import Decision
@@ -278,12 +280,18 @@ def test_outputs_of_different_sizes_are_counted_together():
 # --- Examples to look at --------------------------------------------------------------------------
 
 
+def named(rows: np.ndarray, positions: np.ndarray | None = None) -> NamedExamples:
+    """Returns the names of some examples."""
+    digests = [example_digest(b"example %d" % row) for row in rows]
+    return NamedExamples(digests, rows if positions is None else positions)
+
+
 def differing(kind: AnswerKind, labels, before, after, parts: int = 1):
     """Returns the examples that differ most of examples that come in parts, in another order."""
     order = np.random.default_rng(parts).permutation(len(labels))
     total = AnswerSums()
     for rows in np.array_split(order, parts):
-        total.merge(answer_sums(kind, labels[rows], before[rows], after[rows], rows))
+        total.merge(answer_sums(kind, labels[rows], before[rows], after[rows], named(rows)))
     return total.differing_most()
 
 
@@ -305,6 +313,7 @@ def test_examples_that_only_the_float_model_answers_rightly_come_first():
     )
     for example in found:
         row = example.position
+        assert example.digest == example_digest(b"example %d" % row).hex()
         assert example.difference == np.abs(before[row] - after[row]).max()
         assert (example.label, example.before, example.after) == (
             labels[row],
@@ -322,12 +331,32 @@ def test_of_a_regression_the_largest_differences_are_kept():
     assert not any(example.is_turned for example in found)
 
 
+@pytest.mark.parametrize("parts", [1, 7])
+def test_of_examples_that_differ_as_much_the_lowest_digests_are_kept_each_once(parts: int):
+    kind, labels, outputs, _ = DATA["regression of one column"]
+    before = np.zeros_like(outputs)
+    found = AnswerSums()
+    order = np.random.default_rng(parts).permutation(np.repeat(np.arange(ROWS), 2))
+    places = np.arange(len(order))
+    for part in np.array_split(places, parts):
+        rows = order[part]
+        found.merge(
+            answer_sums(kind, labels[rows], before[rows], before[rows] + 1, named(rows, part))
+        )
+    digests = sorted(digest.hex() for digest in named(np.arange(ROWS)).digests)
+    kept = found.differing_most()
+    assert [example.digest for example in kept] == digests[:MOST_DIFFERING]
+    # Of two that are the same it is the first.
+    for example in kept:
+        assert example.position == np.argmax(order == order[example.position])
+
+
 def test_examples_of_unknown_place_and_equal_outputs_are_not_kept():
     kind, labels, before, after = DATA["multi-class"]
-    nowhere = np.full(ROWS, -1)
+    somewhere, nowhere = named(np.arange(ROWS)), named(np.arange(ROWS), np.full(ROWS, -1))
     assert not answer_sums(kind, labels, before, after, nowhere).differing_most()
     assert not answer_sums(kind, labels, before, after).differing_most()
-    assert not answer_sums(kind, labels, before, before, np.arange(ROWS)).differing_most()
+    assert not answer_sums(kind, labels, before, before, somewhere).differing_most()
 
 
 # --- What has no figures --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -9,17 +10,22 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.components.judgement.statistics.moments import moments_of
+from tfx_tflite.components.digests import example_digest
+from tfx_tflite.components.errors import DataError
 from tfx_tflite.components.examples.tensors import POSITION_COLUMN, RAW_RECORD_COLUMN
+from tfx_tflite.components.judgement import comparison
 from tfx_tflite.components.judgement.comparison import CompareOutputs, Comparison
 from tfx_tflite.components.judgement.metrics.batched_metrics import batched_metric
 from tfx_tflite.components.judgement.metrics.configured import ConfiguredMetric
 from tfx_tflite.components.judgement.metrics.decisions import Decision
+from tfx_tflite.components.judgement.metrics.groups import Grouping
 from tfx_tflite.components.judgement.metrics.slices import slice_name, slice_rows
 from tfx_tflite.components.judgement.output_differences import ComparedBatch
 from tfx_tflite.components.judgement.saturation import InputRange, InputsSeen
 from tfx_tflite.components.judgement.statistics.paired_tests import mean_interval
 
 ROWS, CLASSES = 300, 4
+LEAST = 100
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.integers(CLASSES, size=ROWS)
 GROUPS = GENERATOR.integers(3, size=ROWS)
@@ -65,6 +71,47 @@ def compare(parts: list[np.ndarray]):
 
 
 WHOLE = compare([np.arange(ROWS)])
+
+
+def test_what_is_sent_to_other_workers_has_nothing_that_waits():
+    combine = CompareOutputs(METRICS, [(), ("group",)], Decision(), grouping=Grouping("group"))
+    total = combine.create_accumulator()
+    for rows in np.array_split(np.arange(ROWS), 10):
+        combine.add_input(total, compared_batch(rows))
+    before, sums = combine.extract_output(pickle.loads(pickle.dumps(total))), total.groups.values()
+    assert any(each.waiting for each in sums)
+    compact = combine.compact(total)
+    assert not any(each.waiting for each in sums)
+    assert as_json(combine.extract_output(compact)) == as_json(before)
+
+
+def of_slices(monkeypatch: pytest.MonkeyPatch, most: int, judged: int = ROWS) -> Comparison:
+    """Returns a comparison in which slices of 100 examples are judged, if at most so many are."""
+    monkeypatch.setattr(comparison, "MOST_SLICES", most)
+    monkeypatch.setattr(comparison, "MOST_JUDGED", judged)
+    combine = CompareOutputs(
+        METRICS,
+        [(), ("group",)],
+        Decision(),
+        grouping=Grouping("group"),
+        min_slice_examples=LEAST,
+    )
+    batch = compared_batch(np.arange(ROWS))
+    return combine.extract_output(combine.add_input(combine.create_accumulator(), batch))
+
+
+def test_of_very_many_slices_those_that_no_rule_judges_are_counted_alone(monkeypatch):
+    few, all_ = of_slices(monkeypatch, most=2), of_slices(monkeypatch, most=4)
+    judged = [key for key in all_.slices if all_.examples(key) >= LEAST]
+    assert 1 < len(judged) < 4 == len(all_.slices) and all_.left_out == 0
+    assert [*few.slices] == judged == [*few.groups] and few.left_out == 4 - len(judged)
+    assert all((few.slices[key] == all_.slices[key]).all() for key in judged)
+
+
+def test_more_slices_than_can_be_judged_are_an_error_that_says_what_to_do(monkeypatch):
+    problem = r"evaluation.slices: \d slices have at least 100 examples .*at most 1 can be judged"
+    with pytest.raises(DataError, match=problem):
+        of_slices(monkeypatch, most=2, judged=1)
 
 
 @pytest.mark.parametrize("count", [2, 7, 60, ROWS])
@@ -131,15 +178,27 @@ def test_output_differences():
     assert outputs.distributions > 0 and outputs.divergence > 0
 
 
-def test_the_worst_examples_are_named_by_place_and_digest_and_not_by_content():
-    worst = WHOLE.outputs.worst
-    assert len(worst) == 10
-    assert worst[0][0] == pytest.approx(np.abs(FLOAT - QUANTIZED).max())
-    assert worst == sorted(worst, reverse=True)
-    assert all("example" not in digest for _, digest, _ in worst)
+def test_the_worst_examples_are_named_by_digest():
     furthest = np.abs(FLOAT - QUANTIZED).max(axis=1)
-    for difference, _, position in worst:
-        assert difference == pytest.approx(furthest[position])
+    names = compared_batch(np.arange(ROWS)).names
+    largest = np.argsort(-furthest)[:10]
+    assert WHOLE.outputs.worst == [(furthest[row], names[row].hex()) for row in largest]
+    assert names[3] == example_digest(b"example 3")
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_of_equally_bad_examples_those_with_the_lowest_digests_are_named(count: int):
+    names = compared_batch(np.arange(ROWS)).names
+    same = np.full((ROWS, CLASSES), 0.25)
+    combine = CompareOutputs([], [()], None)
+    accumulators = []
+    # Each is there twice, and named once.
+    rows = np.random.default_rng(count).permutation(np.repeat(np.arange(ROWS), 2))
+    for part in np.array_split(rows, count):
+        batch = ComparedBatch(record_batch(part), None, same[part], same[part] / 2)
+        accumulators.append(combine.add_input(combine.create_accumulator(), batch))
+    worst = combine.extract_output(combine.merge_accumulators(accumulators)).outputs.worst
+    assert worst == [(0.125, name.hex()) for name in sorted(names)[:10]]
 
 
 def test_identical_outputs_have_no_noise():

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,8 +12,8 @@ from tfx_tflite.components.judgement.gate import (
     RuntimeLimit,
     rule_of,
 )
-from tfx_tflite.components.judgement.judging import Measured, judge
-from tfx_tflite.components.judgement.statistics.paired_tests import binary_interval
+from tfx_tflite.components.judgement.judging import GroupsSeen, Measured, judge
+from tfx_tflite.components.judgement.statistics.paired_tests import DropInterval, binary_interval
 from tfx_tflite.components.judgement.statistics.value_tests import share_interval
 from tfx_tflite.components.verdict import MetricValues, Verdict
 
@@ -209,6 +209,62 @@ def test_with_confidence_a_small_drop_that_may_be_a_large_one_is_undecided():
     assert result.rules[0].verdict is Verdict.UNDECIDED
     without = SURE.model_copy(update={"confidence": None})
     assert verdict(without, values("accuracy", 0.95, 0.943), evidence=evidence).blessed
+
+
+@dataclass
+class OfTwoClasses(Counted):
+    """Evidence for a metric that compares two classes, of one of which there are few examples."""
+
+    rarer: tuple[int, float] = (1, 12)
+    unit: str = "examples"
+
+    def interval(self, rule, value, sign):
+        return replace(super().interval(rule, value, sign), rarer=self.rarer, unit=self.unit)
+
+
+@pytest.mark.parametrize(("worse", "after"), [(0, 0.95), (300, 0.65)])
+def test_few_examples_of_a_class_leave_it_undecided_however_it_looks(worse: int, after: float):
+    result = verdict(SURE, values("accuracy", 0.95, after), evidence=OfTwoClasses(worse=worse))
+    assert result.rules[0].verdict is Verdict.UNDECIDED
+    assert result.reasons == (
+        "accuracy (overall) is undecided: 12 examples are of class 1, fewer than "
+        "gate.min_class_examples, which is 40; some 2,334 more examples would do",
+    )
+    assert result.rules[0].more_examples == 2334
+
+
+def test_enough_examples_of_the_rarer_class_are_judged():
+    observed = values("accuracy", 0.95, 0.95)
+    assert verdict(SURE, observed, evidence=OfTwoClasses(rarer=(0, 40))).blessed
+    assert verdict(SURE, observed, evidence=OfTwoClasses(), min_class_examples=12).blessed
+    assert not verdict(SURE, observed, evidence=OfTwoClasses(), min_class_examples=13).blessed
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 groups are of class 1"), (1, "1 group is of class 1")]
+)
+def test_a_class_may_have_hardly_any_groups(count: int, said: str):
+    evidence = OfTwoClasses(rarer=(1, count), unit="groups")
+    result = verdict(SURE, values("accuracy", 0.95, 0.95), evidence=evidence)
+    assert said in result.reasons[0] and result.reasons[0].endswith("more groups would do")
+
+
+@dataclass
+class Carried(Counted):
+    """Evidence for a drop that so many examples carry."""
+
+    by: float = 6.0
+
+    def interval(self, rule, value, sign):
+        return replace(super().interval(rule, value, sign), carried_by=self.by)
+
+
+@pytest.mark.parametrize(("by", "found"), [(6.0, 6.0), (19.9, 19.9), (20.0, None)])
+def test_a_drop_that_few_examples_carry_is_marked(by: float, found: float | None):
+    result = verdict(SURE, values("accuracy", 0.95, 0.945), evidence=Carried(by=by))
+    [rule] = result.rules
+    assert rule.carried_by == found
+    assert ("carried_by" in rule.model_dump(by_alias=True)) == (found is not None)
 
 
 def test_of_many_slices_one_is_not_accused_of_what_chance_explains():
@@ -514,3 +570,70 @@ def test_a_ratio_that_may_be_on_either_side_does_not_refuse_by_luck_and_says_wha
         "latency_ratio is undecided: it is 1.02, from 0.95 to 1.08 at 95% confidence, and at most "
         "1 is allowed; measure again on a quiet machine, or allow more",
     )
+
+
+# --- Examples in groups ---------------------------------------------------------------------------
+
+
+def grouped(groups: int, slice_name: str = "overall") -> MetricValues:
+    value = values("accuracy", 0.9, 0.9, slice_name, examples=5000)
+    return value.model_copy(update={"groups": groups})
+
+
+def test_groups_count_where_examples_would_and_messages_say_so():
+    rule = MetricRule(metric="accuracy", max_drop=0.05)
+    seen = GroupsSeen("clip_id", 41)
+    gate = Gate(rules=(rule,), min_examples=100)
+    result = judge(gate, [grouped(41)], 5000, DIRECTIONS, Counted(), groups=seen)
+    assert result.reasons == (
+        "41 groups of clip_id are too few to judge; gate.min_examples is 100",
+    )
+    enough = gate.model_copy(update={"min_examples": 41})
+    assert judge(enough, [grouped(41)], 5000, DIRECTIONS, Counted(), groups=seen).blessed
+
+
+def test_a_slice_of_few_groups_is_not_judged_however_many_examples_it_has():
+    rule = MetricRule(metric="accuracy", max_drop=0, slices="each")
+    observed = [grouped(3, "label:1"), grouped(30, "label:2")]
+    gate = Gate(rules=(rule,), min_examples=1, min_slice_examples=10)
+    result = judge(gate, observed, 5000, DIRECTIONS, Counted(), groups=GroupsSeen("clip_id", 33))
+    assert [rule.verdict.value for rule in result.rules] == ["not_judged", "blessed"]
+    assert result.rules[0].reason == "3 groups of clip_id, fewer than gate.min_slice_examples"
+
+
+def test_one_group_alone_has_no_bound_and_no_advice():
+    @dataclass
+    class OneGroup(Counted):
+        def interval(self, rule, value, sign):
+            return DropInterval(0.0, -math.inf, math.inf, 1.0, 1.0, 1, 0.2, "any", unit="groups")
+
+    rule = MetricRule(metric="accuracy", max_drop=0.05, confidence=0.95)
+    seen = GroupsSeen("clip_id", 1)
+    gate = Gate(rules=(rule,), min_examples=2)
+    few, undecided = judge(gate, [grouped(1)], 5000, DIRECTIONS, OneGroup(), groups=seen).reasons
+    assert few == "1 group of clip_id is too few to judge; gate.min_examples is 2"
+    assert "without any bound at 95% confidence, and 0.05 is allowed" in undecided
+    assert undecided.endswith("1 group of clip_id is too few")
+
+
+def test_an_undecided_rule_says_how_many_more_groups_would_settle_it():
+    @dataclass
+    class ByGroup(Counted):
+        def interval(self, rule, value, sign):
+            return binary_interval(value.groups, 2, 0, rule.max_drop, rule.confidence)
+
+    rule = MetricRule(metric="accuracy", max_drop=0.05, confidence=0.95)
+    gate = Gate(rules=(rule,), min_examples=1)
+    result = judge(
+        gate, [grouped(60)], 5000, DIRECTIONS, ByGroup(), groups=GroupsSeen("clip_id", 60)
+    )
+    more = result.rules[0].more_examples
+    assert (
+        f"60 groups of clip_id are too few, some {more} more would settle it" in result.reasons[0]
+    )
+    assert result.rules[0].model_dump(mode="json")["groups"] == 60
+
+
+def test_a_rule_on_examples_in_no_groups_has_no_such_key():
+    result = verdict(MetricRule(metric="accuracy", max_drop=0.01), values("accuracy", 0.95, 0.945))
+    assert "groups" not in result.rules[0].model_dump(mode="json")

@@ -12,14 +12,22 @@ from tests.components.models.micro_outputs import (
     expected_differences,
     rounds_dense_layers_otherwise,
 )
+from tests.forked import TRIED_BY_COMMAND
 from tfx_tflite.components.destinations.manifest import Golden, GoldenTensor
 from tfx_tflite.components.errors import EvaluationError, PushError
+from tfx_tflite.components.models import smoke_test
 from tfx_tflite.components.models.golden_samples import GoldenSamples, run
 from tfx_tflite.components.models.smoke_test import try_model
 from tfx_tflite.components.versions import Kernels, Runtime
 
 # What TensorFlow Lite Micro gave for nets whose kernels disagree.
 MICRO = Path(__file__).parent / "micro"
+
+
+@pytest.fixture(autouse=True)
+def _by_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has each process started by its command, as outside of tests."""
+    monkeypatch.setattr(smoke_test, "_ended", TRIED_BY_COMMAND)
 
 
 @pytest.fixture(scope="module")

@@ -253,6 +253,46 @@ def test_refuses_a_blessing_that_rests_on_another_model_or_sample(make, tmp_path
         push(tmp_path, model, blessing)
 
 
+def property_of(pushed, name: str) -> str:
+    return str(pushed.get_string_custom_property(name))
+
+
+def test_what_waits_for_approval_is_recorded_with_the_command_that_approves_it(
+    make, tmp_path: Path
+):
+    model, blessing = make()
+    outcomes = []
+    for _ in range(2):
+        pushed = push(tmp_path, model, blessing, approval="required")
+        outcomes.append(property_of(pushed, "push_outcome"))
+        number = int(property_of(pushed, "pushed_version"))
+        command = f"tfx-tflite approve {tmp_path}/to {number}"
+        assert pushed.get_int_custom_property("pushed") == 1
+        assert property_of(pushed, "approve_command") == command
+    destination = Destination.open(str(tmp_path / "to"))
+    assert outcomes == ["pushed", "waiting"] and destination.versions() == [number]
+    report = Report.parse((Path(pushed.uri) / "report.json").read_bytes(), "report.json")
+    [waiting] = report.pushed.waiting
+    assert report.pushed.waits and (waiting.version, waiting.approve) == (number, command)
+    page = (Path(pushed.uri) / "report.html").read_text()
+    assert "waits for approval" in page and command in page
+    destination.approve(number, "ada")
+    pushed = push(tmp_path, model, blessing, approval="required")
+    assert property_of(pushed, "push_outcome") == "present"
+    assert property_of(pushed, "approve_command") == ""
+
+
+def test_what_was_rejected_is_recorded_as_not_pushed(make, tmp_path: Path):
+    model, blessing = make()
+    pushed = push(tmp_path, model, blessing, approval="required")
+    number = int(property_of(pushed, "pushed_version"))
+    Destination.open(str(tmp_path / "to")).reject(number, "ada", "too slow")
+    again = push(tmp_path, model, blessing, approval="required")
+    assert again.get_int_custom_property("pushed") == 0
+    assert property_of(again, "push_outcome") == "rejected"
+    assert "ada rejected it: too slow" in property_of(again, "push_note")
+
+
 def test_what_was_rolled_back_from_is_recorded_as_not_pushed(make, tmp_path: Path):
     destination = Destination.open(str(tmp_path / "to"))
     model, blessing = make()
@@ -351,3 +391,30 @@ def test_what_is_signed_by_another_key_is_not_pushed_over(make, tmp_path: Path):
     ):
         push(tmp_path, *make(), signing_key=str(other))
     assert destination.current() == first
+
+
+def test_judgements_that_are_counted_elsewhere_are_an_error(make, tmp_path: Path):
+    judged = {
+        "float_model": "a",
+        "quantized_model": "b",
+        "examples": "c",
+        "rules": [{"rule": "r", "alpha": 0.05, "look": 1, "level": 0.025, "p_value": 0.001}],
+        "blessed": True,
+    }
+    with pytest.raises(PushError, match=r"are counted at .*elsewhere, but it is to be pushed to"):
+        push(tmp_path, *make(judged=judged, counted_at=str(tmp_path / "elsewhere")))
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("blessed", [0, 1], ids=["refused", "blessed"])
+def test_a_judgement_is_counted_where_the_model_is_pushed(make, tmp_path: Path, blessed: int):
+    judged = {
+        "float_model": "a",
+        "quantized_model": "b",
+        "examples": "c",
+        "rules": [{"rule": "r", "alpha": 0.05, "look": 1, "level": 0.025, "p_value": 0.001}],
+        "blessed": bool(blessed),
+    }
+    push(tmp_path, *make(blessed=blessed, judged=judged, counted_at=str(tmp_path / "to")))
+    events = Destination.open(str(tmp_path / "to")).events()
+    assert [event.judged.blessed for event in events if event.judged] == [bool(blessed)]

@@ -21,7 +21,7 @@ def test_the_schema_in_the_docs_is_that_of_the_code():
 def test_an_earlier_report_is_read_and_loses_no_key():
     before = json.loads(EARLIER.read_text())
     after = QuantizationReport.parse(EARLIER.read_bytes(), "earlier").to_keys()
-    assert after == {"format": 1, "recipe": None, "tuning": None, **before}
+    assert after == {"format": 1, "recipe": None, "tuning": None, "draws": None, **before}
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(after)
 
 

@@ -26,6 +26,7 @@ FULL = Recipe(
     repairs=(FOLD, EQUALIZE),
     float_edges=("input:x", "CONV_2D:0"),
     float_layers=("head",),
+    draw=2,
     structure="sha256:1",
 )
 
@@ -109,3 +110,15 @@ def test_what_is_no_recipe_is_refused_with_the_key(content: str, expected: str):
 def test_a_scheme_is_plain_and_what_has_more_is_not():
     assert Recipe(Scheme.INT8, "uint8", 1).is_plain
     assert not FULL.is_plain and not Recipe(Scheme.INT8, repairs=(FOLD,)).is_plain
+    assert not Recipe(Scheme.INT8, draw=0).is_plain
+
+
+@pytest.mark.parametrize("scheme", [each for each in Scheme if not each.needs_calibration])
+def test_a_scheme_without_calibration_takes_no_draw(scheme: Scheme):
+    with pytest.raises(ConfigError, match=f"draw does not go with scheme '{scheme.value}'"):
+        Recipe(scheme, draw=0)
+
+
+def test_a_recipe_without_a_draw_is_the_text_that_it_was_before_there_were_draws():
+    assert "draw" not in Recipe(Scheme.INT8).to_json()
+    assert '"draw": 0' in Recipe(Scheme.INT8, draw=0).to_json()

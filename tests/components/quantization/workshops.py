@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.components.quantization_tuner.bed import quantized
@@ -33,9 +33,26 @@ class InThisProcess(AbstractContextManager["InThisProcess"]):
 
 @dataclass(frozen=True)
 class Sample:
-    """Calibration examples that are in memory, in groups of one shape."""
+    """Calibration examples that are in memory, in groups of one shape.
+
+    Attributes:
+        parts: Those of the first draw.
+        others: Those of the second draw and of all that follow.
+        passes: Which draws were measured in each pass over several.
+    """
 
     parts: Sequence[Mapping[str, Array]]
+    others: Sequence[Sequence[Mapping[str, Array]]] = ()
+    passes: list[tuple[int, ...]] = field(default_factory=list)
+
+    def of_draw(self, draw: int) -> "Sample":
+        """Returns one draw."""
+        return Sample([self.parts, *self.others][draw], passes=self.passes)
+
+    def ranges_of_draws(self, float32: bytes, draws: Sequence[int]) -> Sequence[TensorRanges]:
+        """Returns what the activations of a model take over each of several draws."""
+        self.passes.append(tuple(draws))
+        return [self.of_draw(draw).ranges(float32) for draw in draws]
 
     def tensors(self) -> Mapping[str, Array]:
         """Returns all of them, by input name."""

@@ -1,5 +1,6 @@
 """QuantizationTuner and TFLiteQuantizer run on artifacts, by their executors."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from tfx.utils import proto_utils
 from tests.components.quantization_tuner.bed import records
 from tests.components.quantization_tuner.bed.data import Array
 from tests.components.quantization_tuner.searching import eval_config
+from tfx_tflite.components.calibration_sampler.executor import Executor as SamplerExecutor
+from tfx_tflite.components.examples.sample_file import split_of_draw
+from tfx_tflite.components.examples.settings import SamplePlan
+from tfx_tflite.components.examples.splits import CALIBRATION
 from tfx_tflite.components.quantization.settings import QuantizerSettings
 from tfx_tflite.components.quantization_tuner.executor import Executor as TunerExecutor
 from tfx_tflite.components.quantization_tuner.settings import TunerSettings
@@ -29,6 +34,33 @@ def examples(directory: Path, **splits: Sequence[Mapping[str, Array]]) -> Artifa
     for name, parts in splits.items():
         records.write_features(directory / f"Split-{name}" / "data_tfrecord-00000-of-00001", parts)
     return artifact
+
+
+def drawn(whole: Artifact, directory: Path, **options: object) -> Artifact:
+    """Returns what CalibrationSampler gives.
+
+    Args:
+        whole: The examples.
+        directory: Where its output goes.
+        **options: Of `SamplePlan`.
+    """
+    output = standard_artifacts.Examples()
+    output.uri = str(directory)
+    plan = SamplePlan.given(None, options)
+    SamplerExecutor(_context()).Do(
+        {"examples": [whole]}, {"calibration_examples": [output]}, {"settings": plan.to_property()}
+    )
+    return output
+
+
+def draw_alone(sample: Artifact, draw: int, directory: Path) -> Artifact:
+    """Returns one draw of calibration examples as if it were all that there is."""
+    alone = standard_artifacts.Examples()
+    alone.uri = str(directory)
+    alone.split_names = artifact_utils.encode_split_names([CALIBRATION])
+    split = split_of_draw(CALIBRATION, draw)
+    shutil.copytree(Path(sample.uri) / f"Split-{split}", directory / f"Split-{CALIBRATION}")
+    return alone
 
 
 def float_model(directory: Path, content: bytes) -> Artifact:

@@ -45,6 +45,9 @@ def test_gives_a_recipe_and_takes_its_settings_as_one_property():
         ({"search": {"intger_only": True}}, "search.intger_only: unknown key"),
         ({"io_type": "int16", "scheme": "int8"}, "io_type 'int16' does not go with scheme 'int8'"),
         ({"gate": {"rules": []}}, "rules"),
+        ({"seeds": 0}, "seeds: expected .*1, received 0"),
+        ({"seeds": 3, "ranges": "stock"}, "ranges: stock does not go with seeds"),
+        ({"seeds": 3, "scheme": "float16"}, "seeds is 3, but scheme 'float16' takes no calib"),
     ],
 )
 def test_refuses_what_is_not_possible(options: dict, expected: str):
@@ -68,5 +71,7 @@ def test_the_quantizer_refuses_auto_without_a_recipe():
     }
     with pytest.raises(ConfigError, match="'auto' needs a recipe, which QuantizationTuner finds"):
         TFLiteQuantizer(**given, scheme="auto")
+    with pytest.raises(ConfigError, match="seeds: 3 needs a recipe, which QuantizationTuner finds"):
+        TFLiteQuantizer(**given, scheme="int8", seeds=3)
     recipe = tuner().outputs["recipe"]
     assert TFLiteQuantizer(**given, recipe=recipe, scheme="auto").inputs["recipe"] is recipe

@@ -9,8 +9,9 @@ import pytest
 
 from tests.components.quantization_tuner.bed.cases import CASES, LABEL
 from tests.components.quantization_tuner.bed.data import Array
-from tfx_tflite.components.errors import ConversionError, DataError
+from tfx_tflite.components.errors import ConfigError, ConversionError, DataError
 from tfx_tflite.components.models.flatbuffer import read_graph
+from tfx_tflite.components.quantization.draws import DrawsReport
 from tfx_tflite.components.quantization.recipe import EQUALIZE, Recipe
 from tfx_tflite.components.quantization.schemes import Scheme
 from tfx_tflite.components.quantization.tuning import TuningReport
@@ -208,3 +209,85 @@ def test_a_tuning_split_that_is_not_there_is_an_error(inputs, tmp_path: Path):
     with pytest.raises(DataError, match="'test'"):
         search = {"tuning_split": "test"}
         tuned(inputs, tmp_path / "tuner" / "recipe" / "1", search=search)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> "Artifact":
+    """Three draws as CalibrationSampler gives them."""
+    from tests.components.quantization_tuner.artifacts import drawn, examples
+
+    directory = tmp_path_factory.mktemp("draws")
+    whole = examples(directory / "examples", train=[NET.calibration.inputs])
+    return drawn(whole, directory / "sample", samples=40, seeds=3)
+
+
+@pytest.fixture(scope="module")
+def tuned_draws(inputs, drawn, tmp_path_factory: pytest.TempPathFactory) -> "Artifact":
+    from tests.components.quantization_tuner.artifacts import tuned
+
+    directory = tmp_path_factory.mktemp("tuner") / "recipe" / "1"
+    given = {**inputs, "calibration_examples": [drawn]}
+    return tuned(given, directory, scheme="int8", seeds=3, search={"tuning_samples": 400})
+
+
+def test_draws_of_a_scheme_are_tried_without_a_search(tuned_draws, drawn):
+    directory = Path(tuned_draws.uri)
+    assert not (directory / "tuning.json").exists()
+    assert not list(directory.glob("ranges-*.json"))
+    report = DrawsReport.parse((directory / "draws.json").read_bytes(), "draws.json")
+    recipe = Recipe.parse((directory / "recipe.json").read_bytes(), "recipe.json")
+    assert recipe == Recipe(Scheme.INT8, draw=report.chosen)
+    assert (report.split, report.examples, report.size) == ("train", 400, 40)
+    digests = json.loads(drawn.get_string_custom_property("sample_draws"))
+    assert tuned_draws.get_string_custom_property("sample_digest") == digests[report.chosen]
+    chosen = report.draws[report.chosen].digest
+    assert tuned_draws.get_string_custom_property("model_digest") == chosen
+
+
+def test_the_quantizer_ships_the_draw_that_was_taken(
+    inputs, drawn, tuned_draws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tests.components.quantization_tuner.artifacts import quantized
+    from tfx_tflite.components.quantization.conversion.backends import Workshop
+
+    # It makes none.
+    monkeypatch.setattr(Workshop, "make", None)
+    given = {**inputs, "calibration_examples": [drawn], "recipe": [tuned_draws]}
+    made = quantized(given, tmp_path / "model", scheme="int8", seeds=3)
+    assert model_of(made) == (Path(tuned_draws.uri) / "quantized.tflite").read_bytes()
+    document = json.loads((made / "quantization.json").read_text())
+    chosen = document["draws"]["chosen"]
+    digests = json.loads(drawn.get_string_custom_property("sample_draws"))
+    assert document["calibration_sample"]["digest"] == digests[chosen]
+    assert document["recipe"]["draw"] == chosen and document["tuning"] is None
+
+
+def test_each_draw_is_the_bytes_that_its_examples_give_as_the_calibration_split(
+    inputs, drawn, tuned_draws, tmp_path: Path
+):
+    from tests.components.quantization_tuner.artifacts import draw_alone, quantized
+    from tfx_tflite.components.digests import bytes_digest
+
+    report = DrawsReport.parse((Path(tuned_draws.uri) / "draws.json").read_bytes(), "draws.json")
+    for draw in range(3):
+        alone = draw_alone(drawn, draw, tmp_path / f"draw{draw}")
+        made = quantized({**inputs, "calibration_examples": [alone]}, tmp_path / f"model{draw}")
+        assert bytes_digest(model_of(made)) == report.draws[draw].digest
+
+
+def test_a_draw_is_taken_by_hand(inputs, drawn, tuned_draws, tmp_path: Path):
+    from tests.components.quantization_tuner.artifacts import quantized
+
+    recipe = Recipe.parse((Path(tuned_draws.uri) / "recipe.json").read_bytes(), "recipe.json")
+    given = {**inputs, "calibration_examples": [drawn]}
+    made = quantized(given, tmp_path / "made", given_recipe=recipe)
+    assert model_of(made) == (Path(tuned_draws.uri) / "quantized.tflite").read_bytes()
+
+
+def test_a_draw_that_there_is_not_is_an_error(inputs, drawn, tmp_path: Path):
+    from tests.components.quantization_tuner.artifacts import quantized
+
+    given = {**inputs, "calibration_examples": [drawn]}
+    expected = r"draw 3 of the calibration examples, .*seeds: 3 makes draws 0 to 2; set .*seeds: 4"
+    with pytest.raises(ConfigError, match=expected):
+        quantized(given, tmp_path / "made", given_recipe=Recipe(Scheme.INT8, draw=3))

@@ -30,6 +30,8 @@ BINARY = recorded("binary")
 REGRESSION = recorded("regression")
 # Of a search that repaired int8.
 AUTO = recorded("auto")
+# Of draws of calibration examples of which some hold the rules.
+DRAWS = recorded("draws")
 # Of a release whose reports had no provenance.
 EARLIER = recorded("earlier")
 

@@ -149,6 +149,22 @@ def test_says_which_version_was_pushed_if_it_was():
     assert "Pushed as version" not in text_of(REFUSED)
 
 
+def test_says_what_waits_since_when_and_how_it_is_approved():
+    own, since = BLESSED.pushed.version, "2026-11-26T10:00:00+00:00"
+    waiting = [
+        {"version": number, "since": since, "approve": f"tfx-tflite approve to {number}"}
+        for number in (own - 7, own)
+    ]
+    known = {**BLESSED.pushed.model_dump(), "waits": True, "waiting": waiting}
+    pushed = type(BLESSED.pushed).model_validate(known)
+    text = text_of(varied(BLESSED, pushed=pushed))
+    assert f"to {BLESSED.pushed.uri}, where it is not current: it waits for approval." in text
+    when = "has waited since 2026-11-26 10:00 UTC. tfx-tflite approve to"
+    assert f"Version {own - 7} {when} {own - 7} makes it current." in text
+    assert f"It {when} {own} makes it current." in text
+    assert "waits for approval" not in text_of(BLESSED)
+
+
 def test_gives_the_command_that_was_run_and_digests_that_sha256sum_prints():
     text, provenance = text_of(BLESSED), BLESSED.provenance
     assert provenance.config == "configs/digits.yaml"

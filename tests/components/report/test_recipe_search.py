@@ -121,6 +121,10 @@ def test_numbers_of_marks_that_lie_on_each_other_stand_together():
             Recipe(Scheme.INT8_FLOAT_IO, float_edges=("ADD:0", "input:x")),
             "int8_float_io with 2 tensors or layers in float",
         ),
+        (
+            Recipe(Scheme.INT8, draw=2).having(EQUALIZE),
+            "int8 with equalization and draw 2 of the calibration examples",
+        ),
     ],
 )
 def test_a_recipe_is_said_in_brief(recipe: Recipe, brief: str):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 def test_a_folder_that_cannot_be_read_is_no_empty_one(
     tmp_path: Path, request: pytest.FixtureRequest
 ):
-    from tfx_tflite.components.rolling_example_gen.driver import list_files
+    from tfx_tflite.components.input_files import list_files
 
     deliver(tmp_path, "span-1", "span-2")
     files = ["span-1/train/data.tfrecord", "span-2/train/data.tfrecord"]

@@ -20,9 +20,9 @@ OPTIONS = {"signature": "serving_tensors", "ranges": "minmax", "time_limit": 600
 @pytest.fixture
 def quantize(digits_model: Path, write_records, tmp_path: Path):
     """Runs the executor on images, shape (n, 8, 8, 1), and returns the artifact's directory."""
-    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import artifact_utils, standard_artifacts
 
+    from tests.executors import on_beam
     from tfx_tflite.components.tflite_quantizer.executor import Executor
 
     def run(
@@ -36,8 +36,7 @@ def quantize(digits_model: Path, write_records, tmp_path: Path):
         write_records(path, rows, "GZIP")
         model, output = standard_artifacts.Model(), standard_artifacts.Model()
         model.uri, output.uri = str(saved), str(tmp_path / name)
-        context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner", *beam_args])
-        Executor(context).Do(
+        on_beam(Executor, *beam_args).Do(
             {"model": [model], "calibration_examples": [examples]},
             {"quantized_model": [output]},
             {"settings": QuantizerSettings.given(None, {**OPTIONS, **options}).to_property()},

@@ -90,6 +90,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, write_records) -> Path:
     for split in ("train", "eval"):
         write_records(folder / "data" / split / "a.tfrecord", rows())
     write_records(folder / "narrow.tfrecord", rows(image=np.zeros(3, np.float32)))
+    write_records(folder / "pairs.tfrecord", rows(country=["de", "at"]))
     (folder / "c.yaml").write_text(CONFIG)
     (folder / "trainer.py").write_text(TRAINER)
     (folder / "layers.py").write_text("def build(): ...\n")
@@ -154,6 +155,21 @@ def text_as_data(folder: Path) -> None:
 def narrow_data(folder: Path) -> None:
     for split in ("train", "eval"):
         shutil.copy(folder / "narrow.tfrecord", folder / "data" / split / "a.tfrecord")
+
+
+def two_groups_an_example(folder: Path) -> None:
+    edit("  slices:", "  group_by: country\n  slices:")(folder)
+    shutil.copy(folder / "pairs.tfrecord", folder / "data" / "eval" / "a.tfrecord")
+
+
+def scores_of_groups(aggregate: str) -> Callable[[Path], None]:
+    """Returns what has groups judged by the scores of their examples."""
+    judged = CONFIG[CONFIG.index("  metrics:") : CONFIG.index("beam:")]
+    return edit(
+        judged,
+        f"  metrics: [AUC]\n  aggregate: {{by: country, {aggregate}}}\n"
+        "gate:\n  rules:\n  - {metric: AUC, max_drop: 0.01}\n",
+    )
 
 
 def a_file_in_the_way(folder: Path) -> None:
@@ -237,6 +253,48 @@ SETUPS = {
         (
             "c.yaml:17: evaluation.slices.0.1: there is no feature 'county' of split 'eval'; did "
             "you mean 'country'?",
+        ),
+    ),
+    "groups by a feature that is misspelt": Setup(
+        edit("  slices:", "  group_by: countri\n  slices:"),
+        (
+            "c.yaml:16: evaluation.group_by: feature 'countri' is not in every example of split "
+            "'eval'; did you mean 'country'?",
+        ),
+    ),
+    "groups by numbers that are not whole": Setup(
+        edit("  slices:", "  group_by: image\n  slices:"),
+        (
+            "c.yaml:16: evaluation.group_by: feature 'image' holds numbers that need not be whole; "
+            "groups are strings or whole numbers",
+        ),
+    ),
+    "several groups in an example": Setup(
+        two_groups_an_example,
+        (
+            "c.yaml:16: evaluation.group_by: feature 'country' has 2 values in an example of split "
+            "'eval', expected one: the example's group",
+        ),
+    ),
+    "a score that is several values": Setup(
+        scores_of_groups("score: output"),
+        (
+            "c.yaml:15: evaluation.aggregate.score: is output, but output 'scores' has 4 values an "
+            "example, and a score is one",
+        ),
+    ),
+    "a score that is an error from texts": Setup(
+        scores_of_groups("score: mean_squared_error, target: country"),
+        (
+            "c.yaml:15: evaluation.aggregate.target: feature 'country' holds texts or bytes; a "
+            "target is numbers",
+        ),
+    ),
+    "a score that is an error from something of another size": Setup(
+        scores_of_groups("score: mean_squared_error, target: label"),
+        (
+            "c.yaml:15: evaluation.aggregate.target: feature 'label' has 1 values in an example, "
+            "but output 'scores' has 4",
         ),
     ),
     "a metric that is misspelt": Setup(
@@ -390,8 +448,8 @@ def test_a_broken_setup_is_found_with_its_line(folder: Path, name: str):
     assert tuple(said) == setup.said
 
 
-def test_the_table_has_25_kinds_of_them():
-    assert len(SETUPS) == 25
+def test_the_table_has_31_kinds_of_them():
+    assert len(SETUPS) == 31
 
 
 @pytest.mark.slow

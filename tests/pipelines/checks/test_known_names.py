@@ -24,7 +24,7 @@ def test_all_that_is_installed_is_written_down():
 
 @pytest.mark.parametrize("row", catalog._TABLE, ids=lambda row: row.name)
 def test_every_metric_of_the_catalog_is_known(row: catalog.MetricRow):
-    assert known_names.has_metric(row.name)
+    assert row.module or known_names.has_metric(row.name)
     assert all(map(known_names.has_metric, row.aliases))
 
 

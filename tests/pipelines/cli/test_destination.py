@@ -1,4 +1,4 @@
-"""The commands on a destination: history, verify, rollback and sign-off."""
+"""The commands on a destination: history, verify, approve, reject, rollback, sign-off, alias."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.components.destinations.interruption import leave_orphan, make_candidate
+from tests.components.destinations.test_judgements import refuse
 from tests.components.destinations.test_keys import private_pem, public_pem
 from tests.conftest import ROOT
 from tfx_tflite.components.destinations.destination import Destination, Trust
@@ -63,6 +64,16 @@ def test_history_tells_of_rollbacks_sign_offs_and_what_was_removed(pushed, tmp_p
     states = {version["version"]: version["state"] for version in document["versions"]}
     assert states == {first: "present", second: "removed", third: "current"}
     assert document["current"] == third and document["versions"][0]["signed_off"]
+
+
+def test_history_tells_of_judgements_where_nothing_was_pushed_yet(tmp_path: Path):
+    refuse(Destination.open(str(tmp_path)), "one")
+    done = tfx_tflite("history", tmp_path)
+    assert done.exit_code == 0 and done.stdout.splitlines() == [
+        f"nothing was pushed to {tmp_path} yet",
+        "1 judgement of 1 float model counted, 0 blessed",
+    ]
+    assert json.loads(tfx_tflite("history", tmp_path, "--json").stdout)["versions"] == []
 
 
 def test_history_shows_what_was_rolled_back_from(pushed):
@@ -301,3 +312,112 @@ def test_none_of_them_loads_tensorflow(pushed):
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def waits_at(root: Path, sources: Path, content: bytes = b"w") -> int:
+    """Pushes a version that waits, and returns its number."""
+    candidate = make_candidate(sources, content, {})
+    return Destination.open(str(root)).push(candidate, approval=True).number
+
+
+def test_history_tells_what_waits_since_when_and_how_it_is_approved(pushed, tmp_path: Path):
+    root, _ = pushed
+    number = waits_at(root, tmp_path)
+    done = tfx_tflite("history", root)
+    [line] = [line for line in done.stdout.splitlines() if "waited" in line]
+    command = f"tfx-tflite approve {root} {number}"
+    assert re.fullmatch(
+        rf"version {number} has waited for approval since 20\S+: {re.escape(command)}", line
+    )
+    [entry] = json.loads(tfx_tflite("history", root, "--json").stdout)["waiting"]
+    assert (entry["version"], entry["approve"]) == (number, command)
+    # It can be typed as it stands there.
+    assert tfx_tflite(*command.split()[1:]).exit_code == 0
+
+
+def test_approve_makes_a_version_current_and_history_and_verify_say_who_did(pushed, tmp_path: Path):
+    root, (_, second) = pushed
+    number = waits_at(root, tmp_path)
+    done = tfx_tflite("approve", root, number, "--by", "ada", "--note", "tried [on] phones")
+    assert done.stdout == (
+        f"version {number} is approved by ada and current at {root}; it was {second}\n"
+    )
+    again = tfx_tflite("approve", root, number)
+    assert (again.exit_code, again.stdout) == (0, f"version {number} is the current one already\n")
+    assert f"{number} approved by ada: tried [on] phones" in tfx_tflite("history", root).stdout
+    verified = tfx_tflite("verify", root)
+    assert re.search(rf"\nversion {number} was approved by ada at 20\S+: tried", verified.stdout)
+    [decision] = json.loads(tfx_tflite("verify", root, number, "--json").stdout)["decisions"]
+    assert (decision["by"], decision["decision"]) == ("ada", "approved")
+    found = json.loads(tfx_tflite("history", root, "--json").stdout)
+    assert found["versions"][-1]["decision"] == decision and found["waiting"] == []
+
+
+def test_who_decides_is_the_user_unless_that_is_said(pushed, tmp_path: Path, monkeypatch):
+    root, _ = pushed
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "grace")
+    done = tfx_tflite("reject", root, waits_at(root, tmp_path), "--note", "slow", "--json")
+    assert json.loads(done.stdout)["by"] == "grace"
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    done = tfx_tflite("approve", root, waits_at(root, tmp_path, b"x"))
+    assert done.exit_code == 2 and "say who decides with --by NAME" in done.stderr
+
+
+def test_approve_refuses_in_a_line_what_does_not_wait(pushed, tmp_path: Path):
+    root, (first, _) = pushed
+    number = waits_at(root, tmp_path)
+    assert tfx_tflite("reject", root, number, "--by", "ada").exit_code == 0
+    for version in (first, number, 7):
+        done = tfx_tflite("approve", root, version)
+        assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--signing-key", "--key"])
+def test_approve_needs_the_key_and_its_command_says_so(signed, keys, tmp_path: Path, option: str):
+    trust = Trust.of(TrustSettings(signing_key=str(keys[0])))
+    to = Destination.open(str(signed), trust=trust)
+    number = to.push(make_candidate(tmp_path, b"w", {}), approval=True).number
+    shown = json.loads(tfx_tflite("history", signed, "--key", keys[1], "--json").stdout)["waiting"]
+    assert shown[0]["approve"] == f"tfx-tflite approve {signed} {number} --signing-key KEY.pem"
+    assert "needs the key" in tfx_tflite("approve", signed, number).stderr
+    assert tfx_tflite("approve", signed, number, option, keys[0]).exit_code == 0
+    assert tfx_tflite("verify", signed, "--key", keys[1]).exit_code == 0
+
+
+def test_the_history_of_a_destination_where_nothing_was_approved_yet(tmp_path: Path):
+    number = waits_at(tmp_path / "to", tmp_path)
+    done = tfx_tflite("history", tmp_path / "to")
+    assert done.exit_code == 0 and "nothing is current before somebody approves" in done.stdout
+    assert "LATEST" not in done.stdout and str(number) in done.stdout
+    assert tfx_tflite("verify", tmp_path / "to").exit_code == 0
+
+
+def test_alias_names_a_version_and_history_lists_it(pushed, tmp_path: Path):
+    root, (first, second) = pushed
+    assert tfx_tflite("alias", root, "champion", first).stdout == f"champion is version {first}\n"
+    moved = tfx_tflite("alias", root, "champion", second).stdout
+    assert moved == f"champion is version {second}; it was {first}\n"
+    assert f"champion is version {second}" in tfx_tflite("history", root).stdout.splitlines()
+    found = json.loads(tfx_tflite("history", root, "--json").stdout)
+    assert found["aliases"] == {"champion": second} and found["problems"] == []
+    removed = json.loads(tfx_tflite("alias", root, "champion", "--remove", "--json").stdout)
+    assert (removed["from"], removed["to"]) == (second, None)
+
+
+@pytest.mark.parametrize("rest", [("champion",), ("champion", "7", "--remove"), ("latest", "7")])
+def test_an_alias_that_cannot_be_is_a_wrong_call(pushed, rest):
+    root, _ = pushed
+    assert tfx_tflite("alias", root, *rest).exit_code == 2
+
+
+def test_a_changed_file_of_an_alias_is_told(pushed):
+    root, (first, second) = pushed
+    tfx_tflite("alias", root, "champion", first)
+    (root / "aliases" / "champion").write_text(f"{second}\n")
+    assert "is not what the history says" in tfx_tflite("history", root).stdout.replace("\n", " ")
+    assert tfx_tflite("verify", root).exit_code == 1

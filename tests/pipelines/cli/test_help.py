@@ -95,14 +95,16 @@ def private_bytes(key: Ed25519PrivateKey) -> bytes:
 
 
 def push(project: Path, is_signed: bool) -> tuple[int, int]:
-    """Pushes two versions, and returns their numbers."""
+    """Pushes two versions and one that waits; returns the number of the first, and of that one."""
     key = str(project / "private.pem") if is_signed else None
     trust = Trust.of(TrustSettings(signing_key=key))
     destination = Destination.open(str(project / "pushed" / "mine"), trust=trust)
     first, second = (
         destination.push(make_candidate(project, content, {})).number for content in (b"a", b"b")
     )
-    return first, second
+    destination.set_alias("shadow", second, "ada")
+    waiting = destination.push(make_candidate(project, b"c", {}), approval=True)
+    return first, waiting.number
 
 
 CLEANING = [line for line in EXAMPLES if line.startswith("tfx-tflite clean ")]
@@ -113,11 +115,12 @@ HERE = [line for line in EXAMPLES if not _ELSEWHERE.search(line) and line not in
 def test_an_example_does_what_it_says(
     project: Path, monkeypatch: pytest.MonkeyPatch, line: str, capfd
 ):
-    first, _ = push(project, is_signed="--key" in line)
+    first, waiting = push(project, is_signed="--key" in line)
+    number = waiting if line.split()[1] in ("approve", "reject") else first
     monkeypatch.setattr("tfx_tflite.pipelines.cli.one_run.OneRun._run", lambda *_: RESULT)
     opened: list[str] = []
     monkeypatch.setattr("click.launch", opened.append)
-    done = invoked(line.replace("1795724395", str(first)))
+    done = invoked(line.replace("1795724395", str(number)))
     told = done.output + "".join(capfd.readouterr())
     expected = EXIT_CODES[RESULT.status] if line.startswith("tfx-tflite run") else 0
     assert done.exit_code == expected, told

@@ -349,3 +349,16 @@ def test_all_of_the_log_is_shown_in_its_order(tmp_path: Path):
 )
 def test_a_line_that_was_written_over_is_shown_as_it_was_in_the_end(written: str, seen: str):
     assert as_shown(written) == seen
+
+
+def test_the_quiet_are_told_how_to_approve_what_waits():
+    stream = io.StringIO()
+    waits = {"version": 7, "waits_for_approval": True, "approve_command": "tfx-tflite approve to 7"}
+    result = RESULT.model_copy(
+        update={"status": "pushed", "reasons": (), "pushed_to": "to/7", **waits}
+    )
+    RunPrinter(stream, verbosity=Verbosity.VERDICT).result(result)
+    assert stream.getvalue().splitlines() == [
+        "pushed to to/7",
+        "version 7 waits for approval: tfx-tflite approve to 7",
+    ]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfx_tflite.components.errors import ConfigError
+from tfx_tflite.pipelines.config.beam import BeamConfig
 from tfx_tflite.pipelines.config.beam_options import check_beam_args
 
 FLINK = ["--runner=FlinkRunner", "--flink_master=host:8081", "--environment_type=LOOPBACK"]
@@ -90,3 +91,16 @@ _OPTIONS = [
 def test_any_options_are_known_or_refused(args: list[str]):
     with contextlib.suppress(ConfigError):
         check_beam_args(args)
+
+
+def test_no_job_of_an_engine_lists_the_packages_of_this_machine(monkeypatch: pytest.MonkeyPatch):
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability import stager
+    from apache_beam.transforms.environments import python_sdk_dependencies
+
+    listed: list[object] = []
+    monkeypatch.setattr(stager.subprocess, "check_output", lambda command: listed.append(command))
+    python_sdk_dependencies(PipelineOptions(["--runner=FlinkRunner"]))
+    assert len(listed) == 1
+    python_sdk_dependencies(PipelineOptions(BeamConfig(engine="flink").arguments))
+    assert len(listed) == 1

@@ -90,6 +90,8 @@ def test_paths_are_relative_to_the_file(config, tmp_path: Path):
         "model={trainer: {module_file: 's3://me:s3cret@b/t.py', train_steps: 1, eval_steps: 1}}",
         "root=s3://me:s3cret@bucket/runs",
         "root=az://container/runs?sv=1&sig=s3cret",
+        "artifacts=s3://me:s3cret@bucket/x",
+        "artifacts=https://bucket.example.com/x?X-Amz-Credential=me&X-Amz-Signature=s3cret",
         "push.signing_key=https://me:s3cret@example.com/key.pem",
         "metadata.mysql={host: 'me:s3cret@db', database: m, user: u}",
         "metadata.postgresql={host: 'mysql://me:s3cret@db', database: m, user: u}",
@@ -106,12 +108,36 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(config, override: str
     assert "s3cret" not in problem(config, MINIMAL, override)
 
 
+def test_artifacts_are_below_the_root_unless_a_place_is_given(config, tmp_path: Path):
+    assert config().artifacts_path == str(tmp_path / "runs" / "artifacts")
+    assert config(MINIMAL, "artifacts=elsewhere").artifacts_path == str(tmp_path / "elsewhere")
+    assert config(MINIMAL, "artifacts=s3://b/x/").artifacts_path == "s3://b/x"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3://", "s3:// names no bucket; write s3://BUCKET/FOLDER"),
+        ("s3:///x", "s3:///x names no bucket"),
+        ("http://b/x", "artifacts cannot be at http://; give a path, or a place at s3://, gs://"),
+        ("hdfs://b/x", "artifacts cannot be at hdfs://"),
+        ("s3://b/x?versionId=1", "expected a bucket and a folder, and nothing behind a ? or #"),
+    ],
+)
+def test_a_place_of_artifacts_that_cannot_be_one_is_said_with_file_line_and_key(
+    config, place: str, said: str
+):
+    text = MINIMAL + f"artifacts: {place}\n"
+    line = text.count("\n")
+    assert f"c.yaml:{line}: artifacts: {said}" in problem(config, text)
+
+
 def test_everything_else_has_a_default(config):
     loaded = config()
     assert loaded.data.splits == {"train": "train/*", "eval": "eval/*"}
     assert loaded.quantization.scheme.value == "int8"
     assert loaded.quantization.plain_recipe.batch_size is None
-    assert loaded.beam.args == ("--runner=FnApiRunner",)
+    assert loaded.beam.arguments == ("--runner=FnApiRunner",)
 
 
 def test_names_file_line_and_key_of_an_unknown_key_and_suggests_the_right_one(config):
@@ -564,6 +590,55 @@ def test_one_pattern_is_divided_into_splits_by_hash(config):
 )
 def test_what_cannot_be_divided_is_refused(config, overrides: list[str], message: str):
     assert re.search(message, problem(config, MINIMAL, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["data.statistics=some"], "data.statistics: expected 'all' or 'none' or"),
+        (["data.statistics=0"], "data.statistics: expected"),
+        (["data.statistics=true"], "data.statistics: expected"),
+        (["data.statistics=1.5"], "data.statistics: expected"),
+        (
+            ["data.statistics=none"],
+            "data.statistics: is none, but without statistics no schema can be inferred; name one "
+            "in data.schema",
+        ),
+        (
+            ["data.statistics=1000", "data.schema=schema.pbtxt"],
+            "data.statistics: is 1000, but with data.schema no statistics are computed",
+        ),
+        (["data.shuffle=perhaps"], "data.shuffle: expected"),
+        (
+            ["data.shuffle=true", "data.format=csv"],
+            "data.shuffle: is for format tfrecord; examples of csv are shuffled anyway",
+        ),
+    ],
+)
+def test_what_cannot_be_of_statistics_and_shuffling_is_named(config, overrides, expected: str):
+    assert expected in problem(config, MINIMAL, *overrides)
+
+
+def test_statistics_may_be_of_a_sample_or_none(config):
+    assert config(MINIMAL).data.statistics == "all"
+    assert config(MINIMAL, "data.statistics=1000").data.statistics == 1000
+    found = config(MINIMAL, "data.statistics=none", "data.schema=schema.pbtxt")
+    assert found.data.statistics == "none"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "are_copied"),
+    [
+        ([], True),
+        (["data.shuffle=true"], False),
+        (["data.splits={all: '*'}", "data.hash_buckets={train: 2, eval: 1}"], False),
+        (["data.format=csv"], False),
+    ],
+)
+def test_records_are_copied_unless_they_are_shuffled_divided_or_none(
+    config, overrides: list[str], are_copied: bool
+):
+    assert config(MINIMAL, *overrides).data.are_records_copied == are_copied
 
 
 @pytest.mark.parametrize("data_format", ["tfrecord", "csv", "parquet", "npz"])

@@ -13,6 +13,7 @@ import functools
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,8 @@ def _run(container: Container, command: tuple[str, ...], is_forked: bool) -> Non
         PYTHONDONTWRITEBYTECODE="1",
         **container.variables,
     )
+    # The process that this one is forked from knows another, which is not in the container.
+    tempfile.tempdir = None
     if not is_forked:
         os.execvp(command[0], command)
     from tfx_tflite.components.process_end import run_to_the_end

@@ -143,6 +143,19 @@ def test_a_search_has_the_bounds_that_the_gate_has():
     assert plain[BOUND] == ("QuantizationEvaluator",)
 
 
+def test_draws_have_the_bounds_that_the_gate_has_and_the_scheme_is_compiled_in():
+    settings = config("calibration.seeds=3")
+    found = {p.key: p.components for p in kubeflow.runtime_parameters(settings)}
+    assert found[BOUND] == ("QuantizationTuner", "QuantizationEvaluator")
+    assert found["calibration.samples"] == ("CalibrationSampler",)
+    with pytest.raises(ConfigError, match="a run cannot replace 'int8', which is compiled in"):
+        kubeflow.given_values(settings, ["quantization.scheme=int16x8"])
+    # Nothing is calibrated, so that there are no draws.
+    plain = config("calibration.seeds=3", "quantization.scheme=float16")
+    found = {p.key: p.components for p in kubeflow.runtime_parameters(plain)}
+    assert found[BOUND] == ("QuantizationEvaluator",) and "quantization.scheme" in found
+
+
 @pytest.mark.parametrize("quantization", ["{scheme: auto}", "{recipe: recipe.json}"])
 def test_a_run_cannot_replace_what_a_recipe_says(quantization: str):
     settings = config(f"quantization={quantization}")
@@ -351,9 +364,10 @@ def uncached(spec: dict) -> set[str]:
             {"SchemaGen", "Pusher"},
         ),
         (
-            ["data={input_base: 'gs://bucket/data', format: npz}"],
-            {"NpzExampleGen", "Pusher"},
-            {"Pusher"},
+            # How often a model was judged is counted at the destination.
+            ["data={input_base: 'gs://bucket/data', format: npz}", "gate.rules.0.confidence=0.95"],
+            {"NpzExampleGen", "QuantizationEvaluator", "Pusher"},
+            {"QuantizationEvaluator", "Pusher"},
         ),
         (
             ["data={input_base: 'gs://bucket/data', format: parquet}"],
@@ -604,6 +618,13 @@ def test_what_was_seen_on_this_machine_is_not_for_containers():
     value = PusherSettings.of(settings.push, trust_settings(settings)).to_property()
     found = json.loads(places.replaced(value))
     assert found["signing_key"] == "/app/key.pem" and found["seen_pointers"] is None
+
+
+def test_a_container_pushes_what_has_to_be_approved_as_such():
+    settings = config("push.approval=required", "kubeflow.paths={.: /app, ../pushed: /pushed}")
+    places = Places(settings, kubeflow.container_places(settings))
+    value = PusherSettings.of(settings.push, trust_settings(settings)).to_property()
+    assert json.loads(places.replaced(value))["approval"] == "required"
 
 
 @pytest.mark.slow

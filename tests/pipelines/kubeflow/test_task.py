@@ -119,8 +119,8 @@ def test_a_parameter_that_a_back_end_leaves_out_changes_nothing():
     assert put_in_place(dict(values), {"quantization_scheme": target}) == values
 
 
-def invocation(scheme: str, **artifacts: object) -> Call:
-    values = {"settings": json.dumps({"scheme": scheme})}
+def invocation(scheme: str, seeds: int = 1, **artifacts: object) -> Call:
+    values = {"settings": json.dumps({"scheme": scheme, "seeds": seeds})}
     inputs = {"parameterValues": values, "artifacts": artifacts}
     return Call.model_validate({"inputs": inputs})
 
@@ -139,6 +139,16 @@ def test_what_a_search_finds_goes_with_auto_alone():
         check_scheme(invocation("int8", **found))
     with pytest.raises(ConfigError, match="is 'auto', but the pipeline was compiled without a sea"):
         check_scheme(invocation("auto", calibration_examples={}))
+
+
+def test_draws_of_a_scheme_give_a_recipe_without_a_search():
+    check_scheme(invocation("int8", seeds=3, calibration_examples={}, recipe={}))
+    check_scheme(invocation("auto", seeds=3, calibration_examples={}, recipe={}))
+    # A recipe by hand takes one of the draws; float16 none.
+    check_scheme(invocation("int8", seeds=3, calibration_examples={}))
+    check_scheme(invocation("float16", seeds=3))
+    with pytest.raises(ConfigError, match="is 'auto', but the pipeline was compiled without a sea"):
+        check_scheme(invocation("auto", seeds=3, calibration_examples={}))
 
 
 def test_a_scheme_that_is_not_known_is_refused():

@@ -53,6 +53,14 @@ def test_an_evaluation_says_its_verdict_and_why(blessing, verdict, reasons, line
             Verdict("pushed before: /pushed/7 holds this very model and is current", True),
         ),
         (
+            {**PUSHED, "approve_command": "tfx-tflite approve /pushed 7"},
+            Verdict("waits for approval: /pushed/7; tfx-tflite approve /pushed 7", True),
+        ),
+        (
+            {"pushed": 0.0, "push_outcome": "rejected", "push_note": "ada rejected it"},
+            Verdict("refused: ada rejected it; nothing was pushed", False),
+        ),
+        (
             {"pushed": 0.0, "push_outcome": "withdrawn", "push_note": "it was rolled back from"},
             Verdict("refused: it was rolled back from; nothing was pushed", False),
         ),

@@ -6,11 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
 from tests.pipelines.metadata.servers import PASSWORD, SERVERS, USER, Server
 from tfx_tflite.components.errors import ConfigError, MetadataError
 from tfx_tflite.pipelines.config.file import load_config
@@ -19,7 +21,7 @@ from tfx_tflite.pipelines.metadata.store import check_connection, connected
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "tfx_tflite.pipelines", "run"]
+COMMAND = [sys.executable, "-m", "tfx_tflite.pipelines"]
 
 
 @pytest.fixture(scope="module", params=sorted(SERVERS))
@@ -50,11 +52,10 @@ def config_of(server: Server, directory: Path, password_file: Path, **changes: o
     return load_config(CONFIGS / "digits.yaml", [f"root={directory}/root", metadata])
 
 
-def start(directory: Path, model: Path, metadata: str, runner: str = "beam") -> subprocess.Popen:
+def arguments(directory: Path, model: Path, metadata: str, runner: str = "beam") -> list[str]:
     overrides = settings(directory, model, metadata)
-    command = [*COMMAND, str(CONFIGS / "digits.yaml"), "--json", "--runner", runner]
-    command += [part for text in overrides for part in ("--set", text)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["run", str(CONFIGS / "digits.yaml"), "--json", "--runner", runner]
+    return [*command, *(part for text in overrides for part in ("--set", text))]
 
 
 def everything_written(directory: Path) -> str:
@@ -77,8 +78,13 @@ def two_runs(server: Server, digits_model: Path, tmp_path_factory: pytest.TempPa
     password = directory.parent / f"{directory.name}-password"
     password.write_text(PASSWORD)
     homes = [directory / "beam", directory / "local"]
-    processes = [start(home, digits_model, server.settings(password), home.name) for home in homes]
-    ended = [(process, *process.communicate(timeout=400)) for process in processes]
+    metadata = server.settings(password)
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(tfx_tflite, *arguments(home, digits_model, metadata, home.name))
+            for home in homes
+        ]
+        ended = [(run.result(), run.result().stdout, run.result().stderr) for run in runs]
     return homes, ended, password
 
 
@@ -171,9 +177,10 @@ def test_the_command_says_it_before_anything_is_loaded_and_keeps_the_password_to
     server: Server, tmp_path: Path, digits_model: Path, password_file: Path
 ):
     metadata = server.settings(password_file, port=1)
-    process = start(tmp_path / "home", digits_model, metadata)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 1
+    command = [*COMMAND, *arguments(tmp_path / "home", digits_model, metadata)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    stdout, stderr = done.stdout, done.stderr
+    assert done.returncode == 1
     [line] = [line for line in stderr.splitlines() if line.startswith("error:")]
     assert "no server answers" in line
     assert json.loads(stdout.splitlines()[-1])["status"] == "failed"

@@ -34,11 +34,13 @@ from typing import Any
 
 import numpy as np
 
-from tests.forked import processes
+from tests.forked import address, forked_from, processes
 from tests.pipelines.runs.attacks import ATTACKS, files_of
 from tfx_tflite.components.destinations.destination import Destination
+from tfx_tflite.components.destinations.ledger import judgements
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.errors import DestinationError
+from tfx_tflite.components.judgement.looks import judged_again
 
 _TRAINER = Path(__file__).with_name("linear_trainer.py")
 
@@ -54,9 +56,10 @@ model:
 quantization: {scheme: float16}
 evaluation: {label: label, metrics: [SparseCategoricalAccuracy]}
 gate:
+  budget: {false_pushes: 0.05, over: 100}
   rules:
-    - {metric: SparseCategoricalAccuracy, max_drop: 0.01}
-    - {metric: SparseCategoricalAccuracy, max_drop: 0.1, against: pushed}
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.1, confidence: 0.95}
+    - {metric: SparseCategoricalAccuracy, max_drop: 0.2, against: pushed, confidence: 0.95}
 push: {destination: pushed, golden_samples: 2}
 """
 
@@ -258,6 +261,7 @@ class Retraining:
         process = processes().Process(
             target=_run_command,
             args=(
+                address(),
                 str(self.directory / "c.yaml"),
                 options,
                 str(output),
@@ -294,6 +298,21 @@ class Retraining:
             assert self._accuracy(number) > _GOOD, number
         assert self.destination.current() in found
         self._known = found
+        self._check_judgements()
+
+    def _check_judgements(self) -> None:
+        """Checks that each model was counted once, at its turn, and none pushed that was not."""
+        counted = judgements(self.destination.events())
+        assert set(self._known.values()) <= {
+            each.quantized_model for each in counted if each.blessed
+        }
+        for place, judged in enumerate(counted):
+            assert judged_again(judged, counted[:place]) == judged
+        nights = list(dict.fromkeys(each.night.number for each in counted))
+        assert nights == list(range(1, len(nights) + 1))
+        said = [(each.quantized_model, each.examples, each.blessed) for each in counted]
+        assert len(set(said)) == len(said)
+        self.counts["judgements"] = len(counted)
 
     def _accuracy(self, number: int) -> float:
         """Returns a pushed model's accuracy on examples that no run has seen."""
@@ -403,7 +422,9 @@ def _attack(stage: Path, mischief: Mischief) -> None:
             ATTACKS[mischief.attack](made[-1], other)
 
 
-def _run_command(config: str, options: list[str], output: str, mischief: Mischief) -> None:
+def _run_command(
+    server: str, config: str, options: list[str], output: str, mischief: Mischief
+) -> None:
     from tfx_tflite.pipelines.cli.main import main
 
     mischief.begin()
@@ -412,7 +433,8 @@ def _run_command(config: str, options: list[str], output: str, mischief: Mischie
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    main(["run", config, "--runner", "local", *options, "--json"])
+    with forked_from(server):
+        main(["run", config, "--runner", "local", *options, "--json"])
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from tests.pipelines.runs.cleaning_cut_short import CutShort
 from tests.pipelines.runs.past_runs import PastRuns
 from tfx_tflite.components.errors import ConfigError, MetadataError, NotKnownError
 from tfx_tflite.components.locks import only_one
+from tfx_tflite.components.object_stores import files
 from tfx_tflite.pipelines.cli.main import main
 from tfx_tflite.pipelines.config.file import load_config
 from tfx_tflite.pipelines.runs import RUN_LOCK
@@ -67,6 +68,18 @@ def test_what_a_search_keeps_beside_its_outputs_stays(past: PastRuns):
     assert len([path for path in kept.rglob("*") if path.is_file()]) == 2
 
 
+def test_the_log_of_a_job_server_goes_with_that_of_its_run(past: PastRuns):
+    for _ in range(2):
+        past.run(pushes=False)
+    runs = [Path(past.config.root) / "logs" / name for name in past.logs() if "log" in name]
+    beside = [log.with_suffix(".job-server.log") for log in runs]
+    for log in beside:
+        log.touch()
+    clean(past.config, keep=1)
+    assert [log.exists() for log in beside] == [log.exists() for log in runs]
+    assert {log.exists() for log in beside} == {True, False}
+
+
 def test_cleaning_again_finds_nothing(past: PastRuns):
     for _ in range(3):
         past.run(pushes=False)
@@ -98,6 +111,23 @@ def test_a_long_past_is_not_compared_each_with_each(past: PastRuns, monkeypatch)
     cleaned = clean(past.config, keep=1)
     # Each artifact and directory a few times.
     assert len(cleaned.directories) > 30 and len(compared) < 6 * len(cleaned.directories)
+
+
+def test_ten_times_as_many_logs_are_not_compared_each_with_each(past: PastRuns, monkeypatch):
+    past.run()
+    compared: list[Path] = []
+    is_same = Path.__eq__
+    monkeypatch.setattr(
+        Path, "__eq__", lambda path, other: compared.append(path) or is_same(path, other)
+    )
+    each = []
+    for many in (20, 200):
+        for number in range(many):
+            (past.root / "logs" / f"20200101-000000-{number}.json").write_text("{}")
+        compared.clear()
+        assert len(clean(past.config, keep=1, is_dry=True).logs) == many
+        each.append(len(compared) / many)
+    assert each[1] <= 1.2 * each[0]
 
 
 # Who refers to it
@@ -137,13 +167,20 @@ def test_what_a_pushed_version_refers_to_stays(past: PastRuns, is_noted: bool):
     assert not pushed.directories("examples", "model", "evaluation") & past.there()
 
 
-def imported(past: PastRuns, name: str, **options) -> Path:
-    """Returns the copy of the SavedModel that a run has read, which was not trained."""
+def imported(past: PastRuns, name: str, uri: str = "", **options) -> Path:
+    """Returns the copy of the SavedModel that a run has read, which was not trained.
+
+    Args:
+        past: The runs.
+        name: Of the copy.
+        uri: Where workers have read it, if it is not that copy.
+        options: Of the run.
+    """
     run = past.run(**options)
     copy = past.root / "models" / name
     copy.mkdir(parents=True, exist_ok=True)
     (copy / "saved_model.pb").write_text(name)
-    run.artifacts["model"].uri = str(copy)
+    run.artifacts["model"].uri = uri or str(copy)
     past.store.put_artifacts([run.artifacts["model"]])
     return copy
 
@@ -159,6 +196,27 @@ def test_copies_of_saved_models_go_with_the_last_run_that_read_them(past: PastRu
     assert not old.exists() and current.is_dir() and of_nobody.is_dir()
     # Who imports it again finds what was known of it.
     assert past.states()[str(old)] == LIVE
+
+
+def test_copies_of_models_go_from_the_object_store_too_that_workers_read_them_in(
+    past: PastRuns, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    files.forget_connections()
+    place = "s3://models/cleaned"
+    past.path.write_text(f"{past.path.read_text()}artifacts: {place}\n")
+    for name in ("old", "current"):
+        shared = f"{place}/models/{name}"
+        files.write(f"{shared}/saved_model.pb", b"1")
+        imported(past, name, uri=shared, pushes=False)
+    dry = clean(past.config, keep=1, is_dry=True)
+    logs = sum((past.root / name).stat().st_size for name in dry.logs)
+    assert dry.directories == (f"{place}/models/old", "models/old")
+    assert dry.size_bytes == len("1") + len("old") + logs
+    assert clean(past.config, keep=1).directories == dry.directories
+    assert files.below(f"{place}/models") == {"current/saved_model.pb": 1}
+    assert [path.name for path in (past.root / "models").iterdir()] == ["current"]
 
 
 def test_what_a_version_referred_to_goes_when_the_version_is_gone(past: PastRuns):

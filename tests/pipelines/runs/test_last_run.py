@@ -90,6 +90,23 @@ def test_the_same_again_has_the_result_of_the_last_run(root: Path):
     assert repeats(root) == last
 
 
+def test_what_waits_is_said_again_until_somebody_has_decided(root: Path):
+    destination = Destination.open(str(root / "pushed"))
+    pushed = destination.push(make_candidate(root, b"flatbuffer", {}), approval=True)
+    result = RunResult(
+        status="pushed",
+        pushed_to=pushed.uri,
+        version=pushed.number,
+        waits_for_approval=True,
+        approve_command="tfx-tflite approve",
+    )
+    has_run(root, result)
+    last = repeats(root)
+    assert last is not None and last.result == result
+    destination.approve(pushed.number, "ada")
+    assert repeats(root) is None
+
+
 def test_a_refused_one_is_refused_again(root: Path):
     has_run(root, REFUSED)
     last = repeats(root)

@@ -217,6 +217,19 @@ def test_what_another_pipeline_pushes_during_a_run_is_new_to_the_next(inputs, tm
     assert inputs(AGAINST_PUSHED).used_before(tmp_path / "runs") is None
 
 
+def test_what_waits_is_not_current_and_its_approval_is_nothing_new(inputs, tmp_path: Path):
+    push(tmp_path, 7)
+    waits = {"pushed_to": str(tmp_path / "pushed" / "8"), "version": 8, "waits_for_approval": True}
+    done = result("pushed").model_copy(update=waits)
+    inputs(AGAINST_PUSHED).remember(tmp_path / "runs", done)
+    used = inputs(AGAINST_PUSHED).used_before(tmp_path / "runs")
+    assert (used.status, used.current, used.waiting) == ("pushed", 7, 8)
+    push(tmp_path, 7, 8)
+    assert inputs(AGAINST_PUSHED).used_before(tmp_path / "runs") is not None
+    push(tmp_path, 9)
+    assert inputs(AGAINST_PUSHED).used_before(tmp_path / "runs") is None
+
+
 def test_a_late_span_is_new_only_where_it_is_among_those_taken(inputs, tmp_path: Path):
     def taken(spans: int) -> RunInputs:
         return inputs(f"data.spans={spans}")

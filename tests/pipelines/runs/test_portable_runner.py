@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,15 @@ PAGES = ("report.html", "value")
 
 
 @contextlib.contextmanager
-def server(module: str, *arguments: str, port: int, log: Path) -> Iterator[None]:
-    """A module of Beam as a process that listens."""
+def server(
+    module: str, *arguments: str, port: int, log: Path, before: Sequence[str] = ()
+) -> Iterator[None]:
+    """A module of Beam as a process that listens, maybe started by another command."""
     # The worker pool starts its workers as `python`, whichever comes first.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*before, sys.executable, "-m", module, *arguments],
             stdout=stream,
             stderr=stream,
             start_new_session=True,
@@ -181,25 +183,10 @@ def test_what_is_compared_is_what_the_stages_write(in_process):
 def test_several_workers_draw_the_same_sample_and_make_the_same_model(
     in_process, digits_model: Path
 ):
-    """ExampleGen writes a file a worker, so what names files and batches is not the same.
-
-    Of the evaluation the float model's outputs differ in their last bits, as TensorFlow's kernels
-    do not give an example the same in every batch.
-    """
+    """Threads share the files of a split, and give their results in any order."""
     directory, expected = in_process
     args = ["--runner=FnApiRunner", "--direct_num_workers=2"]
     args += ["--direct_running_mode=multi_threading"]
     found = files_of_a_run(directory, "threads", digits_model, args)
-    same = ("CalibrationSampler", "TFLiteQuantizer", "SchemaGen")
-    for name in expected:
-        if name.split("/")[1] in same:
-            assert content(found[name]) == content(expected[name]), name
-    [before], [after] = (
-        [json.loads(files[name].read_text()) for name in files if "/evaluation/7/report.j" in name]
-        for files in (expected, found)
-    )
-    assert after["verdict"] == before["verdict"] and after["agreement"] == before["agreement"]
-    assert after["digests"] == before["digests"]
-    for old, new in zip(before["metrics"], after["metrics"], strict=True):
-        assert new["quantized"] == old["quantized"]
-        assert new["float"] == pytest.approx(old["float"], rel=1e-6)
+    assert found.keys() == expected.keys()
+    assert [name for name in found if content(found[name]) != content(expected[name])] == []

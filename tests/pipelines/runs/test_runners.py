@@ -1,11 +1,14 @@
 """When the converter's process is started, and what is known of each stage."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
+from tfx_tflite.components.errors import DataError, EngineError
+from tfx_tflite.pipelines.engines.jobs import JobFailed
 from tfx_tflite.pipelines.runs import runners
 from tfx_tflite.pipelines.tfx.patches import Launch
 
@@ -41,11 +44,12 @@ class Early:
 def progress():
     """A run of some nodes whose converter can be started early; returns both."""
 
-    def of(upstream: dict[str, tuple[str, ...]]):
+    def of(upstream: dict[str, tuple[str, ...]], retries: int = 0, told: list | None = None):
         early = Early()
-        observer = runners.StageObserver(lambda name: None, lambda result: None)
+        ended = (lambda result: None) if told is None else told.append
+        observer = runners.StageObserver(lambda name: None, ended)
         leads = runners._upstream_of(compiled(upstream), "TFLiteQuantizer")
-        return runners._Progress(observer, early, leads), early
+        return runners._Progress(observer, early, leads, None, retries), early
 
     return of
 
@@ -110,3 +114,62 @@ def test_a_stage_without_its_inputs_is_a_failure(progress):
     with pytest.raises(RuntimeError, match="did not get its inputs"):
         running.launch(launch("Trainer", EXECUTION.FAILED))
     assert running.results == {} and running.running == "Trainer"
+
+
+def failing(times: int, error: Exception) -> Launch:
+    """A launch that fails so many times before it comes to an end."""
+    ended, left = launch("Trainer", EXECUTION.COMPLETE), [error] * times
+
+    def run() -> object:
+        if left:
+            raise left.pop()
+        return ended.run()
+
+    return dataclasses.replace(ended, run=run)
+
+
+ENGINE_FAILED = (
+    JobFailed("Pipeline failed in state FAILED: call is closed"),
+    EngineError("Trainer took longer than beam.stage_time_limit, 60 s"),
+)
+
+
+@pytest.mark.parametrize("error", ENGINE_FAILED)
+def test_a_stage_is_done_again_if_the_engine_failed(progress, error: Exception):
+    told: list[runners.StageResult] = []
+    running, _ = progress(UPSTREAM, 2, told)
+    running.launch(failing(2, error))
+    again = "failed, tried again"
+    assert [result.outcome for result in told] == [again, again, "done"]
+
+
+@pytest.mark.parametrize("error", ENGINE_FAILED)
+def test_it_is_done_again_as_often_as_is_allowed(progress, error: Exception):
+    told: list[runners.StageResult] = []
+    running, _ = progress(UPSTREAM, 1, told)
+    with pytest.raises(type(error)):
+        running.launch(failing(2, error))
+    assert [result.outcome for result in told] == ["failed, tried again", "failed"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a fault of this package"),
+        DataError("a value is infinite"),
+        # As a worker's error comes back from an engine.
+        JobFailed(
+            "Traceback (most recent call last):\n"
+            "tfx_tflite.components.errors.DataError: a value is infinite"
+        ),
+        JobFailed("Traceback (most recent call last):\nKeyError: 'label'"),
+        JobFailed("Pipeline failed in state CANCELLED: unknown error"),
+        JobFailed("Pipeline failed in state FAILED: DATA_LOSS: corrupted record at 12"),
+    ],
+)
+def test_what_is_wrong_with_data_or_code_is_not_tried_again(progress, error: Exception):
+    told: list[runners.StageResult] = []
+    running, _ = progress(UPSTREAM, 2, told)
+    with pytest.raises(type(error)):
+        running.launch(failing(3, error))
+    assert [result.outcome for result in told] == ["failed"]

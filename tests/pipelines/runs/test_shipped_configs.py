@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
 from tfx_tflite.pipelines.runs import RUN_LOCK
 
 pytestmark = pytest.mark.slow
 
 
-def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool = True):
+def run_command(config: str, directory: Path, *overrides: str):
     """Runs `tfx-tflite run` with everything it writes below a directory."""
     settings = [f"root={directory}/root", f"push.destination={directory}/pushed", *overrides]
     command = [sys.executable, "-m", "tfx_tflite.pipelines", "run"]
@@ -28,7 +29,7 @@ def run_command(config: str, directory: Path, *overrides: str, json_wanted: bool
     # Python writes bytecode, as it does for a user, even if this machine keeps it from that.
     variables = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
-        [*command, *(["--json"] if json_wanted else [])],
+        [*command, "--json"],
         capture_output=True,
         text=True,
         env={**variables, "TMPDIR": str(temporary)},
@@ -287,7 +288,8 @@ def processes() -> list[Path]:
 
 @pytest.mark.generations
 def test_a_bad_model_is_refused_with_exit_code_3_and_nothing_is_pushed(tmp_path: Path):
-    done = run_command("digits_refused.yaml", tmp_path, json_wanted=False)
+    settings = ("--set", f"root={tmp_path}/root", "--set", f"push.destination={tmp_path}/pushed")
+    done = tfx_tflite("run", CONFIGS / "digits_refused.yaml", *settings)
     assert done.returncode == 3, done.stderr
     assert "refused: SparseCategoricalCrossentropy (overall) is worse by" in done.stdout
     assert "nothing was pushed" in done.stdout

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipelines.runs.test_shipped_configs import (
-    pushed_versions,
-    run_command,
-    run_in_process,
-)
+from tests.conftest import CONFIGS
+from tests.forked import tfx_tflite
+from tests.pipelines.runs.test_shipped_configs import pushed_versions, run_in_process
 from tfx_tflite.components.artifact_layout import MODEL_FILE
 from tfx_tflite.components.destinations.destination import Destination
 from tfx_tflite.components.destinations.verification import destination_problems
@@ -53,7 +51,8 @@ class Ran:
 @pytest.fixture(scope="module", params=EXTRAS)
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     directory = tmp_path_factory.mktemp(request.param)
-    done = run_command(f"{request.param}.yaml", directory)
+    settings = ("--set", f"root={directory}/root", "--set", f"push.destination={directory}/pushed")
+    done = tfx_tflite("run", CONFIGS / f"{request.param}.yaml", "--json", *settings)
     assert done.returncode == 0, done.stderr
     return Ran(request.param, directory, json.loads(done.stdout.splitlines()[-1]))
 

@@ -38,6 +38,14 @@ def test_the_size_of_each_split_is_told(statistics, counts: Counts):
     assert counts._sizes == {"train": 1348, "eval": 449}
 
 
+def test_the_sizes_that_an_artifact_says_are_told(statistics, counts: Counts):
+    """Statistics of a sample know how many examples there are; what they are of is fewer."""
+    statistics.set_string_custom_property("split_sizes", '{"train": 100000, "eval": 5000}')
+    tell_split_sizes(statistics)
+    counts.poll()
+    assert counts._sizes == {"train": 100_000, "eval": 5000}
+
+
 @pytest.mark.parametrize("damage", [b"\xff", None])
 def test_statistics_that_cannot_be_read_tell_nothing(statistics, counts: Counts, damage):
     for file in Path(statistics.uri).rglob("FeatureStats.pb"):

@@ -1,9 +1,12 @@
 """Nothing that was swapped, cut, damaged or aged between two stages is judged or pushed.
 
 Every input of every stage is attacked in every way, of artifacts that real runs have made: the
-stages before come from the cache, the one that takes the input runs, and the run ends in one line.
+stages before come from the cache, the one that takes the input is launched once for every attack,
+and the run ends in one line.
 """
 
+import contextlib
+import functools
 import json
 import re
 import shutil
@@ -19,8 +22,10 @@ from tests.conftest import CONFIGS
 from tests.forked import tfx_tflite
 from tests.pipelines.runs import attacks
 from tests.pipelines.runs.attacks import ATTACKS, Attack, files_of
-from tfx_tflite.components.errors import ArtifactError
+from tfx_tflite.components.errors import ArtifactError, user_error_in
+from tfx_tflite.pipelines.runs import runners
 from tfx_tflite.pipelines.runs.results import FailedAfterVerdict, RunResult
+from tfx_tflite.pipelines.tfx.patches import Launch
 
 pytestmark = pytest.mark.slow
 
@@ -42,12 +47,43 @@ INPUTS = {
     ("Pusher", "model"): ("TFLiteQuantizer", "quantized_model"),
     ("Pusher", "model_blessing"): ("QuantizationEvaluator", "blessing"),
 }
+STAGES = sorted({stage for stage, _ in INPUTS})
 # Of runs that are like this one, but for what is told here.
 OLDER = ("calibration.seed=1",)
 OTHER = ("calibration.seed=2", "quantization.scheme=int8_float_io", "push.golden_samples=7")
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """What came of a stage that was launched when one of its inputs had been attacked.
+
+    Attributes:
+        file: The file that the attack has touched.
+        error: What the stage failed with; None if it did not.
+    """
+
+    file: Path
+    error: Exception | None
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A run in which a stage is launched once for every attack on each of its inputs.
+
+    Attributes:
+        refusals: By input and attack.
+        last: That of the last launch, with which the run ends.
+        end: What the run raised.
+        pushed: The versions at the destination before and after.
+    """
+
+    refusals: dict[tuple[str, Attack], Refusal]
+    last: Refusal
+    end: Exception
+    pushed: tuple[list[str], list[str]]
+
+
+@dataclass(frozen=True, eq=False)
 class Runs:
     """Three runs of one root: an older one, another one, and the last.
 
@@ -124,20 +160,62 @@ def runs(tmp_path_factory: pytest.TempPathFactory, digits_arrays: dict, write_re
     return Runs(directory, older, other, newest(directory))
 
 
+@contextlib.contextmanager
+def put_back(directory: Path) -> Iterator[None]:
+    """Puts a directory back as it was when the block ends."""
+    kept = directory.with_name(f"{directory.name}-kept")
+    shutil.copytree(directory, kept)
+    yield
+    shutil.rmtree(directory)
+    kept.rename(directory)
+
+
 @pytest.fixture
 def intact(runs: Runs) -> Iterator[Runs]:
     """The runs, whose artifacts are put back as they were when the test is over."""
-    artifacts, kept = runs.directory / "root" / "artifacts", runs.directory / "kept"
-    shutil.copytree(artifacts, kept)
-    yield runs
-    shutil.rmtree(artifacts)
-    kept.rename(artifacts)
+    with put_back(runs.directory / "root" / "artifacts"):
+        yield runs
+
+
+@functools.cache
+def attacked_run(runs: Runs, stage: str) -> Attacked:
+    """Runs the last run once more, with attacks on all that a stage takes."""
+    refusals: dict[tuple[str, Attack], Refusal] = {}
+    launch_once = runners._Progress._launch_once
+    # Each run of a stage ends with another attack.
+    turn = STAGES.index(stage) % len(ATTACKS)
+    attacks_in_turn = (*ATTACKS[turn:], *ATTACKS[:turn])
+
+    def launch_attacked(progress, launch: Launch, is_last: bool = False):
+        if launch.node != stage:
+            return launch_once(progress, launch, is_last)
+        for key in (key for taker, key in INPUTS if taker == stage):
+            artifact = runs.last[INPUTS[stage, key]]
+            for attack in attacks_in_turn:
+                from_elsewhere = runs.older if attack.__name__ == "age" else runs.other
+                info, error = None, None
+                with put_back(artifact):
+                    file = attack(artifact, from_elsewhere[INPUTS[stage, key]])
+                    try:
+                        info = launch_once(progress, launch, is_last)
+                    except Exception as failure:
+                        error = failure
+                refusals[key, attack] = Refusal(file, error)
+        if error is not None:
+            raise error
+        return info
+
+    before = runs.pushed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runners._Progress, "_launch_once", launch_attacked)
+        with pytest.raises((ArtifactError, FailedAfterVerdict)) as caught:
+            run_anew(runs, {stage}, patch)
+    [*_, last] = refusals.values()
+    return Attacked(refusals, last, caught.value, (before, runs.pushed))
 
 
 def run_anew(runs: Runs, stages: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> RunResult:
     """Runs the last run once more, with some of its stages not taken from the cache."""
-    from tfx_tflite.pipelines.runs import runners
-
     monkeypatch.setattr(runners, "NEVER_CACHED", frozenset({"Pusher", *stages}))
     return run_once(runs.directory)
 
@@ -155,28 +233,34 @@ def test_the_table_has_every_input_of_every_stage(runs: Runs):
 def test_nothing_is_the_matter_as_long_as_nobody_attacks(
     intact: Runs, monkeypatch: pytest.MonkeyPatch
 ):
-    stages = {stage for stage, _ in INPUTS}
-    assert run_anew(intact, stages, monkeypatch).status == "pushed"
+    assert run_anew(intact, STAGES, monkeypatch).status == "pushed"
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize(("stage", "key"), INPUTS, ids=map("-".join, INPUTS))
 def test_a_stage_refuses_an_input_that_is_not_what_was_made(
-    intact: Runs, stage: str, key: str, attack: Attack, monkeypatch: pytest.MonkeyPatch
+    runs: Runs, stage: str, key: str, attack: Attack
 ):
-    made_by, before = INPUTS[stage, key], intact.pushed
-    from_elsewhere = intact.older if attack.__name__ == "age" else intact.other
-    file = attack(intact.last[made_by], from_elsewhere[made_by])
-    with pytest.raises((ArtifactError, FailedAfterVerdict)) as caught:
-        run_anew(intact, {stage}, monkeypatch)
-    failure = caught.value if stage != "Pusher" else caught.value.failure
+    refusal = attacked_run(runs, stage).refusals[key, attack]
+    assert refusal.error is not None
+    failure = user_error_in(refusal.error)
     assert isinstance(failure, ArtifactError)
     message = str(failure)
-    assert message.startswith(f"input {key!r}: {file} ")
+    assert message.startswith(f"input {key!r}: {refusal.file} ")
     assert re.search("changed since|is gone since|was not there when", message)
-    assert f"remove {intact.last[made_by]} to have all of it made anew" in message
+    assert f"remove {runs.last[INPUTS[stage, key]]} to have all of it made anew" in message
     assert len(message.splitlines()) == 1
-    assert intact.pushed == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_ends_with_what_a_stage_refuses_and_pushes_nothing(runs: Runs, stage: str):
+    attacked = attacked_run(runs, stage)
+    end = attacked.end
+    failure = end.failure if isinstance(end, FailedAfterVerdict) else end
+    assert isinstance(failure, ArtifactError)
+    assert str(failure) == str(user_error_in(attacked.last.error))
+    before, after = attacked.pushed
+    assert after == before
 
 
 @pytest.mark.parametrize("made_by", sorted({*INPUTS.values()}), ids="-".join)
@@ -243,6 +327,8 @@ gate:
   rules: [{{metric: SparseCategoricalAccuracy, max_drop: 1}}]
 push: {{destination: pushed}}
 """
+# For runs of which the scheme decides nothing: neither sample nor calibration.
+FLOAT = ("--set", "quantization.scheme=float32")
 SCHEMA = """\
 feature { name: "image" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 64 } } }
 feature { name: "label" type: INT presence { min_fraction: 1 } shape { dim { size: 1 } } }
@@ -261,10 +347,10 @@ def config(tmp_path: Path, digits_model: Path, digits_data: Path) -> Path:
 
 
 def attacked(
-    config: Path, stage: str, source: Path, target: str
+    config: Path, stage: str, source: Path, target: str, *options: str
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a config; when a stage has ended, a file below its root becomes another."""
-    call = (stage, source, target, "run", config, "--runner", "local", "--json")
+    call = (stage, source, target, "run", config, "--runner", "local", "--json", *options)
     return tfx_tflite(*call, main=attacks.main)
 
 
@@ -329,6 +415,7 @@ def test_a_split_that_is_cut_between_two_of_its_records_is_not_judged_by_the_res
         "ImportExampleGen",
         fewer,
         "artifacts/ImportExampleGen/examples/*/Split-eval/*.gz",
+        *FLOAT,
     )
     assert_refused_in_a_line(done, config, "Split-eval/data_tfrecord-00000-of-00001.gz changed")
 
@@ -348,7 +435,8 @@ def test_a_model_that_is_replaced_during_a_run_is_that_of_the_next_run(
     serving = tf.function(constant, input_signature=[spec])
     tf.saved_model.save(tf.Module(), str(other), {"serving_tensors": serving})
     first = directory_digest(tmp_path / "model")
-    done = attacked(config, "ImportExampleGen", other / "saved_model.pb", "../model/saved_model.pb")
+    source, target = other / "saved_model.pb", "../model/saved_model.pb"
+    done = attacked(config, "ImportExampleGen", source, target, *FLOAT)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((pushed_at(config)[0] / "manifest.json").read_text())
     assert manifest["digests"]["float_model"] == first
@@ -358,7 +446,7 @@ def test_a_model_that_is_replaced_during_a_run_is_that_of_the_next_run(
     for content, digest in ((None, second), (digits_model / "saved_model.pb", first)):
         if content is not None:
             shutil.copyfile(content, tmp_path / "model" / "saved_model.pb")
-        done = tfx_tflite("run", config, "--runner", "local", "--force")
+        done = tfx_tflite("run", config, "--runner", "local", "--force", *FLOAT)
         assert done.returncode == 0, done.stderr
         manifest = json.loads((pushed_at(config)[-1] / "manifest.json").read_text())
         assert manifest["digests"]["float_model"] == digest
@@ -382,7 +470,7 @@ def test_the_copy_of_a_model_that_is_replaced_during_a_run_is_not_read(
 def test_a_model_with_a_link_to_elsewhere_is_refused(config: Path, tmp_path: Path):
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "model" / "assets" / "vocabulary").symlink_to(tmp_path / "secret")
-    done = tfx_tflite("run", config, "--runner", "local", "--json")
+    done = tfx_tflite("run", config, "--runner", "local", "--json", *FLOAT)
     assert_refused_in_a_line(done, config, f"is a link to {tmp_path}/secret, outside")
 
 
@@ -391,10 +479,10 @@ def test_a_schema_that_is_replaced_before_it_is_imported_is_that_of_no_run(
 ):
     other = tmp_path / "other.pbtxt"
     other.write_text(SCHEMA.replace('"label"', '"other"'))
-    done = attacked(config, "FloatModel", other, "schemas/*/schema.pbtxt")
+    done = attacked(config, "FloatModel", other, "schemas/*/schema.pbtxt", *FLOAT)
     assert_refused_in_a_line(done, config, "/schema.pbtxt changed since the run began")
     # Nothing of it is in the cache.
-    again = tfx_tflite("run", config, "--runner", "local")
+    again = tfx_tflite("run", config, "--runner", "local", *FLOAT)
     assert again.returncode == 0, again.stderr
 
 
@@ -405,11 +493,13 @@ def test_a_model_that_is_replaced_before_it_is_read_is_not_read_in_a_pipeline_of
 
     from tfx_tflite.pipelines.config.file import load_config
     from tfx_tflite.pipelines.pipeline import create_pipeline
+    from tfx_tflite.pipelines.tfx.patches import no_package_of_tfx
 
     loaded = load_config(config, ["quantization.scheme=float16"])
     pipeline = create_pipeline(loaded, str(tmp_path / "data"))
     with (tmp_path / "model" / "saved_model.pb").open("ab") as file:
         file.write(b"\x00")
-    with pytest.raises(ArtifactError, match=r"model/saved_model.pb changed since it was made"):
+    changed = r"model/saved_model.pb changed since it was made"
+    with no_package_of_tfx(), pytest.raises(ArtifactError, match=changed):
         LocalDagRunner().run(pipeline)
     assert not pushed_at(config)

@@ -539,6 +539,34 @@ def test_the_last_whole_record_counts(tmp_path: Path):
     assert last_tick(path) == (moment, "skipped")
 
 
+def bytes_read() -> int:
+    """Returns how many bytes this process has read so far."""
+    [line] = (x for x in Path("/proc/self/io").read_text().splitlines() if x.startswith("rchar"))
+    return int(line.split()[1])
+
+
+def test_the_last_tick_is_found_as_fast_after_ten_times_as_many(tmp_path: Path):
+    """Not so while all records were read, of all the ticks that there ever were."""
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    line, read = TickRecord(moment, None, moment, "skipped", reason="x" * 400).line(), []
+    for ticks in (1_000, 10_000):
+        path = tmp_path / f"{ticks}.jsonl"
+        path.write_text(line * ticks)
+        before = bytes_read()
+        assert last_tick(path) == (moment, "skipped")
+        read.append(bytes_read() - before)
+    assert read[1] <= 1.2 * read[0]
+
+
+@pytest.mark.parametrize("characters", [10, 70_000, 200_000])
+def test_a_record_of_any_length_is_the_last_one(tmp_path: Path, characters: int):
+    path = tmp_path / "runs.jsonl"
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    append(TickRecord(moment, None, moment, "skipped"), path)
+    append(TickRecord(moment, None, moment, "failed", reason="x" * characters), path)
+    assert last_tick(path) == (moment, "failed")
+
+
 @pytest.mark.parametrize("file", ["runs.jsonl", "started.json"])
 @pytest.mark.parametrize("put", [lambda path: path.symlink_to("x"), os.mkfifo, Path.mkdir])
 def test_records_that_cannot_be_read_are_not_no_records(tmp_path: Path, file: str, put):

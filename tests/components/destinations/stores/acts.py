@@ -13,10 +13,10 @@ from tests.components.destinations.interruption import make_candidate
 from tests.components.destinations.stores.faults import Fault, FaultyProxy
 from tests.components.destinations.stores.seaweedfs.server import SeaweedFS
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.stores.object_requests import ObjectRequests
 from tfx_tflite.components.destinations.stores.objects import ObjectStore
 from tfx_tflite.components.destinations.verification import destination_problems
 from tfx_tflite.components.errors import TfxTfliteError
+from tfx_tflite.components.object_stores.requests import ObjectRequests
 
 # What an act does with a destination, a directory for files and the new model.
 Act: TypeAlias = Callable[[Destination, Path, bytes], object]

@@ -6,8 +6,8 @@ import pytest
 
 from tests.components.destinations.stores.faults import Fault, FaultyProxy
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.stores.answers import Answer
 from tfx_tflite.components.errors import NotKnownError, PushError
+from tfx_tflite.components.object_stores.answers import Answer
 
 TIMEOUT = 1.0
 # What is said of each; others than these are late or cut, which depends on what is asked for.

@@ -7,13 +7,13 @@ import pytest
 
 from tests.components.destinations.interruption import make_candidate
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.stores.object_requests import (
+from tfx_tflite.components.destinations.stores.objects import ObjectStore
+from tfx_tflite.components.errors import PushError
+from tfx_tflite.components.object_stores.requests import (
     ObjectRequests,
     ObjectVersion,
     RequestError,
 )
-from tfx_tflite.components.destinations.stores.objects import ObjectStore
-from tfx_tflite.components.errors import PushError
 
 pytestmark = pytest.mark.slow
 TIMEOUT = 1.0

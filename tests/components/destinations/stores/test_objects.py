@@ -21,14 +21,14 @@ from tests.components.destinations.interruption import (
 )
 from tests.conftest import CONFIGS
 from tfx_tflite.components.destinations.destination import Destination
-from tfx_tflite.components.destinations.stores.object_requests import (
+from tfx_tflite.components.destinations.stores.objects import ObjectStore
+from tfx_tflite.components.destinations.verification import destination_problems
+from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError
+from tfx_tflite.components.object_stores.requests import (
     ConflictError,
     ObjectRequests,
     ObjectVersion,
 )
-from tfx_tflite.components.destinations.stores.objects import ObjectStore
-from tfx_tflite.components.destinations.verification import destination_problems
-from tfx_tflite.components.errors import DestinationError, NotKnownError, PushError
 from tfx_tflite.pipelines.cli.main import main
 
 pytestmark = pytest.mark.slow
@@ -348,6 +348,36 @@ def test_keys_come_from_amazons_file_if_the_environment_has_none(
 def test_objects_that_others_have_put_are_read_though_they_say_no_digest(uri: str, bucket):
     put(bucket, uri, "of/another", b"tool")
     assert ObjectStore(uri).read("of/another") == b"tool"
+
+
+class CountedRequests(ObjectRequests):
+    """Requests that count what is listed."""
+
+    listings = 0
+
+    def children(self, directory: str) -> tuple[list[str], list[str]]:
+        self.listings += 1
+        return super().children(directory)
+
+    def descendants(self, directory: str) -> dict[str, int]:
+        self.listings += 1
+        return super().descendants(directory)
+
+
+def test_what_was_left_is_looked_for_as_fast_among_ten_times_as_many_versions(uri: str, bucket):
+    listings = []
+    for versions in (3, 30):
+        numbers = [str(number) for number in range(1, versions + 1)]
+        for number in numbers:
+            put(bucket, uri, f"{number}/manifest.json", b"{}")
+        put(bucket, uri, "1/.unfinished", b"")
+        requests = CountedRequests(uri)
+        store = ObjectStore(uri, requests)
+        with store.lock():
+            store.clean(numbers)
+        assert "1/.unfinished" not in names(bucket, uri)
+        listings.append(requests.listings)
+    assert listings[0] == listings[1]
 
 
 def test_an_object_whose_e_tag_is_not_its_md5_is_known_by_its_listing(

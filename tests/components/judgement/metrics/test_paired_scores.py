@@ -38,6 +38,17 @@ def test_a_batch_costs_as_much_among_ten_times_as_many():
     assert looks_a_batch(10_000) <= 1.2 * looks_a_batch(1_000)
 
 
+def test_what_waits_of_a_small_slice_is_little_however_many_batches_have_it():
+    """In a slice of a user each batch has one example, which takes ten times the room of a cell."""
+    total = PairedScores()
+    waiting = []
+    for number in range(3_000):
+        codes = np.array([number % 7], np.uint64)
+        total.merge(PairedScores(codes, np.ones(1, np.int64)))
+        waiting.append(len(total.waiting))
+    assert max(waiting) <= 300 and total.cells().counts.sum() == 3_000
+
+
 @pytest.mark.parametrize("batches", [1, 7, 500])
 def test_parts_that_were_added_up_apart_are_added_up_as_well(batches: int):
     halves = [PairedScores(), PairedScores()]

@@ -119,7 +119,7 @@ def test_recall_is_the_share_of_positives_above_the_threshold():
 def test_a_share_is_tested_by_the_examples_that_change_sides(class_name, label, above):
     share = metric(class_name)
     buckets = score_buckets([share])
-    examples, lost, won = share.disagreements(paired(buckets), buckets)
+    examples, lost, won = share.disagreements(paired(buckets).cells(), buckets)
     ours = label == LABELS
     before, after = (SCORES > 0.5) == above, (ROUNDED > 0.5) == above
     assert examples == ours.sum()
@@ -131,7 +131,9 @@ def test_replicates_do_not_depend_on_the_order_and_spread_around_the_value():
     area, precision = metric("AUC"), metric("PrecisionAtRecall", recall=0.8)
     buckets = score_buckets([area, precision])
     found = [
-        score_evidence([area, precision], {"AUC": 1, "PrecisionAtRecall": 1}, scores, buckets)
+        score_evidence(
+            [area, precision], {"AUC": 1, "PrecisionAtRecall": 1}, scores.cells(), buckets
+        )
         for scores in (
             paired(buckets),
             paired(buckets, parts=np.array_split(np.random.default_rng(3).permutation(ROWS), 5)),

@@ -1,6 +1,7 @@
 import itertools
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.components.judgement.statistics.moments import moments_of
 from tfx_tflite.components.judgement.statistics.paired_tests import (
     DropInterval,
     PairedMoments,
+    area_grain,
     binary_interval,
     bootstrap_interval,
     examples_to_settle,
@@ -249,7 +251,8 @@ def paired_losses(skewed: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_blessing_is_the_paired_t_test_where_no_drop_is_far_above_the_rest():
     before, after = paired_losses(skewed=-1)
-    interval = mean_interval(moments(after - before, before), margin=-0.08, confidence=0.95)
+    of = moments(after - before, before)
+    interval = mean_interval(of, margin=-0.08, confidence=0.95, typical=0.0)
     expected = stats.ttest_rel(after, before + -0.08, alternative="less")
     assert interval.p_blessed == pytest.approx(expected.pvalue)
     assert interval.upper == pytest.approx(
@@ -259,7 +262,8 @@ def test_blessing_is_the_paired_t_test_where_no_drop_is_far_above_the_rest():
 
 def test_refusing_is_the_paired_t_test_where_no_drop_is_far_below_the_rest():
     before, after = paired_losses(skewed=1)
-    interval = mean_interval(moments(after - before, before), margin=0.08, confidence=0.95)
+    of = moments(after - before, before)
+    interval = mean_interval(of, margin=0.08, confidence=0.95, typical=0.0)
     expected = stats.ttest_rel(after, before + 0.08, alternative="greater")
     assert interval.p_refused == pytest.approx(expected.pvalue)
     assert interval.lower == pytest.approx(
@@ -281,8 +285,29 @@ def test_corrects_for_skewness_as_hall_does():
     # One standard error is added to the skewness.
     a = stats.skew(drop) / math.sqrt(n) + math.sqrt(6) / n
     corrected = ((1 + a * statistic / 3) ** 3 - 1) / a + a / 6
-    interval = mean_interval(moments(drop), margin, confidence=0.95)
+    interval = mean_interval(moments(drop), margin, 0.95, typical=0.0, rests_on_few=False)
     assert interval.p_blessed == pytest.approx(stats.t.cdf(corrected, n - 1))
+
+
+def test_the_number_of_examples_that_carry_the_drop_limits_the_degrees_of_freedom():
+    drop = np.random.default_rng(4).exponential(size=40)
+    skewness = stats.skew(drop) / math.sqrt(40)
+    interval = mean_interval(moments(drop), 1.4, 0.95, typical=0.0)
+    many = mean_interval(moments(drop), 1.4, 0.95, typical=0.0, rests_on_few=False)
+    assert interval.carried_by == pytest.approx(1 / skewness**2)
+    # The same statistic, and another distribution of it.
+    statistic = stats.t.ppf(many.p_blessed, 39)
+    expected = stats.t.cdf(statistic, 0.5 / skewness**2)
+    assert interval.p_blessed == pytest.approx(expected)
+    assert interval.p_refused == many.p_refused
+
+
+@pytest.mark.parametrize("spoilt", [1, 6, 40])
+def test_so_many_examples_as_are_spoilt_alike_carry_a_drop(spoilt):
+    drop = np.zeros(1_000)
+    drop[:spoilt] = 0.7
+    interval = mean_interval(moments(drop, np.ones(1_000)), 0.1, 0.95)
+    assert interval.carried_by == pytest.approx(spoilt, rel=0.15)
 
 
 def test_keeps_to_5_percent_where_the_t_test_alone_does_not():
@@ -321,7 +346,7 @@ def test_a_relative_margin_allows_for_the_float_models_own_uncertainty():
     before = rng.lognormal(size=100)
     drop = 0.05 * before + rng.normal(0, 0.05, 100)
     interval = mean_interval(moments_of(drop, before), 0.0, 0.95, relative=0.06)
-    of_excess = mean_interval(moments(drop - 0.06 * before), margin=0.0, confidence=0.95)
+    of_excess = mean_interval(moments(drop - 0.06 * before, before), 0.0, confidence=0.95)
     assert interval.p_blessed == pytest.approx(of_excess.p_blessed)
 
 
@@ -331,14 +356,14 @@ def test_bounds_stay_those_of_the_drop_under_a_relative_margin():
     absolute = mean_interval(of, 0.1, 0.95)
     relative = mean_interval(of, 0.0, 0.95, relative=0.1)
     assert (relative.lower, relative.upper) == (absolute.lower, absolute.upper)
-    assert relative.standard_error == absolute.standard_error
 
 
 def test_the_drop_of_a_root_mean_square_is_bounded_by_the_delta_method():
     rng = np.random.default_rng(18)
     before = rng.normal(0, 1, 2_000) ** 2
     after = before * rng.uniform(0.9, 1.3, 2_000)
-    interval = mean_interval(moments(after - before, before).of_roots(), 0.1, 0.95)
+    of = moments(after - before, before).of_roots()
+    interval = mean_interval(of, 0.1, 0.95, typical=0.0)
     drop = math.sqrt(after.mean()) - math.sqrt(before.mean())
     assert interval.drop == pytest.approx(drop)
     weights = rng.poisson(1, (2_000, 2_000))
@@ -369,16 +394,67 @@ def test_fewer_than_two_examples_bound_no_mean(drop):
     assert (interval.p_blessed, interval.p_refused) == (1, 1)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1])
-def test_equal_drops_are_their_own_bounds(value):
-    interval = mean_interval(moments([value] * 7), margin=0.3, confidence=0.95)
-    assert (interval.lower, interval.upper) == pytest.approx((value, value))
-    assert (interval.p_blessed, interval.p_refused) == (0, 1)
+@pytest.mark.parametrize("examples", [2, 7, 50])
+def test_equal_drops_are_not_certain(examples):
+    """Two examples with the same drop had p-values of 0 and 1."""
+    interval = mean_interval(moments([0.1] * examples, np.full(examples, 1.0)), 0.12, 0.95)
+    assert interval.p_blessed > 0.05 and interval.upper > 0.12
+    refused = mean_interval(moments([0.1] * examples, np.full(examples, 1.0)), 0.09, 0.95)
+    assert refused.p_refused > 0.05 and refused.lower < 0.09
+
+
+def test_what_rounding_leaves_of_equal_drops_is_neither_spread_nor_skewness():
+    """Sums of ten drops of 0.1 leave 1e-17, whose skewness may be anything."""
+    noise = np.array([1e-16, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    exact, rounded = (
+        mean_interval(moments(0.1 + extra, np.ones(10)), 0.12, 0.95) for extra in (0 * noise, noise)
+    )
+    assert rounded.upper == pytest.approx(exact.upper)
+    assert rounded.carried_by is None
+
+
+def test_drops_that_are_all_zero_are_blessed_as_if_one_typical_loss_were_missing():
+    """As 361 examples without a change bless against one point: there each counts 1, here 0.5."""
+
+    def of(examples):
+        return mean_interval(moments(np.zeros(examples), np.full(examples, 0.5)), 0.01, 0.95)
+
+    share = binary_interval(180, 0, 0, margin=0.02, confidence=0.95)
+    assert of(180).p_blessed == pytest.approx(share.p_blessed, abs=0.006)
+    assert of(160).p_blessed > 0.05 > of(200).p_blessed
+    assert (of(160).upper > 0.01) and (of(200).upper < 0.01)
+
+
+def test_one_more_example_is_as_bad_as_the_root_mean_square_of_the_losses():
+    before = np.array([0.0, 0.0, 3.0, 4.0])
+    assert moments(np.zeros(4), before).typical() == pytest.approx(2.5)
+    assert moments(before * 2, before).typical() == pytest.approx(5.0)
+
+
+def test_of_shares_one_more_example_loses_what_is_missing_to_1():
+    shares = np.array([1.0, 1.0, 0.7, 0.6])
+    assert moments(np.zeros(4), shares).typical(best=1.0) == pytest.approx(0.25)
+    assert moments(np.zeros(4), np.ones(4)).typical(best=1.0) == 1.0
+
+
+def test_one_more_example_moves_the_root_of_a_mean_by_the_delta_method():
+    squares = np.random.default_rng(19).normal(size=500) ** 2
+    root = moments(np.zeros(500), squares).of_roots()
+    more = np.append(squares, squares.mean() + math.sqrt((squares**2).mean()))
+    moved = math.sqrt(more.mean()) - math.sqrt(squares.mean())
+    assert root.typical() / 500 == pytest.approx(moved, rel=0.02)
+
+
+def test_where_no_example_loses_anything_only_their_number_counts():
+    """None in 98 does not exclude that 3 % are bad, and none in 99 does."""
+    few, enough = (mean_interval(moments(np.zeros(n)), 0.1, 0.95) for n in (98, 99))
+    assert few.p_blessed == pytest.approx(0.97**98) and few.p_blessed > 0.05
+    assert enough.p_blessed < 0.05 and enough.upper == 0.0
 
 
 def test_equal_drops_of_exactly_the_margin_settle_nothing():
     interval = mean_interval(moments([0.1] * 7), margin=0.1, confidence=0.95)
-    assert (interval.p_blessed, interval.p_refused) == (1, 1)
+    assert interval.p_blessed > 0.5 and interval.p_refused > 0.5
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -399,7 +475,7 @@ def bootstrapped_mean(values: np.ndarray, replicates: int = 20_000) -> np.ndarra
 
 def test_the_bootstrap_of_a_mean_comes_close_to_its_t_test():
     drop = np.random.default_rng(12).exponential(size=300)
-    expected = mean_interval(moments(drop), margin=1.1, confidence=0.95)
+    expected = mean_interval(moments(drop), 1.1, 0.95, typical=0.0, rests_on_few=False)
     interval = bootstrap_interval(
         drop.mean(), bootstrapped_mean(drop), 1.1, 0.95, examples=len(drop)
     )
@@ -474,6 +550,59 @@ def test_a_grain_that_is_small_beside_the_spread_changes_hardly_anything():
     assert without < fine < 1.05 * without
 
 
+def test_few_examples_of_the_rarer_class_have_few_degrees_of_freedom():
+    replicates = np.random.default_rng(20).normal(0, 0.01, 200)
+    few, all_of_them = (
+        bootstrap_interval(0.0, replicates, 0.1, 0.95, examples=500, units=units, is_symmetric=True)
+        for units in (10, None)
+    )
+    assert few.standard_error == all_of_them.standard_error
+    assert few.upper > stats.t.ppf(0.95, 9) * few.standard_error
+    assert all_of_them.upper < 1.05 * stats.t.ppf(0.95, 199) * few.standard_error
+
+
+def test_one_more_example_of_an_area_is_ranked_as_badly_as_is_typical():
+    """Twice the grain is the most that a root mean square of the wrong ranks can be."""
+    rng = np.random.default_rng(21)
+    negative, positive = rng.normal(size=2_000), rng.normal(2.0, size=2_000)
+    wrong = (negative[None] > positive[:, None]).mean(axis=1)
+    root_mean_square = math.sqrt((wrong**2).mean())
+    assert root_mean_square / 2_000 < 2 * area_grain(1 - wrong.mean(), 2_000)
+    assert root_mean_square / 2_000 == pytest.approx(area_grain(1 - wrong.mean(), 2_000), rel=0.25)
+
+
+@pytest.mark.parametrize(("area", "rarer"), [(1.0, 10), (math.nan, 10), (0.9, 0)])
+def test_an_area_without_a_mistake_or_a_class_has_no_grain(area, rarer):
+    assert area_grain(area, rarer) == 0.0
+
+
+@pytest.mark.parametrize("positives", [0.5, 0.1])
+def test_an_area_with_40_examples_of_the_rarer_class_errs_rarely(positives):
+    """An AUC of 0.99, where the bootstrap of all examples pushed 8 to 13 %."""
+    rng, pushed, data_sets = np.random.default_rng(22), 0, 150
+    n = round(40 / positives)
+    is_positive = np.arange(n) < 40
+    true_drop = stats.norm.cdf(3.29 / math.sqrt(2)) - stats.norm.cdf(3.29 / math.sqrt(2.5))
+    for _ in range(data_sets):
+        before = 3.29 * is_positive + rng.normal(size=n)
+        after = before + 0.5 * rng.normal(size=n)
+        wins = [(s[:40, None] > s[40:]).astype(float) for s in (before, after)]
+        weights = rng.poisson(1, (n, 200)).astype(float)
+        total = weights[:40].sum(axis=0) * weights[40:].sum(axis=0)
+        replicates = (weights[:40] * ((wins[0] - wins[1]) @ weights[40:])).sum(axis=0) / total
+        found = bootstrap_interval(
+            wins[0].mean() - wins[1].mean(),
+            replicates,
+            true_drop,
+            0.95,
+            examples=n,
+            units=40,
+            grain=area_grain(wins[1].mean(), 40),
+        )
+        pushed += found.p_blessed < 0.05
+    assert pushed / data_sets <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / data_sets)
+
+
 def test_a_relative_margin_of_a_bootstrap_is_a_share_of_the_float_models_value():
     rng = np.random.default_rng(15)
     float_replicates = rng.normal(-2.0, 0.1, 500)
@@ -545,6 +674,23 @@ def test_so_many_more_examples_bring_the_bound_to_the_margin():
     more = examples_to_settle(seen(1_000, 0.004, 0.005), margin=0.01, confidence=0.95)
     error = 0.005 * math.sqrt(1_000 / (1_000 + more))
     assert 0.004 + stats.norm.ppf(0.95) * error == pytest.approx(0.01, rel=1e-3)
+
+
+def test_advice_for_80_percent_is_some_2_3_times_that_for_one_half():
+    half, likely = (
+        1_000 + examples_to_settle(seen(1_000, 0.004, 0.005), 0.01, 0.95, power)
+        for power in (0.5, 0.8)
+    )
+    z = stats.norm.ppf([0.95, 0.8])
+    assert likely / half == pytest.approx((z.sum() / z[0]) ** 2, rel=0.01)
+
+
+def test_advice_of_a_bound_that_skewness_widens_brings_that_bound_to_the_margin():
+    skewed = replace(seen(150, 0.002, 0.01), upper=0.152)
+    assert skewed.drop + 1.96 * skewed.standard_error < 0.05
+    more = examples_to_settle(skewed, margin=0.05, confidence=0.975)
+    # What is added to a normal bound falls in proportion to 1/n.
+    assert 150 / (150 + more) * 0.15 == pytest.approx(0.048, rel=0.01)
 
 
 def test_a_drop_above_the_margin_is_settled_by_a_refusal():

@@ -178,16 +178,19 @@ def test_no_signal_to_the_parent_leaves_an_orphan(stand_in, working_directory: P
         stderr=subprocess.DEVNULL,
     )
     log = working_directory / "converter.log"
-    child = eventually(lambda: log.exists() and log.read_text().partition("pid ")[2].strip())
-    parent.send_signal(number)
-    assert parent.wait(timeout=20) == -number
-    assert eventually(lambda: has_ended(child))
+    try:
+        child = eventually(lambda: log.exists() and log.read_text().partition("pid ")[2].strip())
+        parent.send_signal(number)
+        assert parent.wait(timeout=120) == -number
+        assert eventually(lambda: has_ended(child))
+    finally:
+        parent.kill()
     if number == signal.SIGINT:
         assert list(working_directory.iterdir()) == []
 
 
 def eventually(condition: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -12,10 +12,12 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from benchmarks.observation import collect_ranges
 from tfx_tflite.components.errors import ConversionError, DataError, user_error_in
+from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE
 from tfx_tflite.components.quantization.ranges.collection import activation_tensors
 from tfx_tflite.components.quantization.ranges.policy import RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import (
     CollectRanges,
+    CollectRangesOfDraws,
     RangeSource,
     TensorRanges,
 )
@@ -123,6 +125,39 @@ def test_a_kernel_that_works_in_place_does_not_widen_what_it_overwrites(float_tf
     np.testing.assert_allclose(found, [(v.min(), v.max()) for v in expected], rtol=1e-4, atol=1e-5)
 
 
+def test_padded_and_reshaped_tensors_have_the_extremes_of_what_they_are_made_of(float_tflite):
+    import tensorflow as tf
+
+    kernel = normal(3, 3, 2, 4)
+
+    def net(x):
+        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        convolved = tf.nn.relu6(tf.nn.conv2d(padded, kernel, 1, "VALID"))
+        return tf.transpose(tf.reshape(convolved, [-1, 64]), [1, 0])
+
+    content = float_tflite(net, x=([None, 4, 4, 2], "float32"))
+    # No example has a value below zero, so that only the padding is as low as zero.
+    x = np.abs(normal(30, 4, 4, 2)) + 0.5
+    ranges = collect_ranges(content, [{"x": x}])
+    found = dict(zip((each.name for each in ranges.tensors), widest(ranges), strict=True))
+    highest = tf.nn.relu6(tf.nn.conv2d(x, kernel, 1, "SAME")).numpy().max()
+    assert found.pop("x") == (x.min(), x.max())
+    assert (0, x.max()) in found.values()
+    others = [each for each in found.values() if each != (0, x.max())]
+    assert len(others) >= 3
+    np.testing.assert_allclose(others, [(0, highest)] * len(others), rtol=1e-5)
+
+
+def test_a_nan_in_what_a_relu_gives_is_named(float_tflite):
+    import tensorflow as tf
+
+    content = float_tflite(lambda x: tf.nn.relu(x - 1.0), x=([None, 2], "float32"))
+    x = normal(10, 2)
+    x[7, 1] = np.nan
+    with pytest.raises(DataError, match="7"):
+        collect_ranges(content, [{"x": x}])
+
+
 def test_names_the_example_and_the_tensor_of_a_nan(float_tflite):
     import tensorflow as tf
 
@@ -214,4 +249,43 @@ def test_beam_names_the_position_of_a_bad_example(source: RangeSource):
         beam.Pipeline("FnApiRunner") as pipeline,
     ):
         _ = pipeline | beam.Create(record_batches(x, 10)[::-1]) | CollectRanges(source)
+    assert isinstance(user_error_in(raised.value), DataError)
+
+
+def draw_batches(draws: list[np.ndarray], size: int) -> list[tuple[int, pa.RecordBatch]]:
+    """Returns the batches of draws, each of which is a file of its own."""
+    return [
+        (place * EXAMPLES_A_FILE + at, batch)
+        for place, x in enumerate(draws)
+        for at, batch in record_batches(x, size)
+    ]
+
+
+def test_one_pass_gives_each_draw_the_ranges_that_it_has_alone(source: RangeSource):
+    draws = list(normal(3, 120, 6))
+    # Outliers are of the draw that has them, and named by their place in it.
+    draws[1][57] *= 40
+    batches = draw_batches(draws, 10)
+    random.Random(2).shuffle(batches)
+    content = Path(source.tflite).read_bytes()
+    expected = [collect_ranges(content, [{"x": x}]).to_json() for x in draws]
+
+    def check(found: list[tuple[TensorRanges, ...]]) -> None:
+        [of_draws] = found
+        assert [ranges.to_json() for ranges in of_draws] == expected
+
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        parts = [pipeline | f"Shard{index}" >> beam.Create(batches[index::4]) for index in range(4)]
+        assert_that(parts | beam.Flatten() | CollectRangesOfDraws(source, range(3)), check)
+
+
+def test_a_bad_example_is_named_with_its_draw(source: RangeSource):
+    draws = list(normal(3, 40, 6))
+    draws[2][33, 2] = np.inf
+    with (
+        pytest.raises(Exception, match="draw 4: calibration example 33 has infinity") as raised,
+        beam.Pipeline("FnApiRunner") as pipeline,
+    ):
+        batches = draw_batches(draws, 10)[::-1]
+        _ = pipeline | beam.Create(batches) | CollectRangesOfDraws(source, (0, 1, 4))
     assert isinstance(user_error_in(raised.value), DataError)

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.examples.tensors import EXAMPLES_A_FILE
 from tfx_tflite.components.quantization.ranges.policy import KEPT, RangePolicy
 from tfx_tflite.components.quantization.ranges.ranges import (
-    ActivationTensor,
     BatchExtremes,
     CombineExtremes,
+    CombineExtremesOfFiles,
     TensorRanges,
 )
+from tfx_tflite.components.quantization.ranges.tensor_range import ActivationTensor
 
 TENSORS = (ActivationTensor(0, "x", is_input=True), ActivationTensor(5, "a/b;c/d"))
 PERCENTILE = RangePolicy("percentile")
@@ -280,3 +282,25 @@ def test_ranges_of_an_older_version_can_be_read():
         del tensor["lowest_examples"], tensor["highest_examples"]
     read = TensorRanges.from_json(json.dumps(written))
     assert read.resolve(ROBUST) == combine([extremes_of(300)]).resolve(ROBUST)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_extremes_of_a_file_are_those_that_it_has_alone(shards: int):
+    files = [extremes_of(300, seed) for seed in range(3)]
+    batches = [
+        replace(rows(whole, start, start + 7), position=file * EXAMPLES_A_FILE + start)
+        for file, whole in enumerate(files)
+        for start in range(0, 300, 7)
+    ]
+    random.Random(shards).shuffle(batches)
+    fn = CombineExtremesOfFiles()
+    accumulators = []
+    for shard in range(shards):
+        accumulator = fn.create_accumulator()
+        for batch in batches[shard::shards]:
+            accumulator = fn.add_input(accumulator, batch)
+        accumulators.append(accumulator)
+    found = fn.extract_output(fn.merge_accumulators(accumulators))
+    assert [each.ranges("sha256:model", TENSORS).to_json() for each in found] == [
+        combine([whole]).to_json() for whole in files
+    ]

@@ -22,7 +22,10 @@ CONFIG_OF = {
     "binary": CONFIGS / "breast_cancer.yaml",
     "regression": CONFIGS / "diabetes.yaml",
     "auto": DIRECTORY / "auto.yaml",
+    "draws": DIRECTORY / "draws.yaml",
 }
+# Of the search's bed, whose examples are written for the run.
+_NETS = {"auto": "rescaled_mobile_net", "draws": "regression"}
 
 
 def record(name: str) -> None:
@@ -35,8 +38,8 @@ def record(name: str) -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         overrides = (f"root={directory}/runs", f"push.destination={directory}/pushed")
-        if name == "auto":
-            records.write(CASES["rescaled_mobile_net"], Path(directory) / "examples")
+        if name in _NETS:
+            records.write(CASES[_NETS[name]], Path(directory) / "examples")
             overrides = (*overrides, f"data.input_base={directory}/examples")
         config = load_config(CONFIG_OF[name].relative_to(ROOT), overrides)
         result = run(inspect(config), "local", StageObserver(print, print))

@@ -6,6 +6,7 @@ Tests put a class of their own in its place, which stops the process between any
 import configparser
 import contextlib
 import hashlib
+import itertools
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,20 +14,27 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import obstore
 from obstore import exceptions
 from obstore.store import S3Store, from_url
 
-from tfx_tflite.components.destinations.settings import DEFAULT_TIMEOUT
-from tfx_tflite.components.destinations.stores.answers import Answer
+from tfx_tflite.components.object_stores.answers import Answer
+from tfx_tflite.components.object_stores.places import SCHEMES, TIMEOUT
 
 if TYPE_CHECKING:
-    from obstore import Attributes, ObjectMeta, PutMode, PutResult, UpdateVersion
+    from obstore import (
+        Attributes,
+        GetOptions,
+        GetResult,
+        ObjectMeta,
+        PutMode,
+        PutResult,
+        UpdateVersion,
+    )
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
-SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 # Endpoints of S3 by the names that TensorFlow's plugin and Amazon's tools give them.
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
@@ -36,7 +44,9 @@ _NEVER_THERE = ".none"
 _DIGEST = "sha256"
 # How often what came garbled is asked for.
 _READS = 3
-
+_NOT_FOUND = 404
+# Of a file that is read or written piece by piece.
+_CHUNK = 1 << 20
 
 # Requests in a row that may be tried for the whole timeout, and seconds for each that follows.
 _PATIENCE = 2
@@ -58,12 +68,19 @@ class RequestError(OSError):
         path: Where.
         was_lost: Whether it said nothing: what was sent may have been done, or may still be.
         may_have_been_done: Whether what was asked for may have been done.
+        status: Of HTTP; 0 if nothing was answered.
     """
 
     def __init__(
-        self, reason: str, path: str, was_lost: bool = False, may_have_been_done: bool = False
+        self,
+        reason: str,
+        path: str,
+        was_lost: bool = False,
+        may_have_been_done: bool = False,
+        status: int = 0,
     ):
         super().__init__(5, reason, path)
+        self.status = status
         self.was_lost = was_lost
         self.may_have_been_done = may_have_been_done
 
@@ -93,6 +110,21 @@ class ObjectVersion:
         if self.version is not None:
             condition["version"] = self.version
         return condition
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """What a store says of an object without giving it.
+
+    Attributes:
+        size: In bytes.
+        changed: When it was written, in seconds since 1970.
+        e_tag: The store's digest of it; None if it has none.
+    """
+
+    size: int
+    changed: float
+    e_tag: str | None
 
 
 @dataclass(frozen=True)
@@ -147,7 +179,7 @@ class ObjectRequests:
         timeout: Seconds until a store that does not answer is given up.
     """
 
-    def __init__(self, uri: str, timeout: float = DEFAULT_TIMEOUT):
+    def __init__(self, uri: str, timeout: float = TIMEOUT):
         self._uri = uri
         self.timeout = timeout
         self._lost = 0
@@ -219,12 +251,80 @@ class ObjectRequests:
             with self._errors(name):
                 found = obstore.get(self._store, name)
                 content = found.bytes().to_bytes()
-            if self._is_genuine(name, content, found.meta, found.attributes):
+            received = _Received()
+            received.add(content)
+            if self._is_genuine(name, received, found.meta, found.attributes):
                 return content, ObjectVersion.of(found.meta)
         raise _garbled(self.place(name))
 
+    def download(self, name: str, file: IO[bytes]) -> None:
+        """Writes an object's bytes to a file, however many; FileNotFoundError if it is not there.
+
+        What came garbled is asked for again, as `get` does.
+
+        Args:
+            name: The object.
+            file: An empty file; after an error there may be anything in it.
+        """
+        for _ in range(_READS):
+            file.seek(0)
+            file.truncate()
+            received = _Received()
+            with self._errors(name):
+                found = obstore.get(self._store, name)
+                for chunk in found.stream(min_chunk_size=_CHUNK):
+                    received.add(bytes(chunk))
+                    file.write(chunk)
+            if self._is_genuine(name, received, found.meta, found.attributes):
+                return
+        raise _garbled(self.place(name))
+
+    def get_part(self, name: str, start: int, length: int, e_tag: str | None) -> bytes:
+        """Returns some of an object's bytes, which nothing but their number is checked of.
+
+        Args:
+            name: The object.
+            start: The place of the first byte.
+            length: The number of bytes.
+            e_tag: Of the object that is read, so that all its parts are of one version; None if
+                its store has no such thing.
+
+        Raises:
+            ConflictError: The object is another one now.
+        """
+        options: GetOptions = {"range": (start, start + length)}
+        if e_tag is not None:
+            options["if_match"] = e_tag
+        for _ in range(_READS):
+            with self._errors(name):
+                content = obstore.get(self._store, name, options=options).bytes()
+            if len(content) == length:
+                return content.to_bytes()
+        raise _garbled(self.place(name))
+
+    def state(self, name: str) -> ObjectState:
+        """Returns what the store says of an object; FileNotFoundError if it is not there."""
+        found = self._head(name).meta
+        return ObjectState(found["size"], found["last_modified"].timestamp(), found["e_tag"])
+
+    def digest(self, name: str) -> str | None:
+        """Returns the SHA-256 digest that an object was put with; None if it has none."""
+        return self._head(name).attributes.get(_DIGEST)
+
+    def _head(self, name: str) -> "GetResult":
+        """Returns what the store says of an object without giving it."""
+        try:
+            with self._errors(name):
+                return obstore.get(self._store, name, options={"head": True})
+        except RequestError as error:
+            if error.status != _NOT_FOUND:
+                raise
+        # Such an answer has no words, so that it does not say whether there is a bucket.
+        self.get(name)
+        raise _garbled(self.place(name))
+
     def _is_genuine(
-        self, name: str, content: bytes, meta: "ObjectMeta", attributes: "Attributes"
+        self, name: str, received: "_Received", meta: "ObjectMeta", attributes: "Attributes"
     ) -> bool:
         """Returns whether the store keeps these bytes, by the digest that they were put with.
 
@@ -233,19 +333,31 @@ class ObjectRequests:
         """
         digest = attributes.get(_DIGEST)
         if digest is not None:
-            return digest == hashlib.sha256(content).hexdigest()
+            return digest == received.sha256.hexdigest()
         e_tag = _plain(meta["e_tag"])
-        if e_tag == hashlib.md5(content, usedforsecurity=False).hexdigest():
+        if e_tag == received.md5.hexdigest():
             return True
         with self._errors(name):
-            # A prefix is a directory here, so a single object cannot be listed.
-            found = obstore.list_with_delimiter(self._store, posixpath.dirname(name) or None)
-        return any(
-            entry["path"] == name
-            and entry["size"] == len(content)
-            and _plain(entry["e_tag"]) == e_tag
-            for entry in found["objects"]
+            entry = self._listed(name)
+        return (
+            entry is not None and entry["size"] == received.size and _plain(entry["e_tag"]) == e_tag
         )
+
+    def _listed(self, name: str) -> "ObjectMeta | None":
+        """Returns an object as the listing of its directory has it; None if that has it not.
+
+        A prefix is a directory here, so a single object cannot be listed. The listing begins just
+        before it instead: each of many files would otherwise be looked for among all of them.
+        """
+        directory = posixpath.dirname(name) or None
+        # Not all stores list in the order of the names, so the second one begins at the beginning.
+        for offset in (name[:-1], None):
+            batches = obstore.list(self._store, directory, offset=offset)
+            listed = itertools.chain.from_iterable(batches)
+            found = next((entry for entry in listed if entry["path"] == name), None)
+            if found is not None:
+                return found
+        return None
 
     def put(self, name: str, content: bytes) -> None:
         """Puts an object, in place of one that is there."""
@@ -258,6 +370,32 @@ class ObjectRequests:
                 attributes=_attributes(content),
                 max_concurrency=1,
             )
+
+    def upload(self, name: str, file: IO[bytes]) -> None:
+        """Puts what a file holds as an object, in place of one that is there, whole or not at all.
+
+        Args:
+            name: The object.
+            file: A file that can be read from its beginning.
+        """
+        received = _Received()
+        file.seek(0)
+        while chunk := file.read(_CHUNK):
+            received.add(chunk)
+        file.seek(0)
+        with self._errors(name):
+            obstore.put(
+                self._for_uploads,
+                name,
+                file,
+                attributes={_DIGEST: received.sha256.hexdigest()},
+                max_concurrency=1,
+            )
+
+    def copy(self, source: str, target: str) -> None:
+        """Puts an object's bytes as another one, in place of one that is there."""
+        with self._errors(source):
+            obstore.copy(self._for_uploads, source, target)
 
     def create(self, name: str, content: bytes) -> ObjectVersion:
         """Puts an object if there is none of the name; else ConflictError."""
@@ -273,6 +411,12 @@ class ObjectRequests:
                 self._store, name, content, attributes=_attributes(content), mode=mode
             )
         return ObjectVersion.of(answer)
+
+    def is_directory(self, name: str) -> bool:
+        """Returns whether there are objects whose names begin with that of a directory."""
+        with self._errors(name):
+            batches = obstore.list(self._store, name or None, chunk_size=2)
+            return any(_below(name, (meta["path"] for meta in batch)) for batch in batches)
 
     def delete(self, name: str) -> None:
         """Deletes an object, or finds it gone."""
@@ -302,9 +446,24 @@ class ObjectRequests:
             if answer.says_there_is_no_object:
                 raise FileNotFoundError(2, "there is no such object", path) from error
             raise RequestError(
-                answer.reason, path, answer.is_none, answer.may_have_been_done
+                answer.reason, path, answer.is_none, answer.may_have_been_done, answer.status
             ) from error
         self._lost = 0
+
+
+class _Received:
+    """What came of an object so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def add(self, chunk: bytes) -> None:
+        """Adds the next bytes."""
+        self.size += len(chunk)
+        self.sha256.update(chunk)
+        self.md5.update(chunk)
 
 
 def _garbled(path: str) -> RequestError:

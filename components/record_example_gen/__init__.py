@@ -1,0 +1,1 @@
+"""ExampleGen for TFRecords that are examples already: checked and copied, not parsed."""

@@ -1,0 +1,1 @@
+"""StatisticsGen on a sample of each split."""

@@ -1,0 +1,1 @@
+"""`make engines`: fetches engines for Beam, and compares what they give with one process."""
