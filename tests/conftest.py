@@ -73,7 +73,7 @@ def pytest_configure() -> None:
     if _TEMPORARY not in os.environ:
         above, folder = tempfile.gettempdir(), tempfile.mkdtemp(prefix="tests-")
         # As the folder above: some tests, and servers that do not run as root, are another user.
-        os.chmod(folder, 0o1777)
+        Path(folder).chmod(0o1777)
         for variables in (os.environ, ENVIRONMENT):
             variables.update({_TEMPORARY: folder, "TMPDIR": folder})
         # Pytest's own folders stay where one looks for them.
