@@ -50,7 +50,7 @@ lint: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Needs Java 11 and Maven, and says so where they are missing.
+# Needs a JDK of Java 11 or newer and Maven, and says so where they are missing.
 engines: $(READY)
 	@$(BIN)/python -m tools.engines
 

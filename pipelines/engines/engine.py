@@ -61,6 +61,7 @@ class Engine:
         artifact_port: The job server's second port, 0 for any.
         expansion_port: Its third one.
         job_port: Where it takes jobs, 0 for any.
+        parallelism: In how many parts Flink does a job at once, if that is known.
     """
 
     name: Literal["flink", "spark"]
@@ -74,6 +75,7 @@ class Engine:
     artifact_port: int = 0
     expansion_port: int = 0
     job_port: int = 0
+    parallelism: int | None = None
 
     @classmethod
     def of(cls, beam: BeamConfig) -> Self | None:
@@ -107,6 +109,7 @@ class Engine:
             artifact_port=said.artifact_port,
             expansion_port=said.expansion_port,
             job_port=said.job_port,
+            parallelism=said.parallelism,
         )
 
     @property
@@ -173,13 +176,19 @@ class Engine:
         option = "--flink-master" if self.name == "flink" else "--spark-master-url"
         return [
             *(self.java, *_JAVA_OPTIONS, *memory, f"-Djava.io.tmpdir={directory}"),
-            *(*self.java_options, "-jar", str(jar)),
+            *(*self._early_start(), *self.java_options, "-jar", str(jar)),
             f"{option}={self.master}",
             f"--artifacts-dir={self.artifacts or directory / 'artifacts'}",
             f"--job-port={port}",
             f"--artifact-port={self.artifact_port}",
             f"--expansion-port={self.expansion_port}",
         ]
+
+    def _early_start(self) -> tuple[str, ...]:
+        """Returns what has our own jar start the Flink inside it at once; others do not read it."""
+        if self.name != "flink" or not self.is_inside or self.parallelism is None:
+            return ()
+        return (f"-Dtfxtflite.parallelism={self.parallelism}",)
 
 
 def _is_trusted(jar: Path) -> bool:
@@ -197,6 +206,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument(f"--{name}_submit_uber_jar", dest="submits_by_itself", action="store_true")
     parser.add_argument(f"--{name}_version", dest="version")
     parser.add_argument("--job_endpoint")
+    parser.add_argument("--parallelism", type=int)
     parser.add_argument("--artifacts_dir")
     for port in ("job", "artifact", "expansion"):
         parser.add_argument(f"--{port}_port", type=int, default=0)

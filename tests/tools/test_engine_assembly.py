@@ -62,6 +62,15 @@ def test_it_is_made_again_if_its_pom_changes(server: JobServer, monkeypatch: pyt
     assert assembled(server, monkeypatch) == [server.pom]
 
 
+def test_it_is_made_again_if_a_class_of_ours_changes(
+    server: JobServer, monkeypatch: pytest.MonkeyPatch
+):
+    assembled(server, monkeypatch)
+    source = next(server.pom.parent.rglob("JobServer.java"))
+    source.write_text(source.read_text() + "// changed")
+    assert assembled(server, monkeypatch) == [server.pom]
+
+
 def test_it_is_named_with_the_versions_of_its_pom():
     titles = [JobServer(name).title for name in NAMES]
     assert titles == [
@@ -89,11 +98,19 @@ def test_without_java_and_maven_one_line_says_so_and_nothing_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
+    assembly.java_version.cache_clear()
     assert program.main() == 0
+    assembly.java_version.cache_clear()
     assert capsys.readouterr().out == (
         "engines: nothing is run on Flink and Spark: "
         "this machine lacks Java 11 or newer (there is none) and Maven (mvn)\n"
     )
+
+
+def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(assembly, "java_version", lambda java: 17)
+    monkeypatch.setattr(shutil, "which", {"mvn": "/bin/mvn"}.get)
+    assert list(assembly.missing_programs()) == ["a JDK (javac)"]
 
 
 def test_without_a_network_one_line_names_what_is_lacking_and_that_is_no_failure(

@@ -1,6 +1,5 @@
 """Job servers of Beam, as `engines/*/pom.xml` describe them, and a Flink to make a cluster of."""
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tfx_tflite.components.digests import directory_digest
 from tfx_tflite.pipelines.engines import engine
 from tfx_tflite.pipelines.engines.engine import JAR, LEAST_JAVA, java_version
 
@@ -34,7 +34,7 @@ class CannotFetchError(Exception):
 
 @dataclass(frozen=True)
 class JobServer:
-    """A job server that is assembled once for each content of its pom.
+    """A job server that is assembled once for each content of its pom and sources.
 
     Attributes:
         name: As in the config's `beam.engine`.
@@ -63,7 +63,7 @@ class JobServer:
         return name or self.name
 
     def is_current(self) -> bool:
-        """Whether the jar is that of today's pom."""
+        """Whether the jar is that of today's pom and sources."""
         return (
             self.jar.is_file()
             and self._stamp.is_file()
@@ -89,10 +89,10 @@ class JobServer:
 
     @property
     def _stamp(self) -> Path:
-        return self.assembled / self.name / "pom.sha256"
+        return self.assembled / self.name / "sources.sha256"
 
     def _digest(self) -> str:
-        return hashlib.sha256(self.pom.read_bytes()).hexdigest()
+        return directory_digest(self.pom.parent)
 
 
 def missing_programs() -> Iterator[str]:
@@ -101,6 +101,8 @@ def missing_programs() -> Iterator[str]:
     if java is None or java < LEAST_JAVA:
         found = "there is none" if java is None else f"here is {java}"
         yield f"Java {LEAST_JAVA} or newer ({found})"
+    elif shutil.which("javac") is None:
+        yield "a JDK (javac)"
     if shutil.which("mvn") is None:
         yield "Maven (mvn)"
 

@@ -149,6 +149,24 @@ def test_the_command_has_the_memory_and_what_beam_args_say_of_java(tmp_path: Pat
     assert command.index("-Dx=y") < command.index("-jar")
 
 
+@pytest.mark.parametrize(
+    ("keys", "early"),
+    [
+        ({"engine": "flink"}, ["-Dtfxtflite.parallelism=1"]),
+        ({"engine": "flink", "workers": 3}, ["-Dtfxtflite.parallelism=3"]),
+        ({"engine": "flink", "args": ["--parallelism=4"]}, ["-Dtfxtflite.parallelism=4"]),
+        ({"args": ["--runner=FlinkRunner"]}, []),
+        (CLUSTER, []),
+        ({"engine": "spark"}, []),
+    ],
+)
+def test_a_flink_inside_the_job_server_starts_before_the_first_job(
+    tmp_path: Path, keys: dict[str, object], early: list[str]
+):
+    command = needed(**keys).command(Path("j.jar"), 7, tmp_path)
+    assert [word for word in command if "parallelism" in word] == early
+
+
 def test_a_java_that_is_not_there_is_told():
     assert "there is no nosuchjava here" in str(why_java_will_not_do("nosuchjava"))
 

@@ -40,5 +40,8 @@ def test_a_run_that_ends_well_and_one_that_is_ended_at_work_leave_nothing(
     done = tfx_tflite(*command, variables=variables)
     assert done.returncode == 0, done.stderr
     assert list(temporary.iterdir()) == []
+    # All jobs of a run are done by one cluster, which was there before the first one.
+    *_, log = sorted((tmp_path / "on_flink/logs").glob("*.job-server.log"))
+    assert log.read_text(encoding="utf-8").count("Starting Flink Mini Cluster") == 1
     # A port that is listened to is a process's, too.
     assert left(tmp_path) == []
