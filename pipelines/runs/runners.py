@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ from tfx_tflite.components.quantization.conversion.early_start import (
     EarlyConverter,
     early_converter,
 )
+from tfx_tflite.pipelines.config import beam_arguments
 from tfx_tflite.pipelines.engines.jobs import JobFailed, Jobs
 from tfx_tflite.pipelines.runs.damaged_data import may_be_damage
 from tfx_tflite.pipelines.runs.split_sizes import tell_split_sizes
@@ -127,6 +128,7 @@ def run_pipeline(
         patches.features_in_order(),
         told_training_steps(),
         nullcontext() if jobs is None else patches.kept_jobs(jobs),
+        _forked_workers(pipeline),
         patches.observed_launches(
             progress := _Progress(
                 observer, early, _upstream_of(compiled, _QUANTIZER), jobs, retries
@@ -141,6 +143,19 @@ def run_pipeline(
                 raise KeyboardInterrupt from error
             raise StageFailed(progress.running, progress.results) from (progress.error or error)
     return progress.results
+
+
+def _forked_workers(pipeline: Pipeline) -> AbstractContextManager[None]:
+    """Has workers in processes of their own forked from one that knows all stages."""
+    mode = beam_arguments.value_in(pipeline.beam_pipeline_args, "--direct_running_mode")
+    if mode != "multi_processing":
+        return nullcontext()
+    specs = [component.executor_spec for component in pipeline.components]
+    return patches.forked_workers(
+        sorted(
+            {spec.executor_class.__module__ for spec in specs if hasattr(spec, "executor_class")}
+        )
+    )
 
 
 def _upstream_of(compiled: pipeline_pb2.Pipeline, node: str) -> frozenset[str]:

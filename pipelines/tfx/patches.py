@@ -10,7 +10,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import closing, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from tfx_tflite.components.artifact_layout import (
 )
 from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.tfx.replacing import replaced
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -40,16 +41,6 @@ _SERVER_LIMIT = 60
 
 
 @contextmanager
-def _replaced(owner: object, name: str, replacement: object) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, replacement)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-@contextmanager
 def no_package_of_tfx() -> Iterator[None]:
     """Keeps TFX from packing itself for Beam's workers while the block runs.
 
@@ -59,7 +50,7 @@ def no_package_of_tfx() -> Iterator[None]:
     """
     from tfx.utils import dependency_utils
 
-    with _replaced(dependency_utils, "make_beam_dependency_flags", list):
+    with replaced(dependency_utils, "make_beam_dependency_flags", list):
         yield
 
 
@@ -73,7 +64,7 @@ def features_in_order() -> Iterator[None]:
 
     from tfx_tflite.pipelines.tfx.example_bytes import SerializeInOrder
 
-    with _replaced(write_split, "MaybeSerialize", SerializeInOrder):
+    with replaced(write_split, "MaybeSerialize", SerializeInOrder):
         yield
 
 
@@ -84,7 +75,7 @@ def no_command_line() -> Iterator[None]:
     TFX's executors give them to absl, whose flags are not the command line's: there `-v` takes the
     argument after it for its value, and the run fails.
     """
-    with _replaced(sys, "argv", sys.argv[:1]):
+    with replaced(sys, "argv", sys.argv[:1]):
         yield
 
 
@@ -97,7 +88,7 @@ def named_beam_runner() -> Iterator[None]:
     """
     from apache_beam.options.pipeline_options import StandardOptions
 
-    with _replaced(StandardOptions, "DEFAULT_RUNNER", "FnApiRunner"):
+    with replaced(StandardOptions, "DEFAULT_RUNNER", "FnApiRunner"):
         yield
 
 
@@ -130,7 +121,7 @@ def options_parsed_once() -> Iterator[None]:
         found._all_options = options._all_options
         return found
 
-    with _replaced(PipelineOptions, "view_as", view):
+    with replaced(PipelineOptions, "view_as", view):
         yield
 
 
@@ -145,7 +136,27 @@ def signatures_looked_at_once() -> Iterator[None]:
     from tfx_tflite.pipelines.tfx.beam_lookups import RememberedSignatures
 
     signatures = RememberedSignatures(core.get_function_args_defaults)
-    with _replaced(core, "get_function_args_defaults", signatures):
+    with replaced(core, "get_function_args_defaults", signatures):
+        yield
+
+
+@contextmanager
+def forked_workers(modules: Iterable[str]) -> Iterator[None]:
+    """Lets Beam's worker processes on this machine be forked while the block runs.
+
+    Beam starts them anew for each pipeline; see `forked_workers.py`.
+
+    Args:
+        modules: What they need.
+    """
+    from apache_beam.runners.portability import local_job_service
+
+    from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
+
+    with (
+        closing(ForkedWorkers(modules)) as workers,
+        replaced(local_job_service, "subprocess", workers),
+    ):
         yield
 
 
@@ -167,7 +178,7 @@ def workers_know_object_stores() -> Iterator[None]:
         inside = {name: value for name, value in settings.items() if name != "use_zlib"}
         return bytes(dumps(Sent(dumps(what, **inside)), *arguments, **settings))
 
-    with _replaced(pickler, "dumps", dumps_sent):
+    with replaced(pickler, "dumps", dumps_sent):
         yield
 
 
@@ -204,7 +215,7 @@ def cache_of_root(root: str, beside: Mapping[str, str] | None = None) -> Iterato
         keyed.pop(PROVENANCE, None)
         return original(*arguments, pipeline_node=pipeline_node, parameters=keyed, **settings)
 
-    with _replaced(cache_utils, "get_cache_context", with_root):
+    with replaced(cache_utils, "get_cache_context", with_root):
         yield
 
 
@@ -227,7 +238,7 @@ def fingerprints_of_contents(digest: Callable[[str], str]) -> Iterator[None]:
             return original(split_name, file_pattern)
         return f"split:{split_name},contents:{digest(file_pattern)}"
 
-    with _replaced(io_utils, "generate_fingerprint", fingerprint):
+    with replaced(io_utils, "generate_fingerprint", fingerprint):
         yield
 
 
@@ -256,7 +267,7 @@ def unchanged_while_read(digests: Mapping[str, Callable[[], str]]) -> Iterator[N
                 raise DataError(f"what {node} reads was changed during the run; run again")
             return result
 
-    with _replaced(launcher, "Launcher", GuardedLauncher):
+    with replaced(launcher, "Launcher", GuardedLauncher):
         yield
 
 
@@ -279,7 +290,7 @@ def cache_of_what_was_known() -> Iterator[None]:
         )
         return None if is_unknown else outputs
 
-    with _replaced(cache_utils, "get_cached_outputs", known_outputs):
+    with replaced(cache_utils, "get_cached_outputs", known_outputs):
         yield
 
 
@@ -360,7 +371,7 @@ def observed_launches(observer: LaunchObserver) -> Iterator[None]:
                     artifact_digests.record_in(artifact)
             return output
 
-    with _replaced(launcher, "Launcher", ObservedLauncher):
+    with replaced(launcher, "Launcher", ObservedLauncher):
         yield
 
 
@@ -406,7 +417,7 @@ def named_models_of_blessings(keys: Sequence[str]) -> Iterator[None]:
                 _name_models_by_id(artifact, keys, names)
         return parsed
 
-    with _replaced(kubeflow_v2_entrypoint_utils, "parse_raw_artifact_dict", parse_with_ids):
+    with replaced(kubeflow_v2_entrypoint_utils, "parse_raw_artifact_dict", parse_with_ids):
         yield
 
 
@@ -484,7 +495,7 @@ def metadata_server(
         code: How texts are written; None if as they are.
     """
     client = _ordered_store(ml_metadata.MetadataStore, public, private, refusal, code)
-    with _replaced(ml_metadata, "MetadataStore", client):
+    with replaced(ml_metadata, "MetadataStore", client):
         yield
 
 
@@ -676,10 +687,10 @@ def kept_jobs(keeper: JobKeeper) -> Iterator[None]:
     of_flink = server_of(flink_runner.FlinkJarJobServer, flink.default_job_server)
     of_spark = server_of(spark_runner.SparkJarJobServer, spark.default_job_server)
     with (
-        _replaced(portable_runner.PortableRunner, "create_job_service", named),
-        _replaced(portable_runner.PipelineResult, "wait_until_finish", kept),
-        _replaced(portable_runner.JobServiceHandle, "get_pipeline_options", checked),
-        _replaced(flink, "default_job_server", of_flink),
-        _replaced(spark, "default_job_server", of_spark),
+        replaced(portable_runner.PortableRunner, "create_job_service", named),
+        replaced(portable_runner.PipelineResult, "wait_until_finish", kept),
+        replaced(portable_runner.JobServiceHandle, "get_pipeline_options", checked),
+        replaced(flink, "default_job_server", of_flink),
+        replaced(spark, "default_job_server", of_spark),
     ):
         yield

@@ -180,13 +180,14 @@ def test_what_is_compared_is_what_the_stages_write(in_process):
     assert names >= {"ranges.json", "tflite", "comparison.json", "sample.json", "report.json"}
 
 
+@pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
 def test_several_workers_draw_the_same_sample_and_make_the_same_model(
-    in_process, digits_model: Path
+    in_process, digits_model: Path, mode: str
 ):
-    """Threads share the files of a split, and give their results in any order."""
+    """Workers share the files of a split, and give their results in any order."""
     directory, expected = in_process
     args = ["--runner=FnApiRunner", "--direct_num_workers=2"]
-    args += ["--direct_running_mode=multi_threading"]
-    found = files_of_a_run(directory, "threads", digits_model, args)
+    args += [f"--direct_running_mode={mode}"]
+    found = files_of_a_run(directory, mode, digits_model, args)
     assert found.keys() == expected.keys()
     assert [name for name in found if content(found[name]) != content(expected[name])] == []
