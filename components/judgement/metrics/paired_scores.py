@@ -209,13 +209,14 @@ class PairedScores:
 
     Attributes:
         codes: The cells that were seen, in ascending order.
-        counts: How often, or with which weight: int64, or float64 where examples have weights.
+        counts: How often, or with which weight: uint32, int64 where one has more than fits into
+            that, or float64 where examples have weights.
         waiting: Parts that are still to be sorted in.
         waiting_cells: How many cells these have.
     """
 
     codes: Array = field(default_factory=lambda: np.zeros(0, _CELL_CODE))
-    counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    counts: Array = field(default_factory=lambda: np.zeros(0, np.uint32))
     waiting: list[tuple[Array, Array]] = field(default_factory=list)
     waiting_cells: int = 0
 
@@ -237,7 +238,8 @@ class PairedScores:
         """
         codes = cell_codes(labels, before, after)
         if weights is None:
-            return cls(*np.unique(codes, return_counts=True))
+            distinct, counts = np.unique(codes, return_counts=True)
+            return cls(distinct, _narrow(counts))
         distinct, places = np.unique(codes, return_inverse=True)
         exact = weights.astype(np.float32).astype(np.float64)
         return cls(distinct, np.bincount(places, exact, len(distinct)))
@@ -263,11 +265,18 @@ class PairedScores:
             np.concatenate([codes for codes, _ in parts]), return_inverse=True
         )
         counts = np.bincount(places, np.concatenate([counts for _, counts in parts]), len(codes))
-        kind = np.result_type(*(part.dtype for _, part in parts if len(part)), np.int64)
-        self.codes, self.counts = codes, counts.astype(kind)
+        has_weights = any(len(part) and part.dtype.kind == "f" for _, part in parts)
+        self.codes, self.counts = codes, counts if has_weights else _narrow(counts)
         self.waiting, self.waiting_cells = [], 0
 
     def cells(self) -> Cells:
         """Returns the cells, in an order that depends on nothing but which they are."""
         self.compact()
-        return Cells(*cells_of(self.codes), self.counts)
+        counts = self.counts if self.counts.dtype.kind == "f" else self.counts.astype(np.int64)
+        return Cells(*cells_of(self.codes), counts)
+
+
+def _narrow(counts: Array) -> Array:
+    """Returns whole numbers in the room that they need; there are millions of them."""
+    widest = counts.max(initial=0)
+    return counts.astype(np.uint32 if widest <= np.iinfo(np.uint32).max else np.int64)

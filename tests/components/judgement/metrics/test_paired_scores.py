@@ -61,3 +61,28 @@ def test_parts_that_were_added_up_apart_are_added_up_as_well(batches: int):
     found, expected = halves[0].cells(), whole.cells()
     np.testing.assert_array_equal(found.counts, expected.counts)
     np.testing.assert_array_equal(found.buckets, expected.buckets)
+
+
+def merged(*counts: np.ndarray) -> PairedScores:
+    total = PairedScores()
+    for part in counts:
+        total.merge(PairedScores(np.arange(len(part), dtype=np.uint64), part))
+    total.compact()
+    return total
+
+
+def test_a_cell_of_a_slice_takes_twelve_bytes():
+    """Most of what ten million examples leave in memory is cells."""
+    total = merged(np.array([1, 2], np.uint32), np.array([3, 4], np.int64))
+    assert total.codes.itemsize + total.counts.itemsize == 12
+    assert total.cells().counts.tolist() == [4, 6]
+
+
+def test_a_cell_that_is_seen_more_often_than_fits_into_32_bits_is_counted():
+    often = np.array([2**32 - 1, 5], np.uint32)
+    assert merged(often, often, often).cells().counts.tolist() == [3 * (2**32 - 1), 15]
+
+
+def test_weights_stay_weights():
+    total = merged(np.array([0.25, 2.0]), np.array([0.5, 1.0]))
+    assert total.cells().counts.tolist() == [0.75, 3.0]
