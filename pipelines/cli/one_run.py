@@ -22,6 +22,7 @@ from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.engines.job_server import JobServer
     from tfx_tflite.pipelines.runs.runners import StageResult
+    from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 
 _CACHED_NOTE = "unchanged, from cache"
 
@@ -92,14 +93,18 @@ class OneRun:
             open_to_read(self._found.config).events()
         self._printer.started("loading TFX")
         start = time.monotonic()
-        with self._job_server() as server, deferred_imports(UNUSED_BY_RUNS):
+        with (
+            self._job_server() as server,
+            self._workers() as workers,
+            deferred_imports(UNUSED_BY_RUNS),
+        ):
             with uncollected_imports():
                 from tfx_tflite.pipelines.runs.run import run
                 from tfx_tflite.pipelines.runs.runners import StageObserver
 
             self._printer.ended("loading TFX", time.monotonic() - start)
             observer = StageObserver(self._printer.started, self._ended, self._printer.note)
-            return run(self._found, runner, observer, force, takes_from_cache, server)
+            return run(self._found, runner, observer, force, takes_from_cache, server, workers)
 
     def _job_server(self) -> "contextlib.AbstractContextManager[JobServer | None]":
         """Returns what starts the job server while TFX is loaded, if an engine needs one."""
@@ -109,6 +114,14 @@ class OneRun:
         config = self._found.config
         engine = Engine.of(config.beam)
         return job_server(engine, Path(config.root), self._log, self._printer.say)
+
+    def _workers(self) -> "contextlib.AbstractContextManager[ForkedWorkers | None]":
+        """Returns what loads TFX beside this process, for workers that are forked from it."""
+        if not self._found.config.beam.has_worker_processes:
+            return contextlib.nullcontext()
+        from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
+
+        return contextlib.closing(ForkedWorkers(["tfx_tflite.pipelines.tfx.stage_imports"]))
 
     def _ended(self, stage: "StageResult") -> None:
         notes = {"done": "", "cached": _CACHED_NOTE}

@@ -163,6 +163,12 @@ class BeamConfig(Settings):
         return not given or beam_arguments.runner_named(given, _IN_PROCESS) in _IN_PROCESS
 
     @property
+    def has_worker_processes(self) -> bool:
+        """Whether stages are done by processes that this one starts."""
+        mode = beam_arguments.value_in(self.arguments, "--direct_running_mode")
+        return self._is_in_process and mode == "multi_processing"
+
+    @property
     def is_inside_the_job_server(self) -> bool:
         """Whether the engine runs within the job server, and not on machines of its own."""
         return self.engine != "in_process" and is_inside(self.engine, self._master())

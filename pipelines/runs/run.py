@@ -46,6 +46,7 @@ from tfx_tflite.pipelines.runs.runners import (
 )
 from tfx_tflite.pipelines.runs.shared_inputs import shared
 from tfx_tflite.pipelines.runs.user_code import importable
+from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 from tfx_tflite.pipelines.tfx.patches import (
     cache_of_root,
     cache_of_what_was_known,
@@ -78,6 +79,7 @@ def run(
     force: bool = False,
     takes_from_cache: bool = True,
     server: JobServer | None = None,
+    workers: ForkedWorkers | None = None,
 ) -> RunResult:
     """Runs the pipeline of a config.
 
@@ -88,6 +90,7 @@ def run(
         force: Whether to push a model that is at the destination already.
         takes_from_cache: Whether stages of which nothing has changed are taken from TFX's cache.
         server: The job server that this run has; None if it has none of its own.
+        workers: What forks the worker processes of this run; None if Beam starts what there are.
 
     Raises:
         TfxTfliteError: The run failed for a reason that the message explains.
@@ -121,7 +124,7 @@ def run(
                 model,
                 takes_from_cache,
             )
-            return _run(pipeline, found, runner, observer, server)
+            return _run(pipeline, found, runner, observer, server, workers)
 
 
 @contextmanager
@@ -143,11 +146,12 @@ def _run(
     runner: str,
     observer: StageObserver,
     server: JobServer | None,
+    workers: ForkedWorkers | None,
 ) -> RunResult:
     beam = found.config.beam
     jobs = Jobs(found.config.name, server, beam.stage_time_limit) if beam.is_portable else None
     try:
-        results = run_pipeline(pipeline, runner, observer, jobs, beam.retries)
+        results = run_pipeline(pipeline, runner, observer, jobs, beam.retries, workers)
     except StageFailed as failure:
         explained = _explained(failure, found, observer.said)
         if "QuantizationEvaluator" not in failure.results:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +24,11 @@ from tfx_tflite.components.quantization.conversion.early_start import (
     EarlyConverter,
     early_converter,
 )
-from tfx_tflite.pipelines.config import beam_arguments
 from tfx_tflite.pipelines.engines.jobs import JobFailed, Jobs
 from tfx_tflite.pipelines.runs.damaged_data import may_be_damage
 from tfx_tflite.pipelines.runs.split_sizes import tell_split_sizes
 from tfx_tflite.pipelines.tfx import patches
+from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 from tfx_tflite.pipelines.tfx.training_steps import told_training_steps
 
 # A push looks at the destination every time: what the cache remembers may be gone from there.
@@ -97,6 +97,7 @@ def run_pipeline(
     observer: StageObserver,
     jobs: Jobs | None = None,
     retries: int = 0,
+    workers: ForkedWorkers | None = None,
 ) -> dict[str, StageResult]:
     """Runs a pipeline and returns the result of each stage by node id.
 
@@ -106,6 +107,7 @@ def run_pipeline(
         observer: Is told of each stage.
         jobs: What stages give to an engine; None if they do all in this process.
         retries: How often a stage is done again if the engine fails.
+        workers: What forks worker processes on this machine, if there are to be any.
 
     Raises:
         StageFailed: A stage failed; those after it were not run.
@@ -128,7 +130,7 @@ def run_pipeline(
         patches.features_in_order(),
         told_training_steps(),
         nullcontext() if jobs is None else patches.kept_jobs(jobs),
-        _forked_workers(pipeline),
+        nullcontext() if workers is None else patches.forked_workers(workers),
         patches.observed_launches(
             progress := _Progress(
                 observer, early, _upstream_of(compiled, _QUANTIZER), jobs, retries
@@ -143,19 +145,6 @@ def run_pipeline(
                 raise KeyboardInterrupt from error
             raise StageFailed(progress.running, progress.results) from (progress.error or error)
     return progress.results
-
-
-def _forked_workers(pipeline: Pipeline) -> AbstractContextManager[None]:
-    """Has workers in processes of their own forked from one that knows all stages."""
-    mode = beam_arguments.value_in(pipeline.beam_pipeline_args, "--direct_running_mode")
-    if mode != "multi_processing":
-        return nullcontext()
-    specs = [component.executor_spec for component in pipeline.components]
-    return patches.forked_workers(
-        sorted(
-            {spec.executor_class.__module__ for spec in specs if hasattr(spec, "executor_class")}
-        )
-    )
 
 
 def _upstream_of(compiled: pipeline_pb2.Pipeline, node: str) -> frozenset[str]:

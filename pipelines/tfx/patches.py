@@ -10,7 +10,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from tfx_tflite.components.artifact_layout import (
 )
 from tfx_tflite.components.errors import ConfigError, DataError
 from tfx_tflite.components.uris import is_local
+from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 from tfx_tflite.pipelines.tfx.replacing import replaced
 
 if TYPE_CHECKING:
@@ -141,22 +142,17 @@ def signatures_looked_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def forked_workers(modules: Iterable[str]) -> Iterator[None]:
+def forked_workers(workers: ForkedWorkers) -> Iterator[None]:
     """Lets Beam's worker processes on this machine be forked while the block runs.
 
     Beam starts them anew for each pipeline; see `forked_workers.py`.
 
     Args:
-        modules: What they need.
+        workers: What forks them.
     """
     from apache_beam.runners.portability import local_job_service
 
-    from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
-
-    with (
-        closing(ForkedWorkers(modules)) as workers,
-        replaced(local_job_service, "subprocess", workers),
-    ):
+    with replaced(local_job_service, "subprocess", workers):
         yield
 
 

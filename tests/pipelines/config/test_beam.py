@@ -133,3 +133,20 @@ def test_args_may_say_where_a_clusters_workers_come_from(args: list[str]):
 )
 def test_jobs_of_a_job_server_are_known_by_the_runner(keys: dict[str, Any], expected: bool):
     assert BeamConfig.model_validate(keys).is_portable is expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, False),
+        ({"workers": 2}, True),
+        ({"args": ["--direct_running_mode", "multi_processing"]}, True),
+        ({"workers": 2, "args": ["--direct_running_mode=multi_threading"]}, False),
+        ({"engine": "flink", "workers": 2}, False),
+        ({"args": ["--runner=FlinkRunner", "--direct_running_mode=multi_processing"]}, False),
+    ],
+)
+def test_workers_are_processes_of_a_run_without_an_engine_that_asks_for_them(
+    keys: dict[str, Any], expected: bool
+):
+    assert BeamConfig.model_validate(keys).has_worker_processes is expected

@@ -5,10 +5,12 @@
 """
 
 import sys
+from contextlib import closing
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 from tfx_tflite.pipelines.tfx.patches import forked_workers
 
 print("the program begins", flush=True)
@@ -31,7 +33,7 @@ def show(found: tuple[int, bool]) -> None:
     print("works", *found, flush=True)
 
 
-with forked_workers(["wave", "no.such.module"]):
+with closing(ForkedWorkers(["wave", "no.such.module"])) as workers, forked_workers(workers):
     options = PipelineOptions(["--runner=FnApiRunner", *WORKERS])
     with beam.Pipeline(options=options) as pipeline:
         pipeline | beam.Create(range(8)) | beam.Map(process, WAITS) | beam.Map(show)
