@@ -7,9 +7,11 @@ each worker would load TFX and TensorFlow anew, which takes longer than the work
 import importlib
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
@@ -39,24 +41,31 @@ class ForkedWorkers:
         # Not the one of the standard library, which whoever calls this may use as well.
         self._server = forkserver.ForkServer()
         self._server.set_forkserver_preload([_WORKER, *modules])
-        # The folder that the standard library would make for its socket is removed at the very end,
-        # when that of a run, in which it would be, is gone.
-        with replaced(util, "get_temp_dir", tempfile.gettempdir):
-            self._server.ensure_running()
         self._lock = Lock()
+        with _socket_in_temporary_folder():
+            self._server.ensure_running()
 
     def close(self) -> None:
         """Ends the process that workers are forked from, and workers that are left."""
         self._server._stop()  # type: ignore[attr-defined]
 
-    def Popen(self, command: str, shell: bool, env: Mapping[str, str]) -> "_Worker":
-        """Starts a worker.
+    def Popen(
+        self, command: str, shell: bool, env: Mapping[str, str]
+    ) -> "_Worker | subprocess.Popen[bytes]":
+        """Starts a worker; by its command, as Beam would, if none can be forked.
 
         Args:
             command: What a shell would run: a Python that runs Beam's worker.
             shell: Whether a shell would.
             env: The worker's environment, which tells it all that it is to know.
         """
+        try:
+            return _Worker(self._forked(env))
+        except (OSError, EOFError):
+            # The process to fork from does not live; it is started again for each worker.
+            return subprocess.Popen(command, shell=shell, env=env)
+
+    def _forked(self, env: Mapping[str, str]) -> ForkServerProcess:
         # Where this process writes now: the fork server writes where it did when it began.
         streams = [Connection(os.dup(stream)) for stream in (_STDOUT, _STDERR)]
         process = multiprocessing.get_context("forkserver").Process(
@@ -64,6 +73,7 @@ class ForkedWorkers:
         )
         with (
             self._lock,
+            _socket_in_temporary_folder(),
             replaced(forkserver, "connect_to_new_process", self._server.connect_to_new_process),
             # A process would import what this one was started with, which may be a program that
             # calls this package without asking for its own name first.
@@ -72,7 +82,7 @@ class ForkedWorkers:
             ),
         ):
             process.start()
-        return _Worker(process)
+        return process
 
 
 class _Worker:
@@ -93,6 +103,15 @@ class _Worker:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def _socket_in_temporary_folder() -> AbstractContextManager[None]:
+    """Has a fork server that starts put its socket where the run's other temporary files are.
+
+    The standard library would make a folder there, and remove it when this process ends: after the
+    run has removed all of them.
+    """
+    return replaced(util, "get_temp_dir", tempfile.gettempdir)
 
 
 def _without_main(preparation: Callable[[str], dict[str, Any]], name: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def is_there(process: int) -> bool:
 
 
 def test_two_workers_have_what_was_loaded_for_them_and_not_the_program_that_runs():
-    with program() as process:
+    with program("wave", "no.such.module") as process:
         lines = process.communicate()[0].splitlines()
     works = [line.split()[1:] for line in lines if line.startswith("works")]
     assert len(works) == 8 and len({worker for worker, _ in works}) == 2
@@ -46,6 +46,13 @@ def test_two_workers_have_what_was_loaded_for_them_and_not_the_program_that_runs
         "the program begins",
         "the program ends",
     ]
+
+
+def test_workers_are_started_as_beam_does_where_none_can_be_forked():
+    with program("tests.pipelines.tfx.ends_at_import") as process:
+        lines = process.communicate()[0].splitlines()
+    assert len([line for line in lines if line.startswith("works")]) == 8
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
