@@ -22,7 +22,6 @@ from tfx_tflite.pipelines.tfx.imports import UNUSED_BY_RUNS
 if TYPE_CHECKING:
     from tfx_tflite.pipelines.engines.job_server import JobServer
     from tfx_tflite.pipelines.runs.runners import StageResult
-    from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
 
 _CACHED_NOTE = "unchanged, from cache"
 
@@ -83,6 +82,7 @@ class OneRun:
     def _run(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         # What can be wrong with the store shows at once, before TFX is loaded.
         from tfx_tflite.pipelines.metadata.store import check_connection
+        from tfx_tflite.pipelines.tfx.forked_workers import workers_of
 
         self._say_what_runs()
         self._printer.note(f"log       {self._log}")
@@ -95,7 +95,7 @@ class OneRun:
         start = time.monotonic()
         with (
             self._job_server() as server,
-            self._workers() as workers,
+            workers_of(self._found.config.beam) as workers,
             deferred_imports(UNUSED_BY_RUNS),
         ):
             with uncollected_imports():
@@ -114,14 +114,6 @@ class OneRun:
         config = self._found.config
         engine = Engine.of(config.beam)
         return job_server(engine, Path(config.root), self._log, self._printer.say)
-
-    def _workers(self) -> "contextlib.AbstractContextManager[ForkedWorkers | None]":
-        """Returns what loads TFX beside this process, for workers that are forked from it."""
-        if not self._found.config.beam.has_worker_processes:
-            return contextlib.nullcontext()
-        from tfx_tflite.pipelines.tfx.forked_workers import ForkedWorkers
-
-        return contextlib.closing(ForkedWorkers(["tfx_tflite.pipelines.tfx.stage_imports"]))
 
     def _ended(self, stage: "StageResult") -> None:
         notes = {"done": "", "cached": _CACHED_NOTE}

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
@@ -21,10 +21,23 @@ from threading import Lock
 from typing import Any
 
 from tfx_tflite.components.process_end import end_with, run_to_the_end
+from tfx_tflite.pipelines.config.beam import BeamConfig
 from tfx_tflite.pipelines.tfx.replacing import replaced
 
 _WORKER = "apache_beam.runners.worker.sdk_worker_main"
+_STAGES = "tfx_tflite.pipelines.tfx.stage_imports"
 _STDOUT, _STDERR = 1, 2
+
+
+def workers_of(beam: BeamConfig) -> "AbstractContextManager[ForkedWorkers | None]":
+    """Returns what forks the worker processes of a run, and loads TFX for them from now on.
+
+    Args:
+        beam: The run's settings, by which there may be no such processes.
+    """
+    if not beam.has_worker_processes:
+        return nullcontext()
+    return closing(ForkedWorkers([_STAGES]))
 
 
 class ForkedWorkers:

@@ -95,6 +95,7 @@ def files_of_a_run(directory: Path, name: str, model: Path, args: list[str]) -> 
     from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
+    from tfx_tflite.pipelines.tfx.forked_workers import workers_of
 
     stages = []
     overrides = [
@@ -104,7 +105,9 @@ def files_of_a_run(directory: Path, name: str, model: Path, args: list[str]) -> 
         f"beam.args={json.dumps(args)}",
     ]
     observer = StageObserver(started=lambda name: None, ended=stages.append)
-    result = run(inspect(load_config(CONFIGS / "digits.yaml", overrides)), "local", observer)
+    found = inspect(load_config(CONFIGS / "digits.yaml", overrides))
+    with workers_of(found.config.beam) as workers:
+        result = run(found, "local", observer, workers=workers)
     assert result.status == "pushed"
     assert {stage.outcome for stage in stages} == {"done"}
     kept = directory / name

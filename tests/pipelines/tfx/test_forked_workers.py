@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,13 +34,20 @@ def is_there(process: int) -> bool:
         return False
 
 
+def wait_for_the_end(workers: Iterable[int]) -> None:
+    end = time.monotonic() + PATIENCE
+    while any(map(is_there, workers)):
+        assert time.monotonic() < end, "workers are left"
+        time.sleep(0.05)
+
+
 def test_two_workers_have_what_was_loaded_for_them_and_not_the_program_that_runs():
     with program("wave", "no.such.module") as process:
         lines = process.communicate()[0].splitlines()
     works = [line.split()[1:] for line in lines if line.startswith("works")]
     assert len(works) == 8 and len({worker for worker, _ in works}) == 2
     assert {has_the_module for _, has_the_module in works} == {"True"}
-    assert not any(is_there(int(worker)) for worker, _ in works)
+    wait_for_the_end({int(worker) for worker, _ in works})
     # A worker that loaded the program would run its pipeline, too.
     assert [line for line in lines if "program" in line] == [
         "the program begins",
@@ -65,7 +72,4 @@ def test_workers_end_with_a_program_that_is_killed(by: signal.Signals):
             workers += [int(rest[0])] if word == "waits" else []
         process.send_signal(by)
         process.wait(PATIENCE)
-        end = time.monotonic() + PATIENCE
-        while any(map(is_there, workers)):
-            assert time.monotonic() < end, "workers are left"
-            time.sleep(0.05)
+        wait_for_the_end(workers)
