@@ -82,7 +82,7 @@ class OneRun:
     def _run(self, runner: str, force: bool, takes_from_cache: bool = True) -> RunResult:
         # What can be wrong with the store shows at once, before TFX is loaded.
         from tfx_tflite.pipelines.metadata.store import check_connection
-        from tfx_tflite.pipelines.tfx.forked_workers import workers_of
+        from tfx_tflite.pipelines.runs.worker_processes import workers_of
 
         self._say_what_runs()
         self._printer.note(f"log       {self._log}")

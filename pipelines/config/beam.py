@@ -166,7 +166,8 @@ class BeamConfig(Settings):
     def has_worker_processes(self) -> bool:
         """Whether stages are done by processes that this one starts."""
         mode = beam_arguments.value_in(self.arguments, "--direct_running_mode")
-        return self._is_in_process and mode == "multi_processing"
+        is_here = self.engine == "in_process" and self._is_in_process
+        return is_here and mode == "multi_processing"
 
     @property
     def is_inside_the_job_server(self) -> bool:

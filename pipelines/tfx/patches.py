@@ -152,6 +152,10 @@ def forked_workers(workers: ForkedWorkers) -> Iterator[None]:
     """
     from apache_beam.runners.portability import local_job_service
 
+    # Now, and not in a thread of Beam's: while that starts a worker, a run cannot be interrupted.
+    if not workers.is_ready():
+        yield
+        return
     with replaced(local_job_service, "subprocess", workers):
         yield
 

@@ -143,6 +143,7 @@ def test_jobs_of_a_job_server_are_known_by_the_runner(keys: dict[str, Any], expe
         ({"args": ["--direct_running_mode", "multi_processing"]}, True),
         ({"workers": 2, "args": ["--direct_running_mode=multi_threading"]}, False),
         ({"engine": "flink", "workers": 2}, False),
+        ({"engine": "flink", "args": ["--direct_running_mode=multi_processing"]}, False),
         ({"args": ["--runner=FlinkRunner", "--direct_running_mode=multi_processing"]}, False),
     ],
 )

@@ -95,7 +95,7 @@ def files_of_a_run(directory: Path, name: str, model: Path, args: list[str]) -> 
     from tfx_tflite.pipelines.config.preflight import inspect
     from tfx_tflite.pipelines.runs.run import run
     from tfx_tflite.pipelines.runs.runners import StageObserver
-    from tfx_tflite.pipelines.tfx.forked_workers import workers_of
+    from tfx_tflite.pipelines.runs.worker_processes import workers_of
 
     stages = []
     overrides = [

@@ -5,6 +5,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.api.common.JobSubmissionResult;
 import org.apache.flink.client.deployment.executors.LocalExecutor;
 import org.apache.flink.configuration.Configuration;
@@ -56,8 +57,8 @@ public final class KeptClusters implements PipelineExecutorFactory {
     private final Configuration configuration;
     private boolean isStarted;
     private JobID job;
-    // Whether it may be used again; known when its job has ended.
-    private CompletableFuture<Boolean> isFree = new CompletableFuture<>();
+    // Whether it may be used again; known when its job has ended or is given up.
+    private volatile CompletableFuture<Boolean> isFree = new CompletableFuture<>();
 
     KeptCluster(MiniClusterConfiguration configuration) {
       super(configuration);
@@ -70,11 +71,7 @@ public final class KeptClusters implements PipelineExecutorFactory {
      * <p>One that is not free has failed, or has a job that somebody gave up, which holds its slots.
      */
     boolean takeFor(Configuration wanted) {
-      try {
-        if (!isFree.get(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
-          return false;
-        }
-      } catch (TimeoutException | ExecutionException | InterruptedException problem) {
+      if (!isFreeSoon() || !isRunning()) {
         return false;
       }
       if (!isLike(wanted)) {
@@ -83,6 +80,20 @@ public final class KeptClusters implements PipelineExecutorFactory {
       }
       isFree = new CompletableFuture<>();
       return true;
+    }
+
+    private boolean isFreeSoon() {
+      try {
+        return isFree.get(PATIENCE_SECONDS, TimeUnit.SECONDS);
+      } catch (TimeoutException problem) {
+        // Nobody asks for this cluster again, so that the end of its job closes it.
+        return !isFree.complete(false) && isFree.join();
+      } catch (InterruptedException problem) {
+        Thread.currentThread().interrupt();
+        throw new IllegalStateException("the job that waits for a cluster was cancelled", problem);
+      } catch (ExecutionException problem) {
+        throw new IllegalStateException(problem);
+      }
     }
 
     @Override
@@ -100,18 +111,21 @@ public final class KeptClusters implements PipelineExecutorFactory {
     }
 
     /**
-     * Keeps the cluster if its job ended well. Flink calls this after each job.
+     * Closes the cluster, unless its job ended well and the next one may come.
      *
-     * <p>What went wrong with a job may have taken a part of the cluster along.
+     * <p>Flink calls this after each job, and when something of the cluster failed for good. What went wrong with a job may
+     * have taken a part of the cluster along.
      */
     @Override
     public CompletableFuture<Void> closeAsync() {
-      return requestJobResult(job)
-          .handle((result, problem) -> problem == null && result.isSuccess())
-          .thenCompose(isGood -> {
-            isFree.complete(isGood);
-            return isGood ? CompletableFuture.completedFuture(null) : super.closeAsync();
-          });
+      CompletableFuture<Boolean> isKept = isFree;
+      if (job == null || isKept.isDone()) {
+        return super.closeAsync();
+      }
+      return getJobStatus(job)
+          .handle((status, problem) -> problem == null && status == JobStatus.FINISHED)
+          .thenCompose(isGood ->
+              isKept.complete(isGood) && isGood ? CompletableFuture.completedFuture(null) : super.closeAsync());
     }
 
     /** Whether it has a configuration, but for the memory: Beam asks for a share of what is free at that moment. */
